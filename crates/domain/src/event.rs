@@ -1,0 +1,192 @@
+//! What a watcher of a job sees, in order and without gaps.
+
+use crate::configuration::Settings;
+use crate::id::{JobId, TrialNumber};
+use crate::money::Spend;
+use crate::state::StopReason;
+use crate::trial::{CostEstimate, Estimate, PruneReason, Role};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// One event of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// 1, 2, 3, … within the job, with no gaps.
+    pub seq: i64,
+    /// The job.
+    pub job_id: JobId,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What happened: a `type` and its `data`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum EventBody {
+    /// The job was accepted.
+    #[serde(rename = "job.queued")]
+    JobQueued {},
+    /// A worker took the job; `attempt` counts the workers that did.
+    #[serde(rename = "job.running")]
+    JobRunning {
+        /// 1 for the first worker, 2 for the one that took over, …
+        attempt: i32,
+    },
+    /// The job ended by itself. No event follows.
+    #[serde(rename = "job.succeeded")]
+    JobSucceeded {
+        /// Why the search ended.
+        stop_reason: StopReason,
+    },
+    /// The job could not go on. No event follows.
+    #[serde(rename = "job.failed")]
+    JobFailed {
+        /// Why.
+        stop_reason: StopReason,
+        /// In words.
+        detail: String,
+    },
+    /// The job was cancelled. No event follows.
+    #[serde(rename = "job.cancelled")]
+    JobCancelled {},
+    /// A configuration is about to be evaluated.
+    #[serde(rename = "trial.started")]
+    TrialStarted {
+        /// Which trial.
+        trial: TrialNumber,
+        /// Baseline, or search.
+        role: Role,
+        /// What it asks of the endpoint.
+        settings: Settings,
+    },
+    /// A step of a trial's evaluation is done.
+    #[serde(rename = "trial.progress")]
+    TrialProgress {
+        /// Which trial.
+        trial: TrialNumber,
+        /// Responses per instance at this step.
+        n: u32,
+        /// Instances seen at this step.
+        instances: u32,
+        /// Instances in all.
+        of: u32,
+        /// What the trial has cost so far.
+        spend: Spend,
+    },
+    /// A configuration was evaluated on every instance.
+    #[serde(rename = "trial.evaluated")]
+    TrialEvaluated {
+        /// Which trial.
+        trial: TrialNumber,
+        /// The objective.
+        utility: Estimate,
+        /// What one instance costs.
+        inference_cost: CostEstimate,
+        /// Whether that is within the inference budget.
+        valid: bool,
+        /// What the trial cost.
+        spend: Spend,
+    },
+    /// A configuration was thrown out early.
+    #[serde(rename = "trial.pruned")]
+    TrialPruned {
+        /// Which trial.
+        trial: TrialNumber,
+        /// Why.
+        #[serde(flatten)]
+        reason: PruneReason,
+        /// What the trial cost.
+        spend: Spend,
+    },
+    /// The endpoint refuses a configuration.
+    #[serde(rename = "trial.infeasible")]
+    TrialInfeasible {
+        /// Which trial.
+        trial: TrialNumber,
+        /// What the endpoint said.
+        detail: String,
+        /// What the trial cost.
+        spend: Spend,
+    },
+    /// Too many requests of a trial failed for good.
+    #[serde(rename = "trial.failed")]
+    TrialFailed {
+        /// Which trial.
+        trial: TrialNumber,
+        /// What went wrong.
+        detail: String,
+        /// What the trial cost.
+        spend: Spend,
+    },
+    /// A trial was cut off by the end of the job.
+    #[serde(rename = "trial.stopped")]
+    TrialStopped {
+        /// Which trial.
+        trial: TrialNumber,
+        /// What the trial cost.
+        spend: Spend,
+    },
+    /// A valid configuration is better than all before it.
+    #[serde(rename = "best.updated")]
+    BestUpdated {
+        /// Which trial.
+        trial: TrialNumber,
+        /// What it asks of the endpoint.
+        settings: Settings,
+        /// The objective.
+        utility: Estimate,
+        /// What one instance costs.
+        inference_cost: CostEstimate,
+    },
+    /// Money was spent.
+    #[serde(rename = "budget.updated")]
+    BudgetUpdated {
+        /// What the job has spent so far, all roles together.
+        spend: Spend,
+    },
+    /// The winner and the baseline were scored on the held-out instances.
+    #[serde(rename = "validation.completed")]
+    ValidationCompleted {
+        /// The winner's objective there.
+        winner: Estimate,
+        /// The baseline's, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        baseline: Option<Estimate>,
+    },
+}
+
+impl EventBody {
+    /// The event's type as on the wire, such as `trial.evaluated`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::JobQueued {} => "job.queued",
+            Self::JobRunning { .. } => "job.running",
+            Self::JobSucceeded { .. } => "job.succeeded",
+            Self::JobFailed { .. } => "job.failed",
+            Self::JobCancelled {} => "job.cancelled",
+            Self::TrialStarted { .. } => "trial.started",
+            Self::TrialProgress { .. } => "trial.progress",
+            Self::TrialEvaluated { .. } => "trial.evaluated",
+            Self::TrialPruned { .. } => "trial.pruned",
+            Self::TrialInfeasible { .. } => "trial.infeasible",
+            Self::TrialFailed { .. } => "trial.failed",
+            Self::TrialStopped { .. } => "trial.stopped",
+            Self::BestUpdated { .. } => "best.updated",
+            Self::BudgetUpdated { .. } => "budget.updated",
+            Self::ValidationCompleted { .. } => "validation.completed",
+        }
+    }
+
+    /// Whether no event of the job can follow.
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        matches!(
+            self,
+            Self::JobSucceeded { .. } | Self::JobFailed { .. } | Self::JobCancelled {}
+        )
+    }
+}

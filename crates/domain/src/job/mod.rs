@@ -1,0 +1,175 @@
+//! A job: one tuning task as a client posts it, read and checked.
+//!
+//! [`read::job`] turns the wire form into a [`JobSpec`] or into every fault at once.
+//! [`points`] derives what the search needs from it: the settings that a configuration
+//! stands for, the default configuration, the cheap starts.
+
+pub mod points;
+pub mod read;
+mod read_data;
+mod read_scoring;
+mod read_space;
+
+use crate::configuration::Configuration;
+use crate::money::{Budget, Prices, Unit};
+use crate::prompt::Prompt;
+use crate::scoring::{Reducer, ScorerSpec};
+use crate::space::Space;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// One row of the data: the variables of the prompt and what a good answer is.
+pub type Instance = Map<String, Value>;
+
+/// The name of the dimension that holds the model, where there is more than one: a
+/// [`crate::space::Domain::OneOf`] with a branch per model.
+pub const MODEL: &str = "model";
+
+/// The name of the dimension that holds the prompt's name, where there is more than one.
+pub const PROMPT: &str = "prompt";
+
+/// A job, read and checked, but for its instances, which are kept apart from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// A name for people.
+    pub name: Option<String>,
+    /// Labels for people and tools.
+    pub labels: BTreeMap<String, String>,
+    /// The models to choose from, at least one.
+    pub models: Vec<ModelChoice>,
+    /// The prompts to choose from, at least one, with names of their own.
+    pub prompts: Vec<Prompt>,
+    /// The whole search space, model and prompt included.
+    pub space: Space,
+    /// How an answer is scored.
+    pub scorer: ScorerSpec,
+    /// What the search is after.
+    pub objective: Objective,
+    /// The most that one instance may cost under a configuration.
+    pub inference_budget: Option<Budget>,
+    /// The most that the whole job may spend.
+    pub optimization_budget: Budget,
+    /// Limits other than money.
+    pub limits: Limits,
+    /// How the search is run.
+    pub search: SearchSpec,
+    /// The configuration that the winner is compared with, if any.
+    pub baseline: Option<Configuration>,
+    /// Configurations to try first.
+    pub start: Vec<Configuration>,
+}
+
+impl JobSpec {
+    /// The unit in which inference costs are counted and compared.
+    #[must_use]
+    pub fn cost_unit(&self) -> Unit {
+        self.inference_budget
+            .unwrap_or(self.optimization_budget)
+            .unit()
+    }
+}
+
+/// A model that the job may choose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelChoice {
+    /// The operator's name of the endpoint.
+    pub endpoint: String,
+    /// The model's name at that endpoint.
+    pub model: String,
+    /// What it charged when the job was accepted. Zero where the operator gave no price,
+    /// which only jobs that budget tokens may use.
+    pub prices: Prices,
+}
+
+/// What the search is after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objective {
+    /// The metric: a reducer over the scores of an instance's responses, averaged over the
+    /// instances.
+    pub metric: Reducer,
+    /// Whether more is better.
+    pub direction: Direction,
+}
+
+/// Whether more is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// More is better.
+    Maximize,
+    /// Less is better.
+    Minimize,
+}
+
+impl Direction {
+    /// A utility as a loss: less is always better.
+    #[must_use]
+    pub fn loss(self, utility: f64) -> f64 {
+        match self {
+            Self::Maximize => -utility,
+            Self::Minimize => utility,
+        }
+    }
+
+    /// Whether a utility is better than another.
+    #[must_use]
+    pub fn better(self, utility: f64, than: f64) -> bool {
+        self.loss(utility) < self.loss(than)
+    }
+}
+
+/// Limits other than money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The most trials that the searcher may propose (the baseline is not one of them).
+    pub trials: u32,
+    /// The most seconds from the first start.
+    pub seconds: Option<u64>,
+}
+
+/// How the search is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchSpec {
+    /// The optimiser.
+    pub algorithm: Algorithm,
+    /// The seed of every random draw.
+    pub seed: u64,
+    /// Whether hopeless configurations are thrown out early.
+    pub pruning: Pruning,
+    /// Trials evaluated at the same time. The order of proposals depends on it.
+    pub parallel_trials: u32,
+    /// Requests under way at the same time, all trials together.
+    pub requests_in_flight: u32,
+}
+
+/// The optimisers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// A global model-based search and cost-frugal local searches, blended.
+    Blendsearch,
+    /// Independent uniform draws.
+    Random,
+}
+
+/// When configurations are thrown out early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pruning {
+    /// As soon as they cannot be worth their price, with everything known put to use.
+    On,
+    /// Never: each configuration is evaluated in full.
+    Off,
+    /// By the reference implementation's schedule, request by request.
+    Reference,
+}
+
+/// The rows of a job's data, split.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Data {
+    /// Instances that the search sees.
+    pub tuning: Vec<Instance>,
+    /// Instances that only the winner and the baseline are scored on, in the end.
+    pub holdout: Vec<Instance>,
+}

@@ -1,0 +1,262 @@
+//! Points of a job's search space: what they ask of an endpoint, and the ones to start from.
+
+use super::read_space::{explain_value, stop_texts};
+use super::{JobSpec, MODEL, PROMPT};
+use crate::configuration::{Configuration, Settings};
+use crate::space::{Dimension, Domain, Space};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// A configuration that is no point of the job's search space.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is missing or has an impossible value")]
+pub struct NotAPoint(pub String);
+
+impl JobSpec {
+    /// What a configuration asks of an endpoint, in canonical form.
+    ///
+    /// # Errors
+    /// The configuration does not belong to this job.
+    pub fn settings(&self, configuration: &Configuration) -> Result<Settings, NotAPoint> {
+        let configuration = configuration.canonical();
+        let mut values = configuration.0;
+        remove_branches(&self.space, &mut values);
+        let index = |value: Option<Value>, name: &str, len: usize| {
+            let index = value.map_or(Some(0), |value| value.as_u64());
+            index
+                .and_then(|index| usize::try_from(index).ok())
+                .filter(|index| *index < len)
+                .ok_or_else(|| NotAPoint(name.to_owned()))
+        };
+        let model = index(configuration_model(&mut values), MODEL, self.models.len())?;
+        let prompt = match values.remove(PROMPT) {
+            None => 0,
+            Some(name) => self
+                .prompts
+                .iter()
+                .position(|prompt| name == json!(prompt.name))
+                .ok_or_else(|| NotAPoint(PROMPT.to_owned()))?,
+        };
+        let mut whole = |name: &str| {
+            values
+                .remove(name)
+                .and_then(|value| value.as_u64())
+                .and_then(|value| u32::try_from(value).ok())
+                .filter(|value| *value > 0)
+                .ok_or_else(|| NotAPoint(name.to_owned()))
+        };
+        let (max_tokens, n) = (whole("max_tokens")?, whole("n")?);
+        let mut number = |name: &str| match values.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value
+                .as_f64()
+                .map(Some)
+                .ok_or_else(|| NotAPoint(name.to_owned())),
+        };
+        let (temperature, top_p) = (number("temperature")?, number("top_p")?);
+        let stop = match values.remove("stop") {
+            None => Vec::new(),
+            Some(value) => stop_texts(&value).ok_or_else(|| NotAPoint("stop".to_owned()))?,
+        };
+        Ok(Settings {
+            model,
+            prompt,
+            temperature,
+            top_p,
+            max_tokens,
+            n,
+            stop,
+            extra: values,
+        })
+    }
+
+    /// What one gets without tuning: the first model and prompt, temperature 1, one response
+    /// with as many tokens as the space allows, the first of each choice. Values that the
+    /// space does not allow give way to the nearest that it does.
+    #[must_use]
+    pub fn default_configuration(&self) -> Configuration {
+        let mut values = BTreeMap::new();
+        fill(&self.space, &BTreeMap::new(), &default_value, &mut values);
+        Configuration(values)
+    }
+
+    /// A cheap configuration for each model: the fewest tokens and responses, otherwise the
+    /// default. Every model starts from the same point.
+    #[must_use]
+    pub fn low_cost_starts(&self) -> Vec<Configuration> {
+        (0..self.models.len())
+            .map(|model| {
+                let given = if self.models.len() > 1 {
+                    BTreeMap::from([(MODEL.to_owned(), json!(model))])
+                } else {
+                    BTreeMap::new()
+                };
+                let mut values = BTreeMap::new();
+                fill(&self.space, &given, &cheap_value, &mut values);
+                Configuration(values)
+            })
+            .collect()
+    }
+
+    /// The configuration that some settings, given by name, stand for; the rest is as in
+    /// [`Self::default_configuration`]. A model is given by its name, with `endpoint` next to
+    /// it where two endpoints have one of the same name.
+    ///
+    /// # Errors
+    /// The name of the setting at fault, and the reason and remedy in words.
+    pub fn configuration_of(
+        &self,
+        settings: &BTreeMap<String, Value>,
+    ) -> Result<Configuration, (String, String)> {
+        let mut given = settings.clone();
+        let endpoint = given.remove("endpoint");
+        if let Some(name) = given.remove(MODEL) {
+            let matching = self.models.iter().position(|choice| {
+                name == json!(choice.model)
+                    && endpoint
+                        .as_ref()
+                        .is_none_or(|endpoint| endpoint == &json!(choice.endpoint))
+            });
+            let index = matching.ok_or_else(|| {
+                let detail = format!("{name} is not among the job's models");
+                (MODEL.to_owned(), detail)
+            })?;
+            if self.models.len() > 1 {
+                given.insert(MODEL.to_owned(), json!(index));
+            }
+        }
+        if self.prompts.len() == 1
+            && let Some(name) = given.remove(PROMPT)
+            && name != json!(self.prompts[0].name)
+        {
+            return Err((
+                PROMPT.to_owned(),
+                format!("{name} is not among the job's prompts"),
+            ));
+        }
+        let mut values = BTreeMap::new();
+        fill(&self.space, &given, &default_value, &mut values);
+        for (name, value) in &given {
+            explain_value(name, value).map_err(|detail| (name.clone(), detail))?;
+            if values.get(name) != Some(value) {
+                let detail = format!("`{name}` is not a setting of the search space at this point");
+                return Err((name.clone(), detail));
+            }
+        }
+        let configuration = Configuration(values);
+        if self.space.contains(&configuration) {
+            return Ok(configuration);
+        }
+        let outside = given.keys().find(|name| {
+            let mut without = given.clone();
+            without.remove(*name);
+            let mut values = BTreeMap::new();
+            fill(&self.space, &without, &default_value, &mut values);
+            self.space.contains(&Configuration(values))
+        });
+        let name = outside
+            .or_else(|| given.keys().next())
+            .cloned()
+            .unwrap_or_default();
+        let detail =
+            format!("`{name}` lies outside the search space; widen the space or change it");
+        Err((name, detail))
+    }
+}
+
+/// The index under the model's own name.
+fn configuration_model(values: &mut BTreeMap<String, Value>) -> Option<Value> {
+    values.remove(MODEL)
+}
+
+/// Removes the indices that `one_of` dimensions hold, but for the model's, which is needed.
+fn remove_branches(space: &Space, values: &mut BTreeMap<String, Value>) {
+    for dimension in &space.dimensions {
+        if let Domain::OneOf { branches } = &dimension.domain {
+            if dimension.name != MODEL {
+                values.remove(&dimension.name);
+            }
+            for branch in branches {
+                remove_branches(branch, values);
+            }
+        }
+    }
+}
+
+/// Gives every active dimension a value: the given one, else what `pick` says.
+fn fill(
+    space: &Space,
+    given: &BTreeMap<String, Value>,
+    pick: &dyn Fn(&Dimension) -> Value,
+    values: &mut BTreeMap<String, Value>,
+) {
+    for dimension in &space.dimensions {
+        if let Domain::OneOf { branches } = &dimension.domain {
+            let named = given.get(&dimension.name).and_then(Value::as_u64);
+            let named = named.and_then(|index| usize::try_from(index).ok());
+            let index = named
+                .or_else(|| branches.iter().position(|branch| speaks_of(branch, given)))
+                .unwrap_or(0);
+            values.insert(dimension.name.clone(), json!(index));
+            if let Some(branch) = branches.get(index) {
+                fill(branch, given, pick, values);
+            }
+        } else {
+            let value = given.get(&dimension.name).cloned();
+            values.insert(
+                dimension.name.clone(),
+                value.unwrap_or_else(|| pick(dimension)),
+            );
+        }
+    }
+}
+
+/// Whether one of the given names is a dimension of the space.
+fn speaks_of(space: &Space, given: &BTreeMap<String, Value>) -> bool {
+    space
+        .dimensions
+        .iter()
+        .any(|dimension| given.contains_key(&dimension.name))
+}
+
+fn default_value(dimension: &Dimension) -> Value {
+    match &dimension.domain {
+        Domain::Float {
+            low, high, step, ..
+        } => {
+            let wanted = match dimension.name.as_str() {
+                "temperature" | "top_p" => 1.0,
+                _ => f64::midpoint(*low, *high),
+            };
+            json!(nearest(wanted, *low, *high, *step))
+        }
+        Domain::Int {
+            low, high, step, ..
+        } => match dimension.name.as_str() {
+            "max_tokens" => json!(high - (high - low) % step.unwrap_or(1)),
+            _ => json!(low),
+        },
+        Domain::Choice { values, .. } => values.first().cloned().unwrap_or(Value::Null),
+        Domain::OneOf { .. } => json!(0),
+        Domain::Constant { value } => value.clone(),
+    }
+}
+
+fn cheap_value(dimension: &Dimension) -> Value {
+    match &dimension.domain {
+        Domain::Int { low, .. } if dimension.name == "max_tokens" => json!(low),
+        Domain::Choice { values, .. } if matches!(dimension.name.as_str(), "max_tokens" | "n") => {
+            let cheapest = values.iter().filter_map(Value::as_i64).min();
+            cheapest.map_or_else(|| default_value(dimension), |value| json!(value))
+        }
+        _ => default_value(dimension),
+    }
+}
+
+/// The value of a float dimension that is nearest to `wanted`.
+fn nearest(wanted: f64, low: f64, high: f64, step: Option<f64>) -> f64 {
+    let clamped = wanted.clamp(low, high);
+    let Some(step) = step else { return clamped };
+    let last = ((high - low) / step).floor();
+    low + ((clamped - low) / step).round().min(last) * step
+}

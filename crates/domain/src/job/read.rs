@@ -1,0 +1,573 @@
+//! The wire form of a job, read with every fault noted.
+
+use super::read_data::{self, Rows};
+use super::read_scoring::{self, Scoring};
+use super::read_space;
+use super::{
+    Algorithm, Data, Direction, JobSpec, Limits, ModelChoice, Objective, Pruning, SearchSpec,
+};
+use crate::configuration::Configuration;
+use crate::endpoint::{Api, Catalog};
+use crate::fault::{Fault, Faults, ObjectReader, Reader};
+use crate::money::{Budget, Usd};
+use crate::prompt::{Message, Prompt, PromptBody};
+use crate::scoring::{Reducer, ScorerSpec};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most models, prompts, labels and start points of one job, each.
+const MAX_CHOICES: usize = 64;
+/// The most trials of one job.
+const MAX_TRIALS: i64 = 100_000;
+/// The trials of a job that names no limit.
+const DEFAULT_TRIALS: u32 = 100;
+/// The optimization budget of a job that names none, in dollars.
+const DEFAULT_BUDGET_USD: f64 = 1.0;
+/// The same where a model has no price, in tokens.
+const DEFAULT_BUDGET_TOKENS: u64 = 1_000_000;
+
+/// What reading a job needs from crates that know more than plain data.
+pub trait Checks {
+    /// The variables that a template needs.
+    ///
+    /// # Errors
+    /// Why it does not compile, in words, with the line.
+    fn template(&self, text: &str) -> Result<BTreeSet<String>, String>;
+
+    /// Whether a scorer can be built.
+    ///
+    /// # Errors
+    /// The field of the scorer that is at fault (empty for the whole) and the reason in words.
+    fn scorer(&self, scorer: &ScorerSpec) -> Result<(), (String, String)>;
+}
+
+/// Reads a job. `seed` is used where the job names none.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn job(
+    document: &Value,
+    catalog: &Catalog,
+    checks: &dyn Checks,
+    seed: u64,
+) -> Result<(JobSpec, Data), Vec<Fault>> {
+    let faults = Faults::default();
+    refuse_nul(&Reader::new(document, &faults));
+    let read = read_job(&Reader::new(document, &faults), catalog, checks, seed);
+    match read {
+        Some(read) if faults.is_empty() => Ok(read),
+        _ => Err(faults.into_vec()),
+    }
+}
+
+/// Notes a fault for each text with a NUL character, which cannot be stored.
+fn refuse_nul(at: &Reader<'_>) {
+    match at.value {
+        Value::String(text) if text.contains('\0') => {
+            at.fault::<()>("holds a NUL character; remove it");
+        }
+        Value::Array(_) => at
+            .array()
+            .into_iter()
+            .flatten()
+            .for_each(|item| refuse_nul(&item)),
+        Value::Object(map) => {
+            if map.keys().any(|key| key.contains('\0')) {
+                at.fault::<()>("has a key with a NUL character; remove it");
+            }
+            if let Some(object) = at.object() {
+                object.members().for_each(|(_, member)| refuse_nul(&member));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Reads every part before it gives up on any, so that all faults are found.
+fn read_job(
+    document: &Reader<'_>,
+    catalog: &Catalog,
+    checks: &dyn Checks,
+    seed: u64,
+) -> Option<(JobSpec, Data)> {
+    let job = document.object()?;
+    let name = job.get("name").and_then(|at| read_name(&at));
+    let labels = job
+        .get("labels")
+        .map_or_else(BTreeMap::new, |at| read_labels(&at));
+    let rows = job
+        .require(
+            "data",
+            "give the rows to tune on as {\"instances\": [{…}, …]}",
+        )
+        .and_then(|at| read_data::rows(&at));
+    let models = read_models(&job, catalog);
+    let prompts = read_prompts(&job, &models, rows.as_ref(), checks);
+    let space = read_space::space(&job, &models, &prompts);
+    let scoring = job
+        .require(
+            "scoring",
+            "say how an answer is scored, such as {\"scorer\": {\"type\": \"exact\", \"expected\": \"{{ answer }}\"}}",
+        )
+        .and_then(|at| read_scoring::scoring(&at, rows.as_ref(), checks));
+    let objective = read_objective(job.get("objective"), scoring.as_ref());
+    let budgets = read_budgets(job.get("budgets"), &models);
+    let limits = read_limits(job.get("limits"));
+    let search = read_search(job.get("search"), seed);
+    let start = job.get("start").map_or_else(Vec::new, |at| read_start(&at));
+    let baseline = job.get("baseline");
+    job.finish();
+
+    let search = search?;
+    let Scoring { scorer, .. } = scoring?;
+    let (inference_budget, optimization_budget) = budgets?;
+    let mut spec = JobSpec {
+        name,
+        labels,
+        models: models
+            .into_iter()
+            .map(|model| Some(model?.choice))
+            .collect::<Option<_>>()?,
+        prompts: prompts.into_iter().collect::<Option<_>>()?,
+        space: space?,
+        scorer,
+        objective: objective?,
+        inference_budget,
+        optimization_budget,
+        limits: limits?,
+        search,
+        baseline: None,
+        start: Vec::new(),
+    };
+    spec.baseline = match baseline {
+        Some(at) if at.value == &Value::Bool(false) => None,
+        Some(at) => Some(read_point(&spec, &at.object()?)?),
+        None => Some(spec.default_configuration()),
+    };
+    spec.start = start
+        .iter()
+        .map(|row| read_point(&spec, row))
+        .collect::<Option<_>>()?;
+    Some((spec, rows?.split(search.seed)))
+}
+
+fn read_name(at: &Reader<'_>) -> Option<String> {
+    let name = at.filled_string()?;
+    if name.chars().count() > 200 {
+        return at.fault("must have at most 200 characters");
+    }
+    Some(name.to_owned())
+}
+
+fn read_labels(at: &Reader<'_>) -> BTreeMap<String, String> {
+    let Some(labels) = at.object() else {
+        return BTreeMap::new();
+    };
+    let read: BTreeMap<_, _> = labels
+        .members()
+        .filter_map(|(key, value)| Some((key.to_owned(), value.string()?.to_owned())))
+        .collect();
+    if read.len() > MAX_CHOICES {
+        at.fault::<()>(format!("must hold at most {MAX_CHOICES} labels"));
+    }
+    read
+}
+
+/// A model as the job names it, with the place of its sub-space and what the catalogue says.
+pub(super) struct ModelRead<'a> {
+    /// What the job keeps.
+    pub choice: ModelChoice,
+    /// Whether the operator gave prices.
+    pub priced: bool,
+    /// What a text prompt is sent to.
+    pub api: Api,
+    /// Settings that vary for this model only.
+    pub space: Option<Reader<'a>>,
+}
+
+/// The models; `None` for one with a fault, so that positions stay.
+fn read_models<'a>(job: &ObjectReader<'a>, catalog: &Catalog) -> Vec<Option<ModelRead<'a>>> {
+    let places = match (job.get("models"), job.get("model")) {
+        (Some(many), Some(one)) => {
+            one.fault::<()>("give either `model` or `models`, not both");
+            many.filled_array("model").unwrap_or_default()
+        }
+        (Some(many), None) => many.filled_array("model").unwrap_or_default(),
+        (None, Some(one)) => vec![one],
+        (None, None) => job
+            .require(
+                "models",
+                "give at least one {\"endpoint\": …, \"model\": …}",
+            )
+            .into_iter()
+            .collect(),
+    };
+    if places.len() > MAX_CHOICES {
+        job.at
+            .fault::<()>(format!("`models` must hold at most {MAX_CHOICES}"));
+    }
+    let models: Vec<_> = places.iter().map(|at| read_model(at, catalog)).collect();
+    for (index, model) in models.iter().enumerate() {
+        let same = |other: &&Option<ModelRead<'_>>| match (other, model) {
+            (Some(other), Some(model)) => {
+                other.choice.endpoint == model.choice.endpoint
+                    && other.choice.model == model.choice.model
+            }
+            _ => false,
+        };
+        if models[..index].iter().any(|other| same(&other)) {
+            places[index].fault::<()>("is in the list twice; name each model once");
+        }
+    }
+    models
+}
+
+fn read_model<'a>(at: &Reader<'a>, catalog: &Catalog) -> Option<ModelRead<'a>> {
+    let object = at.object()?;
+    let endpoint = object
+        .require("endpoint", "name one of the operator's endpoints")
+        .and_then(|at| Some((at.clone(), at.filled_string()?)));
+    let model = object
+        .require("model", "name one of the endpoint's models")
+        .and_then(|at| Some((at.clone(), at.filled_string()?)));
+    let space = object.get("search_space");
+    object.finish();
+    let ((endpoint_at, endpoint), (model_at, model)) = (endpoint?, model?);
+    let Some(known) = catalog.endpoints.get(endpoint) else {
+        return endpoint_at.fault(format!(
+            "`{endpoint}` is not an endpoint of this server; {}",
+            known_names("it has", catalog.endpoints.keys())
+        ));
+    };
+    let Some(entry) = known.model(model) else {
+        return model_at.fault(format!(
+            "`{model}` is not a model of the endpoint `{endpoint}`; {}",
+            known_names("it has", known.models.keys())
+        ));
+    };
+    let prices = entry.prices;
+    Some(ModelRead {
+        choice: ModelChoice {
+            endpoint: endpoint.to_owned(),
+            model: model.to_owned(),
+            prices: prices.unwrap_or_default(),
+        },
+        priced: prices.is_some(),
+        api: known.api_of(entry),
+        space,
+    })
+}
+
+/// A list of names for the remedy of a fault.
+fn known_names<'a>(lead: &str, names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    if names.is_empty() {
+        format!("{lead} none, ask the operator")
+    } else {
+        format!("{lead} {}", names.join(", "))
+    }
+}
+
+/// The prompts; `None` for one with a fault.
+fn read_prompts(
+    job: &ObjectReader<'_>,
+    models: &[Option<ModelRead<'_>>],
+    rows: Option<&Rows>,
+    checks: &dyn Checks,
+) -> Vec<Option<Prompt>> {
+    let places = match (job.get("prompts"), job.get("prompt")) {
+        (Some(many), Some(one)) => {
+            one.fault::<()>("give either `prompt` or `prompts`, not both");
+            many.filled_array("prompt").unwrap_or_default()
+        }
+        (Some(many), None) => many.filled_array("prompt").unwrap_or_default(),
+        (None, Some(one)) => vec![one],
+        (None, None) => job
+            .require(
+                "prompts",
+                "give at least one {\"text\": …} or {\"messages\": […]}",
+            )
+            .into_iter()
+            .collect(),
+    };
+    if places.len() > MAX_CHOICES {
+        job.at
+            .fault::<()>(format!("`prompts` must hold at most {MAX_CHOICES}"));
+    }
+    let completions_only = models
+        .iter()
+        .flatten()
+        .find(|model| model.api == Api::Completions)
+        .map(|model| model.choice.model.as_str());
+    let mut names = BTreeSet::new();
+    places
+        .iter()
+        .enumerate()
+        .map(|(index, at)| {
+            let prompt = read_prompt(at, index, completions_only, rows, checks)?;
+            if !names.insert(prompt.name.clone()) {
+                return at.fault(format!(
+                    "the name `{}` is taken by another prompt",
+                    prompt.name
+                ));
+            }
+            Some(prompt)
+        })
+        .collect()
+}
+
+fn read_prompt(
+    at: &Reader<'_>,
+    index: usize,
+    completions_only: Option<&str>,
+    rows: Option<&Rows>,
+    checks: &dyn Checks,
+) -> Option<Prompt> {
+    let default_name = format!("prompt-{index}");
+    if let Value::String(text) = at.value {
+        read_data::check_template(at, text, rows, checks)?;
+        return Some(Prompt {
+            name: default_name,
+            body: PromptBody::Text(text.clone()),
+        });
+    }
+    let object = at.object()?;
+    let name = object
+        .get("name")
+        .map(|at| at.filled_string().map(str::to_owned));
+    let text = object.get("text").map(|at| {
+        let text = at.filled_string()?;
+        read_data::check_template(&at, text, rows, checks)?;
+        Some(text.to_owned())
+    });
+    let messages = object.get("messages").map(|at| {
+        if let Some(model) = completions_only {
+            at.fault::<()>(format!(
+                "the model `{model}` takes no messages; give the prompt as `text`"
+            ));
+        }
+        let places = at.filled_array("message")?;
+        let messages: Vec<_> = places
+            .iter()
+            .map(|at| read_message(at, rows, checks))
+            .collect();
+        messages.into_iter().collect::<Option<Vec<_>>>()
+    });
+    object.finish();
+    let body = match (text, messages) {
+        (Some(text), None) => PromptBody::Text(text?),
+        (None, Some(messages)) => PromptBody::Messages(messages?),
+        _ => return at.fault("give exactly one of `text` and `messages`"),
+    };
+    Some(Prompt {
+        name: name.unwrap_or(Some(default_name))?,
+        body,
+    })
+}
+
+fn read_message(at: &Reader<'_>, rows: Option<&Rows>, checks: &dyn Checks) -> Option<Message> {
+    let object = at.object()?;
+    let role = object
+        .require("role", "use `system`, `user` or `assistant`")
+        .and_then(|at| {
+            at.one_of(&[
+                ("system", "system"),
+                ("developer", "developer"),
+                ("user", "user"),
+                ("assistant", "assistant"),
+            ])
+        });
+    let content = object
+        .require("content", "give the message's text")
+        .and_then(|at| {
+            let text = at.string()?;
+            read_data::check_template(&at, text, rows, checks)?;
+            Some(text.to_owned())
+        });
+    object.finish();
+    Some(Message {
+        role: role?.to_owned(),
+        content: content?,
+    })
+}
+
+fn read_objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Option<Objective> {
+    let reduce = scoring.map(|scoring| scoring.reduce);
+    let mut objective = Objective {
+        metric: reduce.unwrap_or(Reducer::ExpectedSuccess),
+        direction: Direction::Maximize,
+    };
+    let Some(at) = at else {
+        return Some(objective);
+    };
+    let object = at.object()?;
+    let metric = object
+        .get("metric")
+        .map(|at| at.one_of(read_scoring::REDUCERS));
+    let direction = object.get("direction").map(|at| {
+        at.one_of(&[
+            ("maximize", Direction::Maximize),
+            ("minimize", Direction::Minimize),
+        ])
+    });
+    object.finish();
+    if let Some(metric) = metric {
+        objective.metric = metric?;
+    }
+    if let Some(direction) = direction {
+        objective.direction = direction?;
+    }
+    Some(objective)
+}
+
+/// The inference budget, if any, and the optimization budget.
+fn read_budgets(
+    at: Option<Reader<'_>>,
+    models: &[Option<ModelRead<'_>>],
+) -> Option<(Option<Budget>, Budget)> {
+    let unpriced = models.iter().flatten().find(|model| !model.priced);
+    let default = match unpriced {
+        Some(_) => Budget::Tokens(DEFAULT_BUDGET_TOKENS),
+        None => Budget::Usd(Usd::from_dollars(DEFAULT_BUDGET_USD).ok()?),
+    };
+    let Some(at) = at else {
+        return Some((None, default));
+    };
+    let object = at.object()?;
+    let inference = object.get("inference").map(|at| read_budget(&at, unpriced));
+    let optimization = object
+        .get("optimization")
+        .map(|at| read_budget(&at, unpriced));
+    object.finish();
+    let inference = match inference {
+        None => None,
+        Some(read) => Some(read?),
+    };
+    Some((inference, optimization.unwrap_or(Some(default))?))
+}
+
+fn read_budget(at: &Reader<'_>, unpriced: Option<&ModelRead<'_>>) -> Option<Budget> {
+    let object = at.object()?;
+    let usd = object.get("usd");
+    let tokens = object.get("tokens");
+    object.finish();
+    match (usd, tokens) {
+        (Some(at), None) => {
+            let dollars = at.number()?;
+            if let Some(model) = unpriced {
+                return at.fault(format!(
+                    "the model `{}` has no known price; budget in tokens, or ask the operator for its price",
+                    model.choice.model
+                ));
+            }
+            match Usd::from_dollars(dollars) {
+                Ok(usd) if usd > Usd::ZERO => Some(Budget::Usd(usd)),
+                _ => at.fault("must be a number of dollars above 0 and at most 1000000"),
+            }
+        }
+        (None, Some(at)) => {
+            let tokens = at.integer()?;
+            match u64::try_from(tokens) {
+                Ok(tokens) if tokens > 0 => Some(Budget::Tokens(tokens)),
+                _ => at.fault("must be a number of tokens above 0"),
+            }
+        }
+        _ => at.fault("give exactly one of `usd` and `tokens`"),
+    }
+}
+
+fn read_limits(at: Option<Reader<'_>>) -> Option<Limits> {
+    let mut limits = Limits {
+        trials: DEFAULT_TRIALS,
+        seconds: None,
+    };
+    let Some(at) = at else {
+        return Some(limits);
+    };
+    let object = at.object()?;
+    let trials = object
+        .get("trials")
+        .map(|at| at.integer_within(1, MAX_TRIALS));
+    let seconds = object
+        .get("seconds")
+        .map(|at| at.integer_within(1, 31 * 86_400));
+    object.finish();
+    if let Some(trials) = trials {
+        limits.trials = u32::try_from(trials?).ok()?;
+    }
+    if let Some(seconds) = seconds {
+        limits.seconds = Some(u64::try_from(seconds?).ok()?);
+    }
+    Some(limits)
+}
+
+fn read_search(at: Option<Reader<'_>>, seed: u64) -> Option<SearchSpec> {
+    let mut search = SearchSpec {
+        algorithm: Algorithm::Blendsearch,
+        seed,
+        pruning: Pruning::On,
+        parallel_trials: 4,
+        requests_in_flight: 32,
+    };
+    let Some(at) = at else {
+        return Some(search);
+    };
+    let object = at.object()?;
+    let algorithm = object.get("algorithm").map(|at| {
+        at.one_of(&[
+            ("blendsearch", Algorithm::Blendsearch),
+            ("random", Algorithm::Random),
+        ])
+    });
+    let pruning = object
+        .get("pruning")
+        .map(|at| at.one_of(&[("on", Pruning::On), ("off", Pruning::Off)]));
+    let seed = object.get("seed").map(|at| at.integer_within(0, i64::MAX));
+    let parallel = object
+        .get("parallel_trials")
+        .map(|at| at.integer_within(1, 64));
+    let in_flight = object
+        .get("requests_in_flight")
+        .map(|at| at.integer_within(1, 1024));
+    object.finish();
+    if let Some(algorithm) = algorithm {
+        search.algorithm = algorithm?;
+    }
+    if let Some(pruning) = pruning {
+        search.pruning = pruning?;
+    }
+    if let Some(seed) = seed {
+        search.seed = seed?.unsigned_abs();
+    }
+    if let Some(parallel) = parallel {
+        search.parallel_trials = u32::try_from(parallel?).ok()?;
+    }
+    if let Some(in_flight) = in_flight {
+        search.requests_in_flight = u32::try_from(in_flight?).ok()?;
+    }
+    Some(search)
+}
+
+fn read_start<'a>(at: &Reader<'a>) -> Vec<ObjectReader<'a>> {
+    let rows = at.array().unwrap_or_default();
+    if rows.len() > MAX_CHOICES {
+        at.fault::<()>(format!("must hold at most {MAX_CHOICES} configurations"));
+    }
+    rows.iter().filter_map(Reader::object).collect()
+}
+
+/// A configuration given by the user: settings by name, the model as its name or
+/// `endpoint/model`; what it leaves out is taken from the default configuration.
+fn read_point(spec: &JobSpec, row: &ObjectReader<'_>) -> Option<Configuration> {
+    let settings = row
+        .members()
+        .map(|(name, at)| (name.to_owned(), at.value.clone()))
+        .collect();
+    match spec.configuration_of(&settings) {
+        Ok(configuration) => Some(configuration),
+        Err((name, detail)) => {
+            let at = row.get(&name).unwrap_or_else(|| row.at.clone());
+            at.fault(detail)
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The rows of a job's data: read, checked against the templates, split.
+
+use super::read::Checks;
+use super::{Data, Instance};
+use crate::fault::Reader;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The most rows of data in one job.
+const MAX_INSTANCES: usize = 100_000;
+
+/// All rows as posted, and which of them are held out.
+pub(super) struct Rows {
+    instances: Vec<Instance>,
+    holdout: Holdout,
+}
+
+enum Holdout {
+    None,
+    /// So many of the instances, drawn by the seed.
+    Count(usize),
+    /// Rows of their own.
+    Rows(Vec<Instance>),
+}
+
+impl Rows {
+    /// All rows, held out or not.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Instance> {
+        let held_out = match &self.holdout {
+            Holdout::Rows(rows) => rows.as_slice(),
+            _ => &[],
+        };
+        self.instances.iter().chain(held_out)
+    }
+
+    /// The rows to tune on and the rows held out. Rows keep their order on both sides.
+    pub(super) fn split(self, seed: u64) -> Data {
+        let count = match self.holdout {
+            Holdout::None => 0,
+            Holdout::Rows(holdout) => {
+                return Data {
+                    tuning: self.instances,
+                    holdout,
+                };
+            }
+            Holdout::Count(count) => count,
+        };
+        let mut order: Vec<_> = (0..self.instances.len()).collect();
+        order.sort_by_key(|index| mix(seed, *index));
+        let held_out: BTreeSet<_> = order.into_iter().take(count).collect();
+        let (holdout, tuning): (Vec<_>, Vec<_>) = self
+            .instances
+            .into_iter()
+            .enumerate()
+            .partition(|(index, _)| held_out.contains(index));
+        let rows = |part: Vec<(usize, Instance)>| part.into_iter().map(|(_, row)| row).collect();
+        Data {
+            tuning: rows(tuning),
+            holdout: rows(holdout),
+        }
+    }
+}
+
+/// A well-spread number for a row (the finaliser of SplitMix64, Steele et al. 2014), so that
+/// the split depends on the seed and the number of rows alone.
+fn mix(seed: u64, index: usize) -> u64 {
+    let mut z = seed
+        ^ (index as u64)
+            .wrapping_add(1)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+pub(super) fn rows(at: &Reader<'_>) -> Option<Rows> {
+    let object = at.object()?;
+    let instances = object
+        .require("instances", "give at least one row")
+        .and_then(|at| read_instances(&at));
+    let holdout = object.get("holdout").map(|at| {
+        let holdout = read_holdout(&at, instances.as_ref().map(Vec::len))?;
+        if let (Holdout::Rows(rows), Some(instances)) = (&holdout, &instances) {
+            check_ids(&at, instances.iter().chain(rows));
+        }
+        Some(holdout)
+    });
+    object.finish();
+    Some(Rows {
+        instances: instances?,
+        holdout: holdout.unwrap_or(Some(Holdout::None))?,
+    })
+}
+
+fn read_instances(at: &Reader<'_>) -> Option<Vec<Instance>> {
+    let places = at.filled_array("row")?;
+    if places.len() > MAX_INSTANCES {
+        return at.fault(format!("must hold at most {MAX_INSTANCES} rows"));
+    }
+    let rows: Vec<_> = places
+        .iter()
+        .map(|at| match at.value {
+            Value::Object(row) => Some(row.clone()),
+            _ => at.object().and(None),
+        })
+        .collect();
+    let rows: Vec<Instance> = rows.into_iter().collect::<Option<_>>()?;
+    check_ids(at, rows.iter());
+    Some(rows)
+}
+
+/// Ids are optional, but two rows may not share one.
+fn check_ids<'a>(at: &Reader<'_>, rows: impl Iterator<Item = &'a Instance>) {
+    let mut ids = BTreeSet::new();
+    for (index, row) in rows.enumerate() {
+        if let Some(id) = row.get("id")
+            && !ids.insert(id.to_string())
+        {
+            at.fault::<()>(format!(
+                "row {index} has the id {id} of a row before it; ids must differ"
+            ));
+        }
+    }
+}
+
+fn read_holdout(at: &Reader<'_>, instances: Option<usize>) -> Option<Holdout> {
+    let object = at.object()?;
+    let share = object.get("share").map(|at| {
+        let share = at.number()?;
+        let instances = instances?;
+        if !(0.0..1.0).contains(&share) {
+            return at.fault("must be at least 0 and below 1");
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "between 0 and the number of rows, which is small"
+        )]
+        let count = (share * instances as f64).round() as usize;
+        if count >= instances {
+            return at.fault("leaves no row to tune on; lower it or give more rows");
+        }
+        Some(Holdout::Count(count))
+    });
+    let rows = object
+        .get("instances")
+        .map(|at| Some(Holdout::Rows(read_instances(&at)?)));
+    object.finish();
+    match (share, rows) {
+        (Some(holdout), None) | (None, Some(holdout)) => holdout,
+        _ => at.fault("give exactly one of `share` and `instances`"),
+    }
+}
+
+/// Checks that a template compiles and that every row has the variables that it needs.
+pub(super) fn check_template(
+    at: &Reader<'_>,
+    text: &str,
+    rows: Option<&Rows>,
+    checks: &dyn Checks,
+) -> Option<()> {
+    let variables = match checks.template(text) {
+        Ok(variables) => variables,
+        Err(detail) => return at.fault(detail),
+    };
+    let rows = rows?;
+    let mut complete = Some(());
+    for variable in variables {
+        let mut lacking = rows
+            .all()
+            .enumerate()
+            .filter(|(_, row)| !row.contains_key(&variable));
+        if let Some((first, row)) = lacking.next() {
+            let others = lacking.count();
+            let more = if others == 0 {
+                String::new()
+            } else {
+                format!(" and {others} more")
+            };
+            let has: Vec<_> = row.keys().map(|key| format!("`{key}`")).collect();
+            at.fault::<()>(format!(
+                "the variable `{variable}` is absent from row {first}{more} of the data, which has {}",
+                has.join(", ")
+            ));
+            complete = None;
+        }
+    }
+    complete
+}

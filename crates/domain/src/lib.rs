@@ -1,0 +1,21 @@
+//! What Frugal speaks of: jobs, search spaces, configurations, trials, events, money.
+//!
+//! Plain data and its validation. This crate does no I/O, reads no clock and makes no ids;
+//! every other crate may use it and it uses none of them.
+//!
+//! Start with [`job::JobSpec`] (what a client posts), then [`space::Space`] and
+//! [`configuration::Settings`] (what is searched and what a point of it means), then
+//! [`event::EventKind`] (what a watcher of a job sees).
+
+pub mod configuration;
+pub mod endpoint;
+pub mod event;
+pub mod fault;
+pub mod id;
+pub mod job;
+pub mod money;
+pub mod prompt;
+pub mod scoring;
+pub mod space;
+pub mod state;
+pub mod trial;

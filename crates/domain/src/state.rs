@@ -1,0 +1,184 @@
+//! The states of jobs and trials, and why a job stopped.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A text that names no variant of a closed set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a known {1}")]
+pub struct UnknownName(pub String, pub &'static str);
+
+macro_rules! names {
+    ($type:ty, $what:literal, { $($variant:ident => $name:literal),+ $(,)? }) => {
+        impl $type {
+            /// Every variant, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name on the wire and in the database.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = UnknownName;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($name => Ok(Self::$variant),)+
+                    _ => Err(UnknownName(text.to_owned(), $what)),
+                }
+            }
+        }
+    };
+}
+
+/// Where a job is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for a worker.
+    Queued,
+    /// A worker drives it (or its worker died and the lease runs out).
+    Running,
+    /// Asked to pause; the worker has not stopped yet.
+    Pausing,
+    /// Stopped, to be resumed.
+    Paused,
+    /// Asked to cancel; the worker has not stopped yet.
+    Cancelling,
+    /// Ended by request. The trials so far stand.
+    Cancelled,
+    /// Ended by itself, with a report.
+    Succeeded,
+    /// Could not go on.
+    Failed,
+}
+
+names!(JobState, "job state", {
+    Queued => "queued",
+    Running => "running",
+    Pausing => "pausing",
+    Paused => "paused",
+    Cancelling => "cancelling",
+    Cancelled => "cancelled",
+    Succeeded => "succeeded",
+    Failed => "failed",
+});
+
+impl JobState {
+    /// Whether nothing will change any more.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Succeeded | Self::Failed)
+    }
+
+    /// The state after a request to cancel, or `None` where cancelling is not possible.
+    /// A job that nobody drives is cancelled at once; asking twice changes nothing.
+    #[must_use]
+    pub const fn on_cancel(self) -> Option<Self> {
+        match self {
+            Self::Queued | Self::Paused => Some(Self::Cancelled),
+            Self::Running | Self::Pausing | Self::Cancelling => Some(Self::Cancelling),
+            Self::Cancelled | Self::Succeeded | Self::Failed => None,
+        }
+    }
+}
+
+/// Why a job's search ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// No further request fits into the optimization budget.
+    BudgetExhausted,
+    /// The limit on trials is reached.
+    TrialLimit,
+    /// The limit on time is reached.
+    Deadline,
+    /// Every configuration of the space has been tried.
+    SpaceExhausted,
+    /// The search has converged and finds nothing new.
+    Converged,
+    /// A client cancelled it.
+    Cancelled,
+    /// The endpoint refuses to serve the job at all, for example for want of a valid key.
+    EndpointUnusable,
+    /// A fault inside Frugal; the operator's log has the cause.
+    InternalError,
+}
+
+names!(StopReason, "stop reason", {
+    BudgetExhausted => "budget_exhausted",
+    TrialLimit => "trial_limit",
+    Deadline => "deadline",
+    SpaceExhausted => "space_exhausted",
+    Converged => "converged",
+    Cancelled => "cancelled",
+    EndpointUnusable => "endpoint_unusable",
+    InternalError => "internal_error",
+});
+
+/// Where a trial is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialState {
+    /// Being evaluated.
+    Running,
+    /// Evaluated on every instance.
+    Evaluated,
+    /// Ended early, or before any request, because it cannot be worth its price.
+    Pruned,
+    /// The endpoint refuses the configuration.
+    Infeasible,
+    /// Requests failed for good on too many instances.
+    Failed,
+    /// Cut off by the end of the job.
+    Stopped,
+}
+
+names!(TrialState, "trial state", {
+    Running => "running",
+    Evaluated => "evaluated",
+    Pruned => "pruned",
+    Infeasible => "infeasible",
+    Failed => "failed",
+    Stopped => "stopped",
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for state in JobState::ALL {
+            assert_eq!(state.as_str().parse(), Ok(*state));
+            assert_eq!(serde_json::json!(state), state.as_str());
+        }
+        for state in TrialState::ALL {
+            assert_eq!(state.as_str().parse(), Ok(*state));
+            assert_eq!(serde_json::json!(state), state.as_str());
+        }
+        for reason in StopReason::ALL {
+            assert_eq!(reason.as_str().parse(), Ok(*reason));
+            assert_eq!(serde_json::json!(reason), reason.as_str());
+        }
+    }
+
+    #[test]
+    fn terminal_states_cannot_be_cancelled() {
+        for state in JobState::ALL {
+            assert_eq!(state.is_terminal(), state.on_cancel().is_none());
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What is known of a trial: its role, its outcome, its numbers.
+
+use crate::money::{Spend, Unit};
+use crate::state::UnknownName;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// What money was spent for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Evaluating a configuration that the searcher proposed.
+    Search,
+    /// Evaluating the configuration that the winner is compared with.
+    Baseline,
+    /// Scoring the winner and the baseline on held-out instances.
+    Validation,
+    /// Asking a model to judge answers.
+    Judge,
+    /// Requests in flight when a worker died, counted at their worst case: they may have been
+    /// billed, so the budget could be passed if they were forgotten.
+    Lost,
+}
+
+impl Role {
+    /// Every role, in the order of declaration.
+    pub const ALL: &'static [Self] = &[
+        Self::Search,
+        Self::Baseline,
+        Self::Validation,
+        Self::Judge,
+        Self::Lost,
+    ];
+
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Baseline => "baseline",
+            Self::Validation => "validation",
+            Self::Judge => "judge",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| UnknownName(text.to_owned(), "role"))
+    }
+}
+
+/// A mean over instances, and how sure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation of the sample over √count; absent below two instances.
+    pub standard_error: Option<f64>,
+    /// Instances that the mean is over.
+    pub count: u32,
+}
+
+/// A cost per instance, in the unit of the inference budget.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CostEstimate {
+    /// Dollars or tokens.
+    pub unit: Unit,
+    /// The cost of one instance, prompt and all responses.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+}
+
+/// What a trial's evaluation found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The objective.
+    pub utility: Estimate,
+    /// Every metric, the objective among them, by name.
+    pub metrics: BTreeMap<String, Estimate>,
+    /// What one instance costs under the configuration.
+    pub inference_cost: CostEstimate,
+    /// Whether the inference cost is within the inference budget.
+    pub valid: bool,
+}
+
+/// Why a trial was pruned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum PruneReason {
+    /// Known to be over the inference budget from an earlier trial; nothing was requested.
+    KnownInvalid,
+    /// Found to be over the inference budget on the way.
+    OverBudget {
+        /// Responses per instance when it showed.
+        n: u32,
+        /// Instances seen at that `n`.
+        instances: u32,
+    },
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum TrialOutcome {
+    /// Evaluated on every instance (but for a stated share of failures).
+    Evaluated(Evaluation),
+    /// Ended early because it cannot be worth its price.
+    Pruned {
+        /// Why.
+        #[serde(flatten)]
+        reason: PruneReason,
+    },
+    /// The endpoint refuses the configuration.
+    Infeasible {
+        /// What the endpoint said.
+        detail: String,
+    },
+    /// Requests failed for good on too many instances.
+    Failed {
+        /// What went wrong.
+        detail: String,
+    },
+    /// Cut off by the end of the job.
+    Stopped,
+}
+
+/// How many trials ended in which way, how many requests were sent, how many responses came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Trials being evaluated.
+    pub running: u32,
+    /// Trials evaluated on every instance.
+    pub evaluated: u32,
+    /// Trials pruned before any request.
+    pub pruned_before_requests: u32,
+    /// Trials pruned on the way.
+    pub pruned_on_the_way: u32,
+    /// Trials that the endpoint refused.
+    pub infeasible: u32,
+    /// Trials that failed.
+    pub failed: u32,
+    /// Trials cut off by the end of the job.
+    pub stopped: u32,
+    /// Requests sent.
+    pub requests: u64,
+    /// Responses received.
+    pub responses: u64,
+}
+
+impl Progress {
+    /// Trials begun.
+    #[must_use]
+    pub const fn trials(&self) -> u32 {
+        self.running
+            + self.evaluated
+            + self.pruned_before_requests
+            + self.pruned_on_the_way
+            + self.infeasible
+            + self.failed
+            + self.stopped
+    }
+}
+
+/// What was spent, by role.
+pub type SpendByRole = BTreeMap<Role, Spend>;
