@@ -1,0 +1,90 @@
+//! The event log: (job, seq) with no gaps, written in the transaction of the change told of.
+
+use crate::{Error, Result, write_json};
+use chrono::{DateTime, Utc};
+use frugal_domain::event::{Event, EventBody};
+use frugal_domain::id::JobId;
+use serde_json::json;
+use sqlx::PgConnection;
+
+/// The notification channel that carries the id of a job with new events.
+pub const CHANNEL: &str = "frugal_events";
+
+/// Appends events in order and returns the last one's number. The job's row is locked until the
+/// transaction ends, so numbers have no gaps and appear in order.
+///
+/// # Errors
+/// The database is away.
+pub async fn append(
+    connection: &mut PgConnection,
+    job: JobId,
+    bodies: &[EventBody],
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let count = i64::try_from(bodies.len()).map_err(|_| Error::TooLarge("a list of events"))?;
+    let last = sqlx::query_scalar!(
+        "UPDATE jobs SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq",
+        job.0,
+        count
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let mut types = Vec::with_capacity(bodies.len());
+    let mut data = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        types.push(body.name().to_owned());
+        data.push(write_json("event", body)?["data"].take());
+    }
+    sqlx::query!(
+        r#"
+        INSERT INTO events (job_id, seq, type, data, created_at)
+        SELECT $1, $2 + position, type, data, $5
+        FROM unnest($3::text[], $4::jsonb[]) WITH ORDINALITY AS event (type, data, position)
+        "#,
+        job.0,
+        last - count,
+        &types,
+        &data,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, job.to_string())
+        .execute(connection)
+        .await?;
+    Ok(last)
+}
+
+/// Events of a job after a number, in order.
+///
+/// # Errors
+/// The database is away.
+pub async fn after(
+    connection: &mut PgConnection,
+    job: JobId,
+    seq: i64,
+    limit: u32,
+) -> Result<Vec<Event>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT seq, type, data, created_at FROM events
+        WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
+        "#,
+        job.0,
+        seq,
+        i64::from(limit)
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let body = json!({ "type": row.r#type, "data": row.data });
+            Ok(Event {
+                seq: row.seq,
+                job_id: job,
+                created_at: row.created_at,
+                body: crate::read_json("event", body)?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,54 @@
+//! The rows of a job's data.
+
+use crate::{Result, read_json, write_json};
+use frugal_domain::id::JobId;
+use frugal_domain::job::{Data, Instance};
+use sqlx::PgConnection;
+
+/// Stores the rows of both splits, in order.
+///
+/// # Errors
+/// The database is away.
+pub(crate) async fn insert(connection: &mut PgConnection, job: JobId, data: &Data) -> Result<()> {
+    for (split, rows) in [("tuning", &data.tuning), ("holdout", &data.holdout)] {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| write_json("instance", row))
+            .collect::<Result<_>>()?;
+        sqlx::query!(
+            r#"
+            INSERT INTO instances (job_id, split, position, data)
+            SELECT $1, $2, position - 1, data
+            FROM unnest($3::jsonb[]) WITH ORDINALITY AS row (data, position)
+            "#,
+            job.0,
+            split,
+            &rows
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The rows of both splits, in order.
+///
+/// # Errors
+/// The database is away.
+pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<Data> {
+    let rows = sqlx::query!(
+        "SELECT split, data FROM instances WHERE job_id = $1 ORDER BY split, position",
+        job.0
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut data = Data::default();
+    for row in rows {
+        let instance: Instance = read_json("instance", row.data)?;
+        match row.split.as_str() {
+            "tuning" => data.tuning.push(instance),
+            _ => data.holdout.push(instance),
+        }
+    }
+    Ok(data)
+}

@@ -1,0 +1,324 @@
+//! Jobs: creating, reading, listing, and what a client may ask of one.
+
+use crate::{
+    Error, Result, events, instances, queue, read_json, read_name, to_integer, to_u32, write_json,
+};
+use chrono::{DateTime, Utc};
+use frugal_domain::event::EventBody;
+use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::job::{Data, JobSpec};
+use frugal_domain::state::{JobState, StopReason};
+use frugal_domain::trial::{Progress, SpendByRole};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A job as stored, without its instances.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// What was posted, read and checked.
+    pub spec: JobSpec,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Why its search ended.
+    pub stop_reason: Option<StopReason>,
+    /// Why it failed, in words.
+    pub detail: Option<String>,
+    /// Trials by outcome, requests, responses.
+    pub progress: Progress,
+    /// What was spent, by role.
+    pub spend: SpendByRole,
+    /// The best valid trial so far.
+    pub best_trial: Option<TrialNumber>,
+    /// The number of the last event: it changes whenever anything else does.
+    pub last_seq: i64,
+    /// When it was posted.
+    pub created_at: DateTime<Utc>,
+    /// When a worker first took it.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+struct JobRow {
+    id: Uuid,
+    spec: serde_json::Value,
+    state: String,
+    stop_reason: Option<String>,
+    detail: Option<String>,
+    progress: serde_json::Value,
+    spend: serde_json::Value,
+    best_trial: Option<i32>,
+    last_seq: i64,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<JobRow> for Job {
+    type Error = Error;
+
+    fn try_from(row: JobRow) -> Result<Self> {
+        let stop_reason = row.stop_reason.as_deref();
+        Ok(Self {
+            id: JobId(row.id),
+            spec: read_json("job specification", row.spec)?,
+            state: read_name("job state", &row.state)?,
+            stop_reason: stop_reason
+                .map(|name| read_name("stop reason", name))
+                .transpose()?,
+            detail: row.detail,
+            progress: read_json("progress", row.progress)?,
+            spend: read_json("spend", row.spend)?,
+            best_trial: row
+                .best_trial
+                .map(|number| to_u32("trial number", number).map(TrialNumber))
+                .transpose()?,
+            last_seq: row.last_seq,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+        })
+    }
+}
+
+/// An answer to a client's request that was given before under the same key.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// The hash of the body that came with the key then.
+    pub request_hash: Vec<u8>,
+    /// The job that was created.
+    pub job_id: JobId,
+    /// The answer's body.
+    pub response: serde_json::Value,
+}
+
+/// Stores a queued job with its data and its first event, and tells the workers.
+///
+/// # Errors
+/// The database is away or refuses.
+pub async fn create(
+    connection: &mut PgConnection,
+    id: JobId,
+    spec: &JobSpec,
+    data: &Data,
+    now: DateTime<Utc>,
+) -> Result<Job> {
+    let row = sqlx::query_as!(
+        JobRow,
+        r#"
+        INSERT INTO jobs (id, name, labels, state, spec, progress, spend, created_at)
+        VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6)
+        RETURNING id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
+                  created_at, started_at, finished_at
+        "#,
+        id.0,
+        spec.name
+            .as_deref()
+            .map(|name| name.replace('\0', "\u{FFFD}")),
+        write_json("labels", &spec.labels)?,
+        write_json("job specification", spec)?,
+        write_json("progress", &Progress::default())?,
+        now,
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    instances::insert(connection, id, data).await?;
+    let last_seq = events::append(connection, id, &[EventBody::JobQueued {}], now).await?;
+    queue::notify(connection, id).await?;
+    Ok(Job {
+        last_seq,
+        ..row.try_into()?
+    })
+}
+
+/// One job.
+///
+/// # Errors
+/// The database is away.
+pub async fn find(connection: &mut PgConnection, id: JobId) -> Result<Option<Job>> {
+    let row = sqlx::query_as!(
+        JobRow,
+        r#"
+        SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
+               created_at, started_at, finished_at
+        FROM jobs WHERE id = $1
+        "#,
+        id.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(Job::try_from).transpose()
+}
+
+/// Jobs, newest first, older than `before`, optionally in one state only.
+///
+/// # Errors
+/// The database is away.
+pub async fn list(
+    connection: &mut PgConnection,
+    before: Option<JobId>,
+    state: Option<JobState>,
+    limit: u32,
+) -> Result<Vec<Job>> {
+    let rows = sqlx::query_as!(
+        JobRow,
+        r#"
+        SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
+               created_at, started_at, finished_at
+        FROM jobs
+        WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR state = $2)
+        ORDER BY id DESC
+        LIMIT $3
+        "#,
+        before.map(|id| id.0),
+        state.map(JobState::as_str),
+        i64::from(limit)
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Job::try_from).collect()
+}
+
+/// The report of a job that has one.
+///
+/// # Errors
+/// The database is away.
+pub async fn report(connection: &mut PgConnection, id: JobId) -> Result<Option<serde_json::Value>> {
+    let report = sqlx::query_scalar!("SELECT report FROM jobs WHERE id = $1", id.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(report.flatten())
+}
+
+/// What came of a request to cancel.
+#[derive(Debug, Clone)]
+pub enum Cancel {
+    /// There is no such job.
+    NotFound,
+    /// It has ended before.
+    Ended(JobState),
+    /// It is cancelled, or will be as soon as its worker stops.
+    Accepted,
+}
+
+/// Asks a job to stop for good. One that nobody drives is cancelled at once.
+///
+/// # Errors
+/// The database is away.
+pub async fn cancel(
+    connection: &mut PgConnection,
+    id: JobId,
+    now: DateTime<Utc>,
+) -> Result<Cancel> {
+    let state = sqlx::query_scalar!("SELECT state FROM jobs WHERE id = $1 FOR UPDATE", id.0)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(state) = state else {
+        return Ok(Cancel::NotFound);
+    };
+    let state: JobState = read_name("job state", &state)?;
+    match state.on_cancel() {
+        None => return Ok(Cancel::Ended(state)),
+        Some(JobState::Cancelled) => {
+            sqlx::query!(
+                "UPDATE jobs SET state = 'cancelled', stop_reason = 'cancelled', finished_at = $2 WHERE id = $1",
+                id.0,
+                now
+            )
+            .execute(&mut *connection)
+            .await?;
+            events::append(connection, id, &[EventBody::JobCancelled {}], now).await?;
+        }
+        Some(_) => {
+            sqlx::query!("UPDATE jobs SET state = 'cancelling' WHERE id = $1", id.0)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    queue::notify(connection, id).await?;
+    Ok(Cancel::Accepted)
+}
+
+/// Writes the summary of a job that a worker drives.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn update_summary(
+    connection: &mut PgConnection,
+    id: JobId,
+    attempt: i32,
+    progress: &Progress,
+    spend: &SpendByRole,
+    best_trial: Option<TrialNumber>,
+) -> Result<()> {
+    let best_trial = best_trial
+        .map(|number| to_integer("trial number", number.0))
+        .transpose()?;
+    let updated = sqlx::query!(
+        r#"
+        UPDATE jobs SET progress = $3, spend = $4, best_trial = $5
+        WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+        "#,
+        id.0,
+        attempt,
+        write_json("progress", progress)?,
+        write_json("spend", spend)?,
+        best_trial,
+    )
+    .execute(connection)
+    .await?;
+    if updated.rows_affected() == 0 {
+        return Err(Error::LeaseLost);
+    }
+    Ok(())
+}
+
+/// Stores the answer to be given again to the same key. `None` where the key is new, else what
+/// was stored before. A request with the same key that is still under way is waited for.
+///
+/// # Errors
+/// The database is away.
+pub async fn remember(
+    connection: &mut PgConnection,
+    key: &str,
+    request_hash: &[u8],
+    job_id: JobId,
+    response: &serde_json::Value,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let inserted = sqlx::query!(
+        r#"
+        INSERT INTO idempotency_keys (key, request_hash, job_id, response, created_at)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (key) DO NOTHING
+        "#,
+        key,
+        request_hash,
+        job_id.0,
+        response,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// The answer that was given to a key before.
+///
+/// # Errors
+/// The database is away.
+pub async fn recall(connection: &mut PgConnection, key: &str) -> Result<Option<Replay>> {
+    let row = sqlx::query!(
+        "SELECT request_hash, job_id, response FROM idempotency_keys WHERE key = $1",
+        key
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Replay {
+        request_hash: row.request_hash,
+        job_id: JobId(row.job_id),
+        response: row.response,
+    }))
+}

@@ -1,0 +1,200 @@
+//! Everything in PostgreSQL: the only crate with SQL.
+//!
+//! Functions take a connection; the caller owns the transaction, and none is open across a call
+//! of an endpoint. Each function says which invariant its statement keeps. Three matter most:
+//!
+//! - the events of a job are numbered 1, 2, 3, … under the lock of its row ([`events::append`]);
+//! - a worker's write names its attempt, and touches no row once another worker has taken over
+//!   ([`Error::LeaseLost`]);
+//! - a request is here before it is sent, and its answer before anything is derived from it
+//!   ([`requests`]).
+//!
+//! Start with [`jobs`] and [`queue`].
+
+pub mod events;
+pub mod instances;
+pub mod jobs;
+pub mod listen;
+pub mod queue;
+pub mod requests;
+pub mod trials;
+
+use frugal_domain::money::{Spend, Usd};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+pub use sqlx::{PgConnection, PgPool};
+use std::time::Duration;
+
+/// What can go wrong between Frugal and its database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another worker has taken the job over, or it has ended: the caller must stop.
+    #[error("the lease of the job is lost")]
+    LeaseLost,
+    /// A row holds what this version of Frugal cannot read.
+    #[error("stored {what} cannot be read")]
+    Corrupt {
+        /// Which value.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A number that does not fit into its column.
+    #[error("{0} is too large to be stored")]
+    TooLarge(&'static str),
+    /// The database refused or is away.
+    #[error("database error")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("database migration failed")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Error {
+    /// Whether the database is out of reach, so that trying again later may help.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        let Self::Database(error) = self else {
+            return false;
+        };
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            // Class 57P: the server is shutting down or starting up; class 08: the connection
+            // broke; 53300: too many connections.
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                code.starts_with("57P") || code.starts_with("08") || code == "53300"
+            }),
+            _ => false,
+        }
+    }
+}
+
+/// The result of a store function.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The schema's migrations, embedded in the program.
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+/// Opens a pool of connections. It connects on first use.
+///
+/// # Errors
+/// The URL cannot be read.
+pub fn connect(url: &str, max_connections: u32) -> Result<PgPool> {
+    let options: PgConnectOptions = url.parse()?;
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_lazy_with(options.application_name("frugal")))
+}
+
+/// Brings the schema up to date. Safe to run from several processes at once.
+///
+/// # Errors
+/// The database is away, or holds a newer or a changed schema.
+pub async fn migrate(pool: &PgPool) -> Result<()> {
+    MIGRATIONS.run(pool).await?;
+    Ok(())
+}
+
+/// Whether the database answers and its schema is the one that this program knows.
+///
+/// # Errors
+/// The database is away.
+pub async fn is_ready(pool: &PgPool) -> Result<bool> {
+    let wanted = MIGRATIONS.iter().map(|migration| migration.version).max();
+    // Not checked at build time: the table is the migrator's own, not one of the migrations'.
+    let applied: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(pool)
+            .await?;
+    Ok(applied == wanted)
+}
+
+/// Reads a value that was stored as JSON.
+fn read_json<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    value: serde_json::Value,
+) -> Result<T> {
+    serde_json::from_value(value).map_err(|error| Error::Corrupt {
+        what,
+        source: Box::new(error),
+    })
+}
+
+/// A value as JSON, for storing. PostgreSQL's `jsonb` has no NUL character, so it is replaced.
+fn write_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<serde_json::Value> {
+    let mut json = serde_json::to_value(value).map_err(|error| Error::Corrupt {
+        what,
+        source: Box::new(error),
+    })?;
+    replace_nul(&mut json);
+    Ok(json)
+}
+
+/// Replaces NUL characters, which PostgreSQL cannot hold, by U+FFFD.
+fn replace_nul(json: &mut serde_json::Value) {
+    use serde_json::Value;
+    match json {
+        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{FFFD}"),
+        Value::Array(items) => items.iter_mut().for_each(replace_nul),
+        Value::Object(members) => {
+            if members.keys().any(|key| key.contains('\0')) {
+                *members = std::mem::take(members)
+                    .into_iter()
+                    .map(|(key, value)| (key.replace('\0', "\u{FFFD}"), value))
+                    .collect();
+            }
+            members.values_mut().for_each(replace_nul);
+        }
+        _ => {}
+    }
+}
+
+/// Reads one of a closed set of names.
+fn read_name<T>(what: &'static str, name: &str) -> Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    name.parse().map_err(|error: T::Err| Error::Corrupt {
+        what,
+        source: Box::new(error),
+    })
+}
+
+/// An unsigned number as a `bigint`.
+fn to_bigint(what: &'static str, number: u64) -> Result<i64> {
+    i64::try_from(number).map_err(|_| Error::TooLarge(what))
+}
+
+/// An unsigned number as an `integer`.
+fn to_integer(what: &'static str, number: u32) -> Result<i32> {
+    i32::try_from(number).map_err(|_| Error::TooLarge(what))
+}
+
+/// An `integer` that is never negative.
+fn to_u32(what: &'static str, number: i32) -> Result<u32> {
+    u32::try_from(number).map_err(|error| Error::Corrupt {
+        what,
+        source: Box::new(error),
+    })
+}
+
+/// A `bigint` that is never negative.
+fn to_u64(what: &'static str, number: i64) -> Result<u64> {
+    u64::try_from(number).map_err(|error| Error::Corrupt {
+        what,
+        source: Box::new(error),
+    })
+}
+
+/// A spend from its two columns.
+fn to_spend(usd_pico: i64, tokens: i64) -> Result<Spend> {
+    Ok(Spend {
+        usd: Usd::from_pico(to_u64("spend", usd_pico)?),
+        tokens: to_u64("spend", tokens)?,
+    })
+}

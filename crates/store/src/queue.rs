@@ -1,0 +1,226 @@
+//! The queue of jobs: claiming, heartbeats, letting go, ending.
+//!
+//! A job is claimed in one statement and held by a lease: an expiry, a worker's name, and an
+//! attempt that every write of the worker names. Times of leases are the database's own, so
+//! workers' clocks need not agree.
+
+use crate::{Error, Result, events, read_name};
+use chrono::{DateTime, Utc};
+use frugal_domain::event::EventBody;
+use frugal_domain::id::JobId;
+use frugal_domain::state::{JobState, StopReason};
+use sqlx::PgConnection;
+
+/// The notification channel that carries the id of a job that waits or is to stop.
+pub const CHANNEL: &str = "frugal_jobs";
+
+/// A job that this worker may drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub job: JobId,
+    /// The fence: every write names it.
+    pub attempt: i32,
+}
+
+/// Tells the workers that a job waits or is to stop. A hint: they also look by themselves.
+///
+/// # Errors
+/// The database is away.
+pub(crate) async fn notify(connection: &mut PgConnection, job: JobId) -> Result<()> {
+    sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, job.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Claims the oldest job that waits, or whose worker's lease ran out. Requests that the last
+/// worker had in flight become `lost`, at their worst case: they may have been billed.
+///
+/// # Errors
+/// The database is away.
+pub async fn claim(
+    connection: &mut PgConnection,
+    worker: &str,
+    lease_seconds: u32,
+    now: DateTime<Utc>,
+) -> Result<Option<Claim>> {
+    let row = sqlx::query!(
+        r#"
+        UPDATE jobs SET
+            state = CASE WHEN state = 'queued' THEN 'running' ELSE state END,
+            attempt = attempt + 1,
+            worker = $1,
+            lease_expires_at = now() + make_interval(secs => $2),
+            started_at = coalesce(started_at, $3)
+        WHERE id = (
+            SELECT id FROM jobs
+            WHERE state = 'queued'
+               OR (state IN ('running', 'pausing', 'cancelling') AND lease_expires_at < now())
+            ORDER BY id
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        )
+        RETURNING id, attempt
+        "#,
+        worker,
+        f64::from(lease_seconds),
+        now
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    sqlx::query!(
+        r#"
+        UPDATE requests SET
+            state = 'lost', cost_usd_pico = worst_usd_pico, cost_tokens = worst_tokens,
+            answered_at = $2
+        WHERE job_id = $1 AND state = 'sent'
+        "#,
+        row.id,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    let claim = Claim {
+        job: JobId(row.id),
+        attempt: row.attempt,
+    };
+    let running = EventBody::JobRunning {
+        attempt: claim.attempt,
+    };
+    events::append(connection, claim.job, &[running], now).await?;
+    Ok(Some(claim))
+}
+
+/// Extends the lease and tells the state that the client wants: `running`, or `cancelling`.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn heartbeat(
+    connection: &mut PgConnection,
+    claim: Claim,
+    lease_seconds: u32,
+) -> Result<JobState> {
+    let state = sqlx::query_scalar!(
+        r#"
+        UPDATE jobs SET lease_expires_at = now() + make_interval(secs => $3)
+        WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+        RETURNING state
+        "#,
+        claim.job.0,
+        claim.attempt,
+        f64::from(lease_seconds)
+    )
+    .fetch_optional(connection)
+    .await?;
+    read_name("job state", &state.ok_or(Error::LeaseLost)?)
+}
+
+/// Gives a job back, so that another worker takes it at once. Nothing where the lease is lost.
+///
+/// # Errors
+/// The database is away.
+pub async fn release(connection: &mut PgConnection, claim: Claim) -> Result<()> {
+    let released = sqlx::query!(
+        r#"
+        UPDATE jobs SET
+            state = CASE WHEN state = 'running' THEN 'queued' ELSE state END,
+            lease_expires_at = CASE WHEN state = 'running' THEN NULL ELSE now() - interval '1 second' END,
+            worker = NULL
+        WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+        "#,
+        claim.job.0,
+        claim.attempt
+    )
+    .execute(&mut *connection)
+    .await?;
+    if released.rows_affected() == 1 {
+        notify(connection, claim.job).await?;
+    }
+    Ok(())
+}
+
+/// How a job ended.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// `succeeded`, `failed` or `cancelled`.
+    pub state: JobState,
+    /// Why its search ended.
+    pub stop_reason: StopReason,
+    /// Why it failed, in words for its owner.
+    pub detail: Option<String>,
+    /// What was found.
+    pub report: serde_json::Value,
+    /// The terminal event.
+    pub event: EventBody,
+}
+
+/// Ends a job: its last state, its report and its terminal event. The lease ends with it.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn finish(
+    connection: &mut PgConnection,
+    claim: Claim,
+    end: &End,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let mut report = end.report.clone();
+    crate::replace_nul(&mut report);
+    let finished = sqlx::query!(
+        r#"
+        UPDATE jobs SET
+            state = $3, stop_reason = $4, detail = $5, report = $6, finished_at = $7,
+            lease_expires_at = NULL, worker = NULL
+        WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+        "#,
+        claim.job.0,
+        claim.attempt,
+        end.state.as_str(),
+        end.stop_reason.as_str(),
+        end.detail
+            .as_deref()
+            .map(|detail| detail.replace('\0', "\u{FFFD}")),
+        report,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    if finished.rows_affected() == 0 {
+        return Err(Error::LeaseLost);
+    }
+    events::append(connection, claim.job, std::slice::from_ref(&end.event), now).await?;
+    Ok(())
+}
+
+/// How many jobs wait and how many are driven or overdue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Jobs that wait for a worker.
+    pub queued: i64,
+    /// Jobs that a worker drives.
+    pub leased: i64,
+}
+
+/// Counts the jobs that are not done.
+///
+/// # Errors
+/// The database is away.
+pub async fn depth(connection: &mut PgConnection) -> Result<Depth> {
+    let row = sqlx::query!(
+        r#"
+        SELECT count(*) FILTER (WHERE state = 'queued') AS "queued!",
+               count(*) FILTER (WHERE lease_expires_at IS NOT NULL) AS "leased!"
+        FROM jobs WHERE state IN ('queued', 'running', 'pausing', 'cancelling')
+        "#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Depth {
+        queued: row.queued,
+        leased: row.leased,
+    })
+}

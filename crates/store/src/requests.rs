@@ -1,0 +1,379 @@
+//! Requests and their responses: here before they are sent, and before anything is derived.
+
+use crate::queue::Claim;
+use crate::{
+    Error, Result, read_json, read_name, to_bigint, to_integer, to_spend, to_u32, to_u64,
+    write_json,
+};
+use chrono::{DateTime, Utc};
+use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::money::{Spend, Usage};
+use frugal_domain::trial::Role;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use std::collections::BTreeMap;
+
+/// Which request of a job: for what, in which trial, the how-manieth of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestKey {
+    /// What it is paid for.
+    pub role: Role,
+    /// The trial that it belongs to.
+    pub trial: TrialNumber,
+    /// 0, 1, 2, … within role and trial, in the order in which the evaluator plans them.
+    pub ordinal: u32,
+}
+
+/// A request that is about to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewRequest {
+    /// Which request.
+    pub key: RequestKey,
+    /// The row of the data, by position within its split.
+    pub instance: u32,
+    /// Responses asked for.
+    pub n: u32,
+    /// The cap on each of them, in tokens.
+    pub max_tokens: u32,
+    /// The most that it may cost.
+    pub worst_case: Spend,
+}
+
+/// Stores requests that are about to be sent, in one statement.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn send(
+    connection: &mut PgConnection,
+    claim: Claim,
+    requests: &[NewRequest],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let mut rows = Columns::default();
+    for request in requests {
+        rows.role.push(request.key.role.as_str().to_owned());
+        rows.trial
+            .push(to_integer("trial number", request.key.trial.0)?);
+        rows.ordinal
+            .push(to_integer("ordinal", request.key.ordinal)?);
+        rows.instance
+            .push(to_integer("instance", request.instance)?);
+        rows.n.push(to_integer("n", request.n)?);
+        rows.max_tokens
+            .push(to_integer("max_tokens", request.max_tokens)?);
+        rows.worst_usd
+            .push(to_bigint("worst case", request.worst_case.usd.pico())?);
+        rows.worst_tokens
+            .push(to_bigint("worst case", request.worst_case.tokens)?);
+    }
+    let inserted = sqlx::query!(
+        r#"
+        INSERT INTO requests (job_id, role, trial, ordinal, attempt, state, instance, n, max_tokens,
+                              worst_usd_pico, worst_tokens, sent_at)
+        SELECT jobs.id, role, trial, ordinal, jobs.attempt, 'sent', instance, n, max_tokens,
+               worst_usd, worst_tokens, $3
+        FROM jobs, unnest($4::text[], $5::integer[], $6::integer[], $7::integer[], $8::integer[],
+                          $9::integer[], $10::bigint[], $11::bigint[])
+             AS row (role, trial, ordinal, instance, n, max_tokens, worst_usd, worst_tokens)
+        WHERE jobs.id = $1 AND jobs.attempt = $2 AND jobs.lease_expires_at IS NOT NULL
+        "#,
+        claim.job.0,
+        claim.attempt,
+        now,
+        &rows.role,
+        &rows.trial,
+        &rows.ordinal,
+        &rows.instance,
+        &rows.n,
+        &rows.max_tokens,
+        &rows.worst_usd,
+        &rows.worst_tokens
+    )
+    .execute(connection)
+    .await?;
+    if inserted.rows_affected() != requests.len() as u64 {
+        return Err(Error::LeaseLost);
+    }
+    Ok(())
+}
+
+/// The columns of many requests.
+#[derive(Default)]
+struct Columns {
+    role: Vec<String>,
+    trial: Vec<i32>,
+    ordinal: Vec<i32>,
+    instance: Vec<i32>,
+    n: Vec<i32>,
+    max_tokens: Vec<i32>,
+    worst_usd: Vec<i64>,
+    worst_tokens: Vec<i64>,
+}
+
+/// One generated answer as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The text. NUL characters, which PostgreSQL cannot hold, are replaced by U+FFFD.
+    pub text: String,
+    /// Why it ended, as the endpoint said: `stop`, `length`, `content_filter`, …
+    pub finish_reason: String,
+    /// Its estimated length in tokens.
+    pub estimated_tokens: u64,
+}
+
+/// The answer of an endpoint to one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What was billed.
+    pub usage: Usage,
+    /// Whether the endpoint left the usage out, so that it is an estimate.
+    pub usage_estimated: bool,
+    /// What it cost.
+    pub cost: Spend,
+    /// Its responses.
+    pub responses: Vec<Response>,
+}
+
+/// Why a request brought nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which kind.
+    pub kind: FailureKind,
+    /// What happened, in words for the job's owner.
+    pub detail: String,
+}
+
+/// The kinds of failure that are results of a job's evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The endpoint refuses the configuration.
+    Infeasible,
+    /// The request failed for good.
+    Failed,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// It was answered.
+    Answered(Answer),
+    /// It failed for good; the cost is what may have been billed at worst.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What was counted against the budget.
+        cost: Spend,
+    },
+}
+
+impl Settled {
+    /// What was counted against the budget.
+    #[must_use]
+    pub const fn cost(&self) -> Spend {
+        match self {
+            Self::Answered(answer) => answer.cost,
+            Self::Failed { cost, .. } => *cost,
+        }
+    }
+}
+
+/// Stores what became of a request. After this, and not before, it may be used.
+///
+/// # Errors
+/// [`Error::LeaseLost`] where another worker has taken over and counted the request as lost;
+/// or the database is away.
+pub async fn settle(
+    connection: &mut PgConnection,
+    claim: Claim,
+    key: RequestKey,
+    settled: &Settled,
+    latency_ms: u64,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let (state, usage, usage_estimated, failure, responses) = match settled {
+        Settled::Answered(answer) => (
+            "answered",
+            Some(answer.usage),
+            answer.usage_estimated,
+            None,
+            answer.responses.as_slice(),
+        ),
+        Settled::Failed { failure, .. } => (
+            "failed",
+            None,
+            false,
+            Some(write_json("failure", failure)?),
+            &[][..],
+        ),
+    };
+    let prompt_tokens = usage
+        .map(|usage| to_bigint("usage", usage.prompt_tokens))
+        .transpose()?;
+    let completion_tokens = usage
+        .map(|usage| to_bigint("usage", usage.completion_tokens))
+        .transpose()?;
+    let mut texts = Vec::with_capacity(responses.len());
+    let mut finish_reasons = Vec::with_capacity(responses.len());
+    let mut tokens = Vec::with_capacity(responses.len());
+    for response in responses {
+        texts.push(response.text.replace('\0', "\u{FFFD}"));
+        finish_reasons.push(response.finish_reason.replace('\0', "\u{FFFD}"));
+        tokens.push(to_bigint("estimated tokens", response.estimated_tokens)?);
+    }
+    let settled_rows = sqlx::query_scalar!(
+        r#"
+        WITH settled AS (
+            UPDATE requests SET
+                state = $6, prompt_tokens = $7, completion_tokens = $8, usage_estimated = $9,
+                cost_usd_pico = $10, cost_tokens = $11, failure = $12, latency_ms = $13,
+                answered_at = $14
+            WHERE job_id = $1 AND role = $2 AND trial = $3 AND ordinal = $4 AND attempt = $5
+              AND state = 'sent'
+            RETURNING job_id, role, trial, ordinal, attempt
+        ), inserted AS (
+            INSERT INTO responses (job_id, role, trial, ordinal, attempt, position, text,
+                                   finish_reason, estimated_tokens)
+            SELECT settled.*, row.position - 1, row.text, row.finish_reason, row.tokens
+            FROM settled, unnest($15::text[], $16::text[], $17::bigint[]) WITH ORDINALITY
+                 AS row (text, finish_reason, tokens, position)
+        )
+        SELECT count(*) AS "count!" FROM settled
+        "#,
+        claim.job.0,
+        key.role.as_str(),
+        to_integer("trial number", key.trial.0)?,
+        to_integer("ordinal", key.ordinal)?,
+        claim.attempt,
+        state,
+        prompt_tokens,
+        completion_tokens,
+        usage_estimated,
+        to_bigint("cost", settled.cost().usd.pico())?,
+        to_bigint("cost", settled.cost().tokens)?,
+        failure,
+        to_bigint("latency", latency_ms)?,
+        now,
+        &texts,
+        &finish_reasons,
+        &tokens
+    )
+    .fetch_one(connection)
+    .await?;
+    if settled_rows == 0 {
+        return Err(Error::LeaseLost);
+    }
+    Ok(())
+}
+
+/// A request that was settled, for replay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The row of the data.
+    pub instance: u32,
+    /// Responses asked for.
+    pub n: u32,
+    /// The cap on each of them.
+    pub max_tokens: u32,
+    /// What became of it.
+    pub settled: Settled,
+}
+
+/// All settled requests of a job with their responses. Lost ones are left out: they are asked
+/// again.
+///
+/// # Errors
+/// The database is away.
+pub async fn load(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> Result<BTreeMap<RequestKey, Request>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT role, trial, ordinal, instance, n, max_tokens, prompt_tokens, completion_tokens,
+               usage_estimated, cost_usd_pico AS "cost_usd_pico!", cost_tokens AS "cost_tokens!",
+               failure
+        FROM requests WHERE job_id = $1 AND state IN ('answered', 'failed')
+        "#,
+        job.0
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut requests = BTreeMap::new();
+    for row in rows {
+        let key = request_key(&row.role, row.trial, row.ordinal)?;
+        let cost = to_spend(row.cost_usd_pico, row.cost_tokens)?;
+        let settled = match row.failure {
+            Some(failure) => Settled::Failed {
+                failure: read_json("failure", failure)?,
+                cost,
+            },
+            None => Settled::Answered(Answer {
+                usage: Usage {
+                    prompt_tokens: to_u64("usage", row.prompt_tokens.unwrap_or(0))?,
+                    completion_tokens: to_u64("usage", row.completion_tokens.unwrap_or(0))?,
+                },
+                usage_estimated: row.usage_estimated,
+                cost,
+                responses: Vec::new(),
+            }),
+        };
+        let request = Request {
+            instance: to_u32("instance", row.instance)?,
+            n: to_u32("n", row.n)?,
+            max_tokens: to_u32("max_tokens", row.max_tokens)?,
+            settled,
+        };
+        requests.insert(key, request);
+    }
+    let rows = sqlx::query!(
+        r#"
+        SELECT role, trial, ordinal, text, finish_reason, estimated_tokens
+        FROM responses WHERE job_id = $1 ORDER BY role, trial, ordinal, position
+        "#,
+        job.0
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let key = request_key(&row.role, row.trial, row.ordinal)?;
+        if let Some(Request {
+            settled: Settled::Answered(answer),
+            ..
+        }) = requests.get_mut(&key)
+        {
+            answer.responses.push(Response {
+                text: row.text,
+                finish_reason: row.finish_reason,
+                estimated_tokens: to_u64("estimated tokens", row.estimated_tokens)?,
+            });
+        }
+    }
+    Ok(requests)
+}
+
+fn request_key(role: &str, trial: i32, ordinal: i32) -> Result<RequestKey> {
+    Ok(RequestKey {
+        role: read_name("role", role)?,
+        trial: TrialNumber(to_u32("trial number", trial)?),
+        ordinal: to_u32("ordinal", ordinal)?,
+    })
+}
+
+/// What was counted for requests that were in flight when a worker died.
+///
+/// # Errors
+/// The database is away.
+pub async fn lost(connection: &mut PgConnection, job: JobId) -> Result<Spend> {
+    let row = sqlx::query!(
+        r#"
+        SELECT coalesce(sum(cost_usd_pico), 0)::bigint AS "usd!",
+               coalesce(sum(cost_tokens), 0)::bigint AS "tokens!"
+        FROM requests WHERE job_id = $1 AND state = 'lost'
+        "#,
+        job.0
+    )
+    .fetch_one(connection)
+    .await?;
+    to_spend(row.usd, row.tokens)
+}

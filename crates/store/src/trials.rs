@@ -1,0 +1,266 @@
+//! Trials: begun, ended, listed.
+
+use crate::queue::Claim;
+use crate::{
+    Error, Result, read_json, read_name, to_bigint, to_integer, to_spend, to_u32, write_json,
+};
+use chrono::{DateTime, Utc};
+use frugal_domain::configuration::{Configuration, Settings};
+use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::money::Spend;
+use frugal_domain::state::TrialState;
+use frugal_domain::trial::{Role, TrialOutcome};
+use sqlx::PgConnection;
+
+/// A trial as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// 0 for the baseline, then 1, 2, … in the order of proposal.
+    pub number: TrialNumber,
+    /// Baseline or search.
+    pub role: Role,
+    /// Who proposed it.
+    pub origin: String,
+    /// Where it is in its life.
+    pub state: TrialState,
+    /// The point of the search space.
+    pub configuration: Configuration,
+    /// What it asks of the endpoint.
+    pub settings: Settings,
+    /// How it ended.
+    pub outcome: Option<TrialOutcome>,
+    /// What it has cost, once it ended.
+    pub spend: Spend,
+    /// Requests sent for it.
+    pub requests: u32,
+    /// Responses received for it.
+    pub responses: u32,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+struct TrialRow {
+    number: i32,
+    role: String,
+    origin: String,
+    state: String,
+    configuration: serde_json::Value,
+    settings: serde_json::Value,
+    outcome: Option<serde_json::Value>,
+    spend_usd_pico: i64,
+    spend_tokens: i64,
+    requests: i32,
+    responses: i32,
+    started_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<TrialRow> for Trial {
+    type Error = Error;
+
+    fn try_from(row: TrialRow) -> Result<Self> {
+        Ok(Self {
+            number: TrialNumber(to_u32("trial number", row.number)?),
+            role: read_name("role", &row.role)?,
+            origin: row.origin,
+            state: read_name("trial state", &row.state)?,
+            configuration: read_json("configuration", row.configuration)?,
+            settings: read_json("settings", row.settings)?,
+            outcome: row
+                .outcome
+                .map(|outcome| read_json("outcome", outcome))
+                .transpose()?,
+            spend: to_spend(row.spend_usd_pico, row.spend_tokens)?,
+            requests: to_u32("requests", row.requests)?,
+            responses: to_u32("responses", row.responses)?,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+        })
+    }
+}
+
+/// A trial that is about to begin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTrial {
+    /// Its number.
+    pub number: TrialNumber,
+    /// Baseline or search.
+    pub role: Role,
+    /// Who proposed it.
+    pub origin: String,
+    /// The point of the search space.
+    pub configuration: Configuration,
+    /// What it asks of the endpoint.
+    pub settings: Settings,
+}
+
+/// Stores a trial that is about to begin.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn begin(
+    connection: &mut PgConnection,
+    claim: Claim,
+    trial: &NewTrial,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let begun = sqlx::query!(
+        r#"
+        INSERT INTO trials (job_id, number, role, origin, state, configuration, settings, started_at)
+        SELECT id, $3, $4, $5, 'running', $6, $7, $8
+        FROM jobs WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+        "#,
+        claim.job.0,
+        claim.attempt,
+        to_integer("trial number", trial.number.0)?,
+        trial.role.as_str(),
+        trial.origin,
+        write_json("configuration", &trial.configuration)?,
+        write_json("settings", &trial.settings)?,
+        now
+    )
+    .execute(connection)
+    .await?;
+    if begun.rows_affected() == 0 {
+        return Err(Error::LeaseLost);
+    }
+    Ok(())
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialEnd {
+    /// How it ended.
+    pub outcome: TrialOutcome,
+    /// What it cost.
+    pub spend: Spend,
+    /// Requests sent for it.
+    pub requests: u32,
+    /// Responses received for it.
+    pub responses: u32,
+}
+
+/// Stores how a trial ended.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn finish(
+    connection: &mut PgConnection,
+    claim: Claim,
+    number: TrialNumber,
+    end: &TrialEnd,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let state = match end.outcome {
+        TrialOutcome::Evaluated(_) => TrialState::Evaluated,
+        TrialOutcome::Pruned { .. } => TrialState::Pruned,
+        TrialOutcome::Infeasible { .. } => TrialState::Infeasible,
+        TrialOutcome::Failed { .. } => TrialState::Failed,
+        TrialOutcome::Stopped => TrialState::Stopped,
+    };
+    let finished = sqlx::query!(
+        r#"
+        UPDATE trials SET
+            state = $4, outcome = $5, spend_usd_pico = $6, spend_tokens = $7, requests = $8,
+            responses = $9, finished_at = $10
+        FROM jobs
+        WHERE jobs.id = $1 AND jobs.attempt = $2 AND jobs.lease_expires_at IS NOT NULL
+          AND trials.job_id = $1 AND trials.number = $3 AND trials.state = 'running'
+        "#,
+        claim.job.0,
+        claim.attempt,
+        to_integer("trial number", number.0)?,
+        state.as_str(),
+        write_json("outcome", &end.outcome)?,
+        to_bigint("spend", end.spend.usd.pico())?,
+        to_bigint("spend", end.spend.tokens)?,
+        to_integer("requests", end.requests)?,
+        to_integer("responses", end.responses)?,
+        now
+    )
+    .execute(connection)
+    .await?;
+    if finished.rows_affected() == 0 {
+        return Err(Error::LeaseLost);
+    }
+    Ok(())
+}
+
+/// All trials of a job, in the order of proposal.
+///
+/// # Errors
+/// The database is away.
+pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<Vec<Trial>> {
+    let rows = sqlx::query_as!(
+        TrialRow,
+        r#"
+        SELECT number, role, origin, state, configuration, settings, outcome, spend_usd_pico,
+               spend_tokens, requests, responses, started_at, finished_at
+        FROM trials WHERE job_id = $1 ORDER BY number
+        "#,
+        job.0
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Trial::try_from).collect()
+}
+
+/// Trials of a job, newest first, with numbers below `before`, optionally in one state only.
+///
+/// # Errors
+/// The database is away.
+pub async fn list(
+    connection: &mut PgConnection,
+    job: JobId,
+    before: Option<TrialNumber>,
+    state: Option<TrialState>,
+    limit: u32,
+) -> Result<Vec<Trial>> {
+    let before = before
+        .map(|number| to_integer("trial number", number.0))
+        .transpose()?;
+    let rows = sqlx::query_as!(
+        TrialRow,
+        r#"
+        SELECT number, role, origin, state, configuration, settings, outcome, spend_usd_pico,
+               spend_tokens, requests, responses, started_at, finished_at
+        FROM trials
+        WHERE job_id = $1 AND ($2::integer IS NULL OR number < $2)
+          AND ($3::text IS NULL OR state = $3)
+        ORDER BY number DESC LIMIT $4
+        "#,
+        job.0,
+        before,
+        state.map(TrialState::as_str),
+        i64::from(limit)
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Trial::try_from).collect()
+}
+
+/// One trial.
+///
+/// # Errors
+/// The database is away.
+pub async fn find(
+    connection: &mut PgConnection,
+    job: JobId,
+    number: TrialNumber,
+) -> Result<Option<Trial>> {
+    let row = sqlx::query_as!(
+        TrialRow,
+        r#"
+        SELECT number, role, origin, state, configuration, settings, outcome, spend_usd_pico,
+               spend_tokens, requests, responses, started_at, finished_at
+        FROM trials WHERE job_id = $1 AND number = $2
+        "#,
+        job.0,
+        to_integer("trial number", number.0)?
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(Trial::try_from).transpose()
+}
