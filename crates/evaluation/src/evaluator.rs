@@ -1,0 +1,206 @@
+//! What a job's trials share: known n, prompt tokens, responses.
+
+use crate::inference_cost::InferenceCost;
+use crate::pool::Pool;
+use crate::prompt_tokens::PromptTokens;
+use crate::reference::{ReferenceSchedule, Spending};
+use crate::schedule::{Schedule, Task};
+use crate::trial::{Course, Ending, InvalidPlan, Mode, Trial, TrialPlan};
+use crate::validity::Validity;
+use frugal_domain::job::Pruning;
+use frugal_domain::money::{Budget, Spend};
+use std::collections::BTreeMap;
+
+/// The share of the instances that may have failed requests in a trial that is evaluated.
+pub const DEFAULT_MISSING_SHARE: f64 = 0.2;
+
+/// How the trials of a job are evaluated.
+#[derive(Debug, Clone)]
+pub struct EvaluatorOptions {
+    /// Instances that every trial is evaluated on. They are numbered from 0 and looked at in
+    /// this order; held-out instances need an evaluator of their own.
+    pub instances: usize,
+    /// The schedule.
+    pub pruning: Pruning,
+    /// The most that one instance may cost under a configuration. Without it nothing can be
+    /// pruned, and every trial is evaluated in full.
+    pub inference_budget: Option<Budget>,
+    /// The share of the instances that may have failed requests in a trial that is evaluated
+    /// nevertheless; a trial with more has failed. See [`DEFAULT_MISSING_SHARE`].
+    pub missing_share: f64,
+    /// For [`Pruning::Reference`] alone.
+    pub reference: ReferenceOptions,
+}
+
+impl EvaluatorOptions {
+    /// The default options for so many instances.
+    #[must_use]
+    pub fn new(instances: usize, pruning: Pruning, inference_budget: Option<Budget>) -> Self {
+        Self {
+            instances,
+            pruning,
+            inference_budget,
+            missing_share: DEFAULT_MISSING_SHARE,
+            reference: ReferenceOptions::default(),
+        }
+    }
+}
+
+/// What the reference's schedule needs besides.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReferenceOptions {
+    /// The mean prompt tokens over the instances, if known from the start. The reference
+    /// learns it from its first evaluated trial, and prunes none before that.
+    pub mean_prompt_tokens: Option<f64>,
+    /// The reference's optimization budget, which it holds what it has spent against after
+    /// each answer: the request that reaches it is its last. With it requests go one by one,
+    /// otherwise in batches of the same order.
+    pub optimization_budget: Option<Budget>,
+}
+
+/// The state that a job's trials share. A trial takes what it needs when it
+/// [begins](Self::begin) and gives back what it learned when it is [committed](Self::commit);
+/// these two, in the same order, make the same state again.
+#[derive(Debug, Clone)]
+pub struct Evaluator {
+    options: EvaluatorOptions,
+    validity: Validity,
+    pool: Pool,
+    prompt_tokens: BTreeMap<String, Vec<Option<u64>>>,
+    mean_prompt_tokens: Option<f64>,
+    spend: Spend,
+}
+
+impl Evaluator {
+    /// An evaluator that knows nothing yet.
+    #[must_use]
+    pub fn new(options: EvaluatorOptions) -> Self {
+        Self {
+            mean_prompt_tokens: options.reference.mean_prompt_tokens,
+            options,
+            validity: Validity::default(),
+            pool: Pool::default(),
+            prompt_tokens: BTreeMap::new(),
+            spend: Spend::default(),
+        }
+    }
+
+    /// Begins a trial with what is known now. Later commits do not touch it.
+    ///
+    /// # Errors
+    /// The plan makes no sense.
+    pub fn begin(&self, plan: TrialPlan) -> Result<Trial, InvalidPlan> {
+        self.check(&plan)?;
+        let known = self.prompt_tokens.get(&plan.prompt_key).cloned();
+        let prompts =
+            PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
+        let course = self.course(&plan, &prompts);
+        Ok(Trial::new(plan, prompts, course))
+    }
+
+    /// Takes in what a trial learned. Call it in the order of proposal, once for each trial
+    /// that has ended or was abandoned (of a batch that is not fully answered nothing is
+    /// taken).
+    pub fn commit(&mut self, trial: &Trial) {
+        let plan = trial.plan();
+        for &finding in trial.findings() {
+            self.validity
+                .record(plan.number, &plan.region, plan.max_tokens, finding);
+        }
+        let known = self
+            .prompt_tokens
+            .entry(plan.prompt_key.clone())
+            .or_default();
+        known.resize(self.options.instances, None);
+        for (known, learned) in known.iter_mut().zip(trial.prompts().known()) {
+            *known = known.or(*learned);
+        }
+        if self.options.pruning != Pruning::Reference {
+            self.pool.add(
+                &plan.sampling,
+                plan.max_tokens,
+                trial.bought().iter().cloned(),
+            );
+        }
+        self.spend += trial.spend();
+        // As the reference does: one mean, from the first trial that gets to its end.
+        if let Some(Ending::Evaluated { .. }) = trial.ending()
+            && self.mean_prompt_tokens.is_none()
+        {
+            self.mean_prompt_tokens = Some(trial.prompts().estimated_mean());
+        }
+    }
+
+    /// What is known of valid and invalid n.
+    #[must_use]
+    pub const fn validity(&self) -> &Validity {
+        &self.validity
+    }
+
+    /// What the committed trials spent.
+    #[must_use]
+    pub const fn spend(&self) -> Spend {
+        self.spend
+    }
+
+    /// Responses in the pool.
+    #[must_use]
+    pub fn pooled_responses(&self) -> usize {
+        self.pool.len()
+    }
+
+    fn check(&self, plan: &TrialPlan) -> Result<(), InvalidPlan> {
+        let instances = self.options.instances;
+        let given = plan.prompt_token_bounds.len();
+        if instances == 0 {
+            Err(InvalidPlan::NoInstances)
+        } else if plan.n == 0 {
+            Err(InvalidPlan::NoResponses)
+        } else if plan.max_tokens == 0 {
+            Err(InvalidPlan::NoTokens)
+        } else if given != instances {
+            Err(InvalidPlan::Bounds { given, instances })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn course(&self, plan: &TrialPlan, prompts: &PromptTokens) -> Result<Course, Ending> {
+        let EvaluatorOptions {
+            instances,
+            pruning,
+            inference_budget,
+            missing_share,
+            ..
+        } = self.options;
+        // The reference knows of no request that yields fewer responses than asked for.
+        let reference = plan.mode == Mode::Scheduled && pruning == Pruning::Reference;
+        let most_per_request = plan.most_per_request.filter(|_| !reference);
+        let task = Task {
+            instances,
+            n: plan.n,
+            max_tokens: plan.max_tokens,
+            most_per_request,
+            cost: inference_budget
+                .map(|budget| InferenceCost::new(budget, plan.prices, most_per_request)),
+        };
+        let known = self.validity.known(&plan.region, plan.max_tokens);
+        if reference {
+            let spending = Spending {
+                budget: self.options.reference.optimization_budget,
+                so_far: self.spend,
+            };
+            return ReferenceSchedule::new(task, self.mean_prompt_tokens, known, spending)
+                .map(Course::Reference);
+        }
+        let held = self
+            .pool
+            .serving(&plan.sampling, plan.max_tokens, instances);
+        let schedule = if plan.mode == Mode::Scheduled && pruning == Pruning::On {
+            Schedule::pruned(task, held, missing_share, known, prompts)?
+        } else {
+            Schedule::full(task, held, missing_share)
+        };
+        Ok(Course::Own(schedule))
+    }
+}

@@ -1,0 +1,435 @@
+//! What holds for every job, whatever its prices, budgets, lengths, failures and the order of
+//! arrival. Each job is drawn from a seed, which proptest prints and shrinks.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test fails by panicking; its numbers are small"
+)]
+
+mod world;
+
+use frugal_domain::job::Pruning;
+use frugal_domain::money::{Budget, Spend, Unit};
+use frugal_domain::trial::PruneReason;
+use frugal_evaluation::sharing::share_out;
+use frugal_evaluation::{
+    DEFAULT_MISSING_SHARE, Ending, MOST_UNSERVED_SHARE, Mode, ResponseId, Step, TrialPlan,
+};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use world::{Job, Record};
+
+const PRUNINGS: [Pruning; 3] = [Pruning::On, Pruning::Off, Pruning::Reference];
+
+/// A response as the endpoint gave it.
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    instance: usize,
+    max_tokens: u32,
+    tokens: u64,
+    ended: bool,
+    score: f64,
+}
+
+fn given(plan: &TrialPlan, record: &Record) -> BTreeMap<ResponseId, Given> {
+    let mut all = BTreeMap::new();
+    for (request, reply) in record.batches.iter().flatten().zip(&record.replies) {
+        let Ok(answer) = reply else { continue };
+        let lengths: Vec<u64> = answer
+            .responses
+            .iter()
+            .map(|r| r.estimated_tokens)
+            .collect();
+        let shares = share_out(answer.usage.completion_tokens, &lengths);
+        for (position, (response, tokens)) in (0..).zip(answer.responses.iter().zip(shares)) {
+            let id = ResponseId {
+                trial: plan.number,
+                ordinal: request.ordinal,
+                position,
+            };
+            all.insert(
+                id,
+                Given {
+                    instance: request.instance,
+                    max_tokens: request.max_tokens,
+                    tokens,
+                    ended: response.ended,
+                    score: response.score,
+                },
+            );
+        }
+    }
+    all
+}
+
+/// What may be taken from responses drawn under the same sampling settings.
+fn servable(drawn: &[Given], max_tokens: u32) -> Vec<Given> {
+    let serves =
+        |g: &Given| g.max_tokens == max_tokens || g.ended && g.tokens <= u64::from(max_tokens);
+    let fair = |cap: u32| {
+        let group: Vec<_> = drawn.iter().filter(|g| g.max_tokens == cap).collect();
+        let useless = group.iter().filter(|g| !serves(g)).count();
+        useless as f64 <= MOST_UNSERVED_SHARE * group.len() as f64
+    };
+    drawn
+        .iter()
+        .filter(|g| serves(g) && fair(g.max_tokens))
+        .copied()
+        .collect()
+}
+
+/// Failed requests, by instance.
+fn failed(record: &Record) -> BTreeSet<usize> {
+    let requests = record.batches.iter().flatten().zip(&record.replies);
+    requests
+        .filter(|(_, reply)| {
+            reply
+                .as_ref()
+                .map_or(true, |answer| answer.responses.is_empty())
+        })
+        .map(|(request, _)| request.instance)
+        .collect()
+}
+
+fn check_requests(plan: &TrialPlan, record: &Record, pooled: &[Given], own: bool) {
+    let mut held: BTreeMap<usize, u32> = BTreeMap::new();
+    for response in pooled {
+        *held.entry(response.instance).or_default() += 1;
+    }
+    let mut failed = BTreeSet::new();
+    let mut replies = record.replies.iter();
+    for batch in &record.batches {
+        let mut asked = held.clone();
+        for request in batch {
+            assert!(
+                !failed.contains(&request.instance),
+                "a failed instance is asked again"
+            );
+            let asked = asked.entry(request.instance).or_default();
+            *asked += request.n;
+            assert!(
+                !own || *asked <= plan.n,
+                "bought what the pool or the trial has"
+            );
+            assert!(!own || plan.most_per_request.is_none_or(|most| request.n <= most));
+        }
+        for (request, reply) in batch.iter().zip(replies.by_ref()) {
+            match reply {
+                Ok(answer) if !answer.responses.is_empty() => {
+                    let count = answer.responses.len() as u32;
+                    *held.entry(request.instance).or_default() += count;
+                }
+                _ => {
+                    failed.insert(request.instance);
+                }
+            }
+            if let Ok(answer) = reply {
+                let actual = Spend::of(answer.usage, plan.prices);
+                let worst = request.worst_case;
+                assert!(actual.usd <= worst.usd && actual.tokens <= worst.tokens);
+            }
+        }
+    }
+}
+
+fn check_evaluation(
+    job: &Job,
+    plan: &TrialPlan,
+    record: &Record,
+    known: &BTreeMap<ResponseId, Given>,
+) {
+    let Some(evaluation) = &record.evaluation else {
+        assert!(!matches!(record.ending, Ending::Evaluated { .. }));
+        return;
+    };
+    let failed = failed(record);
+    let present: Vec<usize> = evaluation.iter().map(|e| e.instance).collect();
+    let expected: Vec<usize> = (0..job.instances).filter(|i| !failed.contains(i)).collect();
+    assert_eq!(present, expected, "failures are left out, and nothing else");
+    assert!(failed.len() as f64 <= DEFAULT_MISSING_SHARE * job.instances as f64);
+
+    let reference = job.pruning == Pruning::Reference && plan.mode == Mode::Scheduled;
+    let requests = match plan.most_per_request {
+        Some(most) if !reference => plan.n.div_ceil(most),
+        _ => 1,
+    };
+    let prompt = usize::from(plan.prompt_key.ends_with('1'));
+    let mut ids = BTreeSet::new();
+    let mut total = Spend::default();
+    for found in evaluation {
+        // The reference takes short answers as they are.
+        let n = found.responses.len() as u32;
+        assert!(n == plan.n || reference && 0 < n && n < plan.n);
+        for used in &found.responses {
+            let given = known[&used.id];
+            assert_eq!(given.instance, found.instance);
+            assert_eq!(
+                (given.score, given.tokens),
+                (used.score, used.completion_tokens)
+            );
+            assert!(ids.insert(used.id), "a response is used twice");
+        }
+        let prompt_tokens = job.prompts[prompt][found.instance];
+        assert_eq!(found.prompt_tokens, prompt_tokens);
+        let completion: u64 = found.responses.iter().map(|r| r.completion_tokens).sum();
+        let cost = found.inference_cost;
+        assert_eq!(
+            cost.tokens,
+            u64::from(requests) * prompt_tokens + completion
+        );
+        let prompts = plan.prices.request_pico + plan.prices.input_pico * prompt_tokens;
+        assert_eq!(
+            cost.usd.pico(),
+            u64::from(requests) * prompts + plan.prices.output_pico * completion
+        );
+        total += cost;
+    }
+    let Some(budget) = job.inference_budget else {
+        assert_eq!(
+            record.ending,
+            Ending::Evaluated {
+                within_budget: true
+            }
+        );
+        return;
+    };
+    let within = budget.unit().of(total) <= budget.amount() * evaluation.len() as u64;
+    if !reference {
+        assert_eq!(
+            record.ending,
+            Ending::Evaluated {
+                within_budget: within
+            }
+        );
+        let pruned = job.pruning == Pruning::On && plan.mode == Mode::Scheduled;
+        assert!(within || !pruned, "over the budget and not pruned");
+    }
+}
+
+fn check_ending(job: &Job, plan: &TrialPlan, record: &Record) {
+    let scheduled = plan.mode == Mode::Scheduled && job.pruning != Pruning::Off;
+    match &record.ending {
+        Ending::Pruned(reason) => {
+            assert!(scheduled && job.inference_budget.is_some());
+            // The pool alone may show that a configuration is over the budget.
+            assert!(record.batches.is_empty() || *reason != PruneReason::KnownInvalid);
+        }
+        Ending::Evaluated { .. } => {}
+        Ending::Failed(_) => assert!(!failed(record).is_empty()),
+        Ending::Infeasible(_) => {
+            assert!(record.replies.iter().any(|reply| matches!(
+                reply,
+                Err(frugal_evaluation::RequestFailure::Infeasible(_))
+            )));
+        }
+        Ending::BudgetExhausted => panic!("nothing was unaffordable"),
+    }
+}
+
+fn check_job(job: &Job) {
+    let (records, evaluator) = job.run(Some(job.seed ^ 0x5eed));
+    assert_eq!(records.len(), job.plans.len(), "every trial ends");
+    // The order of arrival decides nothing, and the answers alone make the same job again.
+    for arrival in [Some(job.seed ^ 0xfeed), None] {
+        assert_eq!(job.run(arrival).0, records);
+    }
+
+    let mut known = BTreeMap::new();
+    let mut pool: BTreeMap<String, Vec<Given>> = BTreeMap::new();
+    let mut spend = Spend::default();
+    for (index, (plan, record)) in job.plans.iter().zip(&records).enumerate() {
+        // Trial t sees what trials up to t − k left.
+        if let Some(seen) = index.checked_sub(job.open) {
+            let (plan, record) = (&job.plans[seen], &records[seen]);
+            if job.pruning != Pruning::Reference {
+                let drawn = pool.entry(plan.sampling.clone()).or_default();
+                drawn.extend(given(plan, record).into_values());
+            }
+        }
+        known.extend(given(plan, record));
+        let drawn = pool.get(&plan.sampling).map_or(&[][..], Vec::as_slice);
+        let own = job.pruning != Pruning::Reference || plan.mode == Mode::Full;
+        check_requests(plan, record, &servable(drawn, plan.max_tokens), own);
+        check_evaluation(job, plan, record, &known);
+        check_ending(job, plan, record);
+        for answer in record.replies.iter().flatten() {
+            spend += Spend::of(answer.usage, plan.prices);
+        }
+    }
+    assert_eq!(evaluator.spend(), spend, "spend adds up");
+    let bought = if job.pruning == Pruning::Reference {
+        0
+    } else {
+        known.len()
+    };
+    assert_eq!(evaluator.pooled_responses(), bought);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn every_job_keeps_its_promises(seed: u64, pruning in prop::sample::select(&PRUNINGS)) {
+        check_job(&Job::random(seed, pruning));
+    }
+
+    /// Told the answers that were stored before a crash, in the order of their ordinals, a new
+    /// trial asks for the very requests that are still open.
+    #[test]
+    fn a_trial_goes_on_where_it_was_cut_off(seed: u64, answered in 0..60_usize) {
+        let mut job = Job::random(seed, Pruning::On);
+        job.plans.truncate(1);
+        let (records, _) = job.run(None);
+        let record = &records[0];
+        let mut trial = job.evaluator().begin(job.plans[0].clone()).unwrap();
+        let mut stored = record.replies.iter().take(answered);
+        let mut batches = record.batches.iter();
+        while let Step::Request(batch) = trial.step() {
+            prop_assert_eq!(Some(&batch), batches.next());
+            for (request, reply) in batch.iter().zip(stored.by_ref()) {
+                trial.receive(request.ordinal, reply.clone()).unwrap();
+            }
+        }
+        if answered >= record.replies.len() {
+            prop_assert_eq!(trial.ending(), Some(&record.ending));
+        } else {
+            prop_assert_eq!(trial.step(), Step::Wait);
+            let open = trial.unanswered().next().map(|request| request.ordinal as usize);
+            prop_assert_eq!(open, Some(answered));
+        }
+    }
+
+    /// Where all instances are alike there is nothing to be wrong about: a configuration is
+    /// evaluated exactly if it is within the budget.
+    #[test]
+    fn without_noise_pruning_is_exact(seed: u64) {
+        let mut job = Job::random(seed, Pruning::On);
+        job.endpoint.fail = 0.0;
+        job.endpoint.refuse = 0.0;
+        job.endpoint.empty = 0.0;
+        job.endpoint.spread = 0.0;
+        let prompt_tokens = job.prompts[0][0];
+        job.prompts = vec![vec![prompt_tokens; job.instances]; 2];
+        // Lengths differ by instance; one instance makes them all alike.
+        job.instances = 1;
+        for plan in &mut job.plans {
+            plan.prompt_token_bounds = [prompt_tokens + 5].into();
+            plan.mode = Mode::Scheduled;
+        }
+        let (records, evaluator) = job.run(Some(seed));
+        for (plan, record) in job.plans.iter().zip(records) {
+            let length = plan.max_tokens.min(10);
+            let requests = plan.most_per_request.map_or(1, |most| plan.n.div_ceil(most));
+            let within = job.inference_budget.is_none_or(|budget| {
+                let prices = budget.unit().prices(plan.prices);
+                let prompt = prices.request_pico + prices.input_pico * prompt_tokens;
+                let output = prices.output_pico * u64::from(length * plan.n);
+                prompt * u64::from(requests) + output <= budget.amount()
+            });
+            prop_assert_eq!(
+                record.ending == Ending::Evaluated { within_budget: true },
+                within,
+                "{:?}", plan
+            );
+        }
+        prop_assert!(evaluator.validity().violations().is_empty());
+    }
+}
+
+/// On the same jobs and answers of the same lengths, keeping what was paid for costs less.
+#[test]
+fn the_default_schedule_spends_least() {
+    let mut spent = BTreeMap::new();
+    for seed in 0..400 {
+        for pruning in PRUNINGS {
+            let mut job = Job::random(seed, pruning);
+            job.endpoint.fail = 0.0;
+            job.endpoint.refuse = 0.0;
+            job.endpoint.empty = 0.0;
+            job.endpoint.short = 0.0;
+            job.endpoint.most = 1_000;
+            job.inference_budget.get_or_insert(Budget::Tokens(1_000));
+            for plan in &mut job.plans {
+                plan.most_per_request = None;
+                // No two share a pool: what is compared is the schedule alone.
+                plan.sampling = plan.number.to_string();
+            }
+            let (_, evaluator) = job.run(None);
+            *spent.entry(format!("{pruning:?}")).or_insert(0) += Unit::Tokens.of(evaluator.spend());
+        }
+    }
+    println!("tokens spent: {spent:?}");
+    assert!(spent["On"] < spent["Reference"], "{spent:?}");
+    assert!(spent["On"] < spent["Off"], "{spent:?}");
+}
+
+/// The promises above mean something only if the random jobs get everywhere.
+#[test]
+fn random_jobs_get_everywhere() {
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut see = |what, is: bool| *seen.entry(what).or_default() += u32::from(is);
+    for seed in 0..400 {
+        let job = Job::random(seed, Pruning::On);
+        let (records, evaluator) = job.run(None);
+        see("violation", !evaluator.validity().violations().is_empty());
+        for (plan, record) in job.plans.iter().zip(&records) {
+            let silent = record.batches.is_empty();
+            let ending = &record.ending;
+            see(
+                "evaluated",
+                matches!(
+                    ending,
+                    Ending::Evaluated {
+                        within_budget: true
+                    }
+                ),
+            );
+            see(
+                "full over budget",
+                matches!(
+                    ending,
+                    Ending::Evaluated {
+                        within_budget: false
+                    }
+                ),
+            );
+            see("failed", matches!(ending, Ending::Failed(_)));
+            see("infeasible", matches!(ending, Ending::Infeasible(_)));
+            let reason = match ending {
+                Ending::Pruned(reason) => Some(reason),
+                _ => None,
+            };
+            see("known invalid", reason == Some(&PruneReason::KnownInvalid));
+            see("over budget", reason.is_some() && !silent);
+            see(
+                "pruned by the pool",
+                reason.is_some_and(|r| *r != PruneReason::KnownInvalid) && silent,
+            );
+            let Some(evaluation) = &record.evaluation else {
+                continue;
+            };
+            see("some missing", evaluation.len() < job.instances);
+            let used = evaluation.iter().flat_map(|e| &e.responses);
+            let pooled = used.filter(|r| r.id.trial != plan.number).count();
+            see("all pooled", silent);
+            see("partly pooled", pooled > 0 && !silent);
+            let given = given(plan, record);
+            let short = record.batches.iter().flatten().any(|request| {
+                given
+                    .keys()
+                    .filter(|id| id.ordinal == request.ordinal)
+                    .count()
+                    < request.n as usize
+            });
+            see("short answers", short);
+        }
+    }
+    assert!(seen.values().all(|&count| count > 0), "{seen:?}");
+}

@@ -1,0 +1,451 @@
+//! Single trials, told by hand.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::Pruning;
+use frugal_domain::money::{Budget, Prices, Usage};
+use frugal_domain::trial::PruneReason;
+use frugal_evaluation::{
+    Answer, Ending, Evaluator, EvaluatorOptions, InvalidPlan, Mode, NotExpected, RequestFailure,
+    RequestPlan, Response, Step, Trial, TrialPlan,
+};
+
+const PROMPT: u64 = 100;
+
+/// Four instances, each prompt 100 tokens, the budget in tokens.
+fn evaluator(pruning: Pruning, budget: u64) -> Evaluator {
+    Evaluator::new(EvaluatorOptions::new(
+        4,
+        pruning,
+        Some(Budget::Tokens(budget)),
+    ))
+}
+
+fn plan(number: u32, n: u32, max_tokens: u32) -> TrialPlan {
+    TrialPlan {
+        number: TrialNumber(number),
+        region: "model/prompt".to_owned(),
+        prompt_key: "model/prompt".to_owned(),
+        sampling: "model/prompt/0.7".to_owned(),
+        max_tokens,
+        n,
+        most_per_request: None,
+        prices: Prices {
+            input_pico: 2,
+            output_pico: 6,
+            request_pico: 0,
+        },
+        prompt_token_bounds: [PROMPT + 20; 4].into(),
+        mode: Mode::Scheduled,
+    }
+}
+
+fn answer(count: u32, length: u64) -> Result<Answer, RequestFailure> {
+    Ok(Answer {
+        usage: Usage {
+            prompt_tokens: PROMPT,
+            completion_tokens: u64::from(count) * length,
+        },
+        responses: vec![
+            Response {
+                estimated_tokens: length,
+                ended: true,
+                score: 1.0,
+            };
+            count as usize
+        ],
+    })
+}
+
+fn failed() -> Result<Answer, RequestFailure> {
+    Err(RequestFailure::Failed("gone".to_owned()))
+}
+
+fn batch(trial: &mut Trial) -> Vec<RequestPlan> {
+    match trial.step() {
+        Step::Request(batch) => batch,
+        step => panic!("{step:?}"),
+    }
+}
+
+fn asked(batch: &[RequestPlan]) -> Vec<(usize, u32)> {
+    batch.iter().map(|r| (r.instance, r.n)).collect()
+}
+
+/// Answers every request in full with responses of one length; what was asked, by batch.
+fn answer_all(trial: &mut Trial, length: u64) -> Vec<Vec<(usize, u32)>> {
+    let mut batches = Vec::new();
+    while let Step::Request(batch) = trial.step() {
+        for request in &batch {
+            trial
+                .receive(request.ordinal, answer(request.n, length))
+                .unwrap();
+        }
+        batches.push(asked(&batch));
+    }
+    batches
+}
+
+#[test]
+fn stages_ask_only_for_what_is_not_held() {
+    // 10 responses of 50 tokens fit; at 400 tokens each only one is sure to fit.
+    let mut trial = evaluator(Pruning::On, 620).begin(plan(0, 7, 400)).unwrap();
+    let batches = answer_all(&mut trial, 50);
+    let expected = [
+        vec![(0, 2)],
+        vec![(0, 2)],
+        vec![(0, 3)],
+        vec![(1, 7)],
+        vec![(2, 7), (3, 7)],
+    ];
+    assert_eq!(batches, expected);
+    assert_eq!(
+        trial.ending(),
+        Some(&Ending::Evaluated {
+            within_budget: true
+        })
+    );
+    for found in trial.evaluation().unwrap() {
+        assert_eq!(found.responses.len(), 7);
+        // The prompt counts once, though the first instance was asked three times.
+        assert_eq!(found.inference_cost.tokens, PROMPT + 350);
+        assert_eq!(found.inference_cost.usd.pico(), 2 * PROMPT + 6 * 350);
+    }
+    assert_eq!(trial.spend().tokens, 6 * PROMPT + 28 * 50);
+}
+
+#[test]
+fn the_first_trial_is_pruned_already_and_others_learn_from_it() {
+    let mut evaluator = evaluator(Pruning::On, 620);
+    let mut trial = evaluator.begin(plan(0, 64, 400)).unwrap();
+    let batches = answer_all(&mut trial, 50);
+    assert_eq!(batches, [[(0, 2)], [(0, 2)], [(0, 4)], [(0, 8)]]);
+    let over = PruneReason::OverBudget {
+        n: 16,
+        instances: 1,
+    };
+    assert_eq!(trial.ending(), Some(&Ending::Pruned(over)));
+    assert_eq!(trial.evaluation(), None);
+    evaluator.commit(&trial);
+
+    // With n = 8 valid up to 400 tokens and n = 16 invalid from 400 tokens.
+    let mut known = evaluator.begin(plan(1, 16, 500)).unwrap();
+    assert_eq!(
+        known.step(),
+        Step::Ended(Ending::Pruned(PruneReason::KnownInvalid))
+    );
+    let mut other = plan(2, 8, 300);
+    other.sampling = "model/prompt/0.1".to_owned();
+    let mut valid = evaluator.begin(other).unwrap();
+    assert_eq!(asked(&batch(&mut valid)), [(0, 8)]);
+}
+
+#[test]
+fn a_prompt_over_the_budget_ends_the_trial_before_any_request() {
+    let mut evaluator = evaluator(Pruning::On, PROMPT - 1);
+    let mut first = evaluator.begin(plan(0, 1, 50)).unwrap();
+    answer_all(&mut first, 1);
+    assert!(matches!(first.ending(), Some(Ending::Pruned(_))));
+    evaluator.commit(&first);
+    // The prompts of the other instances are not known: it has to ask.
+    let mut elsewhere = plan(1, 1, 10);
+    elsewhere.region = "model/prompt/stop".to_owned();
+    elsewhere.mode = Mode::Full;
+    let mut full = evaluator.begin(elsewhere.clone()).unwrap();
+    answer_all(&mut full, 1);
+    assert_eq!(
+        full.ending(),
+        Some(&Ending::Evaluated {
+            within_budget: false
+        })
+    );
+    evaluator.commit(&full);
+    // Now they are, whatever the region.
+    elsewhere.region = "model/prompt/other stop".to_owned();
+    elsewhere.mode = Mode::Scheduled;
+    let mut known = evaluator.begin(elsewhere).unwrap();
+    assert_eq!(
+        known.step(),
+        Step::Ended(Ending::Pruned(PruneReason::KnownInvalid))
+    );
+}
+
+#[test]
+fn the_pool_serves_a_configuration_again_without_a_request() {
+    let mut evaluator = evaluator(Pruning::On, 1_000);
+    let mut first = evaluator.begin(plan(0, 4, 100)).unwrap();
+    answer_all(&mut first, 50);
+    evaluator.commit(&first);
+    assert_eq!(evaluator.pooled_responses(), 16);
+
+    for (number, n, max_tokens) in [(1, 4, 100), (2, 2, 50), (3, 3, 700)] {
+        let mut again = evaluator.begin(plan(number, n, max_tokens)).unwrap();
+        assert_eq!(
+            again.step(),
+            Step::Ended(Ending::Evaluated {
+                within_budget: true
+            })
+        );
+        let evaluation = again.evaluation().unwrap();
+        assert!(
+            evaluation
+                .iter()
+                .flat_map(|e| &e.responses)
+                .all(|r| r.id.trial.0 == 0)
+        );
+        assert_eq!(again.spend().tokens, 0);
+    }
+    let mut more = evaluator.begin(plan(4, 6, 100)).unwrap();
+    let expected = [vec![(0, 2)], vec![(1, 2)], vec![(2, 2), (3, 2)]];
+    assert_eq!(answer_all(&mut more, 50), expected);
+}
+
+#[test]
+fn a_trial_works_on_what_was_known_when_it_began() {
+    let mut evaluator = evaluator(Pruning::On, 1_000);
+    let mut first = evaluator.begin(plan(0, 4, 100)).unwrap();
+    let mut second = evaluator.begin(plan(1, 4, 100)).unwrap();
+    answer_all(&mut first, 50);
+    evaluator.commit(&first);
+    assert_eq!(
+        answer_all(&mut second, 50).concat().len(),
+        4,
+        "it buys for itself"
+    );
+}
+
+#[test]
+fn an_endpoint_that_ignores_n_is_asked_for_one_at_a_time_from_then_on() {
+    let mut trial = evaluator(Pruning::On, 1_000)
+        .begin(plan(0, 3, 100))
+        .unwrap();
+    let mut batches = Vec::new();
+    while let Step::Request(batch) = trial.step() {
+        for request in &batch {
+            trial.receive(request.ordinal, answer(1, 50)).unwrap();
+        }
+        batches.push(asked(&batch));
+    }
+    let one_each = |instance| vec![(instance, 1); 3];
+    let expected = [
+        vec![(0, 3)],
+        vec![(0, 1), (0, 1)],
+        one_each(1),
+        [one_each(2), one_each(3)].concat(),
+    ];
+    assert_eq!(batches, expected);
+    assert!(
+        trial
+            .evaluation()
+            .unwrap()
+            .iter()
+            .all(|e| e.responses.len() == 3)
+    );
+}
+
+#[test]
+fn a_known_limit_per_request_pays_the_prompt_again_in_the_cost_too() {
+    let mut limited = plan(0, 3, 100);
+    limited.most_per_request = Some(2);
+    let mut trial = evaluator(Pruning::On, 1_000).begin(limited).unwrap();
+    assert_eq!(asked(&batch(&mut trial)), [(0, 2), (0, 1)]);
+    for ordinal in [1, 0] {
+        trial.receive(ordinal, answer(2 - ordinal, 50)).unwrap();
+    }
+    answer_all(&mut trial, 50);
+    let evaluation = trial.evaluation().unwrap();
+    assert_eq!(evaluation[0].inference_cost.tokens, 2 * PROMPT + 150);
+}
+
+#[test]
+fn failed_requests_are_missing_and_too_many_fail_the_trial() {
+    for (share, fails) in [(0.2, true), (0.25, false)] {
+        let mut options = EvaluatorOptions::new(4, Pruning::Off, Some(Budget::Tokens(1_000)));
+        options.missing_share = share;
+        let mut trial = Evaluator::new(options).begin(plan(0, 2, 100)).unwrap();
+        for request in batch(&mut trial) {
+            let reply = if request.instance == 2 {
+                failed()
+            } else {
+                answer(2, 50)
+            };
+            trial.receive(request.ordinal, reply).unwrap();
+        }
+        let Step::Ended(ending) = trial.step() else {
+            panic!()
+        };
+        if fails {
+            let detail = "1 of 4 instances have no answer: gone".to_owned();
+            assert_eq!(ending, Ending::Failed(detail));
+        } else {
+            assert_eq!(
+                ending,
+                Ending::Evaluated {
+                    within_budget: true
+                }
+            );
+            let present: Vec<_> = trial
+                .evaluation()
+                .unwrap()
+                .iter()
+                .map(|e| e.instance)
+                .collect();
+            assert_eq!(present, [0, 1, 3]);
+        }
+    }
+}
+
+#[test]
+fn an_answer_without_responses_is_a_failure_that_was_paid() {
+    let mut trial = evaluator(Pruning::Off, 1_000)
+        .begin(plan(0, 2, 100))
+        .unwrap();
+    for request in batch(&mut trial) {
+        trial.receive(request.ordinal, answer(0, 50)).unwrap();
+    }
+    assert!(matches!(trial.step(), Step::Ended(Ending::Failed(_))));
+    assert_eq!(trial.spend().tokens, 4 * PROMPT);
+}
+
+#[test]
+fn a_refusal_is_infeasible_and_what_is_not_sent_exhausts_the_budget() {
+    let refusal = Err(RequestFailure::Infeasible("n > 1".to_owned()));
+    for (reply, ending) in [
+        (refusal, Ending::Infeasible("n > 1".to_owned())),
+        (Err(RequestFailure::Unaffordable), Ending::BudgetExhausted),
+    ] {
+        let mut evaluator = evaluator(Pruning::Off, 1_000);
+        let mut trial = evaluator.begin(plan(0, 2, 100)).unwrap();
+        for request in batch(&mut trial) {
+            let reply = if request.instance == 1 {
+                reply.clone()
+            } else {
+                answer(2, 50)
+            };
+            trial.receive(request.ordinal, reply).unwrap();
+        }
+        assert_eq!(trial.step(), Step::Ended(ending));
+        assert_eq!(trial.evaluation(), None);
+        evaluator.commit(&trial);
+        assert_eq!(evaluator.pooled_responses(), 6, "what was paid for is kept");
+    }
+}
+
+#[test]
+fn without_pruning_a_configuration_over_the_budget_is_paid_in_full() {
+    let mut evaluator = evaluator(Pruning::Off, 200);
+    for number in 0..2 {
+        let mut over = plan(number, 4, 100);
+        over.sampling = number.to_string();
+        let mut trial = evaluator.begin(over).unwrap();
+        assert_eq!(
+            answer_all(&mut trial, 50),
+            [[(0, 4), (1, 4), (2, 4), (3, 4)]]
+        );
+        assert_eq!(
+            trial.ending(),
+            Some(&Ending::Evaluated {
+                within_budget: false
+            })
+        );
+        evaluator.commit(&trial);
+    }
+}
+
+#[test]
+fn worst_cases_use_the_bound_until_the_prompt_is_known() {
+    let mut evaluator = evaluator(Pruning::Off, 10_000);
+    let mut trial = evaluator.begin(plan(0, 2, 100)).unwrap();
+    assert!(
+        batch(&mut trial)
+            .iter()
+            .all(|r| r.worst_case.tokens == PROMPT + 20 + 200)
+    );
+    for ordinal in 0..4 {
+        trial.receive(ordinal, answer(2, 50)).unwrap();
+    }
+    trial.step();
+    evaluator.commit(&trial);
+    let mut other = plan(1, 2, 100);
+    other.sampling = "model/prompt/1.0".to_owned();
+    let mut next = evaluator.begin(other).unwrap();
+    for request in batch(&mut next) {
+        assert_eq!(request.worst_case.tokens, PROMPT + 200);
+        assert_eq!(request.worst_case.usd.pico(), 2 * PROMPT + 6 * 200);
+    }
+}
+
+#[test]
+fn answers_that_nobody_waits_for_change_nothing() {
+    let mut trial = evaluator(Pruning::Off, 1_000)
+        .begin(plan(0, 2, 100))
+        .unwrap();
+    assert_eq!(
+        trial.receive(0, answer(2, 50)),
+        Err(NotExpected::Unknown(0))
+    );
+    batch(&mut trial);
+    assert_eq!(trial.step(), Step::Wait);
+    trial.receive(3, answer(2, 50)).unwrap();
+    assert_eq!(trial.receive(3, answer(2, 50)), Err(NotExpected::Again(3)));
+    assert_eq!(trial.receive(4, failed()), Err(NotExpected::Unknown(4)));
+    assert_eq!(trial.unanswered().count(), 3);
+    assert_eq!(trial.spend().tokens, PROMPT + 100);
+    assert_eq!(trial.progress().responses, 2);
+}
+
+#[test]
+fn plans_that_make_no_sense_are_refused() {
+    let evaluator = evaluator(Pruning::On, 1_000);
+    let fault = |plan| evaluator.begin(plan).err();
+    assert_eq!(fault(plan(0, 0, 100)), Some(InvalidPlan::NoResponses));
+    assert_eq!(fault(plan(0, 1, 0)), Some(InvalidPlan::NoTokens));
+    let mut short = plan(0, 1, 1);
+    short.prompt_token_bounds = [1].into();
+    let bounds = InvalidPlan::Bounds {
+        given: 1,
+        instances: 4,
+    };
+    assert_eq!(fault(short.clone()), Some(bounds));
+    let nothing = Evaluator::new(EvaluatorOptions::new(0, Pruning::On, None));
+    assert_eq!(nothing.begin(short).err(), Some(InvalidPlan::NoInstances));
+}
+
+#[test]
+fn a_batch_stays_within_reason() {
+    let mut trial = evaluator(Pruning::Off, 1_000)
+        .begin(plan(0, u32::MAX, 100))
+        .unwrap();
+    for request in batch(&mut trial) {
+        trial.receive(request.ordinal, answer(1, 50)).unwrap();
+    }
+    assert_eq!(batch(&mut trial).len(), 10_000);
+}
+
+#[test]
+fn extreme_numbers_do_not_overflow() {
+    let mut extreme = plan(0, u32::MAX, u32::MAX);
+    extreme.prices = Prices {
+        input_pico: u64::MAX,
+        output_pico: u64::MAX,
+        request_pico: u64::MAX,
+    };
+    extreme.prompt_token_bounds = [u64::MAX; 4].into();
+    for pruning in [Pruning::On, Pruning::Off, Pruning::Reference] {
+        let mut options = EvaluatorOptions::new(4, pruning, Some(Budget::Tokens(u64::MAX)));
+        options.reference.mean_prompt_tokens = Some(f64::MAX);
+        let mut trial = Evaluator::new(options).begin(extreme.clone()).unwrap();
+        for request in batch(&mut trial) {
+            let mut reply = answer(1, 1).unwrap();
+            reply.usage.prompt_tokens = u64::MAX;
+            reply.usage.completion_tokens = u64::MAX;
+            trial.receive(request.ordinal, Ok(reply)).unwrap();
+        }
+        assert_eq!(trial.spend().tokens, u64::MAX);
+    }
+}
