@@ -1,0 +1,102 @@
+//! What the simulator has answered and what a provider would bill for it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Requests, their responses and tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Requests with status 200 that generated something.
+    pub requests: u64,
+    /// Generated responses (choices).
+    pub responses: u64,
+    /// Prompt tokens, once per request whatever its `n`.
+    pub prompt_tokens: u64,
+    /// Completion tokens over all responses.
+    pub completion_tokens: u64,
+}
+
+impl Usage {
+    fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.responses += other.responses;
+        self.prompt_tokens += other.prompt_tokens;
+        self.completion_tokens += other.completion_tokens;
+    }
+}
+
+/// What one model generated. A provider bills the sum of both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ModelStatistics {
+    /// In bodies that were sent whole.
+    pub delivered: Usage,
+    /// In bodies that a fault broke, so that the client could not read them.
+    pub undelivered: Usage,
+}
+
+impl ModelStatistics {
+    /// What a provider would bill: delivered or not.
+    pub fn billed(&self) -> Usage {
+        let mut billed = self.delivered;
+        billed.add(self.undelivered);
+        billed
+    }
+}
+
+/// Counts since the start. All but `requests` and `abandoned` count answers that have left.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Statistics {
+    /// Generation requests that arrived.
+    pub requests: u64,
+    /// Generation requests whose client went away before the answer; nothing is billed for them.
+    pub abandoned: u64,
+    /// Answers to generation requests by HTTP status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Faults that struck, by [`Fault::name`](crate::Fault::name).
+    pub faults: BTreeMap<String, u64>,
+    /// What was generated, by model.
+    pub models: BTreeMap<String, ModelStatistics>,
+}
+
+impl Statistics {
+    /// What a provider would bill over all models.
+    pub fn billed(&self) -> Usage {
+        let mut billed = Usage::default();
+        for model in self.models.values() {
+            billed.add(model.billed());
+        }
+        billed
+    }
+}
+
+/// What one answer generated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bill {
+    pub(crate) model: String,
+    pub(crate) usage: Usage,
+    pub(crate) delivered: bool,
+}
+
+impl Statistics {
+    pub(crate) fn count(&mut self, status: u16, fault: Option<String>, bill: Option<Bill>) {
+        *self.statuses.entry(status).or_default() += 1;
+        if let Some(fault) = fault {
+            *self.faults.entry(fault).or_default() += 1;
+        }
+        if let Some(Bill {
+            model,
+            usage,
+            delivered,
+        }) = bill
+        {
+            let model = self.models.entry(model).or_default();
+            let bucket = if delivered {
+                &mut model.delivered
+            } else {
+                &mut model.undelivered
+            };
+            bucket.add(usage);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The simulator from the outside: what it replays, what it refuses, how it misbehaves on demand.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod recordings;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod support;
