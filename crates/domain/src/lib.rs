@@ -5,7 +5,7 @@
 //!
 //! Start with [`job::JobSpec`] (what a client posts), then [`space::Space`] and
 //! [`configuration::Settings`] (what is searched and what a point of it means), then
-//! [`event::EventKind`] (what a watcher of a job sees).
+//! [`event::EventBody`] (what a watcher of a job sees).
 
 pub mod configuration;
 pub mod endpoint;
@@ -16,6 +16,7 @@ pub mod job;
 pub mod money;
 pub mod prompt;
 pub mod scoring;
+pub mod seed;
 pub mod space;
 pub mod state;
 pub mod trial;

@@ -88,3 +88,18 @@ pub async fn after(
         })
         .collect()
 }
+
+/// Whether a job has an event of this type.
+///
+/// # Errors
+/// The database is away.
+pub async fn has(connection: &mut PgConnection, job: JobId, name: &str) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM events WHERE job_id = $1 AND type = $2) AS "found!""#,
+        job.0,
+        name
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(found)
+}

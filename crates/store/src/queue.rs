@@ -4,7 +4,7 @@
 //! attempt that every write of the worker names. Times of leases are the database's own, so
 //! workers' clocks need not agree.
 
-use crate::{Error, Result, events, read_name};
+use crate::{Error, Result, events, read_name, requests};
 use chrono::{DateTime, Utc};
 use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
@@ -72,18 +72,7 @@ pub async fn claim(
     let Some(row) = row else {
         return Ok(None);
     };
-    sqlx::query!(
-        r#"
-        UPDATE requests SET
-            state = 'lost', cost_usd_pico = worst_usd_pico, cost_tokens = worst_tokens,
-            answered_at = $2
-        WHERE job_id = $1 AND state = 'sent'
-        "#,
-        row.id,
-        now
-    )
-    .execute(&mut *connection)
-    .await?;
+    requests::abandon(&mut *connection, JobId(row.id), now).await?;
     let claim = Claim {
         job: JobId(row.id),
         attempt: row.attempt,
@@ -152,8 +141,8 @@ pub struct End {
     pub stop_reason: StopReason,
     /// Why it failed, in words for its owner.
     pub detail: Option<String>,
-    /// What was found.
-    pub report: serde_json::Value,
+    /// What was found, unless it failed.
+    pub report: Option<serde_json::Value>,
     /// The terminal event.
     pub event: EventBody,
 }
@@ -169,7 +158,7 @@ pub async fn finish(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let mut report = end.report.clone();
-    crate::replace_nul(&mut report);
+    report.iter_mut().for_each(crate::replace_nul);
     let finished = sqlx::query!(
         r#"
         UPDATE jobs SET

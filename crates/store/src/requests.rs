@@ -110,6 +110,70 @@ struct Columns {
     worst_tokens: Vec<i64>,
 }
 
+/// Raises the worst case of a request under way by what sending it once more may cost.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn raise(
+    connection: &mut PgConnection,
+    claim: Claim,
+    key: RequestKey,
+    worst_case: Spend,
+) -> Result<()> {
+    let raised = sqlx::query!(
+        r#"
+        UPDATE requests SET
+            worst_usd_pico = worst_usd_pico + $6, worst_tokens = worst_tokens + $7
+        WHERE job_id = $1 AND role = $2 AND trial = $3 AND ordinal = $4 AND attempt = $5
+          AND state = 'sent'
+        "#,
+        claim.job.0,
+        key.role.as_str(),
+        to_integer("trial number", key.trial.0)?,
+        to_integer("ordinal", key.ordinal)?,
+        claim.attempt,
+        to_bigint("worst case", worst_case.usd.pico())?,
+        to_bigint("worst case", worst_case.tokens)?,
+    )
+    .execute(connection)
+    .await?;
+    if raised.rows_affected() == 0 {
+        return Err(Error::LeaseLost);
+    }
+    Ok(())
+}
+
+/// Counts the requests that are still under way as lost, at their worst case: the job ends, or
+/// goes to another worker, and they may have been billed. Returns what was counted.
+///
+/// # Errors
+/// The database is away.
+pub async fn abandon(
+    connection: &mut PgConnection,
+    job: JobId,
+    now: DateTime<Utc>,
+) -> Result<Spend> {
+    let row = sqlx::query!(
+        r#"
+        WITH lost AS (
+            UPDATE requests SET
+                state = 'lost', cost_usd_pico = worst_usd_pico, cost_tokens = worst_tokens,
+                answered_at = $2
+            WHERE job_id = $1 AND state = 'sent'
+            RETURNING cost_usd_pico, cost_tokens
+        )
+        SELECT coalesce(sum(cost_usd_pico), 0)::bigint AS "usd!",
+               coalesce(sum(cost_tokens), 0)::bigint AS "tokens!"
+        FROM lost
+        "#,
+        job.0,
+        now
+    )
+    .fetch_one(connection)
+    .await?;
+    to_spend(row.usd, row.tokens)
+}
+
 /// One generated answer as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {

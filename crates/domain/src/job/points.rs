@@ -4,7 +4,7 @@ use super::read_space::{explain_value, stop_texts};
 use super::{JobSpec, MODEL, PROMPT};
 use crate::configuration::{Configuration, Settings};
 use crate::space::{Dimension, Domain, Space};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// A configuration that is no point of the job's search space.
@@ -96,6 +96,47 @@ impl JobSpec {
                 Configuration(values)
             })
             .collect()
+    }
+
+    /// The settings that make a trial cheap, and nothing else: the fewest tokens and responses.
+    /// A local search explores them outwards from here.
+    #[must_use]
+    pub fn low_cost_corner(&self) -> Option<Configuration> {
+        let start = self.low_cost_starts().into_iter().next()?;
+        // What only some models have is no corner of the whole space.
+        let common = |name: &str| self.space.dimensions.iter().any(|own| own.name == name);
+        let cheap = start
+            .0
+            .into_iter()
+            .filter(|(name, _)| matches!(name.as_str(), "max_tokens" | "n") && common(name));
+        let cheap = Configuration(cheap.collect());
+        (!cheap.0.is_empty()).then_some(cheap)
+    }
+
+    /// Settings as people read them: the model and the prompt by name.
+    #[must_use]
+    pub fn describe(&self, settings: &Settings) -> Map<String, Value> {
+        let mut described = Map::new();
+        if let Some(choice) = self.models.get(settings.model) {
+            described.insert("endpoint".to_owned(), json!(choice.endpoint));
+            described.insert(MODEL.to_owned(), json!(choice.model));
+        }
+        if let Some(prompt) = self.prompts.get(settings.prompt) {
+            described.insert(PROMPT.to_owned(), json!(prompt.name));
+        }
+        if let Some(temperature) = settings.temperature {
+            described.insert("temperature".to_owned(), json!(temperature));
+        }
+        if let Some(top_p) = settings.top_p {
+            described.insert("top_p".to_owned(), json!(top_p));
+        }
+        described.insert("max_tokens".to_owned(), json!(settings.max_tokens));
+        described.insert("n".to_owned(), json!(settings.n));
+        if !settings.stop.is_empty() {
+            described.insert("stop".to_owned(), json!(settings.stop));
+        }
+        described.extend(settings.extra.clone());
+        described
     }
 
     /// The configuration that some settings, given by name, stand for; the rest is as in

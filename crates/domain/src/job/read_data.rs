@@ -3,6 +3,7 @@
 use super::read::Checks;
 use super::{Data, Instance};
 use crate::fault::Reader;
+use crate::seed::mix;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -46,7 +47,7 @@ impl Rows {
             Holdout::Count(count) => count,
         };
         let mut order: Vec<_> = (0..self.instances.len()).collect();
-        order.sort_by_key(|index| mix(seed, *index));
+        order.sort_by_key(|index| mix(mix(seed) ^ *index as u64));
         let held_out: BTreeSet<_> = order.into_iter().take(count).collect();
         let (holdout, tuning): (Vec<_>, Vec<_>) = self
             .instances
@@ -59,18 +60,6 @@ impl Rows {
             holdout: rows(holdout),
         }
     }
-}
-
-/// A well-spread number for a row (the finaliser of SplitMix64, Steele et al. 2014), so that
-/// the split depends on the seed and the number of rows alone.
-fn mix(seed: u64, index: usize) -> u64 {
-    let mut z = seed
-        ^ (index as u64)
-            .wrapping_add(1)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 pub(super) fn rows(at: &Reader<'_>) -> Option<Rows> {

@@ -157,10 +157,9 @@ fn read_settings(at: &Reader<'_>, taken: &BTreeSet<String>, depth: usize) -> Opt
     if depth > MAX_DEPTH {
         return at.fault(format!("`one_of` may nest at most {MAX_DEPTH} deep"));
     }
+    let outside = taken;
     let mut taken = taken.clone();
     taken.extend(object.members().map(|(name, _)| name.to_owned()));
-    let outside: BTreeSet<_> =
-        &taken - &object.members().map(|(name, _)| name.to_owned()).collect();
     let mut dimensions = Vec::new();
     let mut complete = true;
     for (name, at) in object.members() {
