@@ -1,0 +1,33 @@
+//! The global searcher inside BlendSearch: TPE, or proposals written down by a test.
+
+use crate::strategy::Ground;
+use crate::tpe::Tpe;
+use frugal_domain::configuration::Configuration;
+use std::collections::VecDeque;
+
+/// Who proposes for the global thread.
+#[derive(Debug, Clone)]
+pub enum Global {
+    /// The tree-structured Parzen estimator.
+    Tpe(Tpe),
+    /// These proposals in turn; nothing once they are used up.
+    Scripted(VecDeque<Configuration>),
+}
+
+impl Global {
+    /// A configuration, not necessarily a new one.
+    pub fn suggest(&mut self, ground: &mut Ground) -> Option<Configuration> {
+        match self {
+            Self::Tpe(tpe) => Some(tpe.suggest(ground)),
+            Self::Scripted(script) => script.pop_front(),
+        }
+    }
+
+    /// Hears of a completed trial.
+    pub fn learn(&mut self, ground: &Ground, configuration: &Configuration, loss: f64) {
+        match self {
+            Self::Tpe(tpe) => tpe.learn(&ground.encoding, configuration, loss),
+            Self::Scripted(_) => {}
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The optimisers of Frugal, as pure ask/tell state machines.
+//!
+//! For a search space and what came of the configurations tried so far, they say which
+//! configuration to try next. The crate does no I/O, reads no clock, starts no task, and draws
+//! at random from a seeded generator alone: the same options and the same sequence of asks and
+//! tells give the same state, so a search is rebuilt by replaying them.
+//!
+//! Start with [`ask_tell::Searcher`] (the one interface) and [`search::Search`] (which builds
+//! and runs the optimisers), then [`blend_search::BlendSearch`] and the parts that it blends:
+//! [`flow2::Flow2`], [`search_thread::SearchThread`], [`tpe::Tpe`]. All of them see the space
+//! through [`encoding::Encoding`].
+
+pub mod ask_tell;
+pub mod axis;
+pub mod blend_search;
+pub mod cfo;
+mod counting;
+pub mod draws;
+pub mod encoding;
+pub mod flow2;
+pub mod global;
+pub mod known;
+mod parzen;
+pub mod random;
+pub mod region;
+pub mod restart;
+pub mod search;
+pub mod search_thread;
+pub mod strategy;
+pub mod tpe;
+
+pub use ask_tell::{Ask, Exhausted, Observation, Origin, Outcome, Proposal, Searcher, TellError};
+pub use search::{Algorithm, Search, SearchError, SearchOptions};

@@ -1,0 +1,312 @@
+//! The searchers behind one type, and what all of them share: the numbering of proposals, the
+//! order of tells, and that no configuration is proposed twice.
+
+use crate::ask_tell::{Ask, Exhausted, Observation, Origin, Proposal, Searcher, TellError};
+use crate::blend_search::{BlendOptions, BlendSearch};
+use crate::cfo::Cfo;
+use crate::draws::Draws;
+use crate::encoding::{Encoding, EncodingError};
+use crate::global::Global;
+use crate::known::{Standing, Told};
+use crate::random::RandomSearch;
+use crate::strategy::{Ground, Start, Turn};
+use crate::tpe::{Tpe, TpeSearch};
+use frugal_domain::configuration::Configuration;
+use frugal_domain::space::Space;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Turns without a proposal before an ask gives up on the optimiser's own rules.
+const LARGEST_TURNS: usize = 100;
+/// Uniform draws that look for a new point after that.
+const LARGEST_DRAWS: usize = 2_000;
+/// Finite spaces up to this size are counted out before they are called used up.
+const LARGEST_COUNTED: u64 = 100_000;
+
+/// Which optimiser.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// The blend of TPE and FLOW2.
+    #[default]
+    BlendSearch,
+    /// FLOW2 with restarts.
+    Cfo,
+    /// The tree-structured Parzen estimator alone.
+    Tpe,
+    /// Uniform draws.
+    Random,
+}
+
+/// What a search is built from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchOptions {
+    /// Which optimiser.
+    pub algorithm: Algorithm,
+    /// The space.
+    pub space: Space,
+    /// Fixes all random draws.
+    pub seed: u64,
+    /// Whole configurations, evaluated first and in order.
+    pub start: Vec<Configuration>,
+    /// The cheap starts, evaluated next: one for each branch that is to be started from. They
+    /// may be partial; what they leave open is drawn. Those settings that they name are
+    /// explored from there outwards.
+    pub low_cost: Vec<Configuration>,
+    /// What may be spent in all, in the unit of the observed costs.
+    pub cost_budget: Option<f64>,
+    /// The least cost that an improvement is taken to have had, in that unit: it keeps free
+    /// trials from looking infinitely fast. By default a thousandth of the budget, or 1
+    /// without a budget.
+    pub cost_floor: Option<f64>,
+}
+
+/// Options that make no search.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SearchError {
+    /// The space cannot be searched.
+    #[error(transparent)]
+    Space(#[from] EncodingError),
+    /// A start is not in the space.
+    #[error("start {index} is not in the search space")]
+    StartOutside {
+        /// Its position.
+        index: usize,
+    },
+    /// A cheap start names a value that is not in the space.
+    #[error("low-cost start {index} has a value for `{name}` that is not in the search space")]
+    LowCostOutside {
+        /// Its position.
+        index: usize,
+        /// The name that is unknown or has a value outside.
+        name: String,
+    },
+}
+
+/// A search under way.
+#[derive(Debug, Clone)]
+pub struct Search {
+    ground: Ground,
+    strategy: Strategy,
+    /// The proposals without a result, oldest first.
+    open: VecDeque<Proposal>,
+    proposed: u32,
+    size: Option<u64>,
+    /// Set while another ask would bring nothing but what this one brought.
+    standstill: Option<Ask>,
+}
+
+#[derive(Debug, Clone)]
+enum Strategy {
+    Blend(Box<BlendSearch>),
+    Cfo(Box<Cfo>),
+    Tpe(TpeSearch),
+    Random(RandomSearch),
+}
+
+impl Search {
+    /// A search that has proposed nothing.
+    ///
+    /// # Errors
+    /// Where the space cannot be searched or a start is not in it.
+    pub fn new(options: SearchOptions) -> Result<Self, SearchError> {
+        let encoding = Encoding::new(options.space)?;
+        let mut starts = Vec::new();
+        for (index, start) in options.start.iter().enumerate() {
+            let configuration = encoding
+                .normal_form(start)
+                .ok_or(SearchError::StartOutside { index })?;
+            starts.push(Start {
+                configuration,
+                origin: Origin::Start,
+            });
+        }
+        for (index, partial) in options.low_cost.iter().enumerate() {
+            if let Some(name) = encoding.first_outside(partial) {
+                return Err(SearchError::LowCostOutside { index, name });
+            }
+            starts.push(Start {
+                configuration: partial.clone(),
+                origin: Origin::LowCost,
+            });
+        }
+        let size = encoding.count();
+        let ground = Ground::new(encoding, Draws::seeded(options.seed));
+        let cost_budget = options.cost_budget.filter(|budget| *budget > 0.0);
+        let strategy = match options.algorithm {
+            Algorithm::BlendSearch => {
+                let options = BlendOptions {
+                    starts,
+                    low_cost: options.low_cost,
+                    cost_budget,
+                    cost_floor: options
+                        .cost_floor
+                        .or(cost_budget.map(|budget| budget / 1000.0))
+                        .filter(|floor| floor.is_finite() && *floor > 0.0)
+                        .unwrap_or(1.0),
+                };
+                let global = Global::Tpe(Tpe::default());
+                Strategy::Blend(Box::new(BlendSearch::new(&ground, options, global)))
+            }
+            Algorithm::Cfo => {
+                let cfo = Cfo::new(&ground, starts, options.low_cost, cost_budget);
+                Strategy::Cfo(Box::new(cfo))
+            }
+            Algorithm::Tpe => Strategy::Tpe(TpeSearch::new(starts)),
+            Algorithm::Random => Strategy::Random(RandomSearch::new(starts)),
+        };
+        Ok(Self {
+            ground,
+            strategy,
+            open: VecDeque::new(),
+            proposed: 0,
+            size,
+            standstill: None,
+        })
+    }
+
+    /// The proposals without a result, oldest first.
+    pub fn open(&self) -> impl Iterator<Item = &Proposal> {
+        self.open.iter()
+    }
+
+    fn seek(&mut self) -> Ask {
+        if self.is_used_up() {
+            return self.nothing(Exhausted::SpaceUsedUp);
+        }
+        for _ in 0..LARGEST_TURNS {
+            let turn = match &mut self.strategy {
+                Strategy::Blend(blend) => blend.turn(&mut self.ground),
+                Strategy::Cfo(cfo) => cfo.turn(&mut self.ground),
+                Strategy::Tpe(tpe) => tpe.turn(&mut self.ground),
+                Strategy::Random(random) => random.turn(&mut self.ground),
+            };
+            match turn {
+                Turn::Proposed {
+                    configuration,
+                    origin,
+                } => match (
+                    self.ground.known.standing(&configuration),
+                    &mut self.strategy,
+                ) {
+                    (Standing::Told(told), Strategy::Blend(blend)) => {
+                        blend.answer(&mut self.ground, &configuration, told);
+                    }
+                    _ => return self.propose(configuration, origin),
+                },
+                Turn::Nothing => {}
+                Turn::BudgetSpent => return Ask::Exhausted(Exhausted::BudgetSpent),
+            }
+        }
+        if !self.open.is_empty() {
+            return Ask::Wait;
+        }
+        match self.unseen() {
+            Ok(configuration) => {
+                match &mut self.strategy {
+                    Strategy::Blend(blend) => {
+                        blend.adopt(&mut self.ground, configuration.clone());
+                    }
+                    Strategy::Cfo(cfo) => {
+                        cfo.adopt(&mut self.ground, configuration.clone());
+                    }
+                    Strategy::Tpe(_) | Strategy::Random(_) => {
+                        self.ground.known.open(&configuration);
+                    }
+                }
+                self.propose(configuration, Origin::Random)
+            }
+            Err(reason) => self.nothing(reason),
+        }
+    }
+
+    fn propose(&mut self, configuration: Configuration, origin: Origin) -> Ask {
+        let proposal = Proposal {
+            number: self.proposed,
+            configuration,
+            origin,
+        };
+        self.proposed += 1;
+        self.open.push_back(proposal.clone());
+        Ask::Propose(proposal)
+    }
+
+    fn nothing(&self, reason: Exhausted) -> Ask {
+        if self.open.is_empty() {
+            Ask::Exhausted(reason)
+        } else {
+            Ask::Wait
+        }
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.size.is_some_and(|size| {
+            u64::try_from(self.ground.known.len()).is_ok_and(|known| known >= size)
+        })
+    }
+
+    /// A configuration that has not been proposed, from uniform draws and then, where the
+    /// space is small enough, from a count through all of it. (Configurations that differ only
+    /// in what has no effect are one, so the count may be all seen before its size is reached.)
+    fn unseen(&mut self) -> Result<Configuration, Exhausted> {
+        let Ground {
+            encoding,
+            draws,
+            known,
+        } = &mut self.ground;
+        for _ in 0..LARGEST_DRAWS {
+            let configuration = encoding.random(draws);
+            if known.standing(&configuration) == Standing::New {
+                return Ok(configuration);
+            }
+        }
+        match self.size {
+            Some(size) if size <= LARGEST_COUNTED => (0..size)
+                .map(|index| encoding.nth(index))
+                .find(|configuration| known.standing(configuration) == Standing::New)
+                .ok_or(Exhausted::SpaceUsedUp),
+            _ => Err(Exhausted::NothingNew),
+        }
+    }
+}
+
+impl Searcher for Search {
+    fn ask(&mut self) -> Ask {
+        if let Some(ask) = &self.standstill {
+            return ask.clone();
+        }
+        let ask = self.seek();
+        if !matches!(ask, Ask::Propose(_)) {
+            self.standstill = Some(ask.clone());
+        }
+        ask
+    }
+
+    fn tell(&mut self, proposal: u32, observation: Observation) -> Result<(), TellError> {
+        let told = proposal;
+        match self.open.front().map(|open| open.number) {
+            None => return Err(TellError::NoneOpen { told }),
+            Some(expected) if expected != told => {
+                return Err(TellError::OutOfOrder { told, expected });
+            }
+            Some(_) => {}
+        }
+        let Some(Proposal { configuration, .. }) = self.open.pop_front() else {
+            return Err(TellError::NoneOpen { told });
+        };
+        let told = Told {
+            loss: observation.outcome.loss(),
+            cost: Some(observation.cost)
+                .filter(|cost| cost.is_finite() && *cost > 0.0)
+                .unwrap_or(0.0),
+        };
+        match &mut self.strategy {
+            Strategy::Blend(blend) => blend.complete(&mut self.ground, &configuration, told),
+            Strategy::Cfo(cfo) => cfo.complete(&mut self.ground, &configuration, told),
+            Strategy::Tpe(tpe) => tpe.complete(&mut self.ground, &configuration, told),
+            Strategy::Random(_) => self.ground.known.tell(&configuration, told),
+        }
+        self.standstill = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! What every optimiser works with and how it answers, one turn at a time. The turns of all
+//! optimisers are taken by [`crate::search::Search`], which adds the bookkeeping of proposals.
+
+use crate::ask_tell::Origin;
+use crate::draws::Draws;
+use crate::encoding::Encoding;
+use crate::known::Known;
+use frugal_domain::configuration::Configuration;
+
+/// The space, the draws and what is known: the ground that an optimiser stands on.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// The space.
+    pub encoding: Encoding,
+    /// The source of random draws.
+    pub draws: Draws,
+    /// What has been proposed and what came of it.
+    pub known: Known,
+}
+
+impl Ground {
+    /// Nothing proposed yet.
+    #[must_use]
+    pub fn new(encoding: Encoding, draws: Draws) -> Self {
+        Self {
+            encoding,
+            draws,
+            known: Known::default(),
+        }
+    }
+}
+
+/// A configuration to be evaluated before the optimiser's own, possibly a partial one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// The values that are given; the others are drawn.
+    pub configuration: Configuration,
+    /// What kind of start it is.
+    pub origin: Origin,
+}
+
+/// What came of one turn.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Turn {
+    /// A configuration to evaluate; it has been marked as proposed. Only a restart may come
+    /// back to one whose result is known, which is then to be answered from that.
+    Proposed {
+        /// The configuration.
+        configuration: Configuration,
+        /// Which rule proposed it.
+        origin: Origin,
+    },
+    /// Nothing: what was found is known already, or not admissible.
+    Nothing,
+    /// The cost budget has been used up.
+    BudgetSpent,
+}
