@@ -133,7 +133,10 @@ impl Prices {
     /// A price is negative, not finite, above [`MAX_USD`], or finer than a pico-dollar
     /// per token (six decimals per million tokens).
     pub fn per_million(input: f64, output: f64, request: f64) -> Result<Self, NotAnAmount> {
-        let per_token = |price: f64| Usd::from_dollars(price).map(|usd| usd.pico() / 1_000_000);
+        let per_token = |price: f64| match Usd::from_dollars(price)?.pico() {
+            pico if pico % 1_000_000 == 0 => Ok(pico / 1_000_000),
+            _ => Err(NotAnAmount),
+        };
         Ok(Self {
             input_pico: per_token(input)?,
             output_pico: per_token(output)?,
@@ -318,6 +321,12 @@ mod tests {
             completion_tokens: 500,
         };
         assert_eq!(prices.cost(usage), Usd::from_dollars(0.00045).unwrap());
+    }
+
+    #[test]
+    fn a_price_finer_than_a_pico_dollar_per_token_is_refused() {
+        assert!(Prices::per_million(0.000_001, 0.0, 0.0).is_ok());
+        assert_eq!(Prices::per_million(0.000_000_1, 0.0, 0.0), Err(NotAnAmount));
     }
 
     #[test]

@@ -1,0 +1,115 @@
+//! Which error belongs where: [`ClientError`] where a client cannot be made of the operator's
+//! catalogue, [`RequestError`] where a request has no completion.
+
+use std::time::Duration;
+
+/// A client cannot be made. The operator has to mend the catalogue or the environment.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The key cannot be sent.
+    #[error("the key is empty or holds characters that an HTTP header cannot carry")]
+    Key,
+    /// The variable that should hold the key is not set.
+    #[error(
+        "endpoint {endpoint}: environment variable {variable} is not set; set it to the key, or remove api_key_env"
+    )]
+    MissingKey {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The variable's name.
+        variable: String,
+    },
+    /// The key of an endpoint cannot be sent.
+    #[error(
+        "endpoint {endpoint}: the key in environment variable {variable} is empty or holds characters that an HTTP header cannot carry"
+    )]
+    UnusableKey {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The variable's name.
+        variable: String,
+    },
+    /// The endpoint's entry makes no sense.
+    #[error("endpoint {endpoint}: {source}")]
+    Endpoint {
+        /// The endpoint's name.
+        endpoint: String,
+        /// What is wrong with the entry.
+        source: frugal_domain::endpoint::CatalogError,
+    },
+    /// The base URL cannot be parsed.
+    #[error("endpoint {endpoint}: base_url is not a URL")]
+    Url {
+        /// The endpoint's name.
+        endpoint: String,
+    },
+    /// The HTTP client does not start, for instance without any root certificates.
+    #[error("endpoint {endpoint}: the HTTP client does not start")]
+    Http {
+        /// The endpoint's name.
+        endpoint: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+}
+
+/// How often a request was sent, and how often that may cost money without an answer to show.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attempts {
+    /// Attempts in all, the last one included. 0 where the request was never sent.
+    pub made: u32,
+    /// Attempts that yielded nothing usable but may be billed: time-outs, connections that
+    /// broke after the request was sent, gateway errors behind which a model may have worked,
+    /// and replies with status 200 that could not be used. The ledger has to count each of
+    /// them at the request's worst case.
+    pub possibly_billed: u32,
+}
+
+/// A request has no completion.
+///
+/// Reasons are single lines of at most about 300 characters, without keys, fit for users.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The endpoint refuses the configuration: a parameter, its value, or the context length.
+    #[error("{reason}")]
+    Infeasible {
+        /// Why, in the endpoint's words where it has any.
+        reason: String,
+        /// The refused parameter, where it is known.
+        parameter: Option<String>,
+        /// What was sent.
+        attempts: Attempts,
+    },
+    /// This request failed for good; others may well succeed.
+    #[error("{reason}")]
+    Failed {
+        /// Why, in the endpoint's words where it has any.
+        reason: String,
+        /// Whether it was a matter of time: attempts or deadline used up.
+        transient: bool,
+        /// How long the endpoint last asked to wait, unclamped, where it did.
+        retry_after: Option<Duration>,
+        /// What was sent.
+        attempts: Attempts,
+    },
+    /// No request of the job can succeed: key refused, model unknown, no credit left.
+    #[error("{reason}")]
+    Fatal {
+        /// Why, in the endpoint's words where it has any.
+        reason: String,
+        /// What was sent.
+        attempts: Attempts,
+    },
+}
+
+impl RequestError {
+    /// What was sent before the request was given up.
+    #[must_use]
+    pub const fn attempts(&self) -> Attempts {
+        match self {
+            Self::Infeasible { attempts, .. }
+            | Self::Failed { attempts, .. }
+            | Self::Fatal { attempts, .. } => *attempts,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The client of OpenAI-compatible endpoints: one request in, its responses, usage and
+//! attempts out, with time-outs, retries and a limit on requests in flight.
+//!
+//! The only crate that speaks HTTP to endpoints. It never reads the environment (keys are
+//! handed in), never stores anything, never makes up an answer for a request that failed, and
+//! never puts a key or a prompt into a log, an error or a `Debug` output.
+//!
+//! Start with [`Client::complete`] in `client.rs`; then `wire.rs` (the JSON of requests and
+//! replies), `classify.rs` (what a refusal means), `retry.rs` (how long to wait),
+//! `usage.rs` (tokens where the endpoint is silent or wrong).
+
+mod classify;
+mod client;
+mod clients;
+mod error;
+mod key;
+mod redact;
+mod request;
+mod retry;
+pub mod tokens;
+mod transport;
+mod usage;
+mod wire;
+
+pub use client::{Client, RetryGuard};
+pub use clients::Clients;
+pub use error::{Attempts, ClientError, RequestError};
+pub use key::ApiKey;
+pub use request::{Choice, Completion, CompletionRequest, FinishReason, PromptInput};
+pub use retry::Backoff;

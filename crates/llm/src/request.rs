@@ -1,0 +1,99 @@
+//! What is asked of an endpoint and what comes back, whatever its wire format.
+
+use crate::error::Attempts;
+use frugal_domain::money::Usage;
+use frugal_domain::prompt::Message;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One call of an endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompletionRequest {
+    /// The model, by the endpoint's name for it.
+    pub model: String,
+    /// What it is asked.
+    pub prompt: PromptInput,
+    /// How many responses are wanted, at least 1.
+    pub n: u32,
+    /// The most tokens per response, at least 1.
+    pub max_tokens: u32,
+    /// The sampling temperature, where it is set.
+    pub temperature: Option<f64>,
+    /// The nucleus sampling mass, where it is set.
+    pub top_p: Option<f64>,
+    /// Texts that end a response.
+    pub stop: Vec<String>,
+    /// The seed of the sampling, where it is set. Best effort at every endpoint.
+    pub seed: Option<i64>,
+    /// Further parameters, sent as they are at the top level. A named parameter wins over one
+    /// of the same name here.
+    pub extra: BTreeMap<String, Value>,
+}
+
+/// What a model is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PromptInput {
+    /// A text to go on from, or the one message of a user, as the endpoint's API has it.
+    Text(String),
+    /// A conversation, for chat endpoints only.
+    Messages(Vec<Message>),
+}
+
+/// The responses to one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// Tokens of the request and of all its responses, those beyond `n` included.
+    pub usage: Usage,
+    /// Whether any number of the usage is an estimate, because the endpoint gave none or one
+    /// that cannot be right.
+    pub usage_estimated: bool,
+    /// The responses in the endpoint's order: at most `n`, at least one. Where there are fewer
+    /// than `n`, the rest has to be asked for again.
+    pub choices: Vec<Choice>,
+    /// What was sent, the successful attempt included.
+    pub attempts: Attempts,
+    /// How long the successful attempt took.
+    pub latency: Duration,
+}
+
+/// One response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The text; empty where the model gave none.
+    pub text: String,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Its tokens by this crate's own count, at least 1: weights for sharing out the usage.
+    /// A response that was cut without any text is counted at `max_tokens`, since hidden
+    /// reasoning used it up.
+    pub estimated_tokens: u64,
+}
+
+/// Why a response ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// By itself or at a stop text.
+    Stop,
+    /// At `max_tokens`, or where the context ended.
+    Length,
+    /// The endpoint's filter refused the prompt or the response.
+    ContentFilter,
+    /// Something else, in the endpoint's word; empty where it gave none.
+    Other(String),
+}
+
+impl FinishReason {
+    /// The meaning of an endpoint's word, which differs from server to server.
+    pub(crate) fn from_wire(word: Option<&str>) -> Self {
+        let word = word.unwrap_or_default();
+        match word.to_ascii_lowercase().as_str() {
+            "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" => Self::Stop,
+            "length" | "max_tokens" | "max_output_tokens" => Self::Length,
+            "content_filter" | "safety" => Self::ContentFilter,
+            _ => Self::Other(word.chars().take(40).collect()),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Retries, deadlines, and how many requests are in flight.
+
+use crate::server::{Server, Turn, client, completed, endpoint, request, serve};
+use axum::Router;
+use axum::routing::post;
+use frugal_domain::endpoint::Endpoint;
+use frugal_llm::{Backoff, Client, RequestError};
+use futures::future::join_all;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Barrier, Notify};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+fn fine() -> Turn {
+    completed(&["one"], 2, 1)
+}
+
+#[tokio::test]
+async fn what_is_transient_is_tried_again() {
+    let json = |status| Turn::Json(status, json!({"error": {"message": "later"}}));
+    for (turn, billed) in [
+        (json(408), 1),
+        (json(409), 0),
+        (json(429), 0),
+        (json(500), 0),
+        (json(502), 1),
+        (json(503), 0),
+        (json(504), 1),
+        (json(529), 0),
+        (json(200), 1),
+        (
+            Turn::With(200, ("content-type", "text/html"), "<html>Welcome</html>"),
+            1,
+        ),
+        (
+            Turn::With(
+                200,
+                ("content-type", "application/json"),
+                "{\"choices\": [{\"te",
+            ),
+            1,
+        ),
+        (Turn::Json(200, json!({"choices": []})), 1),
+        (Turn::Cut("{\"choices\": [{\"te"), 1),
+        (Turn::With(429, ("retry-after", "86400"), ""), 0),
+        (Turn::With(429, ("retry-after", "-1"), ""), 0),
+    ] {
+        let server = Server::new([turn, fine()]).await;
+        let completion = server.client().complete(&request(1), None).await.unwrap();
+        let asked = server.asked();
+        assert_eq!(asked.len(), 2);
+        assert_eq!(asked[0].body, asked[1].body);
+        assert_eq!(completion.attempts.made, 2);
+        assert_eq!(completion.attempts.possibly_billed, billed);
+    }
+}
+
+#[tokio::test]
+async fn attempts_run_out() {
+    let busy = || Turn::With(503, ("retry-after", "3600"), "busy");
+    let server = Server::new([busy(), Turn::Cut("{"), busy(), fine()]).await;
+    let error = server
+        .client()
+        .complete(&request(1), None)
+        .await
+        .unwrap_err();
+    assert_eq!(server.asked().len(), 3);
+    let RequestError::Failed {
+        reason,
+        transient,
+        retry_after,
+        attempts,
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(
+        reason,
+        "no attempt is left; the endpoint answered with status 503: busy"
+    );
+    assert!(transient);
+    assert_eq!(retry_after, Some(LONG));
+    assert_eq!((attempts.made, attempts.possibly_billed), (3, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_costs_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let client = client(&endpoint(&format!("http://{address}/v1")), None);
+    let error = client.complete(&request(1), None).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RequestError::Failed {
+                transient: true,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(
+        (error.attempts().made, error.attempts().possibly_billed),
+        (3, 0)
+    );
+}
+
+#[tokio::test]
+async fn an_attempt_that_times_out_is_tried_again_and_may_be_billed() {
+    let server = Server::new([Turn::Silence, fine()]).await;
+    let mut endpoint = endpoint(&server.base_url);
+    endpoint.limits.request_timeout_seconds = 1;
+    let completion = client(&endpoint, None)
+        .complete(&request(1), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            completion.attempts.made,
+            completion.attempts.possibly_billed
+        ),
+        (2, 1)
+    );
+}
+
+#[tokio::test]
+async fn the_deadline_ends_an_attempt_and_all_further_ones() {
+    let server = Server::new([Turn::Silence, fine()]).await;
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let error = server
+        .client()
+        .complete(&request(1), Some(deadline))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RequestError::Failed {
+                transient: true,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(
+        (error.attempts().made, error.attempts().possibly_billed),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_wait_beyond_the_deadline_is_not_begun() {
+    let server = Server::new([Turn::With(429, ("retry-after", "86400"), ""), fine()]).await;
+    let backoff = Backoff {
+        most_asked_for: LONG,
+        ..Backoff::default()
+    };
+    let client =
+        Client::with_backoff("test", &endpoint(&server.base_url), None, backoff, 1).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(1800);
+    let error = client
+        .complete(&request(1), Some(deadline))
+        .await
+        .unwrap_err();
+    let RequestError::Failed {
+        retry_after,
+        attempts,
+        ..
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(retry_after, Some(Duration::from_secs(86_400)));
+    assert_eq!(attempts.made, 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_given_up() {
+    let server = Server::new([Turn::Flood, fine()]).await;
+    let error = server
+        .client()
+        .complete(&request(1), None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            RequestError::Failed {
+                transient: false,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(
+        (error.attempts().made, error.attempts().possibly_billed),
+        (1, 1)
+    );
+}
+
+fn limited(base_url: &str, requests_in_flight: u32) -> Endpoint {
+    let mut endpoint = endpoint(base_url);
+    endpoint.limits.requests_in_flight = requests_in_flight;
+    endpoint
+}
+
+#[tokio::test]
+async fn as_many_requests_as_allowed_are_in_flight_and_no_more() {
+    // Each answer waits for two others, so fewer than three at once would never end.
+    let (barrier, now, most) = (
+        Arc::new(Barrier::new(3)),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
+    let counts = Arc::new((now, most));
+    let seen = Arc::clone(&counts);
+    let handler = move || {
+        let (barrier, counts) = (Arc::clone(&barrier), Arc::clone(&counts));
+        async move {
+            let now = counts.0.fetch_add(1, Ordering::SeqCst) + 1;
+            counts.1.fetch_max(now, Ordering::SeqCst);
+            barrier.wait().await;
+            counts.0.fetch_sub(1, Ordering::SeqCst);
+            axum::Json(json!({"choices": [{"text": "a", "finish_reason": "stop"}],
+                              "usage": {"prompt_tokens": 1, "completion_tokens": 1}}))
+        }
+    };
+    let base_url = serve(Router::new().route("/v1/completions", post(handler))).await;
+    let client = client(&limited(&base_url, 3), None);
+    let request = request(1);
+    let completions = join_all((0..12).map(|_| client.complete(&request, None))).await;
+    assert!(completions.iter().all(Result::is_ok));
+    assert_eq!(seen.1.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn dropping_a_request_lets_the_next_one_go() {
+    let arrived = Arc::new(Notify::new());
+    let first = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&arrived);
+    let handler = move || {
+        let (arrived, first) = (Arc::clone(&told), Arc::clone(&first));
+        async move {
+            if first.fetch_add(1, Ordering::SeqCst) == 0 {
+                arrived.notify_one();
+                std::future::pending::<()>().await;
+            }
+            axum::Json(json!({"choices": [{"text": "a", "finish_reason": "stop"}]}))
+        }
+    };
+    let base_url = serve(Router::new().route("/v1/completions", post(handler))).await;
+    let client = client(&limited(&base_url, 1), None);
+    let request = request(1);
+    tokio::select! {
+        outcome = client.complete(&request, None) => panic!("{outcome:?}"),
+        () = arrived.notified() => {}
+    }
+    let completion = client.complete(&request, None).await.unwrap();
+    assert_eq!(completion.attempts.made, 1);
+}
+
+#[tokio::test]
+async fn a_request_that_never_gets_its_turn_was_never_sent() {
+    let server = Server::new([Turn::Silence]).await;
+    let client = client(&limited(&server.base_url, 1), None);
+    let request = request(1);
+    // Polled in this order, so the first holds the only permit for good.
+    let holder = client.complete(&request, None);
+    let late = client.complete(&request, Some(Instant::now() + Duration::from_millis(200)));
+    tokio::select! {
+        biased;
+        outcome = holder => panic!("{outcome:?}"),
+        outcome = late => assert_eq!(outcome.unwrap_err().attempts().made, 0),
+    }
+}

@@ -1,0 +1,8 @@
+//! The client against a small server of its own on loopback.
+#![cfg(test)]
+
+mod attempts;
+mod catalog;
+mod refusals;
+mod requests;
+mod server;

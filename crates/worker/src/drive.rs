@@ -1,0 +1,124 @@
+//! One job, from its claim to its end or to the moment when it is let go.
+
+use crate::DriveError;
+use crate::context::Context;
+use crate::finale;
+use crate::halt::Cause;
+use crate::heartbeat::{self, Heart};
+use crate::run::Options;
+use chrono::Utc;
+use frugal_domain::event::EventBody;
+use frugal_domain::state::{JobState, StopReason};
+use frugal_store::listen::Notice;
+use frugal_store::queue::{self, Claim, End};
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long a slot rests after a job that a failing database broke off, so that it does not
+/// turn in circles.
+const REST: Duration = Duration::from_secs(1);
+
+/// Drives a claimed job. Whatever goes wrong, the job either ends with a reason or is given
+/// back to be taken up again.
+pub(crate) async fn drive(
+    options: &Options,
+    claim: Claim,
+    notices: Receiver<Notice>,
+    shutdown: &CancellationToken,
+) {
+    tracing::info!("driving the job");
+    match attempt(options, claim, notices, shutdown).await {
+        Ok(state) => tracing::info!(%state, "the job has ended"),
+        Err(DriveError::LetGo | DriveError::Store(frugal_store::Error::LeaseLost)) => {
+            tracing::info!("the job is let go");
+            give_back(options, claim).await;
+        }
+        Err(DriveError::Store(error)) if !matches!(error, frugal_store::Error::Corrupt { .. }) => {
+            tracing::warn!(%error, "the database failed; the job will be taken up again");
+            give_back(options, claim).await;
+            shutdown.run_until_cancelled(tokio::time::sleep(REST)).await;
+        }
+        Err(error) => fail(options, claim, &error).await,
+    }
+}
+
+/// Loads the job and drives it, under a beating heart.
+async fn attempt(
+    options: &Options,
+    claim: Claim,
+    notices: Receiver<Notice>,
+    shutdown: &CancellationToken,
+) -> Result<JobState, DriveError> {
+    let context = Context::load(options, claim).await?;
+    let heart = Heart {
+        pool: &options.pool,
+        claim,
+        lease_seconds: options.lease_seconds,
+        halt: &context.halt,
+        shutdown,
+        deadline: deadline(&context),
+    };
+    tokio::select! {
+        ended = finale::play(&context) => ended,
+        () = heartbeat::beat(heart, notices) => Err(DriveError::LetGo),
+    }
+}
+
+/// When the job's time is over, counted from its first start.
+fn deadline(context: &Context) -> Option<Instant> {
+    let seconds = context.spec().limits.seconds?;
+    let begun = context.job.started_at.unwrap_or_else(Utc::now);
+    let used = (Utc::now() - begun).to_std().unwrap_or_default();
+    Some(Instant::now() + Duration::from_secs(seconds).saturating_sub(used))
+}
+
+/// Gives the job back, so that another worker need not wait for the lease to run out.
+async fn give_back(options: &Options, claim: Claim) {
+    let released = async {
+        let mut transaction = options.pool.begin().await?;
+        queue::release(&mut transaction, claim).await?;
+        transaction.commit().await?;
+        Ok::<_, frugal_store::Error>(())
+    };
+    if let Err(error) = released.await {
+        tracing::debug!(%error, "not given back; the lease will run out");
+    }
+}
+
+/// Ends a job that cannot go on.
+async fn fail(options: &Options, claim: Claim, error: &DriveError) {
+    let (stop_reason, detail) = match error {
+        DriveError::Endpoint(reason) => (StopReason::EndpointUnusable, reason.clone()),
+        other => {
+            tracing::error!(error = %other, source = ?std::error::Error::source(other), "the job has failed");
+            let detail = "a fault inside the server; its operator finds the cause in the log";
+            (StopReason::InternalError, detail.to_owned())
+        }
+    };
+    let end = End {
+        state: JobState::Failed,
+        stop_reason,
+        detail: Some(detail.clone()),
+        report: None,
+        event: EventBody::JobFailed {
+            stop_reason,
+            detail,
+        },
+    };
+    let finished = async {
+        let mut transaction = options.pool.begin().await?;
+        queue::finish(&mut transaction, claim, &end, Utc::now()).await?;
+        transaction.commit().await?;
+        Ok::<_, frugal_store::Error>(())
+    };
+    if let Err(error) = finished.await {
+        tracing::warn!(%error, "the job's end is not stored; another worker will come to it");
+    }
+}
+
+/// Whether the job is to be given to another worker.
+pub(crate) fn let_go(context: &Context) -> bool {
+    context.halt.cause() == Some(Cause::LetGo)
+}

@@ -1,0 +1,194 @@
+//! The search, then the held-out instances, the report and the end.
+
+use crate::DriveError;
+use crate::context::Context;
+use crate::drive::let_go;
+use crate::outcome;
+use crate::report::{self, Holdout};
+use crate::session::{self, BASELINE, Ended, Findings};
+use crate::trial::{self, Assignment, Tally};
+use chrono::Utc;
+use frugal_domain::event::EventBody;
+use frugal_domain::job::Pruning;
+use frugal_domain::money::{Spend, Unit, Usd};
+use frugal_domain::state::{JobState, StopReason};
+use frugal_domain::trial::{Role, TrialOutcome};
+use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Reservation};
+use frugal_store::queue::{self, End};
+use frugal_store::{events, jobs, requests};
+use std::collections::BTreeMap;
+
+/// The most that is kept back from the search for the held-out instances, as a part of the
+/// optimization budget: one in so many.
+const SMALLEST_PART_KEPT: u64 = 4;
+
+/// Searches, validates, reports and ends the job.
+///
+/// # Errors
+/// The job is let go, the database failed, or the job cannot go on.
+pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
+    let kept = keep_for_validation(context);
+    let findings = session::search(context).await?;
+    if let Some(kept) = kept {
+        context.books().ledger.release(kept);
+        context.freed.notify_waiters();
+    }
+    let cancelled = findings.stop_reason == StopReason::Cancelled;
+    let holdout = if cancelled {
+        None
+    } else {
+        validate(context, &findings).await?
+    };
+    if let_go(context) {
+        return Err(DriveError::LetGo);
+    }
+    finish(context, &findings, holdout).await
+}
+
+/// Sets money aside so that the search leaves enough for the winner and the baseline on the
+/// held-out instances: twice what they may cost under the inference budget.
+fn keep_for_validation(context: &Context) -> Option<Reservation> {
+    let spec = context.spec();
+    let inference = spec.inference_budget?;
+    let optimization = spec.optimization_budget;
+    let rows = u64::try_from(context.data.holdout.len()).ok()?;
+    if rows == 0 || inference.unit() != optimization.unit() {
+        return None;
+    }
+    let wanted = inference.amount().saturating_mul(rows).saturating_mul(2);
+    let kept = wanted.min(optimization.amount() / SMALLEST_PART_KEPT);
+    let spend = match optimization.unit() {
+        Unit::Usd => Spend {
+            usd: Usd::from_pico(kept),
+            tokens: 0,
+        },
+        Unit::Tokens => Spend {
+            usd: Usd::ZERO,
+            tokens: kept,
+        },
+    };
+    context.books().ledger.reserve(spend).ok()
+}
+
+/// Scores the winner and the baseline on the held-out instances, in full.
+async fn validate(context: &Context, findings: &Findings) -> Result<Option<Holdout>, DriveError> {
+    let Some(winner) = report::winner(context, findings) else {
+        return Ok(None);
+    };
+    if context.data.holdout.is_empty() {
+        return Ok(None);
+    }
+    let winner_ended = validate_one(context, winner).await?;
+    let baseline = findings.ended.get(&BASELINE);
+    let baseline_ended = match baseline {
+        Some(baseline) if baseline.number == winner.number => Some(winner_ended.clone()),
+        Some(baseline) if baseline.evaluation().is_some() => {
+            Some(validate_one(context, baseline).await?)
+        }
+        _ => None,
+    };
+    let holdout = report::holdout(context, &winner_ended, baseline_ended.as_ref());
+    if let Some(holdout) = &holdout {
+        let completed = EventBody::ValidationCompleted {
+            winner: holdout.winner,
+            baseline: holdout.baseline,
+        };
+        let claim = context.claim;
+        let mut transaction = context.pool.begin().await?;
+        // A worker before this one may have got as far: the event is written once.
+        if !events::has(&mut transaction, claim.job, completed.name()).await? {
+            events::append(&mut transaction, claim.job, &[completed], Utc::now()).await?;
+        }
+        transaction.commit().await?;
+    }
+    Ok(holdout)
+}
+
+async fn validate_one(context: &Context, of: &Ended) -> Result<Ended, DriveError> {
+    let internal = |error: frugal_evaluation::InvalidPlan| DriveError::Internal(error.to_string());
+    let rows = context.data.holdout.len();
+    let options = EvaluatorOptions::new(rows, Pruning::Off, context.spec().inference_budget);
+    let bounds = session::prompt_bounds(context, Role::Validation)?;
+    let plan = session::trial_plan(context, of.number, &of.settings, &bounds, Mode::Full);
+    let mut trial = Evaluator::new(options).begin(plan).map_err(internal)?;
+    let assignment = Assignment {
+        role: Role::Validation,
+        number: of.number,
+        settings: of.settings.clone(),
+    };
+    let mut tally = Tally::default();
+    let evaluated = tokio::select! {
+        evaluated = trial::evaluate(context, &assignment, &mut trial, &mut tally) => evaluated,
+        () = session::grace_over(context) => Err(DriveError::LetGo),
+    };
+    let (outcome, utilities) = match evaluated {
+        Ok(()) => outcome::of(context, &trial)?,
+        // Cancelled, or out of time: the report does without.
+        Err(DriveError::LetGo) if !let_go(context) => (TrialOutcome::Stopped, BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
+    let Assignment {
+        number, settings, ..
+    } = assignment;
+    Ok(Ended {
+        number,
+        settings,
+        outcome,
+        utilities,
+        tally,
+        trial,
+    })
+}
+
+/// Stores the report, the last state and the terminal event.
+async fn finish(
+    context: &Context,
+    findings: &Findings,
+    holdout: Option<Holdout>,
+) -> Result<JobState, DriveError> {
+    let claim = context.claim;
+    let now = Utc::now();
+    let mut transaction = context.pool.begin().await?;
+    // What a cancelled job still had in flight may be billed.
+    let lost = requests::abandon(&mut transaction, claim.job, now).await?;
+    if lost != Spend::default() {
+        context.books().ledger.record(lost, Role::Lost);
+    }
+    let stop_reason = match findings.stop_reason {
+        _ if queue_says_cancelled(context) => StopReason::Cancelled,
+        reason => reason,
+    };
+    let report = report::build(context, findings, stop_reason, holdout);
+    let (state, event) = match stop_reason {
+        StopReason::Cancelled => (JobState::Cancelled, EventBody::JobCancelled {}),
+        stop_reason => (JobState::Succeeded, EventBody::JobSucceeded { stop_reason }),
+    };
+    let end = End {
+        state,
+        stop_reason,
+        detail: None,
+        report: Some(
+            serde_json::to_value(report)
+                .map_err(|error| DriveError::Internal(error.to_string()))?,
+        ),
+        event,
+    };
+    let (progress, spend, best) = context.summary();
+    jobs::update_summary(
+        &mut transaction,
+        claim.job,
+        claim.attempt,
+        &progress,
+        &spend,
+        best,
+    )
+    .await?;
+    queue::finish(&mut transaction, claim, &end, now).await?;
+    transaction.commit().await?;
+    Ok(state)
+}
+
+/// Whether the client cancelled the job while it was being validated.
+fn queue_says_cancelled(context: &Context) -> bool {
+    context.halt.cause() == Some(crate::halt::Cause::End(StopReason::Cancelled))
+}

@@ -1,0 +1,385 @@
+//! What a job found, and how sure that is.
+
+use crate::context::Context;
+use crate::session::{BASELINE, Ended, Findings};
+use frugal_domain::configuration::Settings;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::{JobSpec, Objective};
+use frugal_domain::money::{Budget, Prices, Spend, Usage};
+use frugal_domain::state::StopReason;
+use frugal_domain::trial::{
+    CostEstimate, Estimate, Evaluation, Progress, SpendByRole, TrialOutcome,
+};
+use frugal_evaluation::{Trial, statistics};
+use frugal_store::requests::Settled;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// The report of a job, as it is stored and served.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// What the search was after.
+    pub objective: Objective,
+    /// Why it ended.
+    pub stop_reason: StopReason,
+    /// The configuration that the winner is compared with.
+    pub baseline: Option<Scored>,
+    /// The best valid configuration, if any was found.
+    pub winner: Option<Scored>,
+    /// Winner less baseline, paired by instance, on the instances that the search saw.
+    pub difference: Option<Estimate>,
+    /// Both on the instances that the search did not see.
+    pub holdout: Option<Holdout>,
+    /// Trials by outcome, requests, responses.
+    pub trials: Progress,
+    /// The budgets.
+    pub budgets: Budgets,
+    /// What was spent, all roles together.
+    pub spend: Spend,
+    /// What was spent, by role.
+    pub spend_by_role: SpendByRole,
+    /// What pruning and the pool of responses saved.
+    pub savings: Savings,
+    /// The evaluated configurations that no other beats in both utility and inference cost,
+    /// cheapest first.
+    pub front: Vec<Scored>,
+    /// What is known of the inference budget, by model, prompt and stop texts.
+    pub feasible: Vec<Feasible>,
+    /// What the numbers rest on.
+    pub diagnostics: Diagnostics,
+}
+
+/// A configuration with its numbers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Scored {
+    /// Its trial.
+    pub trial: TrialNumber,
+    /// What it asks of the endpoint.
+    pub configuration: Map<String, Value>,
+    /// The objective, the other metrics, the inference cost.
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+}
+
+/// The winner and the baseline on the held-out instances.
+#[derive(Debug, Clone, Serialize)]
+pub struct Holdout {
+    /// Instances held out.
+    pub instances: usize,
+    /// The winner's objective.
+    pub winner: Estimate,
+    /// What one instance costs under the winner.
+    pub winner_inference_cost: CostEstimate,
+    /// The baseline's objective.
+    pub baseline: Option<Estimate>,
+    /// What one instance costs under the baseline.
+    pub baseline_inference_cost: Option<CostEstimate>,
+    /// Winner less baseline, paired by instance.
+    pub difference: Option<Estimate>,
+}
+
+/// The budgets of the job.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Budgets {
+    /// The most that one instance may cost.
+    pub inference: Option<Budget>,
+    /// The most that the job may spend.
+    pub optimization: Budget,
+}
+
+/// What pruning and the pool of responses saved.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Savings {
+    /// What the trials of the search cost.
+    pub spent: Spend,
+    /// What evaluating every one of them in full would have cost, as far as it is known how
+    /// long responses are: those of the trial itself, else those with the same model and
+    /// prompt, else `max_tokens`. Trials that the endpoint refused count nothing.
+    pub full_evaluation: Spend,
+}
+
+/// What is known of the inference budget for one model, prompt and stop texts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Feasible {
+    /// The model's name.
+    pub model: String,
+    /// The prompt's name.
+    pub prompt: String,
+    /// The stop texts.
+    pub stop: Vec<String>,
+    /// By `max_tokens`, the largest n known to be within the budget.
+    pub largest_valid_n: BTreeMap<u32, u32>,
+    /// By `max_tokens`, the smallest n known to be over it.
+    pub smallest_invalid_n: BTreeMap<u32, u32>,
+}
+
+/// What the numbers rest on.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Diagnostics {
+    /// Responses cut at `max_tokens`.
+    pub cut_responses: u64,
+    /// Responses without any text.
+    pub empty_responses: u64,
+    /// Requests that failed for good.
+    pub failed_requests: u64,
+    /// Requests whose usage is an estimate because the endpoint gave none.
+    pub estimated_usage: u64,
+    /// Measurements against the assumption that cost grows with n and `max_tokens` (paper,
+    /// assumption 3.1).
+    pub violations: Vec<Violation>,
+}
+
+/// A measurement that contradicts what was taken as known.
+#[derive(Debug, Clone, Serialize)]
+pub struct Violation {
+    /// The trial that measured it.
+    pub trial: TrialNumber,
+    /// Its configuration.
+    pub configuration: Map<String, Value>,
+    /// Whether it was found within the budget although known to be over it, or the reverse.
+    pub measured_valid: bool,
+}
+
+/// The best valid trial.
+pub(crate) fn winner<'a>(context: &Context, findings: &'a Findings) -> Option<&'a Ended> {
+    let best = context.books().best.as_ref().map(|best| best.trial)?;
+    findings.ended.get(&best)
+}
+
+/// The comparison on held-out instances, where both were evaluated.
+pub(crate) fn holdout(
+    context: &Context,
+    winner: &Ended,
+    baseline: Option<&Ended>,
+) -> Option<Holdout> {
+    let found = winner.evaluation()?;
+    let baseline = baseline.filter(|baseline| baseline.evaluation().is_some());
+    let other = baseline.and_then(Ended::evaluation);
+    Some(Holdout {
+        instances: context.data.holdout.len(),
+        winner: found.utility,
+        winner_inference_cost: found.inference_cost,
+        baseline: other.map(|other| other.utility),
+        baseline_inference_cost: other.map(|other| other.inference_cost),
+        difference: baseline.and_then(|baseline| {
+            statistics::paired_difference(&winner.utilities, &baseline.utilities)
+        }),
+    })
+}
+
+/// The report of a job whose search is over.
+pub(crate) fn build(
+    context: &Context,
+    findings: &Findings,
+    stop_reason: StopReason,
+    holdout: Option<Holdout>,
+) -> Report {
+    let spec = context.spec();
+    let winner = winner(context, findings);
+    let baseline = findings.ended.get(&BASELINE);
+    let (trials, spend_by_role, _) = context.summary();
+    Report {
+        objective: spec.objective,
+        stop_reason,
+        baseline: baseline.and_then(|ended| scored(spec, ended)),
+        winner: winner.and_then(|ended| scored(spec, ended)),
+        difference: winner.zip(baseline).and_then(|(winner, baseline)| {
+            statistics::paired_difference(&winner.utilities, &baseline.utilities)
+        }),
+        holdout,
+        trials,
+        budgets: Budgets {
+            inference: spec.inference_budget,
+            optimization: spec.optimization_budget,
+        },
+        spend: spend_by_role.values().copied().sum(),
+        spend_by_role,
+        savings: savings(spec, findings),
+        front: front(spec, findings),
+        feasible: feasible(spec, findings),
+        diagnostics: diagnostics(context, findings),
+    }
+}
+
+fn scored(spec: &JobSpec, ended: &Ended) -> Option<Scored> {
+    Some(Scored {
+        trial: ended.number,
+        configuration: spec.describe(&ended.settings),
+        evaluation: ended.evaluation()?.clone(),
+    })
+}
+
+/// The evaluated trials that no other beats in both utility and cost, cheapest first.
+fn front(spec: &JobSpec, findings: &Findings) -> Vec<Scored> {
+    let mut all: Vec<Scored> = findings
+        .ended
+        .values()
+        .filter_map(|ended| scored(spec, ended))
+        .collect();
+    let cost = |scored: &Scored| scored.evaluation.inference_cost.estimate.mean;
+    let loss = |scored: &Scored| {
+        spec.objective
+            .direction
+            .loss(scored.evaluation.utility.mean)
+    };
+    all.sort_by(|a, b| {
+        cost(a)
+            .total_cmp(&cost(b))
+            .then(loss(a).total_cmp(&loss(b)))
+            .then(a.trial.cmp(&b.trial))
+    });
+    let mut least = f64::INFINITY;
+    all.retain(|scored| {
+        let better = loss(scored) < least;
+        least = least.min(loss(scored));
+        better
+    });
+    all
+}
+
+/// What the search spent, and what full evaluation would have cost.
+fn savings(spec: &JobSpec, findings: &Findings) -> Savings {
+    let search = || {
+        findings
+            .ended
+            .values()
+            .filter(|ended| ended.number != BASELINE)
+    };
+    let mut lengths: BTreeMap<(usize, usize), Lengths> = BTreeMap::new();
+    for ended in findings.ended.values() {
+        let key = (ended.settings.model, ended.settings.prompt);
+        lengths
+            .entry(key)
+            .or_default()
+            .add(Lengths::of(&ended.trial));
+    }
+    let full = |ended: &Ended| {
+        let key = (ended.settings.model, ended.settings.prompt);
+        let prices = spec.models[ended.settings.model].prices;
+        let alike = lengths.get(&key).copied().unwrap_or_default();
+        full_evaluation(&ended.settings, &ended.trial, alike, prices)
+    };
+    Savings {
+        spent: search().map(|ended| ended.tally.spend).sum(),
+        full_evaluation: search()
+            .filter(|ended| !matches!(ended.outcome, TrialOutcome::Infeasible { .. }))
+            .map(full)
+            .sum(),
+    }
+}
+
+/// Completion tokens seen and the responses that they are of.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lengths {
+    tokens: u64,
+    responses: u64,
+}
+
+impl Lengths {
+    /// Those of a trial's own requests.
+    fn of(trial: &Trial) -> Self {
+        let (tokens, responses) = trial.completion_tokens();
+        Self { tokens, responses }
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.tokens += other.tokens;
+        self.responses += other.responses;
+    }
+
+    /// The tokens that so many responses have, at this mean length and none above the cap.
+    fn tokens_of(self, responses: u64, max_tokens: u32) -> u64 {
+        let cap = responses.saturating_mul(max_tokens.into());
+        if self.responses == 0 {
+            return cap;
+        }
+        let product = u128::from(self.tokens) * u128::from(responses);
+        let tokens = product / u128::from(self.responses);
+        u64::try_from(tokens).unwrap_or(u64::MAX).min(cap)
+    }
+}
+
+fn full_evaluation(settings: &Settings, trial: &Trial, alike: Lengths, prices: Prices) -> Spend {
+    let own = Lengths::of(trial);
+    let lengths = if own.responses == 0 { alike } else { own };
+    let instances = trial.prompt_token_estimates();
+    instances
+        .iter()
+        .map(|prompt_tokens| {
+            let usage = Usage {
+                prompt_tokens: *prompt_tokens,
+                completion_tokens: lengths.tokens_of(settings.n.into(), settings.max_tokens),
+            };
+            Spend::of(usage, prices)
+        })
+        .sum()
+}
+
+fn feasible(spec: &JobSpec, findings: &Findings) -> Vec<Feasible> {
+    let mut by_region: BTreeMap<String, &Settings> = BTreeMap::new();
+    for ended in findings.ended.values() {
+        by_region
+            .entry(ended.settings.region_key())
+            .or_insert(&ended.settings);
+    }
+    by_region
+        .into_iter()
+        .filter_map(|(region, settings)| {
+            let tables = findings.evaluator.validity().region(&region)?;
+            Some(Feasible {
+                model: spec.models[settings.model].model.clone(),
+                prompt: spec.prompts[settings.prompt].name.clone(),
+                stop: settings.stop.clone(),
+                largest_valid_n: tables.max_valid_n().clone(),
+                smallest_invalid_n: tables.min_invalid_n().clone(),
+            })
+        })
+        .collect()
+}
+
+fn diagnostics(context: &Context, findings: &Findings) -> Diagnostics {
+    let counts = context.books().counts;
+    let violations = findings.evaluator.validity().violations().iter();
+    Diagnostics {
+        cut_responses: counts.cut,
+        empty_responses: counts.empty,
+        failed_requests: counts.failed,
+        estimated_usage: counts.estimated,
+        violations: violations
+            .filter_map(|violation| {
+                let ended = findings.ended.get(&violation.trial)?;
+                Some(Violation {
+                    trial: violation.trial,
+                    configuration: context.spec().describe(&ended.settings),
+                    measured_valid: violation.measured_valid,
+                })
+            })
+            .collect(),
+    }
+}
+
+/// Counts of what is worth a second look among a job's requests and responses.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    cut: u64,
+    empty: u64,
+    failed: u64,
+    estimated: u64,
+}
+
+impl Counts {
+    /// Takes in what became of a request.
+    pub(crate) fn add(&mut self, settled: &Settled) {
+        match settled {
+            Settled::Failed { .. } => self.failed += 1,
+            Settled::Answered(answer) => {
+                self.estimated += u64::from(answer.usage_estimated);
+                for response in &answer.responses {
+                    self.cut += u64::from(response.finish_reason == crate::request::LENGTH);
+                    self.empty += u64::from(response.text.trim().is_empty());
+                }
+            }
+        }
+    }
+}

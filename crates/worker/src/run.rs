@@ -1,0 +1,129 @@
+//! The worker process: slots that claim jobs, one listener for all of them.
+
+use crate::drive;
+use chrono::Utc;
+use frugal_domain::endpoint::Catalog;
+use frugal_llm::Clients;
+use frugal_store::listen::{Listener, Notice};
+use frugal_store::queue::{self, Claim};
+use frugal_store::{PgPool, Result};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// How long a slot waits before it looks for a job although no notification came.
+const POLL: Duration = Duration::from_secs(2);
+/// How long to wait before listening again after the database went away.
+const RELISTEN: Duration = Duration::from_secs(1);
+
+/// What a worker process is made of.
+#[derive(Clone)]
+pub struct Options {
+    /// The database.
+    pub pool: PgPool,
+    /// The operator's endpoints.
+    pub catalog: Arc<Catalog>,
+    /// Their clients.
+    pub clients: Arc<Clients>,
+    /// A name for logs and the job's row.
+    pub name: String,
+    /// Jobs driven at the same time.
+    pub slots: u32,
+    /// Seconds after which another worker may take a job whose worker says nothing.
+    pub lease_seconds: u32,
+    /// How long requests under way may take to arrive once a job is to stop.
+    pub grace: Duration,
+}
+
+/// Claims and drives jobs until `shutdown`. Jobs under way are then given back, so that another
+/// worker takes them at once.
+pub async fn run(options: Options, shutdown: CancellationToken) {
+    let (notices, _) = broadcast::channel(1024);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(listen(
+        options.pool.clone(),
+        notices.clone(),
+        shutdown.clone(),
+    ));
+    for slot in 0..options.slots {
+        let name = format!("{}/{slot}", options.name);
+        let options = Options {
+            name,
+            ..options.clone()
+        };
+        tasks.spawn(fill_slot(options, notices.clone(), shutdown.clone()));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a worker slot broke down; its job's lease will run out");
+        }
+    }
+}
+
+/// Passes notifications on. They are hints: when the listener is away, slots go on polling.
+async fn listen(pool: PgPool, notices: broadcast::Sender<Notice>, shutdown: CancellationToken) {
+    let forward = async {
+        loop {
+            if let Err(error) = forward(&pool, &notices).await {
+                tracing::debug!(%error, "not listening");
+            }
+            tokio::time::sleep(RELISTEN).await;
+        }
+    };
+    shutdown.run_until_cancelled(forward).await;
+}
+
+async fn forward(pool: &PgPool, notices: &broadcast::Sender<Notice>) -> Result<()> {
+    let mut listener = Listener::connect(pool, queue::CHANNEL).await?;
+    // Whatever came before the listener was there may have been missed.
+    let mut notice = Notice::Missed;
+    loop {
+        // Nobody listening is no error: every slot may be between two waits.
+        let _ = notices.send(notice);
+        notice = listener.next().await?;
+    }
+}
+
+/// Claims a job, drives it to its end, and so on.
+async fn fill_slot(
+    options: Options,
+    notices: broadcast::Sender<Notice>,
+    shutdown: CancellationToken,
+) {
+    while !shutdown.is_cancelled() {
+        // Listen first, look afterwards: a job queued between the two is not missed.
+        let mut hints = notices.subscribe();
+        match claim(&options).await {
+            Ok(Some(claim)) => {
+                let span = tracing::info_span!("job", id = %claim.job, attempt = claim.attempt);
+                drive::drive(&options, claim, notices.subscribe(), &shutdown)
+                    .instrument(span)
+                    .await;
+            }
+            Ok(None) => {
+                let hint = tokio::time::timeout(POLL, hints.recv());
+                let _ = shutdown.run_until_cancelled(hint).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for jobs; trying again");
+                shutdown.run_until_cancelled(tokio::time::sleep(POLL)).await;
+            }
+        }
+    }
+}
+
+async fn claim(options: &Options) -> Result<Option<Claim>> {
+    let mut transaction = options.pool.begin().await?;
+    let claim = queue::claim(
+        &mut transaction,
+        &options.name,
+        options.lease_seconds,
+        Utc::now(),
+    )
+    .await?;
+    transaction.commit().await?;
+    Ok(claim)
+}
