@@ -28,3 +28,4 @@ pub use error::{Attempts, ClientError, RequestError};
 pub use key::ApiKey;
 pub use request::{Choice, Completion, CompletionRequest, FinishReason, PromptInput};
 pub use retry::Backoff;
+pub use transport::install_crypto_provider;

@@ -48,16 +48,21 @@ pub(crate) enum Broken {
     TooLarge,
 }
 
+/// Gives TLS its cryptography, once for the whole process; a client of any server needs it.
+pub fn install_crypto_provider() {
+    // Whoever installs first wins; any provider will do.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+}
+
 impl Transport {
     pub(crate) fn new(
         name: &str,
         base_url: &str,
         key: Option<&ApiKey>,
     ) -> Result<Self, ClientError> {
-        // Whoever installs first wins; any provider will do.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
+        install_crypto_provider();
         let url = || ClientError::Url {
             endpoint: name.to_owned(),
         };

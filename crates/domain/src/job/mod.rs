@@ -10,6 +10,8 @@ mod read_data;
 mod read_scoring;
 mod read_space;
 
+pub use read::Checks;
+
 use crate::configuration::Configuration;
 use crate::money::{Budget, Prices, Unit};
 use crate::prompt::Prompt;

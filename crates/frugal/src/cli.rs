@@ -1,0 +1,66 @@
+//! The command line.
+
+use crate::config::Flags;
+use crate::demo::DemoArgs;
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+
+/// Finds the best inference settings of a language model for a task, within a budget.
+///
+/// A client posts a job: some data, how an answer is scored, the settings that may vary, what
+/// one answer may cost and what the whole search may cost. Frugal searches with BlendSearch,
+/// throws configurations out early that cannot be worth their price, and streams its progress.
+///
+/// Try it: `frugal demo` runs such a job on recorded answers of real models and needs nothing
+/// but PostgreSQL's programs on this machine.
+///
+/// Settings come from frugal.toml, from the environment, and from flags; later ones win.
+#[derive(Parser)]
+#[command(name = "frugal", version, max_term_width = 100, infer_subcommands = false)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What holds for every command.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Serve the API and drive jobs (`--workers 0`: the API only)
+    ///
+    /// Without a database URL it starts a PostgreSQL of its own in the data directory, on a Unix
+    /// socket, and stops it on the way out.
+    Serve,
+    /// Drive jobs that a server elsewhere accepted; any number may share one database
+    Worker,
+    /// Bring the database's schema up to date and stop
+    ///
+    /// `serve` does this by itself.
+    Migrate,
+    /// Run an OpenAI-compatible endpoint that replays recorded answers of real models
+    Simulate(SimulateArgs),
+    /// Print the API's description (OpenAPI, YAML)
+    Openapi,
+    /// Show it all: database, endpoint, server and workers in one process, and one job
+    Demo(DemoArgs),
+}
+
+/// What `frugal simulate` takes.
+#[derive(Args)]
+pub struct SimulateArgs {
+    /// Where the endpoint listens
+    #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS:PORT")]
+    pub bind: SocketAddr,
+    /// Fixes which recorded answers are drawn
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    pub seed: u64,
+    /// How long each answer takes at least, in milliseconds
+    #[arg(long, default_value_t = 0, value_name = "MILLISECONDS")]
+    pub latency: u64,
+    /// How long each token of the longest response takes, in microseconds
+    #[arg(long, default_value_t = 0, value_name = "MICROSECONDS")]
+    pub token_latency: u64,
+}

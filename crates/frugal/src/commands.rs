@@ -1,0 +1,256 @@
+//! The commands: which parts run together, and how they stop.
+
+use crate::cli::SimulateArgs;
+use crate::config::Config;
+use crate::database::Database;
+use crate::demo::{self, DemoArgs};
+use anyhow::{Context, bail};
+use frugal_domain::endpoint::Catalog;
+use frugal_llm::Clients;
+use frugal_simulator::{Latency, SimulatorOptions};
+use frugal_store::PgPool;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long requests under way may take to arrive once a job is to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves the API and drives jobs until `shutdown`.
+///
+/// # Errors
+/// The database, the address or an endpoint's key is not to be had.
+pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let database = Database::open(config).await?;
+    let parts = async {
+        frugal_store::migrate(database.pool()).await.context("cannot bring the schema up to date")?;
+        let listener = listen(config.listen).await?;
+        let catalog = Arc::new(config.endpoints.clone());
+        if catalog.endpoints.is_empty() {
+            tracing::warn!("no endpoint is configured: jobs have none to name; see [endpoints] in frugal.toml");
+        }
+        let server = Server {
+            pool: database.pool().clone(),
+            catalog,
+            workers: config.workers,
+            lease: config.lease,
+            body_limit: config.body_limit_bytes,
+        };
+        tokio::select! {
+            served = server.run(listener, shutdown) => served,
+            lost = database.lost() => lost,
+        }
+    };
+    let result = parts.await;
+    database.close().await;
+    result
+}
+
+/// Drives jobs until `shutdown`.
+///
+/// # Errors
+/// No database is named, or it or an endpoint's key is not to be had.
+pub async fn worker(config: &Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    if config.database_url.is_none() {
+        bail!(
+            "a worker of its own shares a database with a server: name it with --database-url or DATABASE_URL (`frugal serve` drives jobs by itself)"
+        );
+    }
+    let database = Database::open(config).await?;
+    let catalog = Arc::new(config.endpoints.clone());
+    let options = worker_options(database.pool(), &catalog, config.workers, config.lease)?;
+    tracing::info!(slots = config.workers, "driving jobs");
+    frugal_worker::run(options, shutdown).await;
+    database.close().await;
+    Ok(())
+}
+
+/// Brings the schema up to date.
+///
+/// # Errors
+/// The database is not to be had, or holds a newer schema.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let database = Database::open(config).await?;
+    let migrated = frugal_store::migrate(database.pool()).await;
+    database.close().await;
+    migrated.context("cannot bring the schema up to date")?;
+    tracing::info!("the schema is up to date");
+    Ok(())
+}
+
+/// Runs the simulator until `shutdown`.
+///
+/// # Errors
+/// The address is not to be had.
+pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
+    if !args.bind.ip().is_loopback() {
+        bail!("--bind: {} can be reached from other machines; the simulator is for this one", args.bind);
+    }
+    let options = SimulatorOptions {
+        address: args.bind,
+        seed: args.seed,
+        latency: Latency {
+            base: Duration::from_millis(args.latency),
+            per_token: Duration::from_micros(args.token_latency),
+        },
+        ..SimulatorOptions::default()
+    };
+    let mut simulator = frugal_simulator::serve(options).await.context("the simulator does not start")?;
+    say(&format!(
+        "Replaying recorded answers at {}\nWhat it knows: {}/recordings\n",
+        simulator.base_url(),
+        simulator.base_url()
+    ))?;
+    tokio::select! {
+        ended = simulator.wait() => return ended.context("the simulator broke down"),
+        () = shutdown.cancelled() => {}
+    }
+    simulator.shutdown().await.context("the simulator broke down")
+}
+
+/// Prints the API's description.
+///
+/// # Errors
+/// It cannot be written.
+pub fn openapi() -> anyhow::Result<()> {
+    say(&frugal_api::openapi_yaml().context("the description cannot be made")?)
+}
+
+/// Writes to standard output, where the answer of a command belongs.
+fn say(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")
+}
+
+/// Binds an address.
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; is another server there? choose one with --listen")
+    })
+}
+
+fn worker_options(
+    pool: &PgPool,
+    catalog: &Arc<Catalog>,
+    slots: u32,
+    lease: Duration,
+) -> anyhow::Result<frugal_worker::Options> {
+    let clients = Clients::new(catalog, |name| std::env::var(name).ok())?;
+    Ok(frugal_worker::Options {
+        pool: pool.clone(),
+        catalog: catalog.clone(),
+        clients: Arc::new(clients),
+        name: format!("pid-{}", std::process::id()),
+        slots,
+        lease_seconds: u32::try_from(lease.as_secs()).unwrap_or(u32::MAX),
+        grace: GRACE,
+    })
+}
+
+/// The API and workers in one process.
+struct Server {
+    pool: PgPool,
+    catalog: Arc<Catalog>,
+    workers: u32,
+    lease: Duration,
+    body_limit: usize,
+}
+
+impl Server {
+    /// Runs both until `shutdown`, or until one of them breaks down.
+    async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let address = listener.local_addr()?;
+        let state = frugal_api::AppState::new(frugal_api::Options {
+            pool: self.pool.clone(),
+            catalog: self.catalog.clone(),
+            body_limit: self.body_limit,
+            shutdown: shutdown.clone(),
+        });
+        let mut parts = JoinSet::new();
+        if self.workers > 0 {
+            let options = worker_options(&self.pool, &self.catalog, self.workers, self.lease)?;
+            let shutdown = shutdown.clone();
+            parts.spawn(async move {
+                frugal_worker::run(options, shutdown).await;
+                Ok(())
+            });
+        }
+        let stop = shutdown.clone();
+        parts.spawn(async move {
+            frugal_api::serve(listener, state, stop).await.context("the API broke down")
+        });
+        tracing::info!(%address, workers = self.workers, "serving");
+        let mut result = Ok(());
+        while let Some(ended) = parts.join_next().await {
+            // One part without the other is no server: both stop.
+            shutdown.cancel();
+            result = result.and(ended.context("a part of the server broke down").and_then(|r| r));
+        }
+        result
+    }
+}
+
+/// Runs the demo: database, endpoint, API and workers, then the client.
+///
+/// # Errors
+/// A part does not start, or the job fails.
+pub async fn demo(
+    config: &Config,
+    args: &DemoArgs,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let database = Database::open_for_demo(config).await?;
+    let parts = async {
+        frugal_store::migrate(database.pool()).await.context("cannot bring the schema up to date")?;
+        let simulator = match args.base_url {
+            Some(_) => None,
+            None => Some(
+                frugal_simulator::serve(demo::simulator_options())
+                    .await
+                    .context("the simulator does not start")?,
+            ),
+        };
+        let catalog = demo::catalog(args, simulator.as_ref().map(|own| own.base_url()).as_deref())?;
+        let listener = demo_listener(config.listen).await?;
+        let api_url = format!("http://{}", listener.local_addr()?);
+        let server = Server {
+            pool: database.pool().clone(),
+            catalog: Arc::new(catalog),
+            workers: config.workers.max(1),
+            lease: config.lease,
+            body_limit: config.body_limit_bytes,
+        };
+        // The server outlives the demonstration, so that it can be looked at with curl.
+        let stop = CancellationToken::new();
+        let client = async {
+            let shown = demo::run(args, &api_url, &shutdown).await;
+            if shown.is_ok() && !args.exit {
+                shutdown.cancelled().await;
+            }
+            stop.cancel();
+            shown
+        };
+        let (served, shown) = tokio::join!(server.run(listener, stop.clone()), client);
+        if let Some(simulator) = simulator {
+            simulator.shutdown().await.context("the simulator broke down")?;
+        }
+        served.and(shown)
+    };
+    let result = tokio::select! {
+        result = parts => result,
+        lost = database.lost() => lost,
+    };
+    database.close().await;
+    result
+}
+
+/// The configured address, or any free one of this machine where it is taken.
+async fn demo_listener(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => listen(SocketAddr::from(([127, 0, 0, 1], 0))).await,
+    }
+}

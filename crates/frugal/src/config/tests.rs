@@ -1,0 +1,299 @@
+use super::*;
+
+fn file(text: &str) -> ConfigFile {
+    ConfigFile {
+        path: PathBuf::from("frugal.toml"),
+        text: text.to_owned(),
+    }
+}
+
+fn resolve(text: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config, ConfigError> {
+    let env = |name: &str| {
+        let found = variables.iter().find(|(variable, _)| *variable == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    Config::resolve(Some(&file(text)), env, flags, false)
+}
+
+fn refusal(text: &str, variables: &[(&str, &str)], flags: &Flags) -> String {
+    resolve(text, variables, flags).unwrap_err().to_string()
+}
+
+fn text(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+#[test]
+fn everything_has_a_default() {
+    let config = Config::resolve(None, |_| None, &Flags::default(), true).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(config.database_url, None);
+    assert_eq!(config.data_dir, Path::new("/var/lib/frugal"));
+    assert_eq!(config.postgres_bin, None);
+    assert_eq!(config.workers, 2);
+    assert_eq!(config.lease, Duration::from_secs(30));
+    assert_eq!(config.body_limit_bytes, 33_554_432);
+    assert_eq!(config.log, "info");
+    assert_eq!(config.log_format, LogFormat::Auto);
+    assert_eq!(config.endpoints, Catalog::default());
+}
+
+#[test]
+fn later_places_win() {
+    let in_file = "listen = '127.0.0.1:1'\ndatabase_url = 'postgres://file/x'\n\
+        data_dir = '/file'\npostgres_bin = '/file/bin'\nworkers = 3\nlease_seconds = 11\n\
+        body_limit_bytes = 2048\nlog = 'error'\nlog_format = 'human'\n";
+    let config = resolve(in_file, &[], &Flags::default()).unwrap();
+    assert_eq!(config.listen.port(), 1);
+    assert_eq!(config.database_url.unwrap().as_str(), "postgres://file/x");
+    assert_eq!(config.data_dir, Path::new("/file"));
+    assert_eq!(config.postgres_bin.as_deref(), Some(Path::new("/file/bin")));
+    assert_eq!(config.workers, 3);
+    assert_eq!(config.lease.as_secs(), 11);
+    assert_eq!(config.body_limit_bytes, 2048);
+    assert_eq!(config.log, "error");
+    assert_eq!(config.log_format, LogFormat::Human);
+
+    let variables = [
+        ("FRUGAL_LISTEN", "[::1]:2"),
+        ("DATABASE_URL", "postgresql://env/x"),
+        ("FRUGAL_DATA_DIR", "/env"),
+        ("FRUGAL_POSTGRES_BIN", "/env/bin"),
+        ("FRUGAL_WORKERS", "4"),
+        ("FRUGAL_LEASE_SECONDS", "12"),
+        ("FRUGAL_BODY_LIMIT_BYTES", "4096"),
+        ("FRUGAL_LOG", "warn"),
+        ("FRUGAL_LOG_FORMAT", "json"),
+    ];
+    let config = resolve(in_file, &variables, &Flags::default()).unwrap();
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.database_url.unwrap().as_str(), "postgresql://env/x");
+    assert_eq!(config.data_dir, Path::new("/env"));
+    assert_eq!(config.postgres_bin.as_deref(), Some(Path::new("/env/bin")));
+    assert_eq!(config.workers, 4);
+    assert_eq!(config.lease.as_secs(), 12);
+    assert_eq!(config.body_limit_bytes, 4096);
+    assert_eq!(config.log, "warn");
+    assert_eq!(config.log_format, LogFormat::Json);
+
+    let flags = Flags {
+        listen: text("localhost:3"),
+        database_url: text("postgres://flag/x"),
+        data_dir: text("/flag"),
+        workers: text("5"),
+        log: text("debug"),
+        log_format: text("auto"),
+        ..Flags::default()
+    };
+    let config = resolve(in_file, &variables, &flags).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:3".parse().unwrap());
+    assert_eq!(config.database_url.unwrap().as_str(), "postgres://flag/x");
+    assert_eq!(config.data_dir, Path::new("/flag"));
+    assert_eq!(config.workers, 5);
+    assert_eq!(config.log, "debug");
+    assert_eq!(config.log_format, LogFormat::Auto);
+}
+
+#[test]
+fn an_empty_variable_is_none() {
+    let config = resolve("workers = 3", &[("FRUGAL_WORKERS", "")], &Flags::default()).unwrap();
+    assert_eq!(config.workers, 3);
+    let config = resolve("", &[("DATABASE_URL", "")], &Flags::default()).unwrap();
+    assert_eq!(config.database_url, None);
+}
+
+#[test]
+fn unknown_keys_name_themselves_and_their_file_and_line() {
+    let message = refusal("workers = 1\nworker = 2\n", &[], &Flags::default());
+    assert!(message.starts_with("frugal.toml, line 2: "), "{message}");
+    assert!(message.contains("`worker`"), "{message}");
+
+    let nested = "[endpoints.local]\nbase_url = 'http://h/v1'\nbaseurl = 'x'\n";
+    let message = refusal(nested, &[], &Flags::default());
+    assert!(message.starts_with("frugal.toml, line 3: "), "{message}");
+    assert!(message.contains("`baseurl`"), "{message}");
+}
+
+#[test]
+fn text_that_is_not_toml_names_its_line() {
+    let message = refusal("workers = 1\nlisten = \n", &[], &Flags::default());
+    assert!(message.starts_with("frugal.toml, line 2: "), "{message}");
+}
+
+#[test]
+fn values_that_make_no_sense_name_their_origin_and_the_remedy() {
+    let none = Flags::default();
+    let of_flag = Flags {
+        workers: text("many"),
+        ..Flags::default()
+    };
+    let cases = [
+        (
+            refusal("workers = 257", &[], &none),
+            "frugal.toml: workers: `257` will not do; give a whole number from 0 to 256",
+        ),
+        (
+            refusal("workers = -1", &[], &none),
+            "frugal.toml: workers: `-1`",
+        ),
+        (
+            refusal("", &[("FRUGAL_WORKERS", "257")], &none),
+            "FRUGAL_WORKERS: `257`",
+        ),
+        (refusal("", &[], &of_flag), "--workers: `many`"),
+        (
+            refusal("listen = '8080'", &[], &none),
+            "frugal.toml: listen: `8080` is no address with a port; write 127.0.0.1:8080",
+        ),
+        (
+            refusal("log_format = 'xml'", &[], &none),
+            "frugal.toml: log_format: `xml` will not do; give auto, human or json",
+        ),
+        (
+            refusal("log = 'frugal=loud'", &[], &none),
+            "frugal.toml: log: the log filter `frugal=loud`",
+        ),
+        (
+            refusal("lease_seconds = 1", &[], &none),
+            "frugal.toml: lease_seconds: `1` will not do; give a whole number from 5 to 3600",
+        ),
+        (
+            refusal("data_dir = ''", &[], &none),
+            "frugal.toml: data_dir: a directory is needed",
+        ),
+        (
+            refusal("", &[("DATABASE_URL", "mysql://h/x")], &none),
+            "DATABASE_URL: a PostgreSQL URL is needed",
+        ),
+        (
+            refusal(
+                "",
+                &[("FRUGAL_ALLOW_UNAUTHENTICATED_PUBLIC_LISTEN", "sure")],
+                &none,
+            ),
+            "FRUGAL_ALLOW_UNAUTHENTICATED_PUBLIC_LISTEN: `sure` will not do; give true or false",
+        ),
+        (
+            refusal(
+                "[endpoints.a]\nbase_url = 'ftp://h'\nallow_unlisted_models = true",
+                &[],
+                &none,
+            ),
+            "frugal.toml: endpoints.a.base_url: must begin with https://",
+        ),
+    ];
+    for (message, expected) in cases {
+        assert!(message.starts_with(expected), "{message}");
+    }
+}
+
+#[test]
+fn passwords_are_not_repeated() {
+    for url in ["mysql://me:hunter2@h/x", "postgres://me:hunter2@h:port/x"] {
+        let message = refusal("", &[("DATABASE_URL", url)], &Flags::default());
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    let variables = [("DATABASE_URL", "postgres://me:hunter2@h/x")];
+    let config = resolve("", &variables, &Flags::default()).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_public_is_let_in_only_in_so_many_words() {
+    for address in [
+        "0.0.0.0:80",
+        "[::]:80",
+        "192.168.1.2:80",
+        "[::ffff:10.0.0.1]:80",
+    ] {
+        let variables = [("FRUGAL_LISTEN", address)];
+        let message = refusal("", &variables, &Flags::default());
+        assert!(message.starts_with("FRUGAL_LISTEN: "), "{message}");
+        assert!(
+            message.contains("allow_unauthenticated_public_listen = true"),
+            "{message}"
+        );
+
+        let in_file = "allow_unauthenticated_public_listen = true";
+        let config = resolve(in_file, &variables, &Flags::default()).unwrap();
+        assert_eq!(config.listen, address.parse().unwrap());
+        let flags = Flags {
+            allow_unauthenticated_public_listen: true,
+            ..Flags::default()
+        };
+        assert!(resolve("", &variables, &flags).is_ok());
+        // The environment overrules the file in this direction too.
+        let refused = [
+            variables[0],
+            ("FRUGAL_ALLOW_UNAUTHENTICATED_PUBLIC_LISTEN", "false"),
+        ];
+        assert!(resolve(in_file, &refused, &Flags::default()).is_err());
+    }
+    for address in [
+        "127.0.0.1:80",
+        "127.8.8.8:80",
+        "[::1]:80",
+        "[::ffff:127.0.0.1]:80",
+    ] {
+        assert!(resolve("", &[("FRUGAL_LISTEN", address)], &Flags::default()).is_ok());
+    }
+}
+
+#[test]
+fn endpoints_come_from_the_file() {
+    let text = "[endpoints.local]\nbase_url = 'http://127.0.0.1:9000/v1'\napi = 'completions'\n\
+        api_key_env = 'LOCAL_KEY'\n\
+        [endpoints.local.models.small]\ninput_usd_per_million = 0.5\noutput_usd_per_million = 2\n\
+        [endpoints.local.models.'org/large']\n";
+    let config = resolve(text, &[], &Flags::default()).unwrap();
+    let endpoint = config.endpoints.endpoint("local").unwrap();
+    assert_eq!(endpoint.base_url, "http://127.0.0.1:9000/v1");
+    assert_eq!(endpoint.api_key_env.as_deref(), Some("LOCAL_KEY"));
+    let prices = endpoint.models["small"].prices.unwrap();
+    assert_eq!(
+        (prices.input_pico, prices.output_pico),
+        (500_000, 2_000_000)
+    );
+    assert_eq!(endpoint.models["org/large"].prices, None);
+}
+
+#[test]
+fn data_go_where_the_system_wants_them() {
+    let env = |variables: &'static [(&str, &str)]| {
+        move |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        }
+    };
+    let both = env(&[("XDG_DATA_HOME", "/data"), ("HOME", "/home/ada")]);
+    assert_eq!(default_data_dir(both, true), Path::new("/var/lib/frugal"));
+    assert_eq!(default_data_dir(both, false), Path::new("/data/frugal"));
+    let relative = env(&[("XDG_DATA_HOME", "data"), ("HOME", "/home/ada")]);
+    assert_eq!(
+        default_data_dir(relative, false),
+        Path::new("/home/ada/.local/share/frugal")
+    );
+    assert_eq!(default_data_dir(|_| None, false), Path::new("frugal-data"));
+}
+
+#[test]
+fn flags_are_what_clap_takes() {
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        flags: Flags,
+    }
+    let line = [
+        "frugal",
+        "--listen",
+        "127.0.0.1:9",
+        "--workers",
+        "7",
+        "--config",
+        "x.toml",
+    ];
+    let program = <Program as clap::Parser>::try_parse_from(line).unwrap();
+    let config = resolve("", &[], &program.flags).unwrap();
+    assert_eq!((config.listen.port(), config.workers), (9, 7));
+    assert_eq!(program.flags.config.as_deref(), Some(Path::new("x.toml")));
+}

@@ -1,0 +1,12 @@
+//! What the `frugal` program is made of: its configuration, its logging and its embedded database.
+//!
+//! The program itself is `main.rs`, which wires these and the other crates together; they are a
+//! library so that tests can use them. No SQL is written here, no HTTP is served, and nothing
+//! is decided about jobs.
+//!
+//! Start with [`config::Config`] (all that an operator can set), then
+//! [`embedded_postgres::EmbeddedPostgres`] (what runs where no database is named).
+
+pub mod config;
+pub mod embedded_postgres;
+pub mod telemetry;

@@ -1,0 +1,54 @@
+//! The `frugal` program.
+
+use anyhow::Context;
+use clap::{CommandFactory, FromArgMatches};
+use frugal::cli::{Cli, Command};
+use frugal::commands;
+use frugal::config::Config;
+use frugal::signals;
+use frugal::telemetry;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let config = Config::load(&cli.flags)?;
+    // The demo draws on the terminal; the logs of the servers within would go through the
+    // picture, so only what is wrong is logged unless the operator says otherwise.
+    let log = match cli.command {
+        Command::Demo(_) if config.log == "info" => "warn",
+        _ => &config.log,
+    };
+    telemetry::initialise(config.log_format, log)?;
+    let runtime = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
+    runtime.block_on(async {
+        let shutdown = signals::shutdown()?;
+        match cli.command {
+            Command::Serve => commands::serve(&config, shutdown).await,
+            Command::Worker => commands::worker(&config, shutdown).await,
+            Command::Migrate => commands::migrate(&config).await,
+            Command::Simulate(args) => commands::simulate(&args, shutdown).await,
+            Command::Openapi => commands::openapi(),
+            Command::Demo(args) => commands::demo(&config, &args, shutdown).await,
+        }
+    })
+}
+
+/// Says what went wrong, with every cause, on one line.
+#[expect(
+    clippy::print_stderr,
+    reason = "the program's last words, whatever the log's level"
+)]
+fn complain(error: &anyhow::Error) {
+    eprintln!("frugal: {error:#}");
+}

@@ -1,0 +1,160 @@
+//! A client of the API as an internal tool would write one.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test whose requests fail ends here, as it would at an assertion"
+)]
+
+use eventsource_stream::Eventsource;
+use futures::{Stream, StreamExt};
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+
+/// A client of one server.
+#[derive(Debug, Clone)]
+pub struct ApiClient {
+    base_url: String,
+    http: reqwest::Client,
+}
+
+/// An event of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamedEvent {
+    /// The frame's id: the number of the event.
+    pub id: i64,
+    /// The frame's type.
+    pub name: String,
+    /// The payload.
+    pub payload: Value,
+}
+
+impl StreamedEvent {
+    /// Whether no event follows.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        matches!(
+            self.name.as_str(),
+            "job.succeeded" | "job.failed" | "job.cancelled"
+        )
+    }
+}
+
+impl ApiClient {
+    /// A client of the server at this URL.
+    #[must_use]
+    pub fn new(base_url: &str) -> Self {
+        frugal_llm::install_crypto_provider();
+        Self {
+            base_url: base_url.to_owned(),
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// A GET, whatever its answer.
+    pub async fn get(&self, path: &str) -> Response {
+        let url = format!("{}{path}", self.base_url);
+        self.http.get(url).send().await.expect("the server answers")
+    }
+
+    /// A GET that succeeds, as JSON.
+    pub async fn json(&self, path: &str) -> Value {
+        let response = self.get(path).await;
+        let status = response.status();
+        let body = response.text().await.expect("the body arrives");
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        serde_json::from_str(&body).expect("the body is JSON")
+    }
+
+    /// A POST, whatever its answer.
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        let url = format!("{}{path}", self.base_url);
+        self.http
+            .post(url)
+            .json(body)
+            .send()
+            .await
+            .expect("the server answers")
+    }
+
+    /// Posts a job that is accepted and returns its path.
+    pub async fn submit(&self, job: &Value) -> String {
+        let response = self.post("/jobs", job).await;
+        let status = response.status();
+        let location = response.headers().get("location").cloned();
+        let body = response.text().await.expect("the body arrives");
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+        let location = location.expect("a created job has a location");
+        location.to_str().expect("a path").to_owned()
+    }
+
+    /// Opens the event stream of a job, after an event where one is given.
+    pub async fn stream(
+        &self,
+        job: &str,
+        last_event_id: Option<i64>,
+    ) -> impl Stream<Item = StreamedEvent> + Unpin + use<> {
+        let url = format!("{}{job}/events", self.base_url);
+        let mut request = self.http.get(url).header("accept", "text/event-stream");
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id.to_string());
+        }
+        let response = request.send().await.expect("the server answers");
+        assert_eq!(response.status(), StatusCode::OK);
+        response
+            .bytes_stream()
+            .eventsource()
+            .filter_map(async |frame| {
+                let frame = frame.ok()?;
+                Some(StreamedEvent {
+                    id: frame.id.parse().expect("ids are numbers"),
+                    name: frame.event,
+                    payload: serde_json::from_str(&frame.data).expect("payloads are JSON"),
+                })
+            })
+            .boxed_local()
+    }
+
+    /// Follows a job from an event on to its terminal event.
+    pub async fn follow(&self, job: &str, last_event_id: Option<i64>) -> Vec<StreamedEvent> {
+        let mut stream = self.stream(job, last_event_id).await;
+        let mut events = Vec::new();
+        while let Some(event) = stream.next().await {
+            let ends = event.is_terminal();
+            events.push(event);
+            if ends {
+                assert!(
+                    stream.next().await.is_none(),
+                    "nothing follows the terminal event"
+                );
+                return events;
+            }
+        }
+        panic!("the stream of {job} ended before the job did: {events:?}");
+    }
+
+    /// Every row of a paged list, in the order of the pages.
+    pub async fn all(&self, path: &str) -> Vec<Value> {
+        let mut rows = Vec::new();
+        let mut query = String::new();
+        loop {
+            let page = self.json(&format!("{path}?limit=100{query}")).await;
+            rows.extend(page["data"].as_array().expect("a list").iter().cloned());
+            match &page["next"] {
+                Value::Null => return rows,
+                next => {
+                    let next = next
+                        .as_str()
+                        .map_or_else(|| next.to_string(), str::to_owned);
+                    query = format!(
+                        "&{}={next}",
+                        if path.ends_with("events") {
+                            "after"
+                        } else {
+                            "cursor"
+                        }
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The real `frugal` program as child processes: servers and workers that tests may kill.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test whose processes do not start fails here, as it would at an assertion"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+/// A running `frugal serve` or `frugal worker`. It is killed when dropped.
+#[derive(Debug)]
+pub struct Frugal {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    _directory: TempDir,
+}
+
+/// What the processes of a test have in common.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The database.
+    pub database_url: String,
+    /// The catalogue of endpoints, as a part of `frugal.toml`.
+    pub endpoints: String,
+    /// How long a silent worker keeps its job.
+    pub lease_seconds: u32,
+}
+
+impl Setting {
+    /// A catalogue with one endpoint, `local`, that serves the recorded models by completions.
+    #[must_use]
+    pub fn local(database_url: &str, base_url: &str) -> Self {
+        let endpoints = format!(
+            r#"
+            [endpoints.local]
+            base_url = "{base_url}"
+            api = "completions"
+            [endpoints.local.models."gemma-3-270m"]
+            input_usd_per_million = 0.02
+            output_usd_per_million = 0.04
+            [endpoints.local.models."smollm2-135m-instruct"]
+            input_usd_per_million = 0.01
+            output_usd_per_million = 0.02
+            "#
+        );
+        Self {
+            database_url: database_url.to_owned(),
+            endpoints,
+            lease_seconds: 5,
+        }
+    }
+
+    /// Starts a server on a free port and waits until it serves. With no workers it only
+    /// accepts jobs. Returns its URL.
+    pub async fn serve(&self, workers: u32) -> (Frugal, String) {
+        let workers = workers.to_string();
+        let mut frugal = self
+            .start(&["serve", "--listen", "127.0.0.1:0", "--workers", &workers])
+            .await;
+        let fields = frugal.wait_for("serving").await;
+        let address = fields["address"]
+            .as_str()
+            .expect("the log names the address")
+            .to_owned();
+        (frugal, format!("http://{address}"))
+    }
+
+    /// Starts a worker and waits until it looks for jobs.
+    pub async fn worker(&self) -> Frugal {
+        let mut frugal = self.start(&["worker", "--workers", "1"]).await;
+        frugal.wait_for("driving jobs").await;
+        frugal
+    }
+
+    async fn start(&self, arguments: &[&str]) -> Frugal {
+        let directory = tempfile::tempdir().expect("a directory for the configuration");
+        let config = directory.path().join("frugal.toml");
+        let text = format!("lease_seconds = {}\n{}", self.lease_seconds, self.endpoints);
+        std::fs::write(&config, text).expect("the configuration can be written");
+        let mut child = Command::new(program().await)
+            .args(arguments)
+            .arg("--config")
+            .arg(&config)
+            .args(["--log", "info", "--log-format", "json"])
+            .env("DATABASE_URL", &self.database_url)
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts");
+        let stderr = child.stderr.take().expect("its log is piped");
+        Frugal {
+            child,
+            lines: BufReader::new(stderr).lines(),
+            _directory: directory,
+        }
+    }
+}
+
+impl Frugal {
+    /// Reads the log until a message comes, and returns the fields that came with it.
+    ///
+    /// # Panics
+    /// If the program ends before it says so.
+    pub async fn wait_for(&mut self, message: &str) -> serde_json::Value {
+        let mut said = String::new();
+        while let Some(line) = self.lines.next_line().await.expect("the log can be read") {
+            let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            if entry["fields"]["message"] == message {
+                return entry["fields"].clone();
+            }
+            said.push_str(&line);
+            said.push('\n');
+        }
+        panic!("the program ended before it said `{message}`:\n{said}");
+    }
+
+    /// Ends the process at once, as `kill -9` does.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("the process can be killed");
+    }
+
+    /// Asks the process to stop and waits until it has. Returns whether it ended well.
+    pub async fn stop(mut self) -> bool {
+        let id = self.child.id().expect("the process runs").to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(asked.expect("kill is there").success());
+        // Its log is read on, or a full pipe would keep it from stopping.
+        while let Ok(Some(_)) = self.lines.next_line().await {}
+        self.child
+            .wait()
+            .await
+            .expect("the process can be waited for")
+            .success()
+    }
+}
+
+/// The program, built if it is not there. Tests of a workspace run are built together with it.
+async fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("the test knows where it is");
+    let program = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("tests are in target/PROFILE/deps")
+        .join("frugal");
+    if !program.exists() {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let built = Command::new(cargo)
+            .args(["build", "--package", "frugal"])
+            .status()
+            .await;
+        assert!(built.expect("cargo is there").success());
+    }
+    program
+}

@@ -1,0 +1,147 @@
+//! Budgets that end, endpoints that misbehave.
+
+use crate::{World, job};
+use frugal_simulator::{Fault, Faults, SimulatorOptions};
+use frugal_tests::client::ApiClient;
+use serde_json::json;
+
+#[tokio::test]
+async fn the_optimization_budget_is_never_passed() {
+    let world = World::new().await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let mut body = job(10, 500);
+    body["budgets"]["optimization"] = json!({"usd": 0.0015});
+    let path = api.submit(&body).await;
+    api.follow(&path, None).await;
+    let job = api.json(&path).await;
+    assert_eq!(job["stop_reason"], "budget_exhausted");
+    assert!(
+        job["spend"]["usd"].as_f64().unwrap() <= 0.0015,
+        "{}",
+        job["spend"]
+    );
+    let billed = world.simulator.statistics().billed();
+    assert_eq!(
+        job["spend"]["tokens"],
+        billed.prompt_tokens + billed.completion_tokens
+    );
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_budget_of_tokens_needs_no_prices() {
+    let world = World::new().await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let mut body = job(6, 500);
+    body["budgets"] = json!({"inference": {"tokens": 600}, "optimization": {"tokens": 40_000}});
+    let path = api.submit(&body).await;
+    api.follow(&path, None).await;
+    let job = api.json(&path).await;
+    assert_eq!(job["stop_reason"], "budget_exhausted");
+    assert!(job["spend"]["tokens"].as_u64().unwrap() <= 40_000);
+    assert_eq!(job["best"]["inference_cost"]["unit"], "tokens");
+    assert!(job["best"]["inference_cost"]["mean"].as_f64().unwrap() <= 600.0);
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn passing_faults_of_the_endpoint_change_nothing_but_the_bill() {
+    let faults = Faults::script([
+        (3, Fault::rate_limited(Some("0"))),
+        (5, Fault::internal_error()),
+        (8, Fault::Truncated),
+        (13, Fault::unavailable()),
+        (21, Fault::Closed),
+    ]);
+    let troubled = World::with(SimulatorOptions {
+        faults,
+        ..SimulatorOptions::default()
+    })
+    .await;
+    let quiet = World::new().await;
+    let mut seen = Vec::new();
+    for world in [&troubled, &quiet] {
+        let (server, url) = world.setting.serve(1).await;
+        let api = ApiClient::new(&url);
+        let path = api.submit(&job(8, 6)).await;
+        api.follow(&path, None).await;
+        let trials = crate::takeover::outcomes(&api, &path).await;
+        let found: Vec<_> = trials
+            .iter()
+            .map(|trial| {
+                json!([
+                    trial["number"],
+                    trial["configuration"],
+                    trial["utility"],
+                    trial["state"]
+                ])
+            })
+            .collect();
+        seen.push((found, api.json(&path).await));
+        assert!(server.stop().await);
+    }
+    assert_eq!(seen[0].0, seen[1].0);
+    let spent = |index: usize| seen[index].1["spend"]["tokens"].as_u64().unwrap();
+    assert!(
+        spent(0) > spent(1),
+        "answers that were lost on the way may have been billed"
+    );
+    troubled.end().await;
+    quiet.end().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_the_key_fails_the_job_with_a_reason() {
+    let options = SimulatorOptions {
+        api_key: Some("right".to_owned()),
+        ..SimulatorOptions::default()
+    };
+    let world = World::with(options).await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let path = api.submit(&job(4, 4)).await;
+    let events = api.follow(&path, None).await;
+    assert_eq!(events.last().unwrap().name, "job.failed");
+    let job = api.json(&path).await;
+    assert_eq!(
+        (&job["state"], &job["stop_reason"]),
+        (&json!("failed"), &json!("endpoint_unusable"))
+    );
+    assert!(!job["detail"].as_str().unwrap().is_empty());
+    assert_eq!(job["spend"]["tokens"], 0);
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_the_endpoint_refuses_is_infeasible_and_never_wins() {
+    let world = World::new().await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    // The recordings end at 128 tokens and temperature 1.3: beyond, the endpoint refuses. Were
+    // a refused trial given a utility of 0, it would win this job, which minimises.
+    let mut body = job(6, 12);
+    body["search_space"]["temperature"] = json!({"float": [0, 2]});
+    body["objective"] = json!({"direction": "minimize"});
+    let path = api.submit(&body).await;
+    api.follow(&path, None).await;
+    let trials = api.all(&format!("{path}/trials")).await;
+    let infeasible: Vec<_> = trials
+        .iter()
+        .filter(|trial| trial["state"] == "infeasible")
+        .collect();
+    assert!(!infeasible.is_empty());
+    assert!(infeasible.iter().all(|trial| trial["utility"].is_null()));
+    let job = api.json(&path).await;
+    assert!(
+        infeasible
+            .iter()
+            .all(|trial| trial["number"] != job["best"]["trial"])
+    );
+    assert!(server.stop().await);
+    world.end().await;
+}
