@@ -15,6 +15,7 @@ mod finale;
 mod halt;
 mod heartbeat;
 mod outcome;
+mod record;
 pub mod report;
 mod request;
 mod run;

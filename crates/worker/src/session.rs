@@ -1,24 +1,22 @@
 //! The loop over trials: ask, evaluate several at once, store each end, tell in order.
 
 use crate::DriveError;
-use crate::context::{Best, Context};
+use crate::context::Context;
 use crate::halt::Cause;
 use crate::outcome::{self, Utilities};
+use crate::record;
 use crate::trial::{self, Assignment, Tally};
-use chrono::Utc;
 use frugal_domain::configuration::{Configuration, Settings};
-use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::Algorithm;
 use frugal_domain::money::Unit;
 use frugal_domain::state::{StopReason, TrialState};
-use frugal_domain::trial::{Evaluation, PruneReason, Role, TrialOutcome};
+use frugal_domain::trial::{Evaluation, Role, TrialOutcome};
 use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Trial, TrialPlan};
 use frugal_search::{
     Ask, Exhausted, Observation, Origin, Outcome, Search, SearchOptions, Searcher,
 };
-use frugal_store::trials::{NewTrial, TrialEnd};
-use frugal_store::{events, jobs, trials};
+use frugal_store::trials::NewTrial;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -99,12 +97,10 @@ pub(crate) async fn search(context: &Context) -> Result<Findings, DriveError> {
         stop: None,
     };
     if let Some(baseline) = &spec.baseline {
-        session
-            .begin(BASELINE, baseline.clone(), Role::Baseline, "baseline")
-            .await?;
+        session.begin(BASELINE, baseline.clone(), Role::Baseline, "baseline")?;
         session.drain().await?;
     }
-    while session.fill().await? {
+    while session.fill()? {
         session.tell_oldest().await?;
     }
     let stop_reason = session.stop.unwrap_or(StopReason::TrialLimit);
@@ -194,7 +190,7 @@ pub(crate) fn trial_plan(
 
 impl<'a> Session<'a> {
     /// Asks for trials until enough are in the air. Returns whether any is.
-    async fn fill(&mut self) -> Result<bool, DriveError> {
+    fn fill(&mut self) -> Result<bool, DriveError> {
         let spec = self.context.spec();
         while self.stop.is_none() && self.open.len() < spec.search.parallel_trials as usize {
             if let Some(Cause::End(reason)) = self.context.halt.cause() {
@@ -209,8 +205,7 @@ impl<'a> Session<'a> {
                 Ask::Propose(proposal) => {
                     let number = TrialNumber(proposal.number + 1);
                     let origin = origin(proposal.origin);
-                    self.begin(number, proposal.configuration, Role::Search, &origin)
-                        .await?;
+                    self.begin(number, proposal.configuration, Role::Search, &origin)?;
                     self.open.push_back(number);
                     self.proposed += 1;
                 }
@@ -228,7 +223,7 @@ impl<'a> Session<'a> {
     }
 
     /// Begins a trial, or takes up one that was begun before.
-    async fn begin(
+    fn begin(
         &mut self,
         number: TrialNumber,
         configuration: Configuration,
@@ -240,24 +235,19 @@ impl<'a> Session<'a> {
             .spec()
             .settings(&configuration)
             .map_err(|error| DriveError::Internal(error.to_string()))?;
-        match context.begun.get(&number) {
-            Some(begun) if begun.configuration != configuration => {
-                return Err(DriveError::Internal(format!(
-                    "replay proposed another configuration for trial {number} than the one stored"
-                )));
-            }
-            Some(_) => context.books().progress.running += 1,
-            None => {
-                let new = NewTrial {
-                    number,
-                    role,
-                    origin: origin.to_owned(),
-                    configuration,
-                    settings: settings.clone(),
-                };
-                store_begin(context, &new).await?;
-            }
+        let begun = context.begun.get(&number);
+        if begun.is_some_and(|begun| begun.configuration != configuration) {
+            return Err(DriveError::Internal(format!(
+                "replay proposed another configuration for trial {number} than the one stored"
+            )));
         }
+        let new = begun.is_none().then(|| NewTrial {
+            number,
+            role,
+            origin: origin.to_owned(),
+            configuration,
+            settings: settings.clone(),
+        });
         let mode = match role {
             Role::Search => Mode::Scheduled,
             _ => Mode::Full,
@@ -272,8 +262,11 @@ impl<'a> Session<'a> {
             number,
             settings,
         };
+        // All that waits is in here: this loop must never wait for anything while the trials
+        // under way are not polled, for they may hold what it waits for.
         self.running.push(Box::pin(async move {
-            (number, run_trial(context, assignment, trial).await)
+            let ended = run_trial(context, new, assignment, trial).await;
+            (number, ended)
         }));
         Ok(())
     }
@@ -353,9 +346,14 @@ fn observation(context: &Context, ended: &Ended) -> Option<Observation> {
 /// Evaluates a trial and stores its end, unless an earlier worker did.
 async fn run_trial(
     context: &Context,
+    new: Option<NewTrial>,
     assignment: Assignment,
     mut trial: Trial,
 ) -> Result<Ended, DriveError> {
+    context.books().progress.running += 1;
+    if let Some(new) = new {
+        record::begin(context, &new).await?;
+    }
     let before = context
         .begun
         .get(&assignment.number)
@@ -388,9 +386,9 @@ async fn run_trial(
         trial,
     };
     match before {
-        None => store_end(context, &ended).await?,
+        None => record::end(context, &ended).await?,
         Some(stored) if kind(stored) == kind(&ended.outcome) => {
-            note_end(context, &ended);
+            record::count_end(context, &ended);
         }
         Some(_) => {
             return Err(DriveError::Internal(format!(
@@ -410,145 +408,4 @@ const fn kind(outcome: &TrialOutcome) -> TrialState {
         TrialOutcome::Failed { .. } => TrialState::Failed,
         TrialOutcome::Stopped => TrialState::Stopped,
     }
-}
-
-/// Counts the end of a trial on the books. Returns the new best, if it is one.
-fn note_end(context: &Context, ended: &Ended) -> Option<Best> {
-    let direction = context.spec().objective.direction;
-    let mut books = context.books();
-    let progress = &mut books.progress;
-    progress.running = progress.running.saturating_sub(1);
-    match &ended.outcome {
-        TrialOutcome::Evaluated(_) => progress.evaluated += 1,
-        TrialOutcome::Pruned {
-            reason: PruneReason::KnownInvalid,
-        } => {
-            progress.pruned_before_requests += 1;
-        }
-        TrialOutcome::Pruned { .. } => progress.pruned_on_the_way += 1,
-        TrialOutcome::Infeasible { .. } => progress.infeasible += 1,
-        TrialOutcome::Failed { .. } => progress.failed += 1,
-        TrialOutcome::Stopped => progress.stopped += 1,
-    }
-    let evaluation = ended.evaluation().filter(|evaluation| evaluation.valid)?;
-    let candidate = Best {
-        trial: ended.number,
-        settings: ended.settings.clone(),
-        utility: evaluation.utility,
-        loss: direction.loss(evaluation.utility.mean),
-        cost: evaluation.inference_cost.estimate.mean,
-    };
-    if books
-        .best
-        .as_ref()
-        .is_some_and(|best| !candidate.beats(best))
-    {
-        return None;
-    }
-    books.best = Some(candidate.clone());
-    Some(candidate)
-}
-
-/// Stores that a trial begins, with its event.
-async fn store_begin(context: &Context, new: &NewTrial) -> Result<(), DriveError> {
-    let now = Utc::now();
-    let claim = context.claim;
-    context.books().progress.running += 1;
-    let (progress, spend, best) = context.summary();
-    let started = EventBody::TrialStarted {
-        trial: new.number,
-        role: new.role,
-        settings: new.settings.clone(),
-    };
-    let mut transaction = context.pool.begin().await?;
-    trials::begin(&mut transaction, claim, new, now).await?;
-    jobs::update_summary(
-        &mut transaction,
-        claim.job,
-        claim.attempt,
-        &progress,
-        &spend,
-        best,
-    )
-    .await?;
-    events::append(&mut transaction, claim.job, &[started], now).await?;
-    Ok(transaction.commit().await?)
-}
-
-/// Stores how a trial ended: its row, the job's summary and the events, in one transaction.
-async fn store_end(context: &Context, ended: &Ended) -> Result<(), DriveError> {
-    let Ended {
-        number: trial,
-        outcome,
-        tally,
-        ..
-    } = ended;
-    let trial = *trial;
-    let spend = tally.spend;
-    let event = match outcome.clone() {
-        TrialOutcome::Evaluated(Evaluation {
-            utility,
-            inference_cost,
-            valid,
-            ..
-        }) => EventBody::TrialEvaluated {
-            trial,
-            utility,
-            inference_cost,
-            valid,
-            spend,
-        },
-        TrialOutcome::Pruned { reason } => EventBody::TrialPruned {
-            trial,
-            reason,
-            spend,
-        },
-        TrialOutcome::Infeasible { detail } => EventBody::TrialInfeasible {
-            trial,
-            detail,
-            spend,
-        },
-        TrialOutcome::Failed { detail } => EventBody::TrialFailed {
-            trial,
-            detail,
-            spend,
-        },
-        TrialOutcome::Stopped => EventBody::TrialStopped { trial, spend },
-    };
-    let mut bodies = vec![event];
-    if let Some(best) = note_end(context, ended)
-        && let Some(evaluation) = ended.evaluation()
-    {
-        bodies.push(EventBody::BestUpdated {
-            trial,
-            settings: best.settings,
-            utility: best.utility,
-            inference_cost: evaluation.inference_cost,
-        });
-    }
-    let (progress, by_role, best) = context.summary();
-    bodies.push(EventBody::BudgetUpdated {
-        spend: by_role.values().copied().sum(),
-    });
-    let end = TrialEnd {
-        outcome: outcome.clone(),
-        spend,
-        requests: tally.requests,
-        responses: tally.responses,
-    };
-    let now = Utc::now();
-    let claim = context.claim;
-    let mut transaction = context.pool.begin().await?;
-    trials::finish(&mut transaction, claim, trial, &end, now).await?;
-    jobs::update_summary(
-        &mut transaction,
-        claim.job,
-        claim.attempt,
-        &progress,
-        &by_role,
-        best,
-    )
-    .await?;
-    events::append(&mut transaction, claim.job, &bodies, now).await?;
-    Ok(transaction.commit().await?)
 }

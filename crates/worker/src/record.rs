@@ -1,0 +1,150 @@
+//! What is stored and counted of a trial: its beginning, its end, whether it is the best.
+
+use crate::DriveError;
+use crate::context::{Best, Context};
+use crate::session::Ended;
+use chrono::Utc;
+use frugal_domain::event::EventBody;
+use frugal_domain::trial::{Evaluation, PruneReason, TrialOutcome};
+use frugal_store::trials::{NewTrial, TrialEnd};
+use frugal_store::{events, jobs, trials};
+
+/// Counts the end of a trial on the books. Returns the new best, if it is one.
+pub(crate) fn count_end(context: &Context, ended: &Ended) -> Option<Best> {
+    let direction = context.spec().objective.direction;
+    let mut books = context.books();
+    let progress = &mut books.progress;
+    progress.running = progress.running.saturating_sub(1);
+    match &ended.outcome {
+        TrialOutcome::Evaluated(_) => progress.evaluated += 1,
+        TrialOutcome::Pruned {
+            reason: PruneReason::KnownInvalid,
+        } => {
+            progress.pruned_before_requests += 1;
+        }
+        TrialOutcome::Pruned { .. } => progress.pruned_on_the_way += 1,
+        TrialOutcome::Infeasible { .. } => progress.infeasible += 1,
+        TrialOutcome::Failed { .. } => progress.failed += 1,
+        TrialOutcome::Stopped => progress.stopped += 1,
+    }
+    let evaluation = ended.evaluation().filter(|evaluation| evaluation.valid)?;
+    let candidate = Best {
+        trial: ended.number,
+        settings: ended.settings.clone(),
+        utility: evaluation.utility,
+        loss: direction.loss(evaluation.utility.mean),
+        cost: evaluation.inference_cost.estimate.mean,
+    };
+    if books
+        .best
+        .as_ref()
+        .is_some_and(|best| !candidate.beats(best))
+    {
+        return None;
+    }
+    books.best = Some(candidate.clone());
+    Some(candidate)
+}
+
+/// Stores that a trial begins, with its event.
+pub(crate) async fn begin(context: &Context, new: &NewTrial) -> Result<(), DriveError> {
+    let now = Utc::now();
+    let claim = context.claim;
+    let (progress, spend, best) = context.summary();
+    let started = EventBody::TrialStarted {
+        trial: new.number,
+        role: new.role,
+        settings: new.settings.clone(),
+    };
+    let mut transaction = context.pool.begin().await?;
+    trials::begin(&mut transaction, claim, new, now).await?;
+    jobs::update_summary(
+        &mut transaction,
+        claim.job,
+        claim.attempt,
+        &progress,
+        &spend,
+        best,
+    )
+    .await?;
+    events::append(&mut transaction, claim.job, &[started], now).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// Stores how a trial ended: its row, the job's summary and the events, in one transaction.
+pub(crate) async fn end(context: &Context, ended: &Ended) -> Result<(), DriveError> {
+    let Ended {
+        number: trial,
+        outcome,
+        tally,
+        ..
+    } = ended;
+    let trial = *trial;
+    let spend = tally.spend;
+    let event = match outcome.clone() {
+        TrialOutcome::Evaluated(Evaluation {
+            utility,
+            inference_cost,
+            valid,
+            ..
+        }) => EventBody::TrialEvaluated {
+            trial,
+            utility,
+            inference_cost,
+            valid,
+            spend,
+        },
+        TrialOutcome::Pruned { reason } => EventBody::TrialPruned {
+            trial,
+            reason,
+            spend,
+        },
+        TrialOutcome::Infeasible { detail } => EventBody::TrialInfeasible {
+            trial,
+            detail,
+            spend,
+        },
+        TrialOutcome::Failed { detail } => EventBody::TrialFailed {
+            trial,
+            detail,
+            spend,
+        },
+        TrialOutcome::Stopped => EventBody::TrialStopped { trial, spend },
+    };
+    let mut bodies = vec![event];
+    if let Some(best) = count_end(context, ended)
+        && let Some(evaluation) = ended.evaluation()
+    {
+        bodies.push(EventBody::BestUpdated {
+            trial,
+            settings: best.settings,
+            utility: best.utility,
+            inference_cost: evaluation.inference_cost,
+        });
+    }
+    let (progress, by_role, best) = context.summary();
+    bodies.push(EventBody::BudgetUpdated {
+        spend: by_role.values().copied().sum(),
+    });
+    let end = TrialEnd {
+        outcome: outcome.clone(),
+        spend,
+        requests: tally.requests,
+        responses: tally.responses,
+    };
+    let now = Utc::now();
+    let claim = context.claim;
+    let mut transaction = context.pool.begin().await?;
+    trials::finish(&mut transaction, claim, trial, &end, now).await?;
+    jobs::update_summary(
+        &mut transaction,
+        claim.job,
+        claim.attempt,
+        &progress,
+        &by_role,
+        best,
+    )
+    .await?;
+    events::append(&mut transaction, claim.job, &bodies, now).await?;
+    Ok(transaction.commit().await?)
+}

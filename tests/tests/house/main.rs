@@ -1,0 +1,146 @@
+//! The house rules that the compiler does not keep: which crate may use which, and what may
+//! stand where. ARCHITECTURE.md says why.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each crate may use of the others.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("search", &["domain"]),
+    ("evaluation", &["domain"]),
+    ("scoring", &["domain"]),
+    ("llm", &["domain"]),
+    ("store", &["domain"]),
+    ("simulator", &["domain"]),
+    ("worker", &["domain", "search", "evaluation", "scoring", "llm", "store"]),
+    ("api", &["domain", "scoring", "store"]),
+    (
+        "frugal",
+        &["api", "domain", "llm", "scoring", "search", "simulator", "store", "worker", "evaluation"],
+    ),
+];
+
+/// Libraries that only some crates may use, and why.
+const LIBRARIES: &[(&str, &[&str])] = &[
+    // HTTP is served by the API; the simulator is a program of its own.
+    ("axum", &["api", "simulator"]),
+    // Endpoints are called by `llm`; the program's demonstration is a client of Frugal's own API.
+    ("reqwest", &["llm", "frugal"]),
+    // Others hold connections and transactions of the store's, and write no query.
+    ("sqlx", &["store", "worker", "api", "frugal"]),
+    ("tokio", &["llm", "store", "worker", "api", "simulator", "frugal"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The dependencies of each crate, those for tests left out.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let crates = fs::read_dir(root().join("crates")).unwrap();
+    crates
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let manifest: toml::Table =
+                fs::read_to_string(path.join("Cargo.toml")).unwrap().parse().unwrap();
+            let table = manifest.get("dependencies").and_then(|table| table.as_table());
+            let names = table.into_iter().flat_map(|table| table.keys().cloned()).collect();
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), names)
+        })
+        .collect()
+}
+
+#[test]
+fn every_edge_between_crates_is_a_permitted_one() {
+    let dependencies = dependencies();
+    let known: BTreeSet<_> = MAY_USE.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(dependencies.keys().cloned().collect::<BTreeSet<_>>(), known);
+    for (name, permitted) in MAY_USE {
+        for used in dependencies[*name].iter().filter_map(|used| used.strip_prefix("frugal-")) {
+            assert!(permitted.contains(&used), "{name} uses {used}");
+        }
+    }
+}
+
+#[test]
+fn libraries_stand_where_they_belong() {
+    for (name, used) in dependencies() {
+        for (library, permitted) in LIBRARIES {
+            assert!(
+                !used.contains(*library) || permitted.contains(&name.as_str()),
+                "{name} uses {library}"
+            );
+        }
+    }
+}
+
+/// The Rust sources below a folder, with their texts.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    found
+}
+
+/// The sources of the crates, without their tests.
+fn program_sources() -> Vec<(String, PathBuf, String)> {
+    let mut found = Vec::new();
+    for (name, _) in MAY_USE {
+        for (path, text) in sources(&root().join("crates").join(name).join("src")) {
+            let is_test = path.components().any(|part| part.as_os_str() == "tests")
+                || path.ends_with("tests.rs");
+            if !is_test {
+                let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+                found.push(((*name).to_owned(), path, program.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn queries_stand_in_the_store_alone() {
+    for (name, path, text) in program_sources() {
+        let has_query = ["query!(", "query_as!(", "query_scalar!(", "sqlx::query", "raw_sql"]
+            .iter()
+            .any(|call| text.contains(call));
+        assert!(!has_query || name == "store", "{} has a query", path.display());
+    }
+}
+
+#[test]
+fn the_pure_crates_touch_nothing_outside_of_them() {
+    let outside = ["std::fs", "std::net", "std::process", "std::env", "Instant::now", "SystemTime", "Utc::now", "thread::"];
+    for (name, path, text) in program_sources() {
+        if ["domain", "search", "evaluation", "scoring"].contains(&name.as_str()) {
+            for what in outside {
+                assert!(!text.contains(what), "{} has {what}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn crates_say_what_they_are_for_and_files_stay_short() {
+    for (name, path, text) in program_sources() {
+        if path.ends_with("lib.rs") {
+            assert!(text.starts_with("//!"), "the crate {name} does not say what it is for");
+        }
+        assert!(text.starts_with("//!"), "{} does not say what it is for", path.display());
+        assert!(!text.contains("#[allow("), "{} allows what it should expect", path.display());
+    }
+    for folder in ["crates", "tests"] {
+        for (path, text) in sources(&root().join(folder)) {
+            assert!(text.lines().count() <= 800, "{} is too long", path.display());
+        }
+    }
+}
