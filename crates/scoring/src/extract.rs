@@ -1,0 +1,123 @@
+//! The part of a response that is looked at.
+
+use crate::json;
+use crate::number::numbers;
+use frugal_domain::scoring::Extract;
+use regex::{Captures, Regex};
+
+/// An [`Extract`] whose pattern is compiled.
+#[derive(Debug, Clone)]
+pub(crate) enum Extractor {
+    All,
+    FirstLine,
+    LastLine,
+    FirstNumber,
+    LastNumber,
+    FirstLineLastNumber,
+    Json,
+    Regex(Regex),
+}
+
+impl Extractor {
+    /// Compiles an extraction with `pattern` for regular expressions.
+    pub(crate) fn compile<E>(
+        extract: &Extract,
+        pattern: impl Fn(&str) -> Result<Regex, E>,
+    ) -> Result<Self, E> {
+        Ok(match extract {
+            Extract::All => Self::All,
+            Extract::FirstLine => Self::FirstLine,
+            Extract::LastLine => Self::LastLine,
+            Extract::FirstNumber => Self::FirstNumber,
+            Extract::LastNumber => Self::LastNumber,
+            Extract::FirstLineLastNumber => Self::FirstLineLastNumber,
+            Extract::Json => Self::Json,
+            Extract::Regex(text) => Self::Regex(pattern(text)?),
+        })
+    }
+
+    /// The part of a text; `None` where it has no such part.
+    pub(crate) fn apply<'t>(&self, text: &'t str) -> Option<&'t str> {
+        match self {
+            Self::All => Some(text),
+            Self::FirstLine => first_line(text),
+            Self::LastLine => lines(text).last(),
+            Self::FirstNumber => numbers(text).next().map(|number| number.text),
+            Self::LastNumber => last_number(text),
+            Self::FirstLineLastNumber => first_line(text).and_then(last_number),
+            Self::Json => json::first(text, &['{', '[']),
+            Self::Regex(regex) => regex
+                .captures(text)
+                .and_then(|captures| captured(&captures)),
+        }
+    }
+}
+
+/// What a match captured: the first group that took part in it, or the whole match where the
+/// pattern has no group.
+pub(crate) fn captured<'t>(captures: &Captures<'t>) -> Option<&'t str> {
+    if captures.len() == 1 {
+        return captures.get(0).map(|whole| whole.as_str());
+    }
+    captures
+        .iter()
+        .skip(1)
+        .flatten()
+        .next()
+        .map(|group| group.as_str())
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty())
+}
+
+fn first_line(text: &str) -> Option<&str> {
+    lines(text).next()
+}
+
+fn last_number(text: &str) -> Option<&str> {
+    numbers(text).last().map(|number| number.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_extraction_takes_its_part() {
+        let text = "\n It is 3 of 4. \r\n\nSo {\"a\": [1]} is $5\n \n";
+        let cases = [
+            (Extract::All, Some(text)),
+            (Extract::FirstLine, Some("It is 3 of 4.")),
+            (Extract::LastLine, Some("So {\"a\": [1]} is $5")),
+            (Extract::FirstNumber, Some("3")),
+            (Extract::LastNumber, Some("5")),
+            (Extract::FirstLineLastNumber, Some("4")),
+            (Extract::Json, Some("{\"a\": [1]}")),
+            (Extract::Regex(r"is \$?\d".to_owned()), Some("is 3")),
+            (Extract::Regex(r"is \$(\d)".to_owned()), Some("5")),
+            (Extract::Regex(r"x(\d)|of (\d)".to_owned()), Some("4")),
+            (Extract::Regex(r"(x)?of".to_owned()), None),
+            (Extract::Regex("absent".to_owned()), None),
+        ];
+        for (extract, expected) in cases {
+            let extractor = Extractor::compile(&extract, Regex::new).unwrap();
+            assert_eq!(extractor.apply(text), expected, "{extract:?}");
+        }
+    }
+
+    #[test]
+    fn a_blank_text_has_no_line_number_or_json() {
+        for extract in [
+            Extract::FirstLine,
+            Extract::LastLine,
+            Extract::FirstNumber,
+            Extract::LastNumber,
+            Extract::FirstLineLastNumber,
+            Extract::Json,
+        ] {
+            let extractor = Extractor::compile(&extract, Regex::new).unwrap();
+            assert_eq!(extractor.apply(" \n\t\n"), None, "{extract:?}");
+        }
+    }
+}
