@@ -4,7 +4,7 @@ use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::Fault;
 use frugal_domain::job::read::{self, Checks};
-use frugal_domain::job::{Algorithm, Data, JobSpec, Pruning};
+use frugal_domain::job::{Algorithm, Data, Instance, JobSpec, Pruning};
 use frugal_domain::money::{Budget, Unit, Usd};
 use frugal_domain::scoring::{Extract, ScorerSpec};
 use proptest::prelude::*;
@@ -32,6 +32,25 @@ impl Checks for Braces {
                 Err(("pattern".to_owned(), "a group is not closed".to_owned()))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn expectations(
+        &self,
+        scorer: &ScorerSpec,
+        rows: &mut dyn Iterator<Item = &Instance>,
+    ) -> Result<(), (usize, String)> {
+        let ScorerSpec::Numeric { .. } = scorer else {
+            return Ok(());
+        };
+        let is_number = |row: &Instance| {
+            row.get("answer")
+                .is_none_or(|answer| answer.to_string().contains(char::is_numeric))
+        };
+        let mut numbers = rows.map(is_number);
+        match numbers.position(|is_number| !is_number) {
+            None => Ok(()),
+            Some(row) => Err((row, "no number".to_owned())),
         }
     }
 }
@@ -295,6 +314,10 @@ fn each_fault_has_its_pointer() {
         (
             |body| body["scoring"]["reduce"] = json!("max"),
             "/scoring/reduce",
+        ),
+        (
+            |body| body["data"]["instances"][4]["answer"] = json!("many"),
+            "/scoring/scorer/expected",
         ),
         (
             |body| body["budgets"]["inference"]["usd"] = json!(0),

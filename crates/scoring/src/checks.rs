@@ -2,6 +2,7 @@
 
 use crate::scorer::Scorer;
 use crate::template::Template;
+use frugal_domain::job::Instance;
 use frugal_domain::job::read::Checks;
 use frugal_domain::scoring::ScorerSpec;
 use std::collections::BTreeSet;
@@ -21,5 +22,22 @@ impl Checks for JobChecks {
         Scorer::compile(scorer)
             .map(|_| ())
             .map_err(|error| (error.field.to_owned(), error.detail))
+    }
+
+    fn expectations(
+        &self,
+        scorer: &ScorerSpec,
+        rows: &mut dyn Iterator<Item = &Instance>,
+    ) -> Result<(), (usize, String)> {
+        // One that cannot be built was reported as such.
+        let Ok(scorer) = Scorer::compile(scorer) else {
+            return Ok(());
+        };
+        rows.enumerate().try_for_each(|(position, row)| {
+            let expectation = scorer.expectation(row);
+            expectation
+                .map(|_| ())
+                .map_err(|error| (position, error.to_string()))
+        })
     }
 }

@@ -4,7 +4,8 @@ use super::read_data::{self, Rows};
 use super::read_scoring::{self, Scoring};
 use super::read_space;
 use super::{
-    Algorithm, Data, Direction, JobSpec, Limits, ModelChoice, Objective, Pruning, SearchSpec,
+    Algorithm, Data, Direction, Instance, JobSpec, Limits, ModelChoice, Objective, Pruning,
+    SearchSpec,
 };
 use crate::configuration::Configuration;
 use crate::endpoint::{Api, Catalog};
@@ -39,6 +40,16 @@ pub trait Checks {
     /// # Errors
     /// The field of the scorer that is at fault (empty for the whole) and the reason in words.
     fn scorer(&self, scorer: &ScorerSpec) -> Result<(), (String, String)>;
+
+    /// Whether a row has a right answer that the scorer, which can be built, could use.
+    ///
+    /// # Errors
+    /// The position of the first row that has none, and the reason in words.
+    fn expectations(
+        &self,
+        scorer: &ScorerSpec,
+        rows: &mut dyn Iterator<Item = &Instance>,
+    ) -> Result<(), (usize, String)>;
 }
 
 /// Reads a job. `seed` is used where the job names none.

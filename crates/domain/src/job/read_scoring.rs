@@ -65,7 +65,7 @@ pub(super) fn scoring(
         .and_then(|at| {
             let spec = read_scorer(&at.object()?, rows, checks)?;
             match checks.scorer(&spec) {
-                Ok(()) => Some(spec),
+                Ok(()) => check_expectations(&at, spec, rows, checks),
                 Err((field, detail)) => {
                     let field_at = at.object()?.get(&field);
                     field_at.unwrap_or(at).fault(detail)
@@ -78,6 +78,28 @@ pub(super) fn scoring(
         scorer: scorer?,
         reduce: reduce.unwrap_or(Some(Reducer::ExpectedSuccess))?,
     })
+}
+
+/// Every row needs a right answer, or its responses could not be scored once they are paid for.
+fn check_expectations(
+    at: &Reader<'_>,
+    spec: ScorerSpec,
+    rows: Option<&Rows>,
+    checks: &dyn Checks,
+) -> Option<ScorerSpec> {
+    let Some(rows) = rows else {
+        return Some(spec);
+    };
+    match checks.expectations(&spec, &mut rows.all()) {
+        Ok(()) => Some(spec),
+        Err((row, detail)) => {
+            let expected = at.object()?.get("expected");
+            expected
+                .as_ref()
+                .unwrap_or(at)
+                .fault(format!("row {row} of the data: {detail}"))
+        }
+    }
 }
 
 fn read_scorer(
