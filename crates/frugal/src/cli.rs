@@ -16,7 +16,12 @@ use std::net::SocketAddr;
 ///
 /// Settings come from frugal.toml, from the environment, and from flags; later ones win.
 #[derive(Parser)]
-#[command(name = "frugal", version, max_term_width = 100, infer_subcommands = false)]
+#[command(
+    name = "frugal",
+    version,
+    max_term_width = 100,
+    infer_subcommands = false
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -27,11 +27,15 @@ const GRACE: Duration = Duration::from_secs(10);
 pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let database = Database::open(config).await?;
     let parts = async {
-        frugal_store::migrate(database.pool()).await.context("cannot bring the schema up to date")?;
+        frugal_store::migrate(database.pool())
+            .await
+            .context("cannot bring the schema up to date")?;
         let listener = listen(config.listen).await?;
         let catalog = Arc::new(config.endpoints.clone());
         if catalog.endpoints.is_empty() {
-            tracing::warn!("no endpoint is configured: jobs have none to name; see [endpoints] in frugal.toml");
+            tracing::warn!(
+                "no endpoint is configured: jobs have none to name; see [endpoints] in frugal.toml"
+            );
         }
         let server = Server {
             pool: database.pool().clone(),
@@ -88,7 +92,10 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
 /// The address is not to be had.
 pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     if !args.bind.ip().is_loopback() {
-        bail!("--bind: {} can be reached from other machines; the simulator is for this one", args.bind);
+        bail!(
+            "--bind: {} can be reached from other machines; the simulator is for this one",
+            args.bind
+        );
     }
     let options = SimulatorOptions {
         address: args.bind,
@@ -99,7 +106,9 @@ pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyho
         },
         ..SimulatorOptions::default()
     };
-    let mut simulator = frugal_simulator::serve(options).await.context("the simulator does not start")?;
+    let mut simulator = frugal_simulator::serve(options)
+        .await
+        .context("the simulator does not start")?;
     say(&format!(
         "Replaying recorded answers at {}\nWhat it knows: {}/recordings\n",
         simulator.base_url(),
@@ -109,7 +118,10 @@ pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyho
         ended = simulator.wait() => return ended.context("the simulator broke down"),
         () = shutdown.cancelled() => {}
     }
-    simulator.shutdown().await.context("the simulator broke down")
+    simulator
+        .shutdown()
+        .await
+        .context("the simulator broke down")
 }
 
 /// Prints the API's description.
@@ -117,12 +129,15 @@ pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyho
 /// # Errors
 /// It cannot be written.
 pub fn openapi() -> anyhow::Result<()> {
-    say(&frugal_api::openapi_yaml().context("the description cannot be made")?)
+    say(&frugal_api::openapi_yaml().map_err(anyhow::Error::from_boxed)?)
 }
 
 /// Writes to standard output, where the answer of a command belongs.
 fn say(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")
+    std::io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .context("cannot write to standard output")
 }
 
 /// Binds an address.
@@ -180,14 +195,20 @@ impl Server {
         }
         let stop = shutdown.clone();
         parts.spawn(async move {
-            frugal_api::serve(listener, state, stop).await.context("the API broke down")
+            frugal_api::serve(listener, state, stop)
+                .await
+                .context("the API broke down")
         });
         tracing::info!(%address, workers = self.workers, "serving");
         let mut result = Ok(());
         while let Some(ended) = parts.join_next().await {
             // One part without the other is no server: both stop.
             shutdown.cancel();
-            result = result.and(ended.context("a part of the server broke down").and_then(|r| r));
+            result = result.and(
+                ended
+                    .context("a part of the server broke down")
+                    .and_then(|r| r),
+            );
         }
         result
     }
@@ -204,7 +225,9 @@ pub async fn demo(
 ) -> anyhow::Result<()> {
     let database = Database::open_for_demo(config).await?;
     let parts = async {
-        frugal_store::migrate(database.pool()).await.context("cannot bring the schema up to date")?;
+        frugal_store::migrate(database.pool())
+            .await
+            .context("cannot bring the schema up to date")?;
         let simulator = match args.base_url {
             Some(_) => None,
             None => Some(
@@ -213,7 +236,10 @@ pub async fn demo(
                     .context("the simulator does not start")?,
             ),
         };
-        let catalog = demo::catalog(args, simulator.as_ref().map(|own| own.base_url()).as_deref())?;
+        let catalog = demo::catalog(
+            args,
+            simulator.as_ref().map(|own| own.base_url()).as_deref(),
+        )?;
         let listener = demo_listener(config.listen).await?;
         let api_url = format!("http://{}", listener.local_addr()?);
         let server = Server {
@@ -235,7 +261,10 @@ pub async fn demo(
         };
         let (served, shown) = tokio::join!(server.run(listener, stop.clone()), client);
         if let Some(simulator) = simulator {
-            simulator.shutdown().await.context("the simulator broke down")?;
+            simulator
+                .shutdown()
+                .await
+                .context("the simulator broke down")?;
         }
         served.and(shown)
     };

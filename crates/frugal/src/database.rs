@@ -45,8 +45,13 @@ impl Database {
             None => Some(EmbeddedPostgres::start(options).await?),
         };
         let named = config.database_url.as_ref().map(|url| url.as_str());
-        let url = embedded.as_ref().map(EmbeddedPostgres::url).or(named).unwrap_or_default();
-        let pool = frugal_store::connect(url, MAX_CONNECTIONS).context("the database URL cannot be read")?;
+        let url = embedded
+            .as_ref()
+            .map(EmbeddedPostgres::url)
+            .or(named)
+            .unwrap_or_default();
+        let pool = frugal_store::connect(url, MAX_CONNECTIONS)
+            .context("the database URL cannot be read")?;
         Ok(Self { pool, embedded })
     }
 
@@ -66,7 +71,10 @@ impl Database {
             return std::future::pending().await;
         };
         let status = embedded.ended().await;
-        bail!("the embedded PostgreSQL has ended ({status}): {}", embedded.log_tail());
+        bail!(
+            "the embedded PostgreSQL has ended ({status}): {}",
+            embedded.log_tail()
+        );
     }
 
     /// Closes the connections and stops the embedded server.

@@ -7,6 +7,11 @@
 //! Start with [`config::Config`] (all that an operator can set), then
 //! [`embedded_postgres::EmbeddedPostgres`] (what runs where no database is named).
 
+pub mod cli;
+pub mod commands;
 pub mod config;
+pub mod database;
+pub mod demo;
 pub mod embedded_postgres;
+pub mod signals;
 pub mod telemetry;

@@ -1,7 +1,7 @@
 //! The `frugal` program.
 
 use anyhow::Context;
-use clap::{CommandFactory, FromArgMatches};
+use clap::Parser;
 use frugal::cli::{Cli, Command};
 use frugal::commands;
 use frugal::config::Config;
@@ -10,9 +10,7 @@ use frugal::telemetry;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match run(cli) {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);

@@ -11,6 +11,7 @@ use frugal_domain::money::Spend;
 use frugal_domain::state::TrialState;
 use frugal_domain::trial::{Role, TrialOutcome};
 use sqlx::PgConnection;
+use std::collections::BTreeMap;
 
 /// A trial as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -263,4 +264,47 @@ pub async fn find(
     .fetch_optional(connection)
     .await?;
     row.map(Trial::try_from).transpose()
+}
+
+/// The best trials of several jobs, of those that have one.
+///
+/// # Errors
+/// The database is away.
+pub async fn best_of(
+    connection: &mut PgConnection,
+    jobs: &[JobId],
+) -> Result<BTreeMap<JobId, Trial>> {
+    let ids: Vec<_> = jobs.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"
+        SELECT jobs.id, number, role, origin, trials.state, configuration, settings, outcome,
+               spend_usd_pico, spend_tokens, requests, responses,
+               trials.started_at, trials.finished_at
+        FROM jobs JOIN trials ON trials.job_id = jobs.id AND trials.number = jobs.best_trial
+        WHERE jobs.id = ANY ($1)
+        "#,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let trial = TrialRow {
+                number: row.number,
+                role: row.role,
+                origin: row.origin,
+                state: row.state,
+                configuration: row.configuration,
+                settings: row.settings,
+                outcome: row.outcome,
+                spend_usd_pico: row.spend_usd_pico,
+                spend_tokens: row.spend_tokens,
+                requests: row.requests,
+                responses: row.responses,
+                started_at: row.started_at,
+                finished_at: row.finished_at,
+            };
+            Ok((JobId(row.id), trial.try_into()?))
+        })
+        .collect()
 }

@@ -300,7 +300,11 @@ impl<'a> Session<'a> {
         }
         let ended = &self.ended[&oldest];
         self.evaluator.commit(&ended.trial);
-        if let Some(observation) = observation(self.context, ended) {
+        // A search that is to stop is not asked again, so it need not hear either; a trial that
+        // was cut off has nothing to tell.
+        if self.stop.is_none()
+            && let Some(observation) = observation(self.context, ended)
+        {
             self.search
                 .tell(oldest.0 - 1, observation)
                 .map_err(|error| DriveError::Internal(error.to_string()))?;

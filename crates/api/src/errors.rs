@@ -1,0 +1,297 @@
+//! Which error type belongs where.
+//!
+//! - [`ApiError`] is what a handler, an extractor or a fallback returns: a [`Code`], words for
+//!   the client and, for a body that makes no sense, every fault with its JSON pointer. There is
+//!   no other error type in this crate.
+//! - `frugal_domain::fault::Fault` says what is wrong with a job; it becomes a `wire::FieldError`.
+//! - `frugal_store::Error` and `sqlx::Error` are of the inside. They become 503 where the
+//!   database is out of reach and 500 otherwise. They are logged here, once, and never shown.
+//!
+//! A new kind of error is a new row in [`Code::status_and_name`]. Clients tell errors apart by
+//! `code`; `type` is `about:blank`, which makes `title` the status' own phrase (RFC 9457,
+//! section 4.2.1).
+
+use crate::wire::{FieldError, Problem};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use frugal_domain::fault::Fault;
+use std::error::Error;
+
+/// The content type of every error (RFC 9457).
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// The most faults that one answer lists.
+const MAX_FAULTS: usize = 100;
+
+/// Seconds after which a client may try again while the database is away.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// What went wrong, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The body is not JSON.
+    InvalidJson,
+    /// A query parameter or a header cannot be read.
+    InvalidParameter,
+    /// There is no such path, job or trial.
+    NotFound,
+    /// The path does not know the method.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The state of the job forbids it.
+    InvalidTransition,
+    /// The job has no report yet.
+    ReportNotReady,
+    /// A request with the same idempotency key is still under way.
+    IdempotencyKeyInFlight,
+    /// The body is too large.
+    BodyTooLarge,
+    /// The body is not declared as JSON.
+    UnsupportedMediaType,
+    /// The job makes no sense.
+    InvalidJob,
+    /// The idempotency key came with another body before.
+    IdempotencyKeyReused,
+    /// A fault inside Frugal.
+    Internal,
+    /// The database is away.
+    Unavailable,
+    /// The database's schema is not the one that this program knows.
+    SchemaNotCurrent,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: &'static [Self] = &[
+        Self::InvalidJson,
+        Self::InvalidParameter,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BodyTimeout,
+        Self::InvalidTransition,
+        Self::ReportNotReady,
+        Self::IdempotencyKeyInFlight,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::InvalidJob,
+        Self::IdempotencyKeyReused,
+        Self::Internal,
+        Self::Unavailable,
+        Self::SchemaNotCurrent,
+    ];
+
+    /// The table of codes: the status of each, and its name on the wire.
+    #[must_use]
+    pub const fn status_and_name(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::InvalidJson => (StatusCode::BAD_REQUEST, "invalid_json"),
+            Self::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid_parameter"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            Self::InvalidTransition => (StatusCode::CONFLICT, "invalid_transition"),
+            Self::ReportNotReady => (StatusCode::CONFLICT, "report_not_ready"),
+            Self::IdempotencyKeyInFlight => (StatusCode::CONFLICT, "idempotency_key_in_flight"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
+            Self::InvalidJob => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_job"),
+            Self::IdempotencyKeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")
+            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::SchemaNotCurrent => (StatusCode::SERVICE_UNAVAILABLE, "schema_not_current"),
+        }
+    }
+}
+
+/// The answer to a request that cannot be served.
+#[derive(Debug)]
+pub struct ApiError {
+    code: Code,
+    detail: String,
+    faults: Vec<Fault>,
+}
+
+impl ApiError {
+    /// An error with words for the client: what is wrong and what to do.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// A job that makes no sense, with everything that is wrong with it.
+    #[must_use]
+    pub fn invalid_job(mut faults: Vec<Fault>) -> Self {
+        let detail = match faults.len() {
+            1 => "the job has a fault".to_owned(),
+            count if count > MAX_FAULTS => {
+                format!("the job has {count} faults; the first {MAX_FAULTS} are listed")
+            }
+            count => format!("the job has {count} faults"),
+        };
+        faults.truncate(MAX_FAULTS);
+        Self {
+            code: Code::InvalidJob,
+            detail,
+            faults,
+        }
+    }
+
+    /// A fault inside Frugal. It is logged here and not shown.
+    #[must_use]
+    pub fn internal(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %Chain(error), "a request failed");
+        Self::new(
+            Code::Internal,
+            "something went wrong inside Frugal; the operator's log has the cause under this answer's x-request-id",
+        )
+    }
+
+    /// A panic inside Frugal. It is logged here and not shown.
+    #[must_use]
+    pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
+        let message = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Self::internal(&Panicked(message.to_owned()))
+    }
+
+    /// What went wrong, for programs.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+}
+
+/// A panic as an error, for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked: {0}")]
+struct Panicked(String);
+
+/// An error with everything that caused it, in one line.
+struct Chain<'a>(&'a (dyn Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl From<frugal_store::Error> for ApiError {
+    fn from(error: frugal_store::Error) -> Self {
+        if error.is_unavailable() {
+            tracing::warn!(error = %Chain(&error), "the database is away");
+            return Self::new(
+                Code::Unavailable,
+                "the database is away for the moment; try again later",
+            );
+        }
+        Self::internal(&error)
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        frugal_store::Error::from(error).into()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.code.status_and_name();
+        let problem = Problem {
+            r#type: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            detail: self.detail,
+            code: code.to_owned(),
+            errors: self.faults.into_iter().map(FieldError::from).collect(),
+        };
+        let mut response = (status, axum::Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from_static(RETRY_AFTER_SECONDS),
+            );
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_have_names_of_their_own_and_are_errors() {
+        let names: BTreeSet<_> = Code::ALL
+            .iter()
+            .map(|code| code.status_and_name().1)
+            .collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            let (status, name) = code.status_and_name();
+            assert!(
+                status.is_client_error() || status.is_server_error(),
+                "{name}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_inside_is_not_shown() {
+        let cause = std::io::Error::other("password=hunter2");
+        let response = ApiError::internal(&cause).into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+        let body = axum::body::to_bytes(response.into_body(), 10_000)
+            .await
+            .unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_long_list_of_faults_is_cut() {
+        let fault = |index: usize| Fault {
+            pointer: format!("/data/instances/{index}"),
+            detail: "must be an object, not null".to_owned(),
+        };
+        let response = ApiError::invalid_job((0..1000).map(fault).collect()).into_response();
+        let body = axum::body::to_bytes(response.into_body(), 100_000)
+            .await
+            .unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["errors"].as_array().unwrap().len(), MAX_FAULTS);
+        assert_eq!(
+            body["detail"],
+            "the job has 1000 faults; the first 100 are listed"
+        );
+    }
+
+    #[test]
+    fn an_absent_database_is_no_internal_error() {
+        let error = ApiError::from(sqlx::Error::PoolTimedOut);
+        assert_eq!(error.code(), Code::Unavailable);
+        let error = ApiError::from(sqlx::Error::RowNotFound);
+        assert_eq!(error.code(), Code::Internal);
+    }
+}

@@ -1,0 +1,78 @@
+//! Entity tags: a job that a client has seen is not sent again (RFC 9110, sections 8.8 and 13).
+
+use crate::errors::{ApiError, Code};
+use axum::http::{HeaderMap, HeaderValue, header};
+use frugal_store::jobs::Job;
+
+/// The tag of a job as it is now. Whatever changes a job writes an event, but for two steps: the
+/// request to cancel a running job, and a worker that gives a job back; they change the state.
+pub(crate) fn of(job: &Job) -> String {
+    format!("\"{}.{}\"", job.last_seq, job.state.as_str())
+}
+
+/// The tags that a client has, from `If-None-Match`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    any: bool,
+    tags: Vec<String>,
+}
+
+impl Seen {
+    /// What the client says that it has; nothing where it says nothing.
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+        let mut seen: Option<Self> = None;
+        for value in headers.get_all(header::IF_NONE_MATCH) {
+            let value = value.to_str().map_err(|_| {
+                ApiError::new(
+                    Code::InvalidParameter,
+                    "the header `If-None-Match` must be an entity tag, such as the answer's `ETag` before",
+                )
+            })?;
+            let seen = seen.get_or_insert_default();
+            for tag in value.split(',').map(str::trim) {
+                seen.any |= tag == "*";
+                // A weak tag matches its strong self here (RFC 9110, section 13.1.2).
+                seen.tags
+                    .push(tag.strip_prefix("W/").unwrap_or(tag).to_owned());
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Whether the client has what this tag stands for.
+    pub(crate) fn holds(&self, tag: &str) -> bool {
+        self.any || self.tags.iter().any(|seen| seen == tag)
+    }
+}
+
+/// A tag as a header. Tags are made of digits and names of states, so this always succeeds.
+pub(crate) fn header(tag: &str) -> HeaderValue {
+    HeaderValue::from_str(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(values: &[&'static str]) -> Option<Seen> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::IF_NONE_MATCH, HeaderValue::from_static(value));
+        }
+        Seen::read(&headers).unwrap()
+    }
+
+    #[test]
+    fn tags_are_compared_weakly_and_may_be_many() {
+        assert_eq!(seen(&[]), None);
+        let one = seen(&["\"3.running\""]).unwrap();
+        assert!(one.holds("\"3.running\""));
+        assert!(!one.holds("\"4.running\""));
+        let many = seen(&["W/\"1.queued\", \"2.running\"", "\"7.failed\""]).unwrap();
+        for tag in ["\"1.queued\"", "\"2.running\"", "\"7.failed\""] {
+            assert!(many.holds(tag));
+        }
+        assert!(!many.holds("\"5.running\""));
+        assert!(seen(&["*"]).unwrap().holds("\"9.succeeded\""));
+    }
+}

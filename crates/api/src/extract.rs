@@ -1,0 +1,217 @@
+//! Extractors whose refusals are problems in Frugal's own form.
+
+use crate::errors::{ApiError, Code};
+use crate::state::AppState;
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use frugal_domain::id::{JobId, TrialNumber};
+use futures::StreamExt;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A JSON body: of at most the server's limit, declared as JSON, and JSON indeed.
+#[derive(Debug)]
+pub(crate) struct JsonBody(pub Value);
+
+impl FromRequest<AppState> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        if !declares_json(request.headers()) {
+            return Err(ApiError::new(
+                Code::UnsupportedMediaType,
+                "the body must be JSON; send it with `Content-Type: application/json`",
+            ));
+        }
+        let limit = state.body_limit();
+        let read = read_body(request.into_body(), limit);
+        let bytes = tokio::time::timeout(BODY_TIMEOUT, read)
+            .await
+            .map_err(|_| {
+                let seconds = BODY_TIMEOUT.as_secs();
+                ApiError::new(
+                    Code::BodyTimeout,
+                    format!("the body did not arrive within {seconds} seconds"),
+                )
+            })??;
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| not_json(&error))
+    }
+}
+
+/// Reads a body up to the limit. One that is larger is read on for a while and thrown away:
+/// a client that is still sending would otherwise see a broken connection in the place of the
+/// answer.
+async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let mut seen = 0_usize;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk
+            .map_err(|_| ApiError::new(Code::InvalidJson, "the body broke off before its end"))?;
+        seen = seen.saturating_add(chunk.len());
+        if seen <= limit {
+            bytes.extend_from_slice(&chunk);
+        } else {
+            bytes = Vec::new();
+        }
+        if seen > limit.saturating_mul(2) {
+            break;
+        }
+    }
+    if seen > limit {
+        return Err(ApiError::new(
+            Code::BodyTooLarge,
+            format!("the body may have at most {limit} bytes; send less data"),
+        ));
+    }
+    Ok(bytes)
+}
+
+fn declares_json(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn not_json(error: &serde_json::Error) -> ApiError {
+    // The parser's own words end in the position, which is said apart.
+    let words = error.to_string();
+    let (line, column) = (error.line(), error.column());
+    let words = words
+        .strip_suffix(&format!(" at line {line} column {column}"))
+        .unwrap_or(&words);
+    ApiError::new(
+        Code::InvalidJson,
+        format!("the body is not JSON: {words} (line {line}, column {column})"),
+    )
+}
+
+/// Query parameters.
+#[derive(Debug)]
+pub(crate) struct Parameters<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<AppState> for Parameters<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
+        Query::try_from_uri(&parts.uri)
+            .map(|Query(parameters)| Self(parameters))
+            .map_err(|rejection| {
+                let words = rejection.body_text();
+                let words = words
+                    .strip_prefix("Failed to deserialize query string: ")
+                    .unwrap_or(&words);
+                ApiError::new(
+                    Code::InvalidParameter,
+                    format!("the query makes no sense: {words}"),
+                )
+            })
+    }
+}
+
+/// The job that a path names. A text that can be no job's id names no job.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct JobPath(pub JobId);
+
+impl FromRequestParts<AppState> for JobPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let names = names(parts, state).await?;
+        let id = name(&names, "id")?;
+        id.parse().map(Self).map_err(|_| no_job(id))
+    }
+}
+
+/// The trial that a path names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TrialPath(pub JobId, pub TrialNumber);
+
+impl FromRequestParts<AppState> for TrialPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let JobPath(job) = JobPath::from_request_parts(parts, state).await?;
+        let names = names(parts, state).await?;
+        let number = name(&names, "number")?;
+        // The database holds trial numbers as signed integers.
+        number
+            .parse::<i32>()
+            .ok()
+            .and_then(|number| u32::try_from(number).ok())
+            .map(|number| Self(job, TrialNumber(number)))
+            .ok_or_else(|| no_trial(number))
+    }
+}
+
+async fn names(parts: &mut Parts, state: &AppState) -> Result<Vec<(String, String)>, ApiError> {
+    Path::from_request_parts(parts, state)
+        .await
+        .map(|Path(names)| names)
+        .map_err(|_| ApiError::new(Code::NotFound, "the path is not valid UTF-8"))
+}
+
+fn name<'a>(names: &'a [(String, String)], key: &str) -> Result<&'a str, ApiError> {
+    names
+        .iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value.as_str())
+        .ok_or_else(|| ApiError::new(Code::NotFound, "there is nothing here"))
+}
+
+/// The answer for a job that is not there.
+pub(crate) fn no_job(id: impl std::fmt::Display) -> ApiError {
+    ApiError::new(Code::NotFound, format!("there is no job `{id}`"))
+}
+
+/// The answer for a trial that is not there.
+pub(crate) fn no_trial(number: impl std::fmt::Display) -> ApiError {
+    ApiError::new(
+        Code::NotFound,
+        format!("the job has no trial `{number}` (yet)"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn json_is_recognised_by_its_essence() {
+        let declares = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            declares_json(&headers)
+        };
+        assert!(declares("application/json"));
+        assert!(declares("Application/JSON; charset=utf-8"));
+        assert!(declares("application/vnd.frugal+json"));
+        assert!(!declares("text/json"));
+        assert!(!declares("application/x-www-form-urlencoded"));
+        assert!(!declares_json(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn bodies_end_at_the_limit() {
+        let body = |length: usize| Body::from(vec![b' '; length]);
+        assert_eq!(read_body(body(10), 10).await.unwrap().len(), 10);
+        for length in [11, 20, 21, 1000] {
+            let error = read_body(body(length), 10).await.unwrap_err();
+            assert_eq!(error.code(), Code::BodyTooLarge);
+        }
+    }
+}

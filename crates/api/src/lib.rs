@@ -1,0 +1,28 @@
+//! The HTTP API: routes, wire JSON, errors, event streams, OpenAPI.
+//!
+//! The only crate that serves HTTP to clients. It writes no SQL (that is the store's), sends no
+//! request to an endpoint, and never drives a job: it puts jobs into the database and reads what
+//! workers leave there. Times, ids and default seeds are made here, at the edge, and passed in.
+//!
+//! Wire types ([`wire`]) stand apart from domain types and from rows, so that neither can change
+//! what clients see by accident. The OpenAPI document comes from the table of routes.
+//!
+//! Start with [`routes`] (the table), then [`errors`] (every code), then [`wire::Job`].
+
+mod broadcast;
+pub mod errors;
+mod etag;
+mod extract;
+mod idempotency;
+mod openapi;
+mod pagination;
+pub mod routes;
+mod server;
+mod sse;
+mod state;
+mod wait;
+pub mod wire;
+
+pub use openapi::{openapi, openapi_yaml};
+pub use server::{router, serve};
+pub use state::{AppState, Options};

@@ -1,0 +1,174 @@
+//! The events of a job: a stream for those who ask for one, pages for others.
+#![expect(
+    unused_qualifications,
+    reason = "the macro that describes query parameters writes paths in full"
+)]
+
+use crate::errors::{ApiError, Code};
+use crate::extract::{JobPath, Parameters, no_job};
+use crate::state::AppState;
+use crate::wire::{Event, EventPage, Problem};
+use crate::{pagination, sse};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use frugal_store::{events, jobs};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// The header by which a client says what it has seen (WHATWG HTML, section 9.2).
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Which events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListEvents {
+    /// Only events after this number; 0, the default, for all. A `Last-Event-ID` goes before it.
+    #[param(minimum = 0)]
+    after: Option<i64>,
+    /// The most events of a page; 20 by default. A stream has no pages.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+}
+
+/// Follow a job's events
+///
+/// Asked for `text/event-stream`, the answer is a stream: events as they come, until the job
+/// has ended. Frames that are events have the event's number as `id`, its type as `event` and
+/// the event as `data`; comments keep the connection alive. A client that reconnects with
+/// `Last-Event-ID` goes on after that event, and gets 204 once nothing more can come. Anyone
+/// else gets pages, oldest first.
+#[utoipa::path(
+    get,
+    path = "/jobs/{id}/events",
+    tag = "events",
+    params(
+        ("id" = Uuid, Path, description = "The job."),
+        ("Last-Event-ID" = Option<i64>, Header, description = "The number of the last event that the client has."),
+        ListEvents
+    ),
+    responses(
+        (status = 200, description = "A page of events, or a stream of them.", content(
+            (EventPage = "application/json"),
+            (String = "text/event-stream")
+        )),
+        (status = 204, description = "The job has ended and the client has seen every event."),
+        (status = 400, description = "`invalid_parameter`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn list_events(
+    State(state): State<AppState>,
+    JobPath(id): JobPath,
+    headers: HeaderMap,
+    Parameters(parameters): Parameters<ListEvents>,
+) -> Result<Response, ApiError> {
+    let limit = pagination::limit(parameters.limit)?;
+    let resumes = last_event_id(&headers)?;
+    let after = resumes.or(parameters.after).unwrap_or(0);
+    if after < 0 {
+        return Err(ApiError::new(
+            Code::InvalidParameter,
+            format!("`after` is {after}; events are numbered from 1, so give 0 or more"),
+        ));
+    }
+    let mut connection = state.connection().await?;
+    let job = jobs::find(&mut connection, id)
+        .await?
+        .ok_or_else(|| no_job(id))?;
+    if wants_stream(&headers) {
+        if job.state.is_terminal() && after >= job.last_seq {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+        drop(connection);
+        return Ok(sse::stream(state, id, job.spec, after));
+    }
+    let mut rows = events::after(&mut connection, id, after, limit + 1).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().map_or(after, |event| event.seq);
+    let page = EventPage {
+        object: "list",
+        data: rows
+            .into_iter()
+            .map(|event| Event::new(&job.spec, event))
+            .collect(),
+        has_more,
+        next,
+    };
+    Ok(Json(page).into_response())
+}
+
+/// Whether the client asks for a stream before anything else that could be had here.
+fn wants_stream(headers: &HeaderMap) -> bool {
+    let accepted = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut kinds = accepted
+        .flat_map(|value| value.split(','))
+        .filter_map(|kind| {
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            match kind.to_ascii_lowercase().as_str() {
+                "text/event-stream" => Some(true),
+                "application/json" => Some(false),
+                _ => None,
+            }
+        });
+    kinds.next().unwrap_or(false)
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
+    let Some(value) = headers.get(LAST_EVENT_ID) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        ApiError::new(
+            Code::InvalidParameter,
+            "the header `Last-Event-ID` must be the number of an event",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn a_stream_is_for_those_who_ask_for_it_first() {
+        for (accept, stream) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream; q=1", true),
+            ("application/json", false),
+            ("application/json, text/event-stream", false),
+            ("text/html, text/event-stream, */*", true),
+            ("*/*", false),
+        ] {
+            assert_eq!(wants_stream(&headers("accept", accept)), stream, "{accept}");
+        }
+        assert!(!wants_stream(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_last_event_is_a_number_or_nothing() {
+        assert_eq!(last_event_id(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(last_event_id(&headers("last-event-id", "")).unwrap(), None);
+        assert_eq!(
+            last_event_id(&headers("last-event-id", "12")).unwrap(),
+            Some(12)
+        );
+        assert!(last_event_id(&headers("last-event-id", "twelve")).is_err());
+    }
+}

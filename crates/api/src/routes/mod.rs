@@ -1,0 +1,30 @@
+//! The table of routes. The OpenAPI document comes from it: a handler that is not here is not
+//! served, and one that is here is described.
+
+mod endpoints;
+mod events;
+mod health;
+mod jobs;
+mod openapi;
+mod report;
+mod trials;
+
+use crate::state::AppState;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Every route.
+pub(crate) fn table() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(crate::openapi::base())
+        .routes(routes!(jobs::create_job, jobs::list_jobs))
+        .routes(routes!(jobs::get_job))
+        .routes(routes!(jobs::cancel_job))
+        .routes(routes!(trials::list_trials))
+        .routes(routes!(trials::get_trial))
+        .routes(routes!(events::list_events))
+        .routes(routes!(report::get_report))
+        .routes(routes!(endpoints::list_endpoints))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(openapi::get_openapi))
+}

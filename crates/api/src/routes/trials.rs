@@ -1,0 +1,94 @@
+//! The trials of a job.
+#![expect(
+    unused_qualifications,
+    reason = "the macro that describes query parameters writes paths in full"
+)]
+
+use crate::errors::ApiError;
+use crate::extract::{JobPath, Parameters, TrialPath, no_job, no_trial};
+use crate::pagination;
+use crate::state::AppState;
+use crate::wire::{List, Problem, Trial, TrialState};
+use axum::Json;
+use axum::extract::State;
+use frugal_domain::id::TrialNumber;
+use frugal_store::{jobs, trials};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Which trials to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListTrials {
+    /// Only trials in this state.
+    state: Option<TrialState>,
+    /// The most rows of the page; 20 by default.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// Where the page begins: `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// List the trials of a job
+///
+/// Newest first.
+#[utoipa::path(
+    get,
+    path = "/jobs/{id}/trials",
+    tag = "trials",
+    params(("id" = Uuid, Path, description = "The job."), ListTrials),
+    responses(
+        (status = 200, description = "A page of trials.", body = List<Trial>),
+        (status = 400, description = "`invalid_parameter`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn list_trials(
+    State(state): State<AppState>,
+    JobPath(id): JobPath,
+    Parameters(parameters): Parameters<ListTrials>,
+) -> Result<Json<List<Trial>>, ApiError> {
+    let limit = pagination::limit(parameters.limit)?;
+    let before = pagination::cursor::<TrialNumber>(parameters.cursor.as_deref())?;
+    let only = parameters.state.map(Into::into);
+    let mut connection = state.connection().await?;
+    let job = jobs::find(&mut connection, id)
+        .await?
+        .ok_or_else(|| no_job(id))?;
+    let rows = trials::list(&mut connection, id, before, only, limit + 1).await?;
+    Ok(Json(pagination::page(
+        rows,
+        limit,
+        |trial| trial.number,
+        |trial| Trial::new(id, &job.spec, trial),
+    )))
+}
+
+/// Get one trial
+#[utoipa::path(
+    get,
+    path = "/jobs/{id}/trials/{number}",
+    tag = "trials",
+    params(
+        ("id" = Uuid, Path, description = "The job."),
+        ("number" = u32, Path, description = "The trial: 0 for the baseline, then 1, 2, …")
+    ),
+    responses(
+        (status = 200, description = "The trial.", body = Trial),
+        (status = 404, description = "There is no such job or trial.", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn get_trial(
+    State(state): State<AppState>,
+    TrialPath(id, number): TrialPath,
+) -> Result<Json<Trial>, ApiError> {
+    let mut connection = state.connection().await?;
+    let job = jobs::find(&mut connection, id)
+        .await?
+        .ok_or_else(|| no_job(id))?;
+    let trial = trials::find(&mut connection, id, number)
+        .await?
+        .ok_or_else(|| no_trial(number))?;
+    Ok(Json(Trial::new(id, &job.spec, trial)))
+}

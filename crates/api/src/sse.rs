@@ -1,0 +1,99 @@
+//! Event streams: the table of events, followed.
+
+use crate::broadcast::Subscription;
+use crate::state::AppState;
+use crate::wait::POLL;
+use crate::wire::Event;
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use frugal_domain::id::JobId;
+use frugal_domain::job::JobSpec;
+use frugal_store::events;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How often a quiet stream says that it is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Events read from the table at once.
+const PAGE: u32 = 200;
+
+/// One client that follows one job.
+struct Follower {
+    state: AppState,
+    job: JobId,
+    spec: JobSpec,
+    subscription: Subscription,
+    /// The last event that was read.
+    after: i64,
+    /// Events read and not sent yet.
+    read: VecDeque<Event>,
+    /// Whether the last one read is the job's last.
+    ended: bool,
+}
+
+/// The events of a job after a number, as they come, until its last one.
+pub(crate) fn stream(state: AppState, job: JobId, spec: JobSpec, after: i64) -> Response {
+    let follower = Follower {
+        // Subscribed before the first look into the table, so that nothing goes by between.
+        subscription: state.changes().subscribe(job),
+        state,
+        job,
+        spec,
+        after,
+        read: VecDeque::new(),
+        ended: false,
+    };
+    let frames = futures::stream::unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        Some((frame(&event), follower))
+    });
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Sse::new(frames).keep_alive(keep_alive).into_response()
+}
+
+/// An event as a frame. One that cannot be written ends the stream, and the client asks again.
+fn frame(event: &Event) -> Result<sse::Event, axum::Error> {
+    sse::Event::default()
+        .id(event.seq.to_string())
+        .event(event.body.name())
+        .json_data(event)
+}
+
+impl Follower {
+    /// The next event; nothing after the job's last one or once the server stops.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                return Some(event);
+            }
+            if self.ended {
+                return None;
+            }
+            match self.look().await {
+                Ok(()) if !self.read.is_empty() => continue,
+                Ok(()) => {}
+                // The stream stays and tries again; what is missed now is still in the table.
+                Err(error) => tracing::warn!(%error, "events cannot be read"),
+            }
+            tokio::select! {
+                () = self.subscription.changed() => {}
+                () = tokio::time::sleep(POLL) => {}
+                () = self.state.shutdown().cancelled() => return None,
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), frugal_store::Error> {
+        let mut connection = self.state.pool().acquire().await?;
+        let rows = events::after(&mut connection, self.job, self.after, PAGE).await?;
+        if let Some(last) = rows.last() {
+            self.after = last.seq;
+            self.ended = last.body.is_terminal();
+        }
+        self.read = rows
+            .into_iter()
+            .map(|event| Event::new(&self.spec, event))
+            .collect();
+        Ok(())
+    }
+}

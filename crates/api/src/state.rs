@@ -1,0 +1,84 @@
+//! What every handler shares.
+
+use crate::broadcast::Changes;
+use crate::errors::ApiError;
+use frugal_domain::endpoint::Catalog;
+use frugal_store::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{Postgres, Transaction};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What the API is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Connections to the database. One of them listens for notifications all the time.
+    pub pool: PgPool,
+    /// The endpoints that jobs may name.
+    pub catalog: Arc<Catalog>,
+    /// The most bytes that a request's body may have.
+    pub body_limit: usize,
+    /// Ends event streams and long polls, and with them the server.
+    pub shutdown: CancellationToken,
+}
+
+impl Options {
+    /// The body limit of an operator who names none: 32 MiB.
+    pub const BODY_LIMIT: usize = 32 * 1024 * 1024;
+}
+
+/// What every handler shares. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AppState(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: Options,
+    changes: Changes,
+}
+
+impl AppState {
+    /// The state of one server.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self(Arc::new(Inner {
+            options,
+            changes: Changes::default(),
+        }))
+    }
+
+    /// The connections to the database.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.0.options.pool
+    }
+
+    /// The endpoints that jobs may name.
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.0.options.catalog
+    }
+
+    /// The most bytes that a request's body may have.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.0.options.body_limit
+    }
+
+    /// Ends event streams and long polls.
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
+        &self.0.options.shutdown
+    }
+
+    /// Hints that a job has something new.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.0.changes
+    }
+
+    /// A connection for reading.
+    pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, ApiError> {
+        Ok(self.pool().acquire().await?)
+    }
+
+    /// A transaction for writing.
+    pub(crate) async fn transaction(&self) -> Result<Transaction<'static, Postgres>, ApiError> {
+        Ok(self.pool().begin().await?)
+    }
+}

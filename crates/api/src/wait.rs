@@ -1,0 +1,49 @@
+//! Long polls: an answer that waits for something to tell.
+
+use crate::errors::ApiError;
+use crate::etag::{self, Seen};
+use crate::extract::no_job;
+use crate::state::AppState;
+use frugal_domain::id::JobId;
+use frugal_store::jobs::{self, Job};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long to wait for a hint before looking without one: a notification can be lost.
+pub(crate) const POLL: Duration = Duration::from_secs(2);
+
+/// The job once it differs from what the client has (or from what it is now, where the client
+/// does not say), or as it is when the time is over, it has ended, or the server stops.
+pub(crate) async fn for_change(
+    state: &AppState,
+    id: JobId,
+    seen: Option<&Seen>,
+    patience: Duration,
+) -> Result<Job, ApiError> {
+    let deadline = Instant::now() + patience;
+    // Subscribed before the first look: a change between the two is told.
+    let mut subscription = state.changes().subscribe(id);
+    let mut job = look(state, id).await?;
+    let first = etag::of(&job);
+    loop {
+        let tag = etag::of(&job);
+        let changed = seen.map_or(tag != first, |seen| !seen.holds(&tag));
+        if changed || job.state.is_terminal() || Instant::now() >= deadline {
+            return Ok(job);
+        }
+        tokio::select! {
+            () = subscription.changed() => {}
+            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            () = state.shutdown().cancelled() => return Ok(job),
+        }
+        job = look(state, id).await?;
+    }
+}
+
+async fn look(state: &AppState, id: JobId) -> Result<Job, ApiError> {
+    let mut connection = state.connection().await?;
+    jobs::find(&mut connection, id)
+        .await?
+        .ok_or_else(|| no_job(id))
+}

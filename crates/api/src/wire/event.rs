@@ -1,0 +1,329 @@
+//! Events as clients see them.
+
+use super::{
+    Configuration, CostEstimate, Estimate, PruneReasonName, Spend, StopReason, TrialRole,
+    trial::Prune,
+};
+use chrono::{DateTime, Utc};
+use frugal_domain::event;
+use frugal_domain::job::JobSpec;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Something that happened to a job.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Event {
+    /// 1, 2, 3, … within the job, without gaps.
+    #[schema(minimum = 1)]
+    pub seq: i64,
+    /// The job.
+    pub job_id: Uuid,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What happened: a `type` and its `data`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(tag = "type", content = "data")]
+pub enum EventBody {
+    /// The job was accepted.
+    #[serde(rename = "job.queued")]
+    JobQueued {},
+    /// A worker took the job.
+    #[serde(rename = "job.running")]
+    JobRunning {
+        /// 1 for the first worker, 2 for the one that took over, …
+        attempt: i32,
+    },
+    /// The job ended by itself. No event follows.
+    #[serde(rename = "job.succeeded")]
+    JobSucceeded {
+        /// Why the search ended.
+        stop_reason: StopReason,
+    },
+    /// The job could not go on. No event follows.
+    #[serde(rename = "job.failed")]
+    JobFailed {
+        /// Why the search ended.
+        stop_reason: StopReason,
+        /// The same in words.
+        detail: String,
+    },
+    /// The job was cancelled. No event follows.
+    #[serde(rename = "job.cancelled")]
+    JobCancelled {},
+    /// A configuration is about to be evaluated.
+    #[serde(rename = "trial.started")]
+    TrialStarted {
+        /// Which trial.
+        trial: u32,
+        /// What it is for.
+        role: TrialRole,
+        /// What it asks of the endpoint.
+        configuration: Configuration,
+    },
+    /// A step of a trial's evaluation is done.
+    #[serde(rename = "trial.progress")]
+    TrialProgress {
+        /// Which trial.
+        trial: u32,
+        /// Responses per instance at this step.
+        n: u32,
+        /// Instances seen at this step.
+        instances: u32,
+        /// Instances in all.
+        of: u32,
+        /// What the trial has cost so far.
+        spend: Spend,
+    },
+    /// A configuration was evaluated on every instance.
+    #[serde(rename = "trial.evaluated")]
+    TrialEvaluated {
+        /// Which trial.
+        trial: u32,
+        /// The objective's mean over the instances.
+        utility: Estimate,
+        /// What one instance costs.
+        inference_cost: CostEstimate,
+        /// Whether that is within the inference budget.
+        valid: bool,
+        /// What the trial has cost.
+        spend: Spend,
+    },
+    /// A configuration was thrown out early.
+    #[serde(rename = "trial.pruned")]
+    TrialPruned {
+        /// Which trial.
+        trial: u32,
+        /// The reason.
+        reason: PruneReasonName,
+        /// Responses per instance when it showed, where it showed on the way.
+        n: Option<u32>,
+        /// Instances seen at that `n`, where it showed on the way.
+        instances: Option<u32>,
+        /// What the trial has cost.
+        spend: Spend,
+    },
+    /// The endpoint refuses a configuration.
+    #[serde(rename = "trial.infeasible")]
+    TrialInfeasible {
+        /// Which trial.
+        trial: u32,
+        /// What the endpoint said.
+        detail: String,
+        /// What the trial has cost.
+        spend: Spend,
+    },
+    /// Requests of a trial failed for good on too many instances.
+    #[serde(rename = "trial.failed")]
+    TrialFailed {
+        /// Which trial.
+        trial: u32,
+        /// What went wrong.
+        detail: String,
+        /// What the trial has cost.
+        spend: Spend,
+    },
+    /// A trial was cut off by the end of the job.
+    #[serde(rename = "trial.stopped")]
+    TrialStopped {
+        /// Which trial.
+        trial: u32,
+        /// What the trial has cost.
+        spend: Spend,
+    },
+    /// A valid configuration is better than all before it.
+    #[serde(rename = "best.updated")]
+    BestUpdated {
+        /// Which trial.
+        trial: u32,
+        /// What it asks of the endpoint.
+        configuration: Configuration,
+        /// The objective's mean over the instances.
+        utility: Estimate,
+        /// What one instance costs.
+        inference_cost: CostEstimate,
+    },
+    /// Money was spent.
+    #[serde(rename = "budget.updated")]
+    BudgetUpdated {
+        /// What the job has spent so far, all roles together.
+        spend: Spend,
+    },
+    /// The winner and the baseline were scored on the held-out instances.
+    #[serde(rename = "validation.completed")]
+    ValidationCompleted {
+        /// The winner's objective there.
+        winner: Estimate,
+        /// The baseline's, where there is one.
+        baseline: Option<Estimate>,
+    },
+}
+
+impl Event {
+    /// An event with the names of its job.
+    #[must_use]
+    pub fn new(spec: &JobSpec, event: event::Event) -> Self {
+        Self {
+            seq: event.seq,
+            job_id: event.job_id.0,
+            created_at: event.created_at,
+            body: EventBody::new(spec, event.body),
+        }
+    }
+}
+
+impl EventBody {
+    /// The event's type, as it is written.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::JobQueued {} => "job.queued",
+            Self::JobRunning { .. } => "job.running",
+            Self::JobSucceeded { .. } => "job.succeeded",
+            Self::JobFailed { .. } => "job.failed",
+            Self::JobCancelled {} => "job.cancelled",
+            Self::TrialStarted { .. } => "trial.started",
+            Self::TrialProgress { .. } => "trial.progress",
+            Self::TrialEvaluated { .. } => "trial.evaluated",
+            Self::TrialPruned { .. } => "trial.pruned",
+            Self::TrialInfeasible { .. } => "trial.infeasible",
+            Self::TrialFailed { .. } => "trial.failed",
+            Self::TrialStopped { .. } => "trial.stopped",
+            Self::BestUpdated { .. } => "best.updated",
+            Self::BudgetUpdated { .. } => "budget.updated",
+            Self::ValidationCompleted { .. } => "validation.completed",
+        }
+    }
+
+    fn new(spec: &JobSpec, body: event::EventBody) -> Self {
+        use event::EventBody as Domain;
+        match body {
+            Domain::JobQueued {} => Self::JobQueued {},
+            Domain::JobRunning { attempt } => Self::JobRunning { attempt },
+            Domain::JobSucceeded { stop_reason } => Self::JobSucceeded {
+                stop_reason: stop_reason.into(),
+            },
+            Domain::JobFailed {
+                stop_reason,
+                detail,
+            } => Self::JobFailed {
+                stop_reason: stop_reason.into(),
+                detail,
+            },
+            Domain::JobCancelled {} => Self::JobCancelled {},
+            Domain::TrialStarted {
+                trial,
+                role,
+                settings,
+            } => Self::TrialStarted {
+                trial: trial.0,
+                role: role.into(),
+                configuration: Configuration::new(spec, &settings),
+            },
+            Domain::TrialProgress {
+                trial,
+                n,
+                instances,
+                of,
+                spend,
+            } => Self::TrialProgress {
+                trial: trial.0,
+                n,
+                instances,
+                of,
+                spend: spend.into(),
+            },
+            Domain::TrialEvaluated {
+                trial,
+                utility,
+                inference_cost,
+                valid,
+                spend,
+            } => Self::TrialEvaluated {
+                trial: trial.0,
+                utility: utility.into(),
+                inference_cost: inference_cost.into(),
+                valid,
+                spend: spend.into(),
+            },
+            Domain::TrialPruned {
+                trial,
+                reason,
+                spend,
+            } => {
+                let Prune {
+                    reason,
+                    n,
+                    instances,
+                } = Prune::from(&reason);
+                Self::TrialPruned {
+                    trial: trial.0,
+                    reason,
+                    n,
+                    instances,
+                    spend: spend.into(),
+                }
+            }
+            Domain::TrialInfeasible {
+                trial,
+                detail,
+                spend,
+            } => Self::TrialInfeasible {
+                trial: trial.0,
+                detail,
+                spend: spend.into(),
+            },
+            Domain::TrialFailed {
+                trial,
+                detail,
+                spend,
+            } => Self::TrialFailed {
+                trial: trial.0,
+                detail,
+                spend: spend.into(),
+            },
+            Domain::TrialStopped { trial, spend } => Self::TrialStopped {
+                trial: trial.0,
+                spend: spend.into(),
+            },
+            Domain::BestUpdated {
+                trial,
+                settings,
+                utility,
+                inference_cost,
+            } => Self::BestUpdated {
+                trial: trial.0,
+                configuration: Configuration::new(spec, &settings),
+                utility: utility.into(),
+                inference_cost: inference_cost.into(),
+            },
+            Domain::BudgetUpdated { spend } => Self::BudgetUpdated {
+                spend: spend.into(),
+            },
+            Domain::ValidationCompleted { winner, baseline } => Self::ValidationCompleted {
+                winner: winner.into(),
+                baseline: baseline.map(Into::into),
+            },
+        }
+    }
+}
+
+/// A page of a job's events.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EventPage {
+    /// Always `list`.
+    #[schema(example = "list", pattern = "^list$")]
+    pub object: &'static str,
+    /// The events, oldest first.
+    pub data: Vec<Event>,
+    /// Whether there are more events already.
+    pub has_more: bool,
+    /// The `after` of the next page. It is there at the end of the list too: events that are
+    /// written later come after it.
+    pub next: i64,
+}

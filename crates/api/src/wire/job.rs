@@ -1,0 +1,269 @@
+//! A job as clients see it.
+
+use super::{
+    Algorithm, Budget, Configuration, CostEstimate, Direction, Estimate, JobState, Metric, Pruning,
+    Role, Spend, StopReason,
+};
+use chrono::{DateTime, Utc};
+use frugal_domain::money;
+use frugal_domain::trial::{self, TrialOutcome};
+use frugal_store::{jobs, trials};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A job: where it is, what it has found, what it has spent.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Job {
+    /// Its id, a UUIDv7.
+    pub id: Uuid,
+    /// A name for people.
+    pub name: Option<String>,
+    /// Labels for people and tools.
+    pub labels: BTreeMap<String, String>,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Why its search ended.
+    pub stop_reason: Option<StopReason>,
+    /// Why it failed, in words.
+    pub detail: Option<String>,
+    /// When it was posted.
+    pub created_at: DateTime<Utc>,
+    /// When a worker first took it.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// How far it is.
+    pub progress: Progress,
+    /// What it has spent.
+    pub spend: JobSpend,
+    /// What it may spend.
+    pub budgets: Budgets,
+    /// The best valid configuration so far.
+    pub best: Option<Best>,
+    /// What the search is after.
+    pub objective: Objective,
+    /// Limits other than money.
+    pub limits: Limits,
+    /// How the search is run, the seed included.
+    pub search: Search,
+    /// Where to go on from here.
+    pub links: JobLinks,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Progress {
+    /// Trials by outcome.
+    pub trials: TrialCounts,
+    /// Requests sent.
+    pub requests: u64,
+    /// Responses received.
+    pub responses: u64,
+}
+
+/// Trials by outcome.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct TrialCounts {
+    /// Trials begun.
+    pub total: u32,
+    /// Being evaluated.
+    pub running: u32,
+    /// Evaluated on every instance.
+    pub evaluated: u32,
+    /// Pruned before any request.
+    pub pruned_before_requests: u32,
+    /// Pruned on the way.
+    pub pruned_on_the_way: u32,
+    /// Refused by the endpoint.
+    pub infeasible: u32,
+    /// Failed for want of answers.
+    pub failed: u32,
+    /// Cut off by the end of the job.
+    pub stopped: u32,
+}
+
+impl From<trial::Progress> for Progress {
+    fn from(progress: trial::Progress) -> Self {
+        Self {
+            trials: TrialCounts {
+                total: progress.trials(),
+                running: progress.running,
+                evaluated: progress.evaluated,
+                pruned_before_requests: progress.pruned_before_requests,
+                pruned_on_the_way: progress.pruned_on_the_way,
+                infeasible: progress.infeasible,
+                failed: progress.failed,
+                stopped: progress.stopped,
+            },
+            requests: progress.requests,
+            responses: progress.responses,
+        }
+    }
+}
+
+/// What a job has spent.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct JobSpend {
+    /// US dollars, all roles together; 0 for models without a price.
+    pub usd: f64,
+    /// Tokens of prompts and completions, all roles together.
+    pub tokens: u64,
+    /// The same by what it was spent for. Roles without any spend are left out.
+    pub by_role: BTreeMap<Role, Spend>,
+}
+
+impl From<&trial::SpendByRole> for JobSpend {
+    fn from(spend: &trial::SpendByRole) -> Self {
+        let total: Spend = spend.values().copied().sum::<money::Spend>().into();
+        Self {
+            usd: total.usd,
+            tokens: total.tokens,
+            by_role: spend
+                .iter()
+                .map(|(role, spend)| ((*role).into(), (*spend).into()))
+                .collect(),
+        }
+    }
+}
+
+/// What a job may spend.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Budgets {
+    /// The most that one instance may cost under a configuration.
+    pub inference: Option<Budget>,
+    /// The most that the whole job may spend.
+    pub optimization: Budget,
+}
+
+/// The best valid configuration so far.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Best {
+    /// The trial that found it.
+    pub trial: u32,
+    /// What it asks of the endpoint.
+    pub configuration: Configuration,
+    /// The objective's mean over the instances.
+    pub utility: Estimate,
+    /// What one instance costs.
+    pub inference_cost: CostEstimate,
+}
+
+/// What a search is after.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Objective {
+    /// The metric.
+    pub metric: Metric,
+    /// Whether more is better.
+    pub direction: Direction,
+}
+
+/// Limits other than money.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Limits {
+    /// The most trials that the searcher may propose.
+    pub trials: u32,
+    /// The most seconds from the first start.
+    pub seconds: Option<u64>,
+}
+
+/// How a search is run.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Search {
+    /// How configurations are proposed.
+    pub algorithm: Algorithm,
+    /// The seed of every random draw.
+    pub seed: u64,
+    /// When configurations are thrown out early.
+    pub pruning: Pruning,
+    /// Trials evaluated at the same time.
+    pub parallel_trials: u32,
+    /// Requests under way at the same time.
+    pub requests_in_flight: u32,
+}
+
+/// Where to go on from a job.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct JobLinks {
+    /// The job.
+    #[serde(rename = "self")]
+    #[schema(example = "/jobs/019abf3e-5f00-7000-8000-000000000000")]
+    pub this: String,
+    /// Its trials.
+    pub trials: String,
+    /// Its events.
+    pub events: String,
+    /// Its report, once it has ended.
+    pub report: String,
+    /// Where to ask it to stop (`POST`).
+    pub cancel: String,
+}
+
+impl JobLinks {
+    fn new(this: String) -> Self {
+        Self {
+            trials: format!("{this}/trials"),
+            events: format!("{this}/events"),
+            report: format!("{this}/report"),
+            cancel: format!("{this}/cancel"),
+            this,
+        }
+    }
+}
+
+/// The path of a job.
+pub(crate) fn path(id: frugal_domain::id::JobId) -> String {
+    format!("/jobs/{id}")
+}
+
+impl Job {
+    /// A job with its best trial, if it has one.
+    #[must_use]
+    pub fn new(job: jobs::Job, best: Option<&trials::Trial>) -> Self {
+        let spec = &job.spec;
+        let best = best.and_then(|trial| match &trial.outcome {
+            Some(TrialOutcome::Evaluated(evaluation)) => Some(Best {
+                trial: trial.number.0,
+                configuration: Configuration::new(spec, &trial.settings),
+                utility: evaluation.utility.into(),
+                inference_cost: evaluation.inference_cost.into(),
+            }),
+            _ => None,
+        });
+        Self {
+            best,
+            objective: Objective {
+                metric: spec.objective.metric.into(),
+                direction: spec.objective.direction.into(),
+            },
+            limits: Limits {
+                trials: spec.limits.trials,
+                seconds: spec.limits.seconds,
+            },
+            search: Search {
+                algorithm: spec.search.algorithm.into(),
+                seed: spec.search.seed,
+                pruning: spec.search.pruning.into(),
+                parallel_trials: spec.search.parallel_trials,
+                requests_in_flight: spec.search.requests_in_flight,
+            },
+            budgets: Budgets {
+                inference: spec.inference_budget.map(Budget::from),
+                optimization: spec.optimization_budget.into(),
+            },
+            id: job.id.0,
+            name: job.spec.name,
+            labels: job.spec.labels,
+            state: job.state.into(),
+            stop_reason: job.stop_reason.map(StopReason::from),
+            detail: job.detail,
+            created_at: job.created_at,
+            started_at: job.started_at,
+            finished_at: job.finished_at,
+            progress: job.progress.into(),
+            spend: JobSpend::from(&job.spend),
+            links: JobLinks::new(path(job.id)),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What goes over the wire, apart from domain types and rows, with `From` between them.
+//!
+//! Amounts of money are numbers of dollars, times are RFC 3339 in UTC, and what does not apply
+//! is `null`. New fields may appear in answers; clients must let them pass.
+
+mod amounts;
+mod configuration;
+mod endpoint;
+mod event;
+mod job;
+mod names;
+mod post;
+mod report;
+mod space;
+mod trial;
+
+pub use amounts::{Budget, CostEstimate, Estimate, Spend};
+pub use configuration::Configuration;
+pub use endpoint::{Api, Endpoint, Health, Model, Prices};
+pub use event::{Event, EventBody, EventPage};
+pub(crate) use job::path;
+pub use job::{
+    Best, Budgets, Job, JobLinks, JobSpend, Limits, Objective, Progress, Search, TrialCounts,
+};
+pub use names::{
+    Algorithm, Direction, JobState, Metric, PruneReasonName, Pruning, Role, StopReason, TrialRole,
+    TrialState, Unit,
+};
+pub use post::{
+    BaselinePost, BudgetsPost, DataPost, ExtractName, ExtractPost, HoldoutPost, JobPost,
+    LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, PruningPost,
+    ScorerPost, ScoringPost, SearchPost,
+};
+pub use report::{Diagnostics, Feasible, Holdout, Report, Savings, Scored, Violation};
+pub use space::{ConfigurationPost, DimensionPost, SearchSpacePost};
+pub use trial::{Prune, Trial, TrialLinks};
+
+use frugal_domain::fault::Fault;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A page of a list.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct List<T> {
+    /// Always `list`.
+    #[schema(example = "list", pattern = "^list$")]
+    pub object: &'static str,
+    /// The rows, newest first.
+    pub data: Vec<T>,
+    /// Whether there are more rows.
+    pub has_more: bool,
+    /// The `cursor` of the next page, where there is one.
+    pub next: Option<String>,
+}
+
+impl<T> List<T> {
+    /// A page.
+    #[must_use]
+    pub const fn new(data: Vec<T>, has_more: bool, next: Option<String>) -> Self {
+        Self {
+            object: "list",
+            data,
+            has_more,
+            next,
+        }
+    }
+}
+
+/// An error (RFC 9457).
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: clients tell errors apart by `code`.
+    #[schema(example = "about:blank")]
+    pub r#type: String,
+    /// The phrase of the status.
+    #[schema(example = "Unprocessable Entity")]
+    pub title: String,
+    /// The status of the answer.
+    #[schema(example = 422)]
+    pub status: u16,
+    /// What is wrong and what to do.
+    #[schema(example = "the job has a fault")]
+    pub detail: String,
+    /// What went wrong, for programs.
+    #[schema(example = "invalid_job")]
+    pub code: String,
+    /// Everything that is wrong with the body, where the body is at fault.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<FieldError>,
+}
+
+/// One thing that is wrong with a body.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Where: a JSON pointer (RFC 6901), empty for the whole body.
+    #[schema(example = "/models/0/endpoint")]
+    pub pointer: String,
+    /// What is wrong there and what would be right.
+    #[schema(example = "`lokal` is not an endpoint of this server; it has `local`")]
+    pub detail: String,
+}
+
+impl From<Fault> for FieldError {
+    fn from(fault: Fault) -> Self {
+        Self {
+            pointer: fault.pointer,
+            detail: fault.detail,
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Closed sets of names.
+
+use frugal_domain::{job, money, scoring, state, trial};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An enum of names on the wire that mirrors one of the domain, with conversions both ways. A
+/// variant that the domain gains or loses is a compile error here.
+macro_rules! mirror {
+    ($(#[$meta:meta])* $name:ident of $domain:ty { $($(#[$variant_meta:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name {
+            $($(#[$variant_meta])* $variant),+
+        }
+
+        impl From<$domain> for $name {
+            fn from(value: $domain) -> Self {
+                match value {
+                    $(<$domain>::$variant => Self::$variant),+
+                }
+            }
+        }
+
+        impl From<$name> for $domain {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$variant => Self::$variant),+
+                }
+            }
+        }
+    };
+}
+
+mirror! {
+    /// Where a job is in its life. `cancelled`, `succeeded` and `failed` are final.
+    JobState of state::JobState {
+        /// Waits for a worker.
+        Queued,
+        /// A worker drives it.
+        Running,
+        /// Asked to pause; the worker has not stopped yet.
+        Pausing,
+        /// Stopped, to be resumed.
+        Paused,
+        /// Asked to cancel; the worker has not stopped yet.
+        Cancelling,
+        /// Ended by request. The trials so far stand.
+        Cancelled,
+        /// Ended by itself, with a report.
+        Succeeded,
+        /// Could not go on.
+        Failed,
+    }
+}
+
+mirror! {
+    /// Why a job's search ended.
+    StopReason of state::StopReason {
+        /// No further request fits into the optimization budget.
+        BudgetExhausted,
+        /// The limit on trials is reached.
+        TrialLimit,
+        /// The limit on time is reached.
+        Deadline,
+        /// Every configuration of the space has been tried.
+        SpaceExhausted,
+        /// The search has converged and finds nothing new.
+        Converged,
+        /// A client cancelled it.
+        Cancelled,
+        /// The endpoint refuses to serve the job at all.
+        EndpointUnusable,
+        /// A fault inside Frugal.
+        InternalError,
+    }
+}
+
+mirror! {
+    /// Where a trial is in its life. Only `running` is not final.
+    TrialState of state::TrialState {
+        /// Being evaluated.
+        Running,
+        /// Evaluated on every instance.
+        Evaluated,
+        /// Ended early, or before any request, because it cannot be worth its price.
+        Pruned,
+        /// The endpoint refuses the configuration.
+        Infeasible,
+        /// Requests failed for good on too many instances.
+        Failed,
+        /// Cut off by the end of the job.
+        Stopped,
+    }
+}
+
+mirror! {
+    /// What money was spent for.
+    Role of trial::Role {
+        /// Evaluating what the searcher proposed.
+        Search,
+        /// Evaluating the configuration that the winner is compared with.
+        Baseline,
+        /// Scoring the winner and the baseline on the held-out instances.
+        Validation,
+        /// Asking a model to judge answers.
+        Judge,
+        /// Requests in flight when a worker died, counted at their worst case.
+        Lost,
+    }
+}
+
+mirror! {
+    /// The unit of a cost: US dollars, or tokens of prompt and completion together.
+    Unit of money::Unit {
+        /// US dollars.
+        Usd,
+        /// Tokens.
+        Tokens,
+    }
+}
+
+mirror! {
+    /// What is made of the scores of an instance's n responses.
+    Metric of scoring::Reducer {
+        /// 1 − (1 − s/n)ⁿ where s of n are right: the chance that one of n draws is.
+        ExpectedSuccess,
+        /// 1 if any is right.
+        Success,
+        /// The mean of the scores.
+        Mean,
+    }
+}
+
+mirror! {
+    /// Whether more is better.
+    Direction of job::Direction {
+        /// More is better.
+        Maximize,
+        /// Less is better.
+        Minimize,
+    }
+}
+
+mirror! {
+    /// How configurations are proposed.
+    Algorithm of job::Algorithm {
+        /// A global model-based search and cost-frugal local searches, blended.
+        Blendsearch,
+        /// Independent uniform draws.
+        Random,
+    }
+}
+
+mirror! {
+    /// When configurations are thrown out early.
+    Pruning of job::Pruning {
+        /// As soon as they cannot be worth their price.
+        On,
+        /// Never: each is evaluated in full.
+        Off,
+        /// By the reference implementation's schedule.
+        Reference,
+    }
+}
+
+/// What a trial is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialRole {
+    /// What the searcher proposed.
+    Search,
+    /// What the winner is compared with.
+    Baseline,
+}
+
+impl From<trial::Role> for TrialRole {
+    fn from(role: trial::Role) -> Self {
+        match role {
+            trial::Role::Baseline => Self::Baseline,
+            trial::Role::Search
+            | trial::Role::Validation
+            | trial::Role::Judge
+            | trial::Role::Lost => Self::Search,
+        }
+    }
+}
+
+/// Why a trial was pruned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PruneReasonName {
+    /// Known to be over the inference budget from an earlier trial; nothing was requested.
+    KnownInvalid,
+    /// Found to be over the inference budget on the way.
+    OverBudget,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_domain() {
+        for state in state::JobState::ALL {
+            assert_eq!(serde_json::json!(JobState::from(*state)), state.as_str());
+        }
+        for reason in state::StopReason::ALL {
+            assert_eq!(
+                serde_json::json!(StopReason::from(*reason)),
+                reason.as_str()
+            );
+        }
+        for state in state::TrialState::ALL {
+            assert_eq!(serde_json::json!(TrialState::from(*state)), state.as_str());
+        }
+        for role in trial::Role::ALL {
+            assert_eq!(serde_json::json!(Role::from(*role)), role.as_str());
+        }
+        for metric in scoring::Reducer::ALL {
+            assert_eq!(serde_json::json!(Metric::from(*metric)), metric.as_str());
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The body of `POST /jobs`, for its description only: it is read by `frugal_domain::job::read`,
+//! which finds every fault at once. A test holds the two against each other.
+
+use super::{Algorithm, Budget, ConfigurationPost, Direction, Metric, SearchSpacePost};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A job to be carried out: some data, how an answer is scored, the settings that may vary, what
+/// one answer may cost and what the whole search may cost. Everything but the data, the models
+/// (or one `model`), the prompts (or one `prompt`) and the scoring has a default. Unknown fields
+/// are errors.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!(crate::openapi::job_example()))]
+#[serde(deny_unknown_fields)]
+pub struct JobPost {
+    /// A name for people.
+    #[schema(nullable = true, max_length = 200)]
+    pub name: Option<String>,
+    /// Labels for people and tools, at most 64.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// The rows to tune on.
+    pub data: DataPost,
+    /// The models to choose from. Give either this or `model`.
+    #[schema(min_items = 1, max_items = 64)]
+    pub models: Option<Vec<ModelPost>>,
+    /// The only model.
+    pub model: Option<ModelPost>,
+    /// The prompts to choose from. Give either this or `prompt`.
+    #[schema(min_items = 1, max_items = 64)]
+    pub prompts: Option<Vec<PromptPost>>,
+    /// The only prompt.
+    pub prompt: Option<PromptPost>,
+    /// The settings that vary, by name. By default `temperature` from 0 to 2 or `top_p` from 0
+    /// to 1, `max_tokens` from 50 to 1000, `n` from 1 to 100. Where it is given without
+    /// `max_tokens` or `n`, those are 1000 and 1.
+    pub search_space: Option<SearchSpacePost>,
+    /// How an answer is scored.
+    pub scoring: ScoringPost,
+    /// What the search is after. By default the most of `scoring.reduce`.
+    pub objective: Option<ObjectivePost>,
+    /// What may be spent.
+    pub budgets: Option<BudgetsPost>,
+    /// Limits other than money.
+    pub limits: Option<LimitsPost>,
+    /// How the search is run.
+    pub search: Option<SearchPost>,
+    /// What the winner is compared with: settings by name, or `false` for no comparison. What is
+    /// left out, or the whole of it, is what one gets without tuning: the first model and
+    /// prompt, temperature 1, one response with as many tokens as the space allows.
+    pub baseline: Option<BaselinePost>,
+    /// Configurations to try first: settings by name. What is left out is as in the default
+    /// baseline.
+    #[schema(max_items = 64)]
+    pub start: Option<Vec<ConfigurationPost>>,
+}
+
+/// Settings by name, or `false`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum BaselinePost {
+    /// `false`: no comparison.
+    None(bool),
+    /// The settings.
+    Configuration(ConfigurationPost),
+}
+
+/// The rows of a job.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataPost {
+    /// The rows: the variables of the prompts and of the expected answer, by name. A row may
+    /// have an `id`; ids must differ.
+    #[schema(min_items = 1, max_items = 100_000)]
+    pub instances: Vec<Map<String, Value>>,
+    /// Rows that only the winner and the baseline are scored on, in the end. None by default.
+    pub holdout: Option<HoldoutPost>,
+}
+
+/// Rows held out from the search: either a share of the instances, drawn by the seed, or rows
+/// of their own.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum HoldoutPost {
+    /// A share.
+    Share {
+        /// The share of the instances that is held out.
+        #[schema(minimum = 0, exclusive_maximum = 1, example = 0.3)]
+        share: f64,
+    },
+    /// Rows.
+    Instances {
+        /// The rows.
+        #[schema(min_items = 1, max_items = 100_000)]
+        instances: Vec<Map<String, Value>>,
+    },
+}
+
+/// A model that the job may choose.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelPost {
+    /// One of the endpoints of `GET /endpoints`.
+    #[schema(min_length = 1, example = "local")]
+    pub endpoint: String,
+    /// One of its models.
+    #[schema(min_length = 1, example = "gemma-3-270m")]
+    pub model: String,
+    /// Settings that vary for this model only.
+    pub search_space: Option<SearchSpacePost>,
+}
+
+/// What is asked, as a Jinja template over an instance: a text, or an object with exactly one
+/// of `text` and `messages`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum PromptPost {
+    /// A text. Its name is `prompt-0`, `prompt-1`, … by its position.
+    Plain(String),
+    /// A text with a name: sent as it is to a completions model, as the user's message to a
+    /// chat model.
+    Text {
+        /// Unlike that of any other prompt of the job; `prompt-0`, `prompt-1`, … by default.
+        #[schema(nullable = true)]
+        name: Option<String>,
+        /// The template.
+        #[schema(min_length = 1)]
+        text: String,
+    },
+    /// Chat messages. Models that take text only cannot be asked this way.
+    Messages {
+        /// Unlike that of any other prompt of the job; `prompt-0`, `prompt-1`, … by default.
+        #[schema(nullable = true)]
+        name: Option<String>,
+        /// The messages.
+        #[schema(min_items = 1)]
+        messages: Vec<MessagePost>,
+    },
+}
+
+/// A chat message.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessagePost {
+    /// Whose it is.
+    pub role: MessageRole,
+    /// Its text, a template.
+    pub content: String,
+}
+
+/// Whose a chat message is.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageRole {
+    /// Instructions.
+    System,
+    /// Instructions, under the newer name.
+    Developer,
+    /// The user's.
+    User,
+    /// The model's.
+    Assistant,
+}
+
+/// How an answer is scored.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoringPost {
+    /// Scores one response: 1 for right, 0 for wrong.
+    pub scorer: ScorerPost,
+    /// What is made of the scores of an instance's n responses; `expected_success` by default.
+    pub reduce: Option<Metric>,
+}
+
+/// Scores one response: 1 for right, 0 for wrong. `expected` is a template over the instance.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ScorerPost {
+    /// The extracted text equals the expected one, up to white space at both ends.
+    Exact {
+        /// What a right answer is.
+        #[schema(min_length = 1, example = "{{ answer }}")]
+        expected: String,
+        /// Which part of the response is compared; all of it by default.
+        extract: Option<ExtractPost>,
+        /// Whether `A` and `a` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_case: Option<bool>,
+        /// Whether `é` and `e` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_accents: Option<bool>,
+    },
+    /// The extracted text contains the expected one.
+    Contains {
+        /// What a right answer holds.
+        #[schema(min_length = 1, example = "{{ answer }}")]
+        expected: String,
+        /// Which part of the response is searched; all of it by default.
+        extract: Option<ExtractPost>,
+        /// Whether `A` and `a` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_case: Option<bool>,
+        /// Whether `é` and `e` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_accents: Option<bool>,
+    },
+    /// The extracted text matches a pattern; with `expected`, the first capture group (or the
+    /// whole match where there is none) must equal it.
+    Regex {
+        /// A regular expression in the syntax of the Rust crate `regex`.
+        #[schema(min_length = 1)]
+        pattern: String,
+        /// What the capture must be, where given.
+        #[schema(nullable = true)]
+        expected: Option<String>,
+        /// Which part of the response is searched; all of it by default.
+        extract: Option<ExtractPost>,
+    },
+    /// The first of the choices that the extracted text names is the expected one.
+    Choice {
+        /// The right choice.
+        #[schema(min_length = 1, example = "{{ answer }}")]
+        expected: String,
+        /// All choices.
+        #[schema(min_items = 1, example = json!(["A", "B", "C", "D"]))]
+        choices: Vec<String>,
+        /// Which part of the response is searched; all of it by default.
+        extract: Option<ExtractPost>,
+    },
+    /// The extracted number equals the expected one.
+    Numeric {
+        /// The right number.
+        #[schema(min_length = 1, example = "{{ answer }}")]
+        expected: String,
+        /// Which number of the response is compared; `last_number` by default.
+        extract: Option<ExtractPost>,
+        /// How far off it may be, as a share of the expected number or of 1, whichever is
+        /// larger; 0 by default.
+        #[schema(nullable = true, minimum = 0)]
+        tolerance: Option<f64>,
+    },
+}
+
+/// Which part of a response is looked at: one of the names, or what a pattern captures.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ExtractPost {
+    /// A part with a name.
+    Named(ExtractName),
+    /// What a pattern captures: the first group, or the whole match where there is none.
+    Regex {
+        /// The pattern.
+        #[schema(min_length = 1)]
+        regex: String,
+    },
+}
+
+/// A part of a response.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExtractName {
+    /// All of it.
+    All,
+    /// Its first line that is not blank.
+    FirstLine,
+    /// Its last line that is not blank.
+    LastLine,
+    /// Its first number.
+    FirstNumber,
+    /// Its last number.
+    LastNumber,
+    /// The last number on its first line that is not blank.
+    FirstLineLastNumber,
+    /// Its first JSON object or array.
+    Json,
+}
+
+/// What the search is after.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectivePost {
+    /// The metric; `scoring.reduce` by default.
+    pub metric: Option<Metric>,
+    /// Whether more is better; `maximize` by default.
+    pub direction: Option<Direction>,
+}
+
+/// What may be spent. Dollars need models with known prices; tokens do not.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetsPost {
+    /// The most that one instance may cost under a configuration; no limit by default.
+    pub inference: Option<Budget>,
+    /// The most that the whole job may spend; by default 1 dollar, or 1,000,000 tokens where a
+    /// model has no price.
+    pub optimization: Option<Budget>,
+}
+
+/// Limits other than money.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsPost {
+    /// The most trials that the searcher may propose; 100 by default.
+    #[schema(nullable = true, minimum = 1, maximum = 100_000)]
+    pub trials: Option<u32>,
+    /// The most seconds from the first start; no limit by default.
+    #[schema(nullable = true, minimum = 1, maximum = 2_678_400)]
+    pub seconds: Option<u64>,
+}
+
+/// How the search is run.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchPost {
+    /// How configurations are proposed; `blendsearch` by default.
+    pub algorithm: Option<Algorithm>,
+    /// The seed of every random draw; made up by the server by default.
+    #[schema(nullable = true, minimum = 0)]
+    pub seed: Option<i64>,
+    /// Whether configurations that cannot be worth their price are thrown out early; `on` by
+    /// default.
+    pub pruning: Option<PruningPost>,
+    /// Trials evaluated at the same time; 4 by default. The order of proposals depends on it.
+    #[schema(nullable = true, minimum = 1, maximum = 64)]
+    pub parallel_trials: Option<u32>,
+    /// Requests under way at the same time, all trials together; 32 by default.
+    #[schema(nullable = true, minimum = 1, maximum = 1024)]
+    pub requests_in_flight: Option<u32>,
+}
+
+/// Whether configurations are thrown out early.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PruningPost {
+    /// As soon as they cannot be worth their price.
+    On,
+    /// Never.
+    Off,
+}

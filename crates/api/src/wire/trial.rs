@@ -1,0 +1,135 @@
+//! A trial as clients see it.
+
+use super::job::path;
+use super::{Configuration, CostEstimate, Estimate, PruneReasonName, Spend, TrialRole, TrialState};
+use chrono::{DateTime, Utc};
+use frugal_domain::id::JobId;
+use frugal_domain::job::JobSpec;
+use frugal_domain::trial::{PruneReason, TrialOutcome};
+use frugal_store::trials;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// The evaluation of one configuration.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Trial {
+    /// 0 for the baseline, then 1, 2, … in the order of proposal.
+    pub number: u32,
+    /// What it is for.
+    pub role: TrialRole,
+    /// Who proposed it: `baseline`, `start`, `global`, `local`, …
+    #[schema(example = "global")]
+    pub origin: String,
+    /// Where it is in its life.
+    pub state: TrialState,
+    /// What it asks of the endpoint.
+    pub configuration: Configuration,
+    /// The objective's mean over the instances, once evaluated.
+    pub utility: Option<Estimate>,
+    /// Every metric by name, the objective among them, once evaluated.
+    pub metrics: Option<BTreeMap<String, Estimate>>,
+    /// What one instance costs, once evaluated.
+    pub inference_cost: Option<CostEstimate>,
+    /// Whether that is within the inference budget, once evaluated.
+    pub valid: Option<bool>,
+    /// Why it was pruned.
+    pub pruned: Option<Prune>,
+    /// Why it is infeasible or failed, in words.
+    pub detail: Option<String>,
+    /// What it has cost; 0 until it has ended.
+    pub spend: Spend,
+    /// Requests sent for it; 0 until it has ended.
+    pub requests: u32,
+    /// Responses received for it; 0 until it has ended.
+    pub responses: u32,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Where to go on from here.
+    pub links: TrialLinks,
+}
+
+/// Why a trial was pruned.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Prune {
+    /// The reason.
+    pub reason: PruneReasonName,
+    /// Responses per instance when it showed, where it showed on the way.
+    pub n: Option<u32>,
+    /// Instances seen at that `n`, where it showed on the way.
+    pub instances: Option<u32>,
+}
+
+impl From<&PruneReason> for Prune {
+    fn from(reason: &PruneReason) -> Self {
+        match reason {
+            PruneReason::KnownInvalid => Self {
+                reason: PruneReasonName::KnownInvalid,
+                n: None,
+                instances: None,
+            },
+            PruneReason::OverBudget { n, instances } => Self {
+                reason: PruneReasonName::OverBudget,
+                n: Some(*n),
+                instances: Some(*instances),
+            },
+        }
+    }
+}
+
+/// Where to go on from a trial.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TrialLinks {
+    /// The trial.
+    #[serde(rename = "self")]
+    pub this: String,
+    /// Its job.
+    pub job: String,
+}
+
+impl Trial {
+    /// A trial with the names of its job.
+    #[must_use]
+    pub fn new(job: JobId, spec: &JobSpec, trial: trials::Trial) -> Self {
+        let job = path(job);
+        let mut wire = Self {
+            number: trial.number.0,
+            role: trial.role.into(),
+            origin: trial.origin,
+            state: trial.state.into(),
+            configuration: Configuration::new(spec, &trial.settings),
+            utility: None,
+            metrics: None,
+            inference_cost: None,
+            valid: None,
+            pruned: None,
+            detail: None,
+            spend: trial.spend.into(),
+            requests: trial.requests,
+            responses: trial.responses,
+            started_at: trial.started_at,
+            finished_at: trial.finished_at,
+            links: TrialLinks {
+                this: format!("{job}/trials/{}", trial.number),
+                job,
+            },
+        };
+        match trial.outcome {
+            None | Some(TrialOutcome::Stopped) => {}
+            Some(TrialOutcome::Evaluated(evaluation)) => {
+                wire.utility = Some(evaluation.utility.into());
+                wire.inference_cost = Some(evaluation.inference_cost.into());
+                wire.valid = Some(evaluation.valid);
+                let metrics = evaluation.metrics.into_iter();
+                wire.metrics = Some(metrics.map(|(name, value)| (name, value.into())).collect());
+            }
+            Some(TrialOutcome::Pruned { reason }) => wire.pruned = Some(Prune::from(&reason)),
+            Some(TrialOutcome::Infeasible { detail } | TrialOutcome::Failed { detail }) => {
+                wire.detail = Some(detail);
+            }
+        }
+        wire
+    }
+}

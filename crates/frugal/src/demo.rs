@@ -1,0 +1,140 @@
+//! The demonstration: a job on recorded answers of real models (or on a model of one's own),
+//! posted and followed over HTTP like any client would, and shown on the terminal.
+//!
+//! What the demo tunes is in [`job`], how it talks with the API in [`client`], what is seen
+//! while it runs in [`progress`], and what is printed in the end in [`table`]. Database,
+//! endpoint, API and workers are started by the program around it.
+
+mod args;
+pub mod client;
+mod job;
+pub mod progress;
+pub mod report;
+pub mod table;
+
+pub use args::{ApiName, DemoArgs, SEED};
+pub use job::{ENDPOINT, TASK, catalog, job, simulator_options};
+
+use anyhow::{Context, bail};
+use client::Client;
+use frugal_domain::state::{JobState, StopReason};
+use progress::Progress;
+use report::{Job, Report};
+use std::io::{IsTerminal, Write};
+use tokio_util::sync::CancellationToken;
+
+/// Whether a job may prune, as the API calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pruning {
+    /// Configurations that cannot be worth their price are thrown out early.
+    On,
+    /// Every configuration is evaluated in full.
+    Off,
+}
+
+impl Pruning {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// A job that has ended well.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The job as the API tells of it.
+    pub job: Job,
+    /// Its report.
+    pub report: Report,
+}
+
+/// Runs the demo against an API that is being served, on the terminal: progress goes to standard
+/// error, results to standard output. It returns once the results are printed, or early and
+/// without them when `shutdown` is cancelled.
+///
+/// # Errors
+/// The API refuses the job or is away, the job fails, or the terminal cannot be written to.
+pub async fn run(
+    args: &DemoArgs,
+    api_url: &str,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let show = async {
+        let text = demonstrate(args, api_url, &mut progress()).await?;
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .context("cannot write to standard output")
+    };
+    shutdown.run_until_cancelled(show).await.unwrap_or(Ok(()))
+}
+
+/// A bar on a terminal, lines elsewhere.
+fn progress() -> Progress {
+    if std::io::stderr().is_terminal() {
+        Progress::bar()
+    } else {
+        Progress::lines(Box::new(std::io::stderr()))
+    }
+}
+
+/// Runs the demo's job or jobs. Returns the text of the results.
+///
+/// # Errors
+/// The API refuses a job or is away, or a job fails.
+pub async fn demonstrate(
+    args: &DemoArgs,
+    api_url: &str,
+    progress: &mut Progress,
+) -> anyhow::Result<String> {
+    let client = Client::new(api_url)?;
+    let mut text = String::new();
+    let on = if args.compare_pruning {
+        let off = carry_out(&client, args, Pruning::Off, progress).await?;
+        let on = carry_out(&client, args, Pruning::On, progress).await?;
+        text.push_str(&table::found(&on));
+        text.push_str(&table::compared(&off, &on));
+        on
+    } else {
+        let on = carry_out(&client, args, Pruning::On, progress).await?;
+        text.push_str(&table::found(&on));
+        text.push_str(&table::spent(&on));
+        on
+    };
+    if !args.exit {
+        text.push_str(&table::links(api_url, &on.job.id));
+    }
+    Ok(text)
+}
+
+/// Posts the demo's job, follows it to its end, and fetches what it found.
+///
+/// # Errors
+/// The API refuses the job or is away, or the job does not succeed.
+pub async fn carry_out(
+    client: &Client,
+    args: &DemoArgs,
+    pruning: Pruning,
+    progress: &mut Progress,
+) -> anyhow::Result<Outcome> {
+    let posted = client.post_job(&job(args, pruning)?).await?;
+    progress.begin(&posted, pruning);
+    let followed = client.follow(&posted.id, |event| progress.see(event)).await;
+    progress.end();
+    followed?;
+    let job = client.job(&posted.id).await?;
+    match job.state {
+        JobState::Succeeded => {}
+        state => {
+            let reason = job.stop_reason.map_or("", StopReason::as_str);
+            let detail = job.detail.as_deref().unwrap_or(reason);
+            bail!("the job ended as {state}: {detail}");
+        }
+    }
+    let report = client.report(&posted.id).await?;
+    Ok(Outcome { job, report })
+}

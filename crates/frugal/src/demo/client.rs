@@ -1,0 +1,239 @@
+//! A client of Frugal's API: posts a job, follows its events, fetches what it found.
+
+use super::report::{Job, Report};
+use anyhow::{Context, anyhow, bail};
+use eventsource_stream::Eventsource;
+use futures::StreamExt;
+use reqwest::header::{ACCEPT, HeaderName};
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How often in a row a stream may bring nothing new before it is given up.
+const MOST_FRUITLESS: u32 = 20;
+/// How long to wait after a stream that brought nothing new.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long to wait for a connection, and for anything on one: streams are kept alive with
+/// comments far more often.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Something that happened to a job.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Event {
+    /// 1, 2, 3, … within the job, without gaps.
+    pub seq: i64,
+    /// What kind of thing, such as `trial.evaluated`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The rest, by kind.
+    #[serde(default)]
+    pub data: Value,
+}
+
+impl Event {
+    /// Whether no event of the job can follow.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "job.succeeded" | "job.failed" | "job.cancelled"
+        )
+    }
+}
+
+/// How a stream of events ended.
+enum StreamEnd {
+    /// With the job's last event.
+    Over,
+    /// Before it.
+    Cut,
+}
+
+/// A client of one server. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    api_url: String,
+}
+
+impl Client {
+    /// A client of the server at this URL, such as `http://127.0.0.1:8080`.
+    ///
+    /// # Errors
+    /// The machine cannot make HTTP clients.
+    pub fn new(api_url: &str) -> anyhow::Result<Self> {
+        frugal_llm::install_crypto_provider();
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            http,
+            api_url: api_url.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// Posts a job.
+    ///
+    /// # Errors
+    /// The server is away or refuses the job; the message has every fault.
+    pub async fn post_job(&self, body: &Value) -> anyhow::Result<Job> {
+        let url = format!("{}/jobs", self.api_url);
+        let sent = self.http.post(&url).json(body).send().await;
+        read(sent, &url).await.context("the job was not accepted")
+    }
+
+    /// A job as it stands.
+    ///
+    /// # Errors
+    /// The server is away or does not have it.
+    pub async fn job(&self, id: &str) -> anyhow::Result<Job> {
+        self.get(&format!("/jobs/{id}")).await
+    }
+
+    /// What a job has found.
+    ///
+    /// # Errors
+    /// The server is away or has no report of it.
+    pub async fn report(&self, id: &str) -> anyhow::Result<Report> {
+        self.get(&format!("/jobs/{id}/report")).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let url = format!("{}{path}", self.api_url);
+        let sent = self.http.get(&url).send().await;
+        read(sent, &url).await
+    }
+
+    /// Follows a job to its last event, each event once and in order, however often the stream
+    /// is cut.
+    ///
+    /// # Errors
+    /// The server refuses, or brings nothing new however often it is asked.
+    pub async fn follow(&self, id: &str, mut see: impl FnMut(&Event)) -> anyhow::Result<()> {
+        let mut last = 0;
+        let mut fruitless = 0;
+        loop {
+            let before = last;
+            let end = self.follow_once(id, &mut last, &mut see).await?;
+            let trouble = match end {
+                Ok(StreamEnd::Over) => return Ok(()),
+                Ok(StreamEnd::Cut) => anyhow!("the stream ends before the job"),
+                Err(error) => error,
+            };
+            if last > before {
+                fruitless = 0;
+                continue;
+            }
+            fruitless += 1;
+            if fruitless >= MOST_FRUITLESS {
+                return Err(trouble.context("cannot follow the job's events"));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Follows one stream from the event after `last`. The outer error is final, the inner one
+    /// may pass.
+    async fn follow_once(
+        &self,
+        id: &str,
+        last: &mut i64,
+        see: &mut impl FnMut(&Event),
+    ) -> anyhow::Result<anyhow::Result<StreamEnd>> {
+        let url = format!("{}/jobs/{id}/events", self.api_url);
+        let mut request = self.http.get(&url).header(ACCEPT, "text/event-stream");
+        if *last > 0 {
+            request = request.header(HeaderName::from_static("last-event-id"), *last);
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        match response.status() {
+            StatusCode::OK => {}
+            // The job is over, and its last event has been seen.
+            StatusCode::NO_CONTENT => return Ok(Ok(StreamEnd::Over)),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                return Ok(Err(refusal(response).await));
+            }
+            _ => return Err(refusal(response).await),
+        }
+        let mut stream = response.bytes_stream().eventsource();
+        while let Some(frame) = stream.next().await {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => return Ok(Err(anyhow!("the stream broke: {error}"))),
+            };
+            // Frames that are no events of the job have no number.
+            let Ok(event) = serde_json::from_str::<Event>(&frame.data) else {
+                continue;
+            };
+            if event.seq <= *last {
+                continue;
+            }
+            if event.seq != *last + 1 {
+                return Ok(Err(anyhow!("event {} follows event {last}", event.seq)));
+            }
+            *last = event.seq;
+            see(&event);
+            if event.is_terminal() {
+                return Ok(Ok(StreamEnd::Over));
+            }
+        }
+        Ok(Ok(StreamEnd::Cut))
+    }
+}
+
+/// Reads an answer's JSON.
+async fn read<T: DeserializeOwned>(
+    sent: reqwest::Result<Response>,
+    url: &str,
+) -> anyhow::Result<T> {
+    let response = sent.with_context(|| format!("cannot reach {url}"))?;
+    if !response.status().is_success() {
+        return Err(refusal(response).await);
+    }
+    let body = response.bytes().await?;
+    serde_json::from_slice(&body).with_context(|| format!("{url} answered something else"))
+}
+
+/// A refusal in words: an RFC 9457 problem with its faults, or the bare status.
+async fn refusal(response: Response) -> anyhow::Error {
+    let status = response.status();
+    let refusal = async {
+        let problem: Problem = response.json().await?;
+        let mut words = vec![problem.detail.unwrap_or(problem.title)];
+        for fault in problem.errors {
+            words.push(format!("{}: {}", fault.pointer, fault.detail));
+        }
+        bail!("{status}: {}", words.join("; "))
+    };
+    let refused: anyhow::Result<()> = refusal.await;
+    match refused {
+        Err(error) if !error.is::<reqwest::Error>() => error,
+        _ => anyhow!("the server answered {status}"),
+    }
+}
+
+/// What the API's errors look like.
+#[derive(Deserialize)]
+struct Problem {
+    title: String,
+    detail: Option<String>,
+    #[serde(default)]
+    errors: Vec<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    pointer: String,
+    detail: String,
+}
+
+#[cfg(test)]
+mod tests;

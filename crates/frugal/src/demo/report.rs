@@ -1,0 +1,100 @@
+//! What the demo reads of the API's answers. Fields that it does not show are left out.
+
+use frugal_domain::money::{Budget, Spend};
+use frugal_domain::state::{JobState, StopReason};
+use frugal_domain::trial::{CostEstimate, Estimate, Progress};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// A job, from `GET /jobs/{id}`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: String,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Why its search ended.
+    pub stop_reason: Option<StopReason>,
+    /// Why it failed, in words.
+    pub detail: Option<String>,
+    /// What it may spend.
+    pub budgets: Budgets,
+}
+
+/// The budgets of a job.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Budgets {
+    /// The most that one instance may cost.
+    pub inference: Option<Budget>,
+    /// The most that the job may spend.
+    pub optimization: Budget,
+}
+
+/// A job's report, from `GET /jobs/{id}/report`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Report {
+    /// Why the search ended.
+    pub stop_reason: StopReason,
+    /// The default configuration.
+    pub baseline: Option<Scored>,
+    /// The best configuration within the inference budget.
+    pub winner: Option<Scored>,
+    /// Winner less baseline, paired by instance.
+    pub difference: Option<Estimate>,
+    /// Trials by outcome, requests, responses.
+    pub trials: Progress,
+    /// What was spent, all roles together.
+    pub spend: Spend,
+    /// What was saved.
+    pub savings: Savings,
+}
+
+impl Report {
+    /// Configurations of the search whose trials came to an end of their own: evaluated or
+    /// pruned. The baseline is not one of them.
+    #[must_use]
+    pub fn configurations_tried(&self) -> u32 {
+        let Progress {
+            evaluated,
+            pruned_before_requests,
+            pruned_on_the_way,
+            ..
+        } = self.trials;
+        self.evaluated(evaluated) + pruned_before_requests + pruned_on_the_way
+    }
+
+    /// Of so many evaluated trials, those of the search.
+    fn evaluated(&self, evaluated: u32) -> u32 {
+        evaluated.saturating_sub(u32::from(self.baseline.is_some()))
+    }
+
+    /// Configurations of the search that were evaluated in full.
+    #[must_use]
+    pub fn configurations_evaluated(&self) -> u32 {
+        self.evaluated(self.trials.evaluated)
+    }
+}
+
+/// A configuration with its numbers.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Scored {
+    /// Its trial.
+    pub trial: u32,
+    /// What it asks of the endpoint.
+    pub configuration: Map<String, Value>,
+    /// The objective.
+    pub utility: Estimate,
+    /// What one instance costs.
+    pub inference_cost: CostEstimate,
+    /// Whether that is within the inference budget.
+    pub valid: bool,
+}
+
+/// What pruning and the pool of responses saved.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Savings {
+    /// What the trials of the search cost.
+    pub spent: Spend,
+    /// What evaluating every one of them in full would have cost, by estimate.
+    pub full_evaluation: Spend,
+}

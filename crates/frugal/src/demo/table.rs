@@ -1,0 +1,289 @@
+//! What is printed in the end: what was found, what it took, where to look further.
+
+use super::Outcome;
+use super::report::{Report, Scored};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use frugal_domain::money::{Budget, Spend, Unit, Usd};
+use frugal_domain::state::StopReason;
+use frugal_domain::trial::{CostEstimate, Estimate};
+use serde_json::Value;
+use std::fmt::Write;
+
+/// What a setting that a configuration does not have is shown as.
+const ABSENT: &str = "-";
+
+/// The default configuration and the winner side by side.
+#[must_use]
+pub fn found(outcome: &Outcome) -> String {
+    let Report {
+        baseline, winner, ..
+    } = &outcome.report;
+    let sides = [baseline.as_ref(), winner.as_ref()];
+    let mut table = new_table(["", "default", "winner"]);
+    let mut names: Vec<&str> = Vec::new();
+    for side in sides.into_iter().flatten() {
+        for (name, _) in &side.configuration {
+            // There is one endpoint, and the stop texts are constant.
+            if !names.contains(&name.as_str()) && !matches!(name.as_str(), "endpoint" | "stop") {
+                names.push(name);
+            }
+        }
+    }
+    let row = |name: &str, show: &dyn Fn(&Scored) -> String| -> [String; 3] {
+        let [left, right] = sides.map(|side| side.map_or_else(|| ABSENT.to_owned(), show));
+        [name.to_owned(), left, right]
+    };
+    for name in ["model", "prompt", "temperature", "max_tokens", "n"] {
+        if let Some(position) = names.iter().position(|other| *other == name) {
+            names.remove(position);
+            table.add_row(row(name, &|side| setting(side.configuration.get(name))));
+        }
+    }
+    for name in names {
+        table.add_row(row(name, &|side| setting(side.configuration.get(name))));
+    }
+    table.add_row(row("utility", &|side| estimate(&side.utility)));
+    table.add_row(row("cost per instance", &|side| cost(&side.inference_cost)));
+    let mut text = format!("\n{table}\n");
+    let instances = sides.into_iter().flatten().map(|side| side.utility.count);
+    let instances = instances.max().unwrap_or(0);
+    let _ = writeln!(
+        text,
+        "utility: the chance that at least one of an instance's n answers is right, mean of \
+         {instances} instances ± standard error"
+    );
+    let _ = writeln!(
+        text,
+        "cost per instance: one prompt and its n answers; {}",
+        match outcome.job.budgets.inference {
+            Some(budget) => format!("at most {} is allowed", budget_amount(budget)),
+            None => "there is no limit on it".to_owned(),
+        }
+    );
+    match (&outcome.report.difference, winner, baseline) {
+        (_, None, _) => text.push_str("No configuration was found within the inference budget.\n"),
+        (_, Some(winner), Some(baseline)) if winner.trial == baseline.trial => {
+            text.push_str("Nothing was found to be better than the default.\n");
+        }
+        (Some(difference), Some(_), Some(_)) => {
+            let _ = writeln!(
+                text,
+                "winner less default, instance by instance: {}\n\
+                 The winner is the best of {} on these instances; expect a little less of it on \
+                 others.",
+                signed(difference),
+                outcome.report.configurations_tried()
+            );
+        }
+        _ => {}
+    }
+    text
+}
+
+/// What the search took and what it saved.
+#[must_use]
+pub fn spent(outcome: &Outcome) -> String {
+    let report = &outcome.report;
+    let budget = outcome.job.budgets.optimization;
+    let mut table = new_table(["", "the search"]);
+    table.add_row([
+        "trials evaluated in full",
+        &report.configurations_evaluated().to_string(),
+    ]);
+    table.add_row([
+        "pruned before any request",
+        &report.trials.pruned_before_requests.to_string(),
+    ]);
+    table.add_row([
+        "pruned on the way",
+        &report.trials.pruned_on_the_way.to_string(),
+    ]);
+    let lost = [
+        ("refused by the endpoint", report.trials.infeasible),
+        ("failed for want of answers", report.trials.failed),
+        ("cut off by the end", report.trials.stopped),
+    ];
+    for (name, count) in lost.into_iter().filter(|(_, count)| *count > 0) {
+        table.add_row([name, &count.to_string()]);
+    }
+    let money = money(budget);
+    table.add_row([&format!("{money} spent"), &spend(budget, report.spend)]);
+    table.add_row([
+        &format!("{money} that full evaluation would have cost"),
+        &format!("{} (estimate)", spend(budget, full_evaluation(report))),
+    ]);
+    format!(
+        "\n{table}\npruned: given up because a larger inference cost than allowed is certain or \
+         all but certain\nfull evaluation: of the same configurations, on every instance\n{}\n",
+        ending(outcome)
+    )
+}
+
+/// The same job without pruning and with it.
+#[must_use]
+pub fn compared(off: &Outcome, on: &Outcome) -> String {
+    let budget = on.job.budgets.optimization;
+    let mut table = new_table(["", "pruning off", "pruning on"]);
+    let mut row = |name: &str, show: &dyn Fn(&Report) -> String| {
+        table.add_row([name.to_owned(), show(&off.report), show(&on.report)]);
+    };
+    row("configurations tried", &|report| {
+        report.configurations_tried().to_string()
+    });
+    row("  evaluated in full", &|report| {
+        report.configurations_evaluated().to_string()
+    });
+    row("  pruned before any request", &|report| {
+        report.trials.pruned_before_requests.to_string()
+    });
+    row("  pruned on the way", &|report| {
+        report.trials.pruned_on_the_way.to_string()
+    });
+    let money = money(budget);
+    row(&format!("{money} spent"), &|report| {
+        spend(budget, report.spend)
+    });
+    row(
+        &format!("{money} that full evaluation would have cost"),
+        &|report| spend(budget, full_evaluation(report)),
+    );
+    row("winner's utility", &|report| {
+        let winner = report.winner.as_ref();
+        winner.map_or_else(|| ABSENT.to_owned(), |winner| estimate(&winner.utility))
+    });
+    let tried = [off, on].map(|outcome| f64::from(outcome.report.configurations_tried()));
+    let ratio = if tried[0] > 0.0 {
+        format!("{:.1} times as many configurations", tried[1] / tried[0])
+    } else {
+        format!("{} configurations instead of none", tried[1])
+    };
+    format!(
+        "\n{table}\nUnder the same budget of {}, pruning tries {ratio}.\n",
+        budget_amount(budget)
+    )
+}
+
+/// Where to look further while the server is up.
+#[must_use]
+pub fn links(api_url: &str, job: &str) -> String {
+    format!(
+        "\nLook further, from another terminal:\n  \
+         curl {api_url}/jobs/{job}\n  \
+         curl {api_url}/jobs/{job}/report\n  \
+         curl {api_url}/jobs/{job}/trials\n  \
+         curl -N -H 'Accept: text/event-stream' {api_url}/jobs/{job}/events\n  \
+         curl {api_url}/openapi.yaml\n\
+         Ctrl-C stops everything.\n"
+    )
+}
+
+/// Why the search ended.
+fn ending(outcome: &Outcome) -> String {
+    match outcome.report.stop_reason {
+        StopReason::BudgetExhausted => format!(
+            "The search ended because no further request was sure to fit into {}.",
+            budget_amount(outcome.job.budgets.optimization)
+        ),
+        reason => format!("The search ended for this reason: {reason}."),
+    }
+}
+
+/// What full evaluation of the same configurations would have cost, everything else being equal.
+fn full_evaluation(report: &Report) -> Spend {
+    report.spend.saturating_sub(report.savings.spent) + report.savings.full_evaluation
+}
+
+fn new_table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// A setting's value for people.
+fn setting(value: Option<&Value>) -> String {
+    match value {
+        None => ABSENT.to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => match (number.as_i64(), number.as_f64()) {
+            (None, Some(float)) => format!("{float:.3}"),
+            _ => number.to_string(),
+        },
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A mean and its standard error.
+#[must_use]
+pub fn estimate(estimate: &Estimate) -> String {
+    match estimate.standard_error {
+        Some(error) => format!("{:.3} ± {error:.3}", estimate.mean),
+        None => format!("{:.3}", estimate.mean),
+    }
+}
+
+fn signed(difference: &Estimate) -> String {
+    let sign = if difference.mean > 0.0 { "+" } else { "" };
+    format!("{sign}{}", estimate(difference))
+}
+
+/// What one instance costs, without its error, which the number of digits hides anyway.
+#[must_use]
+pub fn cost(cost: &CostEstimate) -> String {
+    match cost.unit {
+        Unit::Usd => dollars(cost.estimate.mean),
+        Unit::Tokens => format!("{:.1} tokens", cost.estimate.mean),
+    }
+}
+
+/// A spend in the unit of a budget.
+fn spend(budget: Budget, spend: Spend) -> String {
+    amount(budget.unit(), budget.unit().of(spend))
+}
+
+/// What a budget is in.
+const fn money(budget: Budget) -> &'static str {
+    match budget {
+        Budget::Usd(_) => "money",
+        Budget::Tokens(_) => "tokens",
+    }
+}
+
+/// A budget's amount, as it was given.
+#[must_use]
+pub fn budget_amount(budget: Budget) -> String {
+    match budget {
+        Budget::Usd(usd) => usd.to_string(),
+        Budget::Tokens(tokens) => amount(Unit::Tokens, tokens),
+    }
+}
+
+/// An amount in pico-dollars or tokens.
+#[must_use]
+pub fn amount(unit: Unit, amount: u64) -> String {
+    match unit {
+        Unit::Usd => dollars(Usd::from_pico(amount).dollars()),
+        Unit::Tokens => format!("{amount} tokens"),
+    }
+}
+
+/// Dollars to three significant digits, and to the cent at least.
+fn dollars(dollars: f64) -> String {
+    if dollars == 0.0 {
+        return "$0".to_owned();
+    }
+    let magnitude = dollars.abs().log10().floor();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 2 and 15"
+    )]
+    let decimals = (2.0 - magnitude).clamp(2.0, 15.0) as usize;
+    format!("${dollars:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests;
