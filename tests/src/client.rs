@@ -1,13 +1,15 @@
-//! A client of the API as an internal tool would write one.
+//! A client of the API as an internal tool would write one. It holds every answer against
+//! `openapi.yaml`.
 #![expect(
     clippy::expect_used,
     clippy::panic,
     reason = "a test whose requests fail ends here, as it would at an assertion"
 )]
 
+use crate::contract::{Answer, contract, is_stream};
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
 /// A client of one server.
@@ -50,10 +52,50 @@ impl ApiClient {
         }
     }
 
+    /// The start of a request, to be finished and given to [`Self::send`].
+    #[must_use]
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.base_url))
+    }
+
+    /// Sends a request. Its answer is whatever it is, but as openapi.yaml says.
+    ///
+    /// # Panics
+    /// If the server does not answer, or with what openapi.yaml does not say.
+    pub async fn send(&self, request: RequestBuilder) -> Response {
+        let request = request.build().expect("the request is one");
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = self.http.execute(request).await;
+        let response = response.expect("the server answers");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let check = |body: &[u8]| {
+            let answer = Answer {
+                method: &method,
+                path: &path,
+                status,
+                headers: &headers,
+                body,
+            };
+            if let Err(mismatch) = contract().check(answer) {
+                panic!("{mismatch}");
+            }
+        };
+        if is_stream(&headers) {
+            check(&[]);
+            return response;
+        }
+        let body = response.bytes().await.expect("the body arrives");
+        check(&body);
+        let mut read = axum::http::Response::new(body);
+        *read.status_mut() = status;
+        *read.headers_mut() = headers;
+        read.into()
+    }
+
     /// A GET, whatever its answer.
     pub async fn get(&self, path: &str) -> Response {
-        let url = format!("{}{path}", self.base_url);
-        self.http.get(url).send().await.expect("the server answers")
+        self.send(self.request(Method::GET, path)).await
     }
 
     /// A GET that succeeds, as JSON.
@@ -67,13 +109,7 @@ impl ApiClient {
 
     /// A POST, whatever its answer.
     pub async fn post(&self, path: &str, body: &Value) -> Response {
-        let url = format!("{}{path}", self.base_url);
-        self.http
-            .post(url)
-            .json(body)
-            .send()
-            .await
-            .expect("the server answers")
+        self.send(self.request(Method::POST, path).json(body)).await
     }
 
     /// Posts a job that is accepted and returns its path.
@@ -93,22 +129,37 @@ impl ApiClient {
         job: &str,
         last_event_id: Option<i64>,
     ) -> impl Stream<Item = StreamedEvent> + Unpin + use<> {
-        let url = format!("{}{job}/events", self.base_url);
-        let mut request = self.http.get(url).header("accept", "text/event-stream");
+        let mut request = self.request(Method::GET, &format!("{job}/events"));
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id.to_string());
         }
-        let response = request.send().await.expect("the server answers");
+        self.open(request).await
+    }
+
+    /// Opens the event stream that a request asks for.
+    ///
+    /// # Panics
+    /// If the answer is no stream, or a frame is not as openapi.yaml says.
+    pub async fn open(
+        &self,
+        request: RequestBuilder,
+    ) -> impl Stream<Item = StreamedEvent> + Unpin + use<> {
+        let request = request.header("accept", "text/event-stream");
+        let response = self.send(request).await;
         assert_eq!(response.status(), StatusCode::OK);
         response
             .bytes_stream()
             .eventsource()
             .filter_map(async |frame| {
                 let frame = frame.ok()?;
+                let payload = serde_json::from_str(&frame.data).expect("payloads are JSON");
+                if let Err(mismatch) = contract().check_event(&payload) {
+                    panic!("{mismatch}");
+                }
                 Some(StreamedEvent {
                     id: frame.id.parse().expect("ids are numbers"),
                     name: frame.event,
-                    payload: serde_json::from_str(&frame.data).expect("payloads are JSON"),
+                    payload,
                 })
             })
             .boxed_local()
@@ -134,27 +185,23 @@ impl ApiClient {
 
     /// Every row of a paged list, in the order of the pages.
     pub async fn all(&self, path: &str) -> Vec<Value> {
+        let parameter = if path.ends_with("/events") {
+            "after"
+        } else {
+            "cursor"
+        };
         let mut rows = Vec::new();
         let mut query = String::new();
         loop {
             let page = self.json(&format!("{path}?limit=100{query}")).await;
             rows.extend(page["data"].as_array().expect("a list").iter().cloned());
-            match &page["next"] {
-                Value::Null => return rows,
-                next => {
-                    let next = next
-                        .as_str()
-                        .map_or_else(|| next.to_string(), str::to_owned);
-                    query = format!(
-                        "&{}={next}",
-                        if path.ends_with("events") {
-                            "after"
-                        } else {
-                            "cursor"
-                        }
-                    );
-                }
+            if page["has_more"] == false {
+                return rows;
             }
+            let next = page["next"]
+                .as_str()
+                .map_or_else(|| page["next"].to_string(), str::to_owned);
+            query = format!("&{parameter}={next}");
         }
     }
 }

@@ -1,8 +1,11 @@
 //! End-to-end tests of Frugal against real PostgreSQL and the simulator.
 //!
-//! Here stands what the tests share: databases, processes, a client. The tests themselves are in
+//! Here stands what the tests share: databases, processes, an API in the test's own process, a
+//! client, and the contract that every answer is held against. The tests themselves are in
 //! `tests/tests/`.
 
+pub mod app;
 pub mod client;
+pub mod contract;
 pub mod postgres;
 pub mod processes;

@@ -112,8 +112,8 @@ impl Frugal {
         let mut said = String::new();
         while let Some(line) = self.lines.next_line().await.expect("the log can be read") {
             let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            if entry["fields"]["message"] == message {
-                return entry["fields"].clone();
+            if entry["message"] == message {
+                return entry;
             }
             said.push_str(&line);
             said.push('\n');

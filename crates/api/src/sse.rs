@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobSpec;
 use frugal_store::events;
+use frugal_store::jobs::Job;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -23,23 +24,28 @@ struct Follower {
     job: JobId,
     spec: JobSpec,
     subscription: Subscription,
-    /// The last event that was read.
+    /// The last event that was read from the table.
     after: i64,
+    /// The last event that the client has.
+    has: i64,
     /// Events read and not sent yet.
     read: VecDeque<Event>,
     /// Whether the last one read is the job's last.
     ended: bool,
 }
 
-/// The events of a job after a number, as they come, until its last one.
-pub(crate) fn stream(state: AppState, job: JobId, spec: JobSpec, after: i64) -> Response {
+/// The events of a job after a number, as they come, until its last one. The number may be one
+/// that no event has yet.
+pub(crate) fn stream(state: AppState, job: Job, has: i64) -> Response {
     let follower = Follower {
         // Subscribed before the first look into the table, so that nothing goes by between.
-        subscription: state.changes().subscribe(job),
+        subscription: state.changes().subscribe(job.id),
         state,
-        job,
-        spec,
-        after,
+        job: job.id,
+        spec: job.spec,
+        // Else the last event of a job that ends before that number would never be read.
+        after: has.min(job.last_seq),
+        has,
         read: VecDeque::new(),
         ended: false,
     };
@@ -70,8 +76,8 @@ impl Follower {
                 return None;
             }
             match self.look().await {
-                Ok(()) if !self.read.is_empty() => continue,
-                Ok(()) => {}
+                Ok(true) => continue,
+                Ok(false) => {}
                 // The stream stays and tries again; what is missed now is still in the table.
                 Err(error) => tracing::warn!(%error, "events cannot be read"),
             }
@@ -83,17 +89,20 @@ impl Follower {
         }
     }
 
-    async fn look(&mut self) -> Result<(), frugal_store::Error> {
+    /// Reads what is new in the table, and tells whether anything was.
+    async fn look(&mut self) -> Result<bool, frugal_store::Error> {
         let mut connection = self.state.pool().acquire().await?;
         let rows = events::after(&mut connection, self.job, self.after, PAGE).await?;
+        let is_news = !rows.is_empty();
         if let Some(last) = rows.last() {
             self.after = last.seq;
             self.ended = last.body.is_terminal();
         }
         self.read = rows
             .into_iter()
+            .filter(|event| event.seq > self.has)
             .map(|event| Event::new(&self.spec, event))
             .collect();
-        Ok(())
+        Ok(is_news)
     }
 }

@@ -63,14 +63,13 @@ pub async fn run(
     api_url: &str,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let show = async {
-        let text = demonstrate(args, api_url, &mut progress()).await?;
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .context("cannot write to standard output")
+    let Some(text) = demonstrate(args, api_url, &mut progress(), shutdown).await? else {
+        return Ok(());
     };
-    shutdown.run_until_cancelled(show).await.unwrap_or(Ok(()))
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")
 }
 
 /// A bar on a terminal, lines elsewhere.
@@ -82,7 +81,8 @@ fn progress() -> Progress {
     }
 }
 
-/// Runs the demo's job or jobs. Returns the text of the results.
+/// Runs the demo's job or jobs. Returns the text of the results, or nothing where `shutdown` was
+/// cancelled before there were any.
 ///
 /// # Errors
 /// The API refuses a job or is away, or a job fails.
@@ -90,28 +90,33 @@ pub async fn demonstrate(
     args: &DemoArgs,
     api_url: &str,
     progress: &mut Progress,
-) -> anyhow::Result<String> {
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Option<String>> {
     let client = Client::new(api_url)?;
-    let mut text = String::new();
-    let on = if args.compare_pruning {
-        let off = carry_out(&client, args, Pruning::Off, progress).await?;
-        let on = carry_out(&client, args, Pruning::On, progress).await?;
-        text.push_str(&table::found(&on));
-        text.push_str(&table::compared(&off, &on));
-        on
+    let off = if args.compare_pruning {
+        match carry_out(&client, args, Pruning::Off, progress, shutdown).await? {
+            Some(off) => Some(off),
+            None => return Ok(None),
+        }
     } else {
-        let on = carry_out(&client, args, Pruning::On, progress).await?;
-        text.push_str(&table::found(&on));
-        text.push_str(&table::spent(&on));
-        on
+        None
     };
+    let Some(on) = carry_out(&client, args, Pruning::On, progress, shutdown).await? else {
+        return Ok(None);
+    };
+    let mut text = table::found(&on);
+    text.push_str(&match &off {
+        Some(off) => table::compared(off, &on),
+        None => table::spent(&on),
+    });
     if !args.exit {
         text.push_str(&table::links(api_url, &on.job.id));
     }
-    Ok(text)
+    Ok(Some(text))
 }
 
-/// Posts the demo's job, follows it to its end, and fetches what it found.
+/// Posts the demo's job, follows it to its end, and fetches what it found. Where `shutdown` is
+/// cancelled before that, the job is cancelled too, and nothing is returned.
 ///
 /// # Errors
 /// The API refuses the job or is away, or the job does not succeed.
@@ -120,11 +125,18 @@ pub async fn carry_out(
     args: &DemoArgs,
     pruning: Pruning,
     progress: &mut Progress,
-) -> anyhow::Result<Outcome> {
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Option<Outcome>> {
     let posted = client.post_job(&job(args, pruning)?).await?;
     progress.begin(&posted, pruning);
-    let followed = client.follow(&posted.id, |event| progress.see(event)).await;
+    let follow = client.follow(&posted.id, |event| progress.see(event));
+    let followed = shutdown.run_until_cancelled(follow).await;
     progress.end();
+    let Some(followed) = followed else {
+        // In a database that outlives the demo the next worker would take the job up again.
+        client.cancel(&posted.id).await?;
+        return Ok(None);
+    };
     followed?;
     let job = client.job(&posted.id).await?;
     match job.state {
@@ -136,5 +148,5 @@ pub async fn carry_out(
         }
     }
     let report = client.report(&posted.id).await?;
-    Ok(Outcome { job, report })
+    Ok(Some(Outcome { job, report }))
 }

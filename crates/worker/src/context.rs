@@ -39,6 +39,9 @@ pub(crate) struct Context {
     /// How long requests under way may take to arrive once the job is to stop.
     pub grace: Duration,
     books: Mutex<Books>,
+    /// Held from the moment when the summary is taken until it is stored: what is stored later
+    /// is never older.
+    pub recording: tokio::sync::Mutex<()>,
     /// Told whenever a reservation is given back.
     pub freed: Notify,
 }
@@ -128,6 +131,7 @@ impl Context {
                 counts,
                 best: None,
             }),
+            recording: tokio::sync::Mutex::default(),
             freed: Notify::new(),
             job,
             data,

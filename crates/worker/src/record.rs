@@ -48,6 +48,7 @@ pub(crate) fn count_end(context: &Context, ended: &Ended) -> Option<Best> {
 
 /// Stores that a trial begins, with its event.
 pub(crate) async fn begin(context: &Context, new: &NewTrial) -> Result<(), DriveError> {
+    let _recording = context.recording.lock().await;
     let now = Utc::now();
     let claim = context.claim;
     let (progress, spend, best) = context.summary();
@@ -112,6 +113,7 @@ pub(crate) async fn end(context: &Context, ended: &Ended) -> Result<(), DriveErr
         TrialOutcome::Stopped => EventBody::TrialStopped { trial, spend },
     };
     let mut bodies = vec![event];
+    let _recording = context.recording.lock().await;
     if let Some(best) = count_end(context, ended)
         && let Some(evaluation) = ended.evaluation()
     {

@@ -127,6 +127,7 @@ async fn tell_progress(
             spend: tally.spend,
         });
     }
+    let _recording = context.recording.lock().await;
     let spend = context.books().ledger.spent();
     bodies.push(EventBody::BudgetUpdated { spend });
     let now = Utc::now();

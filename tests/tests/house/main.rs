@@ -14,11 +14,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("llm", &["domain"]),
     ("store", &["domain"]),
     ("simulator", &["domain"]),
-    ("worker", &["domain", "search", "evaluation", "scoring", "llm", "store"]),
+    (
+        "worker",
+        &["domain", "search", "evaluation", "scoring", "llm", "store"],
+    ),
     ("api", &["domain", "scoring", "store"]),
     (
         "frugal",
-        &["api", "domain", "llm", "scoring", "search", "simulator", "store", "worker", "evaluation"],
+        &[
+            "api",
+            "domain",
+            "llm",
+            "scoring",
+            "search",
+            "simulator",
+            "store",
+            "worker",
+            "evaluation",
+        ],
     ),
 ];
 
@@ -30,11 +43,17 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("reqwest", &["llm", "frugal"]),
     // Others hold connections and transactions of the store's, and write no query.
     ("sqlx", &["store", "worker", "api", "frugal"]),
-    ("tokio", &["llm", "store", "worker", "api", "simulator", "frugal"]),
+    (
+        "tokio",
+        &["llm", "store", "worker", "api", "simulator", "frugal"],
+    ),
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// The dependencies of each crate, those for tests left out.
@@ -43,11 +62,21 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     crates
         .map(|entry| {
             let path = entry.unwrap().path();
-            let manifest: toml::Table =
-                fs::read_to_string(path.join("Cargo.toml")).unwrap().parse().unwrap();
-            let table = manifest.get("dependencies").and_then(|table| table.as_table());
-            let names = table.into_iter().flat_map(|table| table.keys().cloned()).collect();
-            (path.file_name().unwrap().to_str().unwrap().to_owned(), names)
+            let manifest: toml::Table = fs::read_to_string(path.join("Cargo.toml"))
+                .unwrap()
+                .parse()
+                .unwrap();
+            let table = manifest
+                .get("dependencies")
+                .and_then(|table| table.as_table());
+            let names = table
+                .into_iter()
+                .flat_map(|table| table.keys().cloned())
+                .collect();
+            (
+                path.file_name().unwrap().to_str().unwrap().to_owned(),
+                names,
+            )
         })
         .collect()
 }
@@ -58,7 +87,10 @@ fn every_edge_between_crates_is_a_permitted_one() {
     let known: BTreeSet<_> = MAY_USE.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(dependencies.keys().cloned().collect::<BTreeSet<_>>(), known);
     for (name, permitted) in MAY_USE {
-        for used in dependencies[*name].iter().filter_map(|used| used.strip_prefix("frugal-")) {
+        for used in dependencies[*name]
+            .iter()
+            .filter_map(|used| used.strip_prefix("frugal-"))
+        {
             assert!(permitted.contains(&used), "{name} uses {used}");
         }
     }
@@ -110,16 +142,35 @@ fn program_sources() -> Vec<(String, PathBuf, String)> {
 #[test]
 fn queries_stand_in_the_store_alone() {
     for (name, path, text) in program_sources() {
-        let has_query = ["query!(", "query_as!(", "query_scalar!(", "sqlx::query", "raw_sql"]
-            .iter()
-            .any(|call| text.contains(call));
-        assert!(!has_query || name == "store", "{} has a query", path.display());
+        let has_query = [
+            "query!(",
+            "query_as!(",
+            "query_scalar!(",
+            "sqlx::query",
+            "raw_sql",
+        ]
+        .iter()
+        .any(|call| text.contains(call));
+        assert!(
+            !has_query || name == "store",
+            "{} has a query",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn the_pure_crates_touch_nothing_outside_of_them() {
-    let outside = ["std::fs", "std::net", "std::process", "std::env", "Instant::now", "SystemTime", "Utc::now", "thread::"];
+    let outside = [
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::env",
+        "Instant::now",
+        "SystemTime",
+        "Utc::now",
+        "std::thread",
+    ];
     for (name, path, text) in program_sources() {
         if ["domain", "search", "evaluation", "scoring"].contains(&name.as_str()) {
             for what in outside {
@@ -133,14 +184,29 @@ fn the_pure_crates_touch_nothing_outside_of_them() {
 fn crates_say_what_they_are_for_and_files_stay_short() {
     for (name, path, text) in program_sources() {
         if path.ends_with("lib.rs") {
-            assert!(text.starts_with("//!"), "the crate {name} does not say what it is for");
+            assert!(
+                text.starts_with("//!"),
+                "the crate {name} does not say what it is for"
+            );
         }
-        assert!(text.starts_with("//!"), "{} does not say what it is for", path.display());
-        assert!(!text.contains("#[allow("), "{} allows what it should expect", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{} does not say what it is for",
+            path.display()
+        );
+        assert!(
+            !text.contains("#[allow("),
+            "{} allows what it should expect",
+            path.display()
+        );
     }
     for folder in ["crates", "tests"] {
         for (path, text) in sources(&root().join(folder)) {
-            assert!(text.lines().count() <= 800, "{} is too long", path.display());
+            assert!(
+                text.lines().count() <= 800,
+                "{} is too long",
+                path.display()
+            );
         }
     }
 }

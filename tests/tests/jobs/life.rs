@@ -86,7 +86,8 @@ async fn the_same_seed_makes_the_same_trials() {
     let world = World::new().await;
     let (server, url) = world.setting.serve(2).await;
     let api = ApiClient::new(&url);
-    let (one, two) = tokio::join!(api.submit(&job(8, 10)), api.submit(&job(8, 10)));
+    let body = job(8, 10);
+    let (one, two) = tokio::join!(api.submit(&body), api.submit(&body));
     tokio::join!(api.follow(&one, None), api.follow(&two, None));
     assert_eq!(
         crate::takeover::outcomes(&api, &one).await,

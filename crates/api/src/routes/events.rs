@@ -83,7 +83,7 @@ pub(super) async fn list_events(
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
         drop(connection);
-        return Ok(sse::stream(state, id, job.spec, after));
+        return Ok(sse::stream(state, job, after));
     }
     let mut rows = events::after(&mut connection, id, after, limit + 1).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -32,11 +32,23 @@ pub(super) async fn healthz() -> Json<Health> {
     )
 )]
 pub(super) async fn readyz(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {
-    if frugal_store::is_ready(state.pool()).await? {
-        return Ok(Json(Health::OK));
+    match frugal_store::is_ready(state.pool()).await {
+        Ok(true) => return Ok(Json(Health::OK)),
+        Ok(false) => {}
+        Err(error) if lacks_schema(&error) => {}
+        Err(error) => return Err(error.into()),
     }
     Err(ApiError::new(
         Code::SchemaNotCurrent,
         "the database's schema is not the one that this version knows; run `frugal migrate`",
     ))
+}
+
+/// Whether the database has never been migrated: it has no table of migrations (PostgreSQL's
+/// code for a table that is not there).
+fn lacks_schema(error: &frugal_store::Error) -> bool {
+    let frugal_store::Error::Database(sqlx::Error::Database(error)) = error else {
+        return false;
+    };
+    error.code().as_deref() == Some("42P01")
 }

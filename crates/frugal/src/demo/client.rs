@@ -103,6 +103,15 @@ impl Client {
         self.get(&format!("/jobs/{id}/report")).await
     }
 
+    /// Asks for a job to be cancelled.
+    ///
+    /// # Errors
+    /// The server is away, or the job has ended.
+    pub async fn cancel(&self, id: &str) -> anyhow::Result<Job> {
+        let url = format!("{}/jobs/{id}/cancel", self.api_url);
+        read(self.http.post(&url).send().await, &url).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let url = format!("{}{path}", self.api_url);
         let sent = self.http.get(&url).send().await;

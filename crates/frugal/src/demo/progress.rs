@@ -71,7 +71,9 @@ impl Progress {
         match &mut self.display {
             Display::Bar(bar) => {
                 let new = ProgressBar::new(optimization.amount());
-                let style = ProgressStyle::with_template("{bar:30.green} {elapsed:>3}  {wide_msg}");
+                // Two lines, so that the best is in sight on a narrow terminal too.
+                let template = "{bar:40.green} {elapsed:>3}  {prefix}\n{wide_msg}";
+                let style = ProgressStyle::with_template(template);
                 new.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
                 new.println(title);
                 new.enable_steady_tick(TICK);
@@ -91,11 +93,12 @@ impl Progress {
         match &mut self.display {
             Display::Bar(Some(bar)) => {
                 bar.set_position(self.tally.spent());
-                bar.set_message(self.tally.to_string());
+                bar.set_prefix(self.tally.money());
+                bar.set_message(self.tally.standing());
             }
             Display::Bar(None) => {}
             Display::Lines(to) if notable => {
-                let _ = writeln!(to, "{}", self.tally);
+                let _ = writeln!(to, "{}", self.tally.line());
             }
             Display::Lines(_) => {}
         }
@@ -106,12 +109,12 @@ impl Progress {
         match &mut self.display {
             Display::Bar(bar) => {
                 if let Some(bar) = bar.take() {
-                    bar.println(self.tally.to_string());
+                    bar.println(self.tally.line());
                     bar.finish_and_clear();
                 }
             }
             Display::Lines(to) => {
-                let _ = writeln!(to, "{}", self.tally);
+                let _ = writeln!(to, "{}", self.tally.line());
             }
         }
     }
@@ -181,29 +184,32 @@ impl Tally {
     fn spent(&self) -> u64 {
         self.budget.map_or(0, |budget| budget.unit().of(self.spend))
     }
-}
 
-impl std::fmt::Display for Tally {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    /// What was spent of the budget.
+    fn money(&self) -> String {
+        self.budget.map_or_else(String::new, |budget| {
+            let spent = amount(budget.unit(), self.spent());
+            format!("{spent} of {}", budget_amount(budget))
+        })
+    }
+
+    /// Trials, and the best so far.
+    fn standing(&self) -> String {
         let pruned = self.pruned_before_requests + self.pruned_on_the_way;
-        write!(f, "{} trials ({pruned} pruned)", self.trials())?;
-        if let Some(budget) = self.budget {
-            write!(
-                f,
-                ", {} of {}",
-                amount(budget.unit(), self.spent()),
-                budget_amount(budget)
-            )?;
-        }
-        if let Some(best) = &self.best {
-            write!(
-                f,
-                ", best {} at {}",
+        let trials = format!("{} trials ({pruned} pruned)", self.trials());
+        match &self.best {
+            None => trials,
+            Some(best) => format!(
+                "{trials}, best {} at {}",
                 estimate(&best.utility),
                 cost(&best.inference_cost)
-            )?;
+            ),
         }
-        Ok(())
+    }
+
+    /// Both in a line.
+    fn line(&self) -> String {
+        format!("{}: {}", self.money(), self.standing())
     }
 }
 
@@ -298,9 +304,9 @@ mod tests {
         let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
         insta::assert_snapshot!(text, @r"
         Job 7, pruning on: $0.00005 per instance, $0.06 in all.
-        0 trials (0 pruned), $0 of $0.06, best 0.125 ± 0.053 at $0.0000269
-        25 trials (25 pruned), $0.00108 of $0.06, best 0.125 ± 0.053 at $0.0000269
-        26 trials (25 pruned), $0.00108 of $0.06, best 0.125 ± 0.053 at $0.0000269
+        $0 of $0.06: 0 trials (0 pruned), best 0.125 ± 0.053 at $0.0000269
+        $0.00108 of $0.06: 25 trials (25 pruned), best 0.125 ± 0.053 at $0.0000269
+        $0.00108 of $0.06: 26 trials (25 pruned), best 0.125 ± 0.053 at $0.0000269
         ");
     }
 }
