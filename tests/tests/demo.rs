@@ -73,9 +73,8 @@ impl World {
             body_limit: frugal_api::Options::BODY_LIMIT,
             shutdown: stop.clone(),
         });
-        let shutdown = stop.clone();
         parts.spawn(async move {
-            frugal_api::serve(listener, state, shutdown).await.unwrap();
+            frugal_api::serve(listener, state).await.unwrap();
         });
         Self {
             database,

@@ -9,7 +9,6 @@ use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -29,7 +28,9 @@ pub fn router(state: AppState) -> Router {
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(span)
-                .on_response(log_response),
+                .on_response(log_response)
+                // Faults of the inside are logged where they are found, once.
+                .on_failure(()),
         )
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetResponseHeaderLayer::if_not_present(
@@ -48,15 +49,13 @@ pub fn router(state: AppState) -> Router {
         .layer(layers)
 }
 
-/// Serves until `shutdown`, then lets requests under way end; streams end at once.
+/// Serves until the shutdown that the state was made with, then lets requests under way end;
+/// streams end at once.
 ///
 /// # Errors
 /// The listener breaks down.
-pub async fn serve(
-    listener: TcpListener,
-    state: AppState,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, state: AppState) -> std::io::Result<()> {
+    let shutdown = state.shutdown().clone();
     let listening = state.changes().listen(state.pool(), &shutdown);
     let serving = axum::serve(listener, router(state.clone()))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());

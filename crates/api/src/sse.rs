@@ -79,7 +79,13 @@ impl Follower {
                 Ok(true) => continue,
                 Ok(false) => {}
                 // The stream stays and tries again; what is missed now is still in the table.
-                Err(error) => tracing::warn!(%error, "events cannot be read"),
+                Err(error) if error.is_unavailable() => {
+                    tracing::debug!(%error, "events cannot be read for the moment");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "events cannot be read; the stream ends");
+                    return None;
+                }
             }
             tokio::select! {
                 () = self.subscription.changed() => {}

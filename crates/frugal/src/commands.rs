@@ -193,9 +193,8 @@ impl Server {
                 Ok(())
             });
         }
-        let stop = shutdown.clone();
         parts.spawn(async move {
-            frugal_api::serve(listener, state, stop)
+            frugal_api::serve(listener, state)
                 .await
                 .context("the API broke down")
         });

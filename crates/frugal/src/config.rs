@@ -81,6 +81,7 @@ impl fmt::Debug for DatabaseUrl {
 /// The flags that set something here. All are text: what they may be is checked in one place for
 /// flags, environment and file.
 #[derive(Clone, Default, clap::Args)]
+#[command(next_help_heading = "Settings")]
 pub struct Flags {
     /// Configuration file [default: frugal.toml, if it is there; environment: FRUGAL_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]

@@ -12,6 +12,9 @@ use frugal_domain::trial::{Progress, SpendByRole};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+/// The error of PostgreSQL for a lock that was not to be had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// A job as stored, without its instances.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -275,8 +278,19 @@ pub async fn update_summary(
     Ok(())
 }
 
-/// Stores the answer to be given again to the same key. `None` where the key is new, else what
-/// was stored before. A request with the same key that is still under way is waited for.
+/// What came of storing an answer under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remembered {
+    /// The key is new, and the answer is stored with the transaction.
+    New,
+    /// An answer was stored under the key before.
+    Taken,
+    /// Another request with the key is still under way. The transaction is of no more use.
+    UnderWay,
+}
+
+/// Stores an answer to be given again to the same key. Another request with the same key that
+/// is under way is waited for, but not for long.
 ///
 /// # Errors
 /// The database is away.
@@ -287,7 +301,10 @@ pub async fn remember(
     job_id: JobId,
     response: &serde_json::Value,
     now: DateTime<Utc>,
-) -> Result<bool> {
+) -> Result<Remembered> {
+    sqlx::query!("SET LOCAL lock_timeout = '5s'")
+        .execute(&mut *connection)
+        .await?;
     let inserted = sqlx::query!(
         r#"
         INSERT INTO idempotency_keys (key, request_hash, job_id, response, created_at)
@@ -301,8 +318,17 @@ pub async fn remember(
         now
     )
     .execute(connection)
-    .await?;
-    Ok(inserted.rows_affected() == 1)
+    .await;
+    match inserted {
+        Ok(inserted) if inserted.rows_affected() == 1 => Ok(Remembered::New),
+        Ok(_) => Ok(Remembered::Taken),
+        Err(sqlx::Error::Database(error))
+            if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
+        {
+            Ok(Remembered::UnderWay)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The answer that was given to a key before.

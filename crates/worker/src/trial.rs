@@ -41,6 +41,8 @@ pub(crate) async fn evaluate(
     trial: &mut Trial,
     tally: &mut Tally,
 ) -> Result<(), DriveError> {
+    // Whether a batch was paid for that no event has told of yet.
+    let mut untold = false;
     loop {
         match trial.step() {
             Step::Ended(_) => return Ok(()),
@@ -48,10 +50,11 @@ pub(crate) async fn evaluate(
                 return Err(DriveError::Internal("a trial waits for nothing".to_owned()));
             }
             Step::Request(batch) => {
-                let sent = answer_all(context, assignment, trial, batch, tally).await?;
-                if sent {
+                // Told here and not before: only now has the trial judged the batch before.
+                if untold {
                     tell_progress(context, assignment, trial, *tally).await?;
                 }
+                untold = answer_all(context, assignment, trial, batch, tally).await?;
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::wire::{Event, EventPage, Problem};
 use crate::{pagination, sse};
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use frugal_store::{events, jobs};
 use serde::Deserialize;
@@ -71,7 +71,7 @@ pub(super) async fn list_events(
     if after < 0 {
         return Err(ApiError::new(
             Code::InvalidParameter,
-            format!("`after` is {after}; events are numbered from 1, so give 0 or more"),
+            format!("events are numbered from 1, so go on after 0 or more, not after {after}"),
         ));
     }
     let mut connection = state.connection().await?;
@@ -99,7 +99,8 @@ pub(super) async fn list_events(
         has_more,
         next,
     };
-    Ok(Json(page).into_response())
+    let vary = [(header::VARY, HeaderValue::from_static("accept"))];
+    Ok((vary, Json(page)).into_response())
 }
 
 /// Whether the client asks for a stream before anything else that could be had here.
@@ -140,7 +141,6 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
 
     fn headers(name: &'static str, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))])

@@ -18,9 +18,9 @@ use chrono::Utc;
 use frugal_domain::id::JobId;
 use frugal_domain::job::{Data, JobSpec, read};
 use frugal_scoring::JobChecks;
-use frugal_store::jobs::{self, Cancel};
+use frugal_store::jobs::{self, Cancel, Remembered};
 use frugal_store::trials;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 use utoipa::IntoParams;
@@ -61,29 +61,35 @@ pub(super) async fn create_job(
     if let Some(key) = &key
         && let Some((id, answer)) = key.recall(&state).await?
     {
-        return Ok(created(id, &answer, true));
+        return Ok(created(id, answer, true));
     }
     let id = JobId(Uuid::now_v7());
     let (spec, data) = read_job(&state, id, document).await?;
     let now = Utc::now();
     let mut transaction = state.transaction().await?;
     let job = jobs::create(&mut transaction, id, &spec, &data, now).await?;
-    let answer =
-        serde_json::to_value(Job::new(job, None)).map_err(|error| ApiError::internal(&error))?;
+    let job = Job::new(job, None);
     if let Some(key) = &key {
-        let new = jobs::remember(&mut transaction, &key.text, &key.hash, id, &answer, now).await?;
-        if !new {
+        let answer = serde_json::to_value(&job).map_err(|error| ApiError::internal(&error))?;
+        let remembered =
+            jobs::remember(&mut transaction, &key.text, &key.hash, id, &answer, now).await?;
+        if remembered != Remembered::New {
             // The same request overtook this one: its job stands, and this one never was.
             transaction.rollback().await?;
-            let (id, answer) = key.recall(&state).await?.ok_or_else(|| {
-                let detail = "a request with this `Idempotency-Key` is under way; try again";
-                ApiError::new(Code::IdempotencyKeyInFlight, detail)
-            })?;
-            return Ok(created(id, &answer, true));
+            return replay(&state, key).await;
         }
     }
     transaction.commit().await?;
-    Ok(created(id, &answer, false))
+    Ok(created(id, job, false))
+}
+
+/// The answer to a request that was overtaken by one with the same key.
+async fn replay(state: &AppState, key: &Key) -> Result<Response, ApiError> {
+    let (id, answer) = key.recall(state).await?.ok_or_else(|| {
+        let detail = "a request with this `Idempotency-Key` is under way; try again";
+        ApiError::new(Code::IdempotencyKeyInFlight, detail)
+    })?;
+    Ok(created(id, answer, true))
 }
 
 /// Reads and checks a posted job. Compiling templates and checking every row is work for a
@@ -105,7 +111,7 @@ async fn read_job(
 }
 
 /// The answer to a job's creation, now or before.
-fn created(id: JobId, answer: &Value, replayed: bool) -> Response {
+fn created(id: JobId, answer: impl Serialize, replayed: bool) -> Response {
     let mut response = (StatusCode::CREATED, Json(answer)).into_response();
     let headers = response.headers_mut();
     if let Ok(location) = HeaderValue::from_str(&path(id)) {
