@@ -53,7 +53,6 @@ impl ApiClient {
     }
 
     /// The start of a request, to be finished and given to [`Self::send`].
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, format!("{}{path}", self.base_url))

@@ -1,0 +1,103 @@
+//! The API served in the test's own process, on a database of the test's own. No worker drives
+//! its jobs: they stay as the test puts them.
+#![expect(
+    clippy::expect_used,
+    reason = "an API that does not start fails here, as it would at an assertion"
+)]
+
+use crate::client::ApiClient;
+use crate::postgres::TestDatabase;
+use frugal_api::{AppState, Options};
+use frugal_domain::endpoint::Catalog;
+use frugal_store::PgPool;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A served API and its client.
+#[derive(Debug)]
+pub struct Server {
+    /// The client. It holds every answer against openapi.yaml.
+    pub api: ApiClient,
+    shutdown: CancellationToken,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Serves on a free port of the loopback interface.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub async fn start(pool: PgPool, catalog: Catalog, body_limit: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("there is a free port");
+        let address = listener.local_addr().expect("the listener has an address");
+        let shutdown = CancellationToken::new();
+        let state = AppState::new(Options {
+            pool,
+            catalog: Arc::new(catalog),
+            body_limit,
+            shutdown: shutdown.clone(),
+        });
+        let serving = tokio::spawn(frugal_api::serve(listener, state));
+        Self {
+            api: ApiClient::new(&format!("http://{address}")),
+            shutdown,
+            serving,
+        }
+    }
+
+    /// Stops the server and waits until it has stopped.
+    ///
+    /// # Panics
+    /// If it broke down.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        let served = self.serving.await.expect("the server does not panic");
+        served.expect("the server does not break down");
+    }
+}
+
+/// A served API on a migrated database.
+#[derive(Debug)]
+pub struct TestApp {
+    /// The client. It holds every answer against openapi.yaml.
+    pub api: ApiClient,
+    /// Connections to the database that the API serves from.
+    pub pool: PgPool,
+    database: TestDatabase,
+    server: Server,
+}
+
+impl TestApp {
+    /// Serves with this catalogue and the default limit on bodies.
+    pub async fn start(catalog: Catalog) -> Self {
+        Self::with_body_limit(catalog, Options::BODY_LIMIT).await
+    }
+
+    /// Serves with this catalogue and bodies of at most so many bytes.
+    ///
+    /// # Panics
+    /// If there is no database.
+    pub async fn with_body_limit(catalog: Catalog, body_limit: usize) -> Self {
+        let database = TestDatabase::create().await;
+        let pool = frugal_store::connect(database.url(), 8).expect("the URL is one");
+        let migrated = frugal_store::migrate(&pool).await;
+        migrated.expect("an empty database can be migrated");
+        let server = Server::start(pool.clone(), catalog, body_limit).await;
+        Self {
+            api: server.api.clone(),
+            pool,
+            database,
+            server,
+        }
+    }
+
+    /// Stops the server and drops the database.
+    pub async fn end(self) {
+        self.server.stop().await;
+        self.pool.close().await;
+        self.database.drop().await;
+    }
+}
