@@ -1,4 +1,9 @@
 //! Reading a job: everything that is wrong with it is said at once, each with its pointer.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
+)]
 
 use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;

@@ -5,7 +5,7 @@
 //! database. So there is one path through the code, whether a job begins or goes on, and
 //! nothing lives in memory alone.
 //!
-//! It serves no HTTP; it meets the API in the database. Start with [`run`], then [`drive`]
+//! It serves no HTTP; it meets the API in the database. Start with [`run`], then `drive.rs`
 //! (one job from claim to end), `session.rs` (the loop over trials), `trial.rs` (the loop
 //! within one) and `request.rs` (reserve, store, send, store).
 

@@ -1,4 +1,8 @@
 //! Jobs from POST to report, through the real program, real PostgreSQL and the simulator.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
+)]
 
 mod life;
 mod takeover;

@@ -27,7 +27,7 @@ async fn a_killed_worker_is_replaced_and_the_trials_stay_the_same() {
     let body = job(10, 12);
 
     // The endpoint stops answering in the middle of the job, and its worker is killed there.
-    let gate = world.simulator.gate().clone();
+    let gate = world.simulator.gate();
     gate.hold_after(60);
     let first = world.setting.worker().await;
     let disturbed = api.submit(&body).await;
@@ -77,7 +77,7 @@ async fn a_stopped_worker_gives_its_job_back_at_once() {
     world.setting.lease_seconds = 3600;
     let (server, url) = world.setting.serve(0).await;
     let api = ApiClient::new(&url);
-    let gate = world.simulator.gate().clone();
+    let gate = world.simulator.gate();
     gate.hold_after(60);
     let first = world.setting.worker().await;
     let path = api.submit(&job(10, 6)).await;
@@ -105,7 +105,7 @@ async fn a_cancelled_job_stops_and_keeps_what_it_found() {
     let world = World::new().await;
     let (server, url) = world.setting.serve(1).await;
     let api = ApiClient::new(&url);
-    let gate = world.simulator.gate().clone();
+    let gate = world.simulator.gate();
     gate.hold_after(100);
     let path = api.submit(&job(10, 50)).await;
     gate.arrived(101).await;

@@ -1,4 +1,8 @@
 //! The store against a real PostgreSQL: leases and their fence, the event log, what is paid.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
+)]
 
 use chrono::Utc;
 use frugal_domain::endpoint::Catalog;

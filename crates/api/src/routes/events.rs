@@ -46,7 +46,7 @@ pub(super) struct ListEvents {
     tag = "events",
     params(
         ("id" = Uuid, Path, description = "The job."),
-        ("Last-Event-ID" = Option<i64>, Header, description = "The number of the last event that the client has."),
+        ("Last-Event-ID" = Option<i64>, Header, minimum = 0, description = "The number of the last event that the client has."),
         ListEvents
     ),
     responses(

@@ -37,7 +37,7 @@ const MAX_WAIT_SECONDS: u64 = 60;
     post,
     path = "/jobs",
     tag = "jobs",
-    params(("Idempotency-Key" = Option<String>, Header, description = "A text of at most 255 characters that no other request has, such as a UUID. The same key with the same body gives the same answer again.")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "A text of at most 255 characters that no other request has, such as a UUID. The same key with the same body gives the same answer again.")),
     request_body(content = JobPost, content_type = "application/json"),
     responses(
         (status = 201, description = "The job, which now waits for a worker.", body = Job, headers(
@@ -135,6 +135,7 @@ pub(super) struct ListJobs {
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// Where the page begins: `next` of the page before.
+    #[param(min_length = 1)]
     cursor: Option<String>,
 }
 

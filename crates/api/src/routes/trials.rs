@@ -27,6 +27,7 @@ pub(super) struct ListTrials {
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// Where the page begins: `next` of the page before.
+    #[param(min_length = 1)]
     cursor: Option<String>,
 }
 

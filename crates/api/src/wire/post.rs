@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct JobPost {
     /// A name for people.
-    #[schema(nullable = true, max_length = 200)]
+    #[schema(nullable = true, min_length = 1, max_length = 200)]
     pub name: Option<String>,
     /// Labels for people and tools, at most 64.
     pub labels: Option<BTreeMap<String, String>>,
