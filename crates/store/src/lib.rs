@@ -51,6 +51,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same may succeed later: the database is out of reach, or broke a deadlock, or
+    /// the lease went to another worker.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        let deadlock = |error: &sqlx::Error| {
+            let error = error.as_database_error();
+            // Class 40: transaction rollback.
+            error
+                .and_then(|error| error.code())
+                .is_some_and(|code| code.starts_with("40"))
+        };
+        match self {
+            Self::LeaseLost => true,
+            Self::Database(error) if deadlock(error) => true,
+            other => other.is_unavailable(),
+        }
+    }
+
     /// Whether the database is out of reach, so that trying again later may help.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {

@@ -189,6 +189,32 @@ pub async fn finish(
     Ok(())
 }
 
+/// Marks the trials that are still under way as cut off, because the job ends. Returns how many.
+///
+/// # Errors
+/// The database is away.
+pub async fn stop_running(
+    connection: &mut PgConnection,
+    claim: Claim,
+    now: DateTime<Utc>,
+) -> Result<u32> {
+    let stopped = sqlx::query!(
+        r#"
+        UPDATE trials SET state = 'stopped', outcome = $3, finished_at = $4
+        FROM jobs
+        WHERE jobs.id = $1 AND jobs.attempt = $2 AND jobs.lease_expires_at IS NOT NULL
+          AND trials.job_id = $1 AND trials.state = 'running'
+        "#,
+        claim.job.0,
+        claim.attempt,
+        write_json("outcome", &TrialOutcome::Stopped)?,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(u32::try_from(stopped.rows_affected()).unwrap_or(u32::MAX))
+}
+
 /// All trials of a job, in the order of proposal.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{Data, Instance, JobSpec};
 use frugal_domain::money::Spend;
 use frugal_domain::trial::{Estimate, Progress, Role, SpendByRole};
-use frugal_evaluation::Ledger;
+use frugal_evaluation::{DoesNotFit, Ledger, Reservation};
 use frugal_llm::Client;
 use frugal_scoring::{CompiledPrompt, Scorer};
 use frugal_store::queue::Claim;
@@ -56,6 +56,8 @@ pub(crate) struct ModelClient {
 /// The running totals of a job.
 pub(crate) struct Books {
     pub ledger: Ledger,
+    /// What is kept back from the search for the held-out instances.
+    pub kept: Option<Reservation>,
     pub progress: Progress,
     pub counts: Counts,
     pub best: Option<Best>,
@@ -79,6 +81,28 @@ impl Best {
     pub(crate) fn beats(&self, other: &Self) -> bool {
         let key = |best: &Self| (best.loss, best.cost, best.trial);
         key(self).partial_cmp(&key(other)) == Some(std::cmp::Ordering::Less)
+    }
+}
+
+impl Books {
+    /// Sets a worst case aside.
+    ///
+    /// # Errors
+    /// It does not fit. `fits_alone` then says whether waiting helps: whether it would fit once
+    /// the requests under way are settled. What is kept back is not given back for it.
+    pub(crate) fn reserve(&mut self, worst: Spend) -> Result<Reservation, DoesNotFit> {
+        let kept = self
+            .kept
+            .as_ref()
+            .map(Reservation::worst)
+            .unwrap_or_default();
+        self.ledger.reserve(worst).map_err(|refused| {
+            let others_hold = self.ledger.reserved() != kept;
+            DoesNotFit {
+                fits_alone: refused.fits_alone && others_hold,
+                ..refused
+            }
+        })
     }
 }
 
@@ -127,6 +151,7 @@ impl Context {
             grace: options.grace,
             books: Mutex::new(Books {
                 ledger,
+                kept: None,
                 progress,
                 counts,
                 best: None,

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::finale;
 use crate::halt::Cause;
 use crate::heartbeat::{self, Heart};
+use crate::record;
 use crate::run::Options;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
@@ -35,12 +36,11 @@ pub(crate) async fn drive(
             tracing::info!("the job is let go");
             give_back(options, claim).await;
         }
-        Err(DriveError::Store(error)) if !matches!(error, frugal_store::Error::Corrupt { .. }) => {
-            tracing::warn!(%error, "the database failed; the job will be taken up again");
+        Err(error) => {
+            tracing::warn!(%error, "the job is broken off and will be taken up again");
             give_back(options, claim).await;
             shutdown.run_until_cancelled(tokio::time::sleep(REST)).await;
         }
-        Err(error) => fail(options, claim, &error).await,
     }
 }
 
@@ -51,7 +51,10 @@ async fn attempt(
     notices: Receiver<Notice>,
     shutdown: &CancellationToken,
 ) -> Result<JobState, DriveError> {
-    let context = Context::load(options, claim).await?;
+    let context = match Context::load(options, claim).await {
+        Ok(context) => context,
+        Err(error) => return end_failed(options, claim, None, error).await,
+    };
     let heart = Heart {
         pool: &options.pool,
         claim,
@@ -60,9 +63,13 @@ async fn attempt(
         shutdown,
         deadline: deadline(&context),
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = finale::play(&context) => ended,
         () = heartbeat::beat(heart, notices) => Err(DriveError::LetGo),
+    };
+    match ended {
+        Ok(state) => Ok(state),
+        Err(error) => end_failed(options, claim, Some(&context), error).await,
     }
 }
 
@@ -87,12 +94,20 @@ async fn give_back(options: &Options, claim: Claim) {
     }
 }
 
-/// Ends a job that cannot go on.
-async fn fail(options: &Options, claim: Claim, error: &DriveError) {
-    let (stop_reason, detail) = match error {
+/// Ends a job that cannot go on, with what it spent. An error that may pass is handed on: the
+/// job is then given back and taken up again.
+async fn end_failed(
+    options: &Options,
+    claim: Claim,
+    context: Option<&Context>,
+    error: DriveError,
+) -> Result<JobState, DriveError> {
+    let (stop_reason, detail) = match &error {
+        DriveError::LetGo => return Err(error),
+        DriveError::Store(cause) if cause.may_pass() => return Err(error),
         DriveError::Endpoint(reason) => (StopReason::EndpointUnusable, reason.clone()),
-        other => {
-            tracing::error!(error = %other, source = ?std::error::Error::source(other), "the job has failed");
+        DriveError::Store(_) | DriveError::Internal(_) => {
+            tracing::error!(%error, cause = ?std::error::Error::source(&error), "the job has failed");
             let detail = "a fault inside the server; its operator finds the cause in the log";
             (StopReason::InternalError, detail.to_owned())
         }
@@ -107,15 +122,13 @@ async fn fail(options: &Options, claim: Claim, error: &DriveError) {
             detail,
         },
     };
-    let finished = async {
-        let mut transaction = options.pool.begin().await?;
-        queue::finish(&mut transaction, claim, &end, Utc::now()).await?;
-        transaction.commit().await?;
-        Ok::<_, frugal_store::Error>(())
-    };
-    if let Err(error) = finished.await {
-        tracing::warn!(%error, "the job's end is not stored; another worker will come to it");
+    let mut transaction = options.pool.begin().await?;
+    if let Some(context) = context {
+        record::close_books(context, &mut transaction).await?;
     }
+    queue::finish(&mut transaction, claim, &end, Utc::now()).await?;
+    transaction.commit().await?;
+    Ok(JobState::Failed)
 }
 
 /// Whether the job is to be given to another worker.

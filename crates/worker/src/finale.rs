@@ -4,6 +4,7 @@ use crate::DriveError;
 use crate::context::Context;
 use crate::drive::let_go;
 use crate::outcome;
+use crate::record;
 use crate::report::{self, Holdout};
 use crate::session::{self, BASELINE, Ended, Findings};
 use crate::trial::{self, Assignment, Tally};
@@ -13,9 +14,9 @@ use frugal_domain::job::Pruning;
 use frugal_domain::money::{Spend, Unit, Usd};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::{Role, TrialOutcome};
-use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Reservation};
+use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode};
+use frugal_store::events;
 use frugal_store::queue::{self, End};
-use frugal_store::{events, jobs, requests};
 use std::collections::BTreeMap;
 
 /// The most that is kept back from the search for the held-out instances, as a part of the
@@ -27,12 +28,9 @@ const SMALLEST_PART_KEPT: u64 = 4;
 /// # Errors
 /// The job is let go, the database failed, or the job cannot go on.
 pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
-    let kept = keep_for_validation(context);
+    keep_for_validation(context);
     let findings = session::search(context).await?;
-    if let Some(kept) = kept {
-        context.books().ledger.release(kept);
-        context.freed.notify_waiters();
-    }
+    release_kept(context);
     let cancelled = findings.stop_reason == StopReason::Cancelled;
     let holdout = if cancelled {
         None
@@ -47,13 +45,15 @@ pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
 
 /// Sets money aside so that the search leaves enough for the winner and the baseline on the
 /// held-out instances: twice what they may cost under the inference budget.
-fn keep_for_validation(context: &Context) -> Option<Reservation> {
+fn keep_for_validation(context: &Context) {
     let spec = context.spec();
-    let inference = spec.inference_budget?;
     let optimization = spec.optimization_budget;
-    let rows = u64::try_from(context.data.holdout.len()).ok()?;
+    let rows = context.data.holdout.len() as u64;
+    let Some(inference) = spec.inference_budget else {
+        return;
+    };
     if rows == 0 || inference.unit() != optimization.unit() {
-        return None;
+        return;
     }
     let wanted = inference.amount().saturating_mul(rows).saturating_mul(2);
     let kept = wanted.min(optimization.amount() / SMALLEST_PART_KEPT);
@@ -67,7 +67,16 @@ fn keep_for_validation(context: &Context) -> Option<Reservation> {
             tokens: kept,
         },
     };
-    context.books().ledger.reserve(spend).ok()
+    let mut books = context.books();
+    books.kept = books.ledger.reserve(spend).ok();
+}
+
+/// Makes what was kept back available.
+fn release_kept(context: &Context) {
+    let mut books = context.books();
+    if let Some(kept) = books.kept.take() {
+        books.ledger.release(kept);
+    }
 }
 
 /// Scores the winner and the baseline on the held-out instances, in full.
@@ -149,11 +158,7 @@ async fn finish(
     let claim = context.claim;
     let now = Utc::now();
     let mut transaction = context.pool.begin().await?;
-    // What a cancelled job still had in flight may be billed.
-    let lost = requests::abandon(&mut transaction, claim.job, now).await?;
-    if lost != Spend::default() {
-        context.books().ledger.record(lost, Role::Lost);
-    }
+    record::close_books(context, &mut transaction).await?;
     let stop_reason = match findings.stop_reason {
         _ if queue_says_cancelled(context) => StopReason::Cancelled,
         reason => reason,
@@ -173,16 +178,6 @@ async fn finish(
         ),
         event,
     };
-    let (progress, spend, best) = context.summary();
-    jobs::update_summary(
-        &mut transaction,
-        claim.job,
-        claim.attempt,
-        &progress,
-        &spend,
-        best,
-    )
-    .await?;
     queue::finish(&mut transaction, claim, &end, now).await?;
     transaction.commit().await?;
     Ok(state)

@@ -5,9 +5,10 @@ use crate::context::{Best, Context};
 use crate::session::Ended;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
-use frugal_domain::trial::{Evaluation, PruneReason, TrialOutcome};
+use frugal_domain::money::Spend;
+use frugal_domain::trial::{Evaluation, PruneReason, Role, TrialOutcome};
 use frugal_store::trials::{NewTrial, TrialEnd};
-use frugal_store::{events, jobs, trials};
+use frugal_store::{PgConnection, events, jobs, requests, trials};
 
 /// Counts the end of a trial on the books. Returns the new best, if it is one.
 pub(crate) fn count_end(context: &Context, ended: &Ended) -> Option<Best> {
@@ -149,4 +150,35 @@ pub(crate) async fn end(context: &Context, ended: &Ended) -> Result<(), DriveErr
     .await?;
     events::append(&mut transaction, claim.job, &bodies, now).await?;
     Ok(transaction.commit().await?)
+}
+
+/// Closes the books of a job that ends: what is still in flight may be billed and counts as
+/// lost, trials under way are cut off, and the summary is stored.
+pub(crate) async fn close_books(
+    context: &Context,
+    connection: &mut PgConnection,
+) -> Result<(), DriveError> {
+    let claim = context.claim;
+    let now = Utc::now();
+    let lost = requests::abandon(connection, claim.job, now).await?;
+    let cut_off = trials::stop_running(connection, claim, now).await?;
+    {
+        let mut books = context.books();
+        if lost != Spend::default() {
+            books.ledger.record(lost, Role::Lost);
+        }
+        books.progress.running = 0;
+        books.progress.stopped += cut_off;
+    }
+    let (progress, spend, best) = context.summary();
+    jobs::update_summary(
+        connection,
+        claim.job,
+        claim.attempt,
+        &progress,
+        &spend,
+        best,
+    )
+    .await?;
+    Ok(())
 }

@@ -66,6 +66,8 @@ pub(crate) async fn answer(context: &Context, planned: Planned<'_>) -> Result<Do
                 planned.key.trial
             )));
         }
+        // A long replay waits for nothing; the heart must beat all the same.
+        tokio::task::yield_now().await;
         return Ok(Done {
             ordinal,
             reply: reply(context, planned, &request.settled),
@@ -83,7 +85,7 @@ pub(crate) async fn answer(context: &Context, planned: Planned<'_>) -> Result<Do
     };
     let role = planned.key.role;
     match send(context, planned).await {
-        Ok(settled) => {
+        Ok((settled, fatal)) => {
             let cost = settled.cost();
             let mut books = context.books();
             books.ledger.settle(reservation, cost, role);
@@ -93,6 +95,9 @@ pub(crate) async fn answer(context: &Context, planned: Planned<'_>) -> Result<Do
             }
             drop(books);
             context.freed.notify_waiters();
+            if let Some(reason) = fatal {
+                return Err(DriveError::Endpoint(reason));
+            }
             Ok(Done {
                 ordinal,
                 reply: reply(context, planned, &settled),
@@ -114,7 +119,7 @@ async fn reserve(context: &Context, worst: Spend) -> Result<Option<Reservation>,
     loop {
         // Registered before looking, so that nothing given back in between is missed.
         let freed = context.freed.notified();
-        let refused = match context.books().ledger.reserve(worst) {
+        let refused = match context.books().reserve(worst) {
             Ok(reservation) => return Ok(Some(reservation)),
             Err(refused) => refused,
         };
@@ -128,8 +133,12 @@ async fn reserve(context: &Context, worst: Spend) -> Result<Option<Reservation>,
     }
 }
 
-/// Stores the request, sends it, and stores what became of it.
-async fn send(context: &Context, planned: Planned<'_>) -> Result<Settled, DriveError> {
+/// Stores the request, sends it, and stores what became of it. Also the reason where no other
+/// request can succeed either.
+async fn send(
+    context: &Context,
+    planned: Planned<'_>,
+) -> Result<(Settled, Option<String>), DriveError> {
     let permit = tokio::select! {
         permit = context.in_flight.acquire() => permit,
         () = context.halt.thrown() => return Err(DriveError::LetGo),
@@ -173,10 +182,7 @@ async fn send(context: &Context, planned: Planned<'_>) -> Result<Settled, DriveE
     let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (settled, fatal) = settled(context, planned, result);
     store(context, key, &settled, latency_ms).await?;
-    match fatal {
-        Some(reason) => Err(DriveError::Endpoint(reason)),
-        None => Ok(settled),
-    }
+    Ok((settled, fatal))
 }
 
 /// Reserves another worst case before a request is sent again that may have been billed, on the
@@ -193,7 +199,7 @@ impl RetryGuard for Guard<'_> {
             return false;
         }
         let worst = self.planned.plan.worst_case;
-        let Ok(reservation) = self.context.books().ledger.reserve(worst) else {
+        let Ok(reservation) = self.context.books().reserve(worst) else {
             return false;
         };
         self.extra

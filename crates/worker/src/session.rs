@@ -96,12 +96,11 @@ pub(crate) async fn search(context: &Context) -> Result<Findings, DriveError> {
         ended: BTreeMap::new(),
         stop: None,
     };
-    if let Some(baseline) = &spec.baseline {
-        session.begin(BASELINE, baseline.clone(), Role::Baseline, "baseline")?;
-        session.drain().await?;
-    }
-    while session.fill()? {
-        session.tell_oldest().await?;
+    if let Err(error) = session.run().await {
+        // What the other trials have in flight is paid for: it is waited for and stored.
+        context.halt.throw(Cause::LetGo);
+        while session.running.next().await.is_some() {}
+        return Err(error);
     }
     let stop_reason = session.stop.unwrap_or(StopReason::TrialLimit);
     Ok(Findings {
@@ -189,6 +188,18 @@ pub(crate) fn trial_plan(
 }
 
 impl<'a> Session<'a> {
+    /// The baseline, then trials until there is a reason to stop.
+    async fn run(&mut self) -> Result<(), DriveError> {
+        if let Some(baseline) = &self.context.spec().baseline {
+            self.begin(BASELINE, baseline.clone(), Role::Baseline, "baseline")?;
+            self.drain().await?;
+        }
+        while self.fill()? {
+            self.tell_oldest().await?;
+        }
+        Ok(())
+    }
+
     /// Asks for trials until enough are in the air. Returns whether any is.
     fn fill(&mut self) -> Result<bool, DriveError> {
         let spec = self.context.spec();

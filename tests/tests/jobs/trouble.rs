@@ -31,6 +31,34 @@ async fn the_optimization_budget_is_never_passed() {
 }
 
 #[tokio::test]
+async fn what_is_kept_for_the_held_out_rows_is_not_waited_for() {
+    let world = World::new().await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    // A quarter of the budget is kept back. Once the rest is spent, a request would fit only
+    // into what is kept, which the search does not get.
+    let mut body = job(20, 500);
+    body["data"]["holdout"] = json!({"share": 0.5});
+    body["budgets"]["optimization"] = json!({"usd": 0.0015});
+    let path = api.submit(&body).await;
+    api.follow(&path, None).await;
+    let job = api.json(&path).await;
+    assert_eq!(job["stop_reason"], "budget_exhausted");
+    assert!(
+        job["spend"]["usd"].as_f64().unwrap() <= 0.0015,
+        "{}",
+        job["spend"]
+    );
+    let report = api.json(&format!("{path}/report")).await;
+    assert_eq!(
+        report["holdout"]["winner"]["count"], 10,
+        "there was enough for them"
+    );
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_budget_of_tokens_needs_no_prices() {
     let world = World::new().await;
     let (server, url) = world.setting.serve(1).await;
@@ -113,6 +141,9 @@ async fn an_endpoint_that_refuses_the_key_fails_the_job_with_a_reason() {
     );
     assert!(!job["detail"].as_str().unwrap().is_empty());
     assert_eq!(job["spend"]["tokens"], 0);
+    assert_eq!(job["progress"]["trials"]["running"], 0);
+    let trials = api.all(&format!("{path}/trials")).await;
+    assert!(trials.iter().all(|trial| trial["state"] == "stopped"));
     assert!(server.stop().await);
     world.end().await;
 }

@@ -168,9 +168,13 @@ pub(super) fn check_template(
                 format!(" and {others} more")
             };
             let has: Vec<_> = row.keys().map(|key| format!("`{key}`")).collect();
-            at.fault::<()>(format!(
-                "the variable `{variable}` is absent from row {first}{more} of the data, which has {}",
+            let has = if has.is_empty() {
+                "no fields".to_owned()
+            } else {
                 has.join(", ")
+            };
+            at.fault::<()>(format!(
+                "the variable `{variable}` is absent from row {first}{more} of the data, which has {has}"
             ));
             complete = None;
         }

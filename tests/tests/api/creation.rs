@@ -1,0 +1,158 @@
+//! Posting jobs.
+
+use crate::{body, catalog, header, job, start};
+use frugal::demo::{self, DemoArgs, Pruning};
+use frugal_domain::endpoint::Catalog;
+use frugal_tests::app::TestApp;
+use frugal_tests::contract::contract;
+use serde_json::{Value, json};
+
+/// The job of the API's own example, from the document that is served.
+fn example() -> Value {
+    let document = serde_json::to_value(frugal_api::openapi()).unwrap();
+    document["components"]["schemas"]["JobPost"]["example"].clone()
+}
+
+/// The endpoint that the example names, under prices of its own.
+fn example_catalog() -> Catalog {
+    let price = json!({"input_usd_per_million": 0.1, "output_usd_per_million": 0.2});
+    let catalog = json!({"endpoints": {"local": {
+        "base_url": "http://127.0.0.1:1/v1",
+        "models": {"gemma-3-270m": price, "smollm2-135m-instruct": price}
+    }}});
+    serde_json::from_value(catalog).unwrap()
+}
+
+#[tokio::test]
+async fn a_created_job_waits_and_says_where_it_is() {
+    let app = start().await;
+    let response = app.api.post("/jobs", &job()).await;
+    let location = header(&response, "location").unwrap().to_owned();
+    assert!(header(&response, "idempotency-replayed").is_none());
+    let created = body(response, 201).await;
+    insta::assert_json_snapshot!("created_job", created, {
+        ".id" => "[id]",
+        ".created_at" => "[time]",
+        ".search.seed" => "[seed]",
+        ".links" => "[links]",
+    });
+
+    let id = created["id"].as_str().unwrap();
+    assert_eq!(location, format!("/jobs/{id}"));
+    assert_eq!(&id[14..15], "7", "the id is a UUIDv7");
+    let time = created["created_at"].as_str().unwrap();
+    assert!(time.ends_with('Z'), "{time} is in UTC");
+    let seed = created["search"]["seed"].as_u64().unwrap();
+    assert!(seed < 1 << 53, "any JSON reader can hold the seed");
+    assert_eq!(app.api.json(&location).await, created);
+    for (link, status) in [
+        ("self", 200),
+        ("trials", 200),
+        ("events", 200),
+        ("report", 409),
+    ] {
+        let path = created["links"][link].as_str().unwrap();
+        body(app.api.get(path).await, status).await;
+    }
+    let cancel = created["links"]["cancel"].as_str().unwrap();
+    body(app.api.post(cancel, &Value::Null).await, 202).await;
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_job_of_the_least_fields_has_good_defaults() {
+    let app = start().await;
+    let mut least = job();
+    for key in ["name", "labels", "search_space", "budgets"] {
+        least.as_object_mut().unwrap().remove(key);
+    }
+    contract().check_request("/jobs", &least).unwrap();
+    let created = body(app.api.post("/jobs", &least).await, 201).await;
+    insta::assert_json_snapshot!("created_job_of_the_least_fields", created, {
+        ".id" => "[id]",
+        ".created_at" => "[time]",
+        ".search.seed" => "[seed]",
+        ".links" => "[links]",
+    });
+    app.end().await;
+}
+
+#[tokio::test]
+async fn the_example_of_the_description_is_accepted_and_as_described() {
+    let app = TestApp::start(example_catalog()).await;
+    contract().check_request("/jobs", &example()).unwrap();
+    let path = app.api.submit(&example()).await;
+    let job = app.api.json(&path).await;
+    assert_eq!(job["search"]["seed"], 1);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn the_jobs_of_the_demo_are_accepted_and_as_described() {
+    let args = DemoArgs::default();
+    let catalog = demo::catalog(&args, Some("http://127.0.0.1:1/v1")).unwrap();
+    let app = TestApp::start(catalog).await;
+    for pruning in [Pruning::On, Pruning::Off] {
+        let job = demo::job(&args, pruning).unwrap();
+        contract().check_request("/jobs", &job).unwrap();
+        app.api.submit(&job).await;
+    }
+    app.end().await;
+}
+
+/// What the API refuses for its form alone, the description refuses too.
+#[test]
+fn the_description_of_a_job_is_as_strict_as_the_api() {
+    let accepted = |change: fn(&mut Value)| {
+        let mut job = job();
+        change(&mut job);
+        contract().check_request("/jobs", &job)
+    };
+    accepted(|_| {}).unwrap();
+    accepted(|job| job["baseline"] = json!(false)).unwrap();
+    accepted(|job| job["data"]["holdout"] = json!({"share": 0.5})).unwrap();
+    accepted(|job| job["name"] = Value::Null).unwrap();
+    let refused: [fn(&mut Value); 8] = [
+        |job| *job = json!([]),
+        |job| drop(job.as_object_mut().unwrap().remove("data")),
+        |job| drop(job.as_object_mut().unwrap().remove("scoring")),
+        |job| job["data"]["instances"] = json!([]),
+        |job| job["scoring"]["scorer"]["type"] = json!("vibes"),
+        |job| job["budgets"] = json!({"optimization": {"euro": 1}}),
+        |job| job["limits"] = json!({"trails": 10}),
+        |job| job["more"] = json!(1),
+    ];
+    for (index, change) in refused.into_iter().enumerate() {
+        assert!(accepted(change).is_err(), "change {index}");
+    }
+}
+
+#[tokio::test]
+async fn any_text_can_be_posted_that_the_database_can_hold() {
+    let app = start().await;
+    let mut job = job();
+    job["name"] = json!("\u{1} and \u{1F980} and \u{FFFF}");
+    job["labels"] = json!({"~/\u{7f}": "\"';--"});
+    job["data"]["instances"][0]["question"] = json!("{{ '\\' }} \u{200B}");
+    let created = app.api.json(&app.api.submit(&job).await).await;
+    assert_eq!(
+        (&created["name"], &created["labels"]),
+        (&job["name"], &job["labels"])
+    );
+
+    job["name"] = json!("a\0b");
+    let problem = body(app.api.post("/jobs", &job).await, 422).await;
+    insta::assert_json_snapshot!("nul_character", problem);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn the_catalogue_is_listed_without_its_addresses() {
+    let app = start().await;
+    let endpoints = app.api.json("/endpoints").await;
+    insta::assert_json_snapshot!("endpoints", endpoints);
+    let text = endpoints.to_string();
+    let base_url = &catalog().endpoints["local"].base_url;
+    assert!(!text.contains(base_url.as_str()));
+    app.end().await;
+}
