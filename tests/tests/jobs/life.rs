@@ -3,7 +3,8 @@
 use crate::{World, job};
 use frugal_tests::client::ApiClient;
 use futures::StreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 #[tokio::test]
 async fn a_job_runs_from_its_post_to_its_report() {
@@ -103,7 +104,7 @@ async fn the_winner_is_scored_on_rows_that_the_search_did_not_see() {
     let (server, url) = world.setting.serve(1).await;
     let api = ApiClient::new(&url);
     let mut body = job(20, 6);
-    body["data"]["holdout"] = serde_json::json!({"share": 0.5});
+    body["data"]["holdout"] = json!({"share": 0.5});
     let path = api.submit(&body).await;
     let events = api.follow(&path, None).await;
     assert_eq!(
@@ -124,6 +125,60 @@ async fn the_winner_is_scored_on_rows_that_the_search_did_not_see() {
             .as_u64()
             .unwrap()
             > 0
+    );
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_chat_endpoint_is_asked_with_messages() {
+    let mut world = World::new().await;
+    world.setting.endpoints = world
+        .setting
+        .endpoints
+        .replace("\"completions\"", "\"chat\"");
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let mut body = job(5, 5);
+    let template = body["prompts"][0]["text"].take();
+    body["prompts"] = json!([
+        {"name": "message", "messages": [{"role": "user", "content": template}]},
+        {"name": "text", "text": template}
+    ]);
+    let path = api.submit(&body).await;
+    api.follow(&path, None).await;
+    let trials = api.all(&format!("{path}/trials")).await;
+    assert!(
+        trials.iter().all(|trial| trial["state"] == "evaluated"),
+        "{trials:?}"
+    );
+    let prompts: BTreeSet<_> = trials
+        .iter()
+        .map(|trial| trial["configuration"]["prompt"].to_string())
+        .collect();
+    assert_eq!(prompts.len(), 2, "both kinds of prompt were tried");
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_job_ends_when_its_time_is_over() {
+    let world = World::new().await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let mut body = job(40, 100_000);
+    body["limits"]["seconds"] = json!(1);
+    body["budgets"]["optimization"] = json!({"usd": 1000});
+    let path = api.submit(&body).await;
+    let events = api.follow(&path, None).await;
+    assert_eq!(
+        events.last().unwrap().payload["data"]["stop_reason"],
+        "deadline"
+    );
+    let job = api.json(&path).await;
+    assert_eq!(
+        (&job["state"], &job["progress"]["trials"]["running"]),
+        (&json!("succeeded"), &json!(0))
     );
     assert!(server.stop().await);
     world.end().await;
