@@ -108,6 +108,26 @@ pub async fn heartbeat(
     read_name("job state", &state.ok_or(Error::LeaseLost)?)
 }
 
+/// The state of a job that this worker drives, held still until the transaction ends: whoever
+/// wants to cancel it now waits, and finds it ended.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn hold(connection: &mut PgConnection, claim: Claim) -> Result<JobState> {
+    let state = sqlx::query_scalar!(
+        r#"
+        SELECT state FROM jobs
+        WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+        FOR UPDATE
+        "#,
+        claim.job.0,
+        claim.attempt
+    )
+    .fetch_optional(connection)
+    .await?;
+    read_name("job state", &state.ok_or(Error::LeaseLost)?)
+}
+
 /// Gives a job back, so that another worker takes it at once. Nothing where the lease is lost.
 ///
 /// # Errors

@@ -159,9 +159,10 @@ async fn finish(
     let now = Utc::now();
     let mut transaction = context.pool.begin().await?;
     record::close_books(context, &mut transaction).await?;
-    let stop_reason = match findings.stop_reason {
-        _ if queue_says_cancelled(context) => StopReason::Cancelled,
-        reason => reason,
+    // A request to cancel that came before this moment is kept; a later one finds the job ended.
+    let stop_reason = match queue::hold(&mut transaction, claim).await? {
+        JobState::Cancelling => StopReason::Cancelled,
+        _ => findings.stop_reason,
     };
     let report = report::build(context, findings, stop_reason, holdout);
     let (state, event) = match stop_reason {
@@ -181,9 +182,4 @@ async fn finish(
     queue::finish(&mut transaction, claim, &end, now).await?;
     transaction.commit().await?;
     Ok(state)
-}
-
-/// Whether the client cancelled the job while it was being validated.
-fn queue_says_cancelled(context: &Context) -> bool {
-    context.halt.cause() == Some(crate::halt::Cause::End(StopReason::Cancelled))
 }
