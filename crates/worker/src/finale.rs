@@ -128,11 +128,11 @@ async fn validate_one(context: &Context, of: &Ended) -> Result<Ended, DriveError
     let mut tally = Tally::default();
     let evaluated = tokio::select! {
         evaluated = trial::evaluate(context, &assignment, &mut trial, &mut tally) => evaluated,
-        () = session::grace_over(context) => Err(DriveError::LetGo),
+        () = session::grace_over(context, Role::Validation) => Err(DriveError::LetGo),
     };
     let (outcome, utilities) = match evaluated {
         Ok(()) => outcome::of(context, &trial)?,
-        // Cancelled, or out of time: the report does without.
+        // Cancelled: the report does without.
         Err(DriveError::LetGo) if !let_go(context) => (TrialOutcome::Stopped, BTreeMap::new()),
         Err(error) => return Err(error),
     };

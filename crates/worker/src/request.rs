@@ -75,7 +75,7 @@ pub(crate) async fn answer(context: &Context, planned: Planned<'_>) -> Result<Do
             replayed: true,
         });
     }
-    let Some(reservation) = reserve(context, planned.plan.worst_case).await? else {
+    let Some(reservation) = reserve(context, planned).await? else {
         return Ok(Done {
             ordinal,
             reply: Err(RequestFailure::Unaffordable),
@@ -115,7 +115,11 @@ pub(crate) async fn answer(context: &Context, planned: Planned<'_>) -> Result<Do
 
 /// Sets the worst case aside. Where others' reservations are in the way it waits for them;
 /// `None` where it does not fit even alone.
-async fn reserve(context: &Context, worst: Spend) -> Result<Option<Reservation>, DriveError> {
+async fn reserve(
+    context: &Context,
+    planned: Planned<'_>,
+) -> Result<Option<Reservation>, DriveError> {
+    let worst = planned.plan.worst_case;
     loop {
         // Registered before looking, so that nothing given back in between is missed.
         let freed = context.freed.notified();
@@ -128,7 +132,7 @@ async fn reserve(context: &Context, worst: Spend) -> Result<Option<Reservation>,
         }
         tokio::select! {
             () = freed => {}
-            () = context.halt.thrown() => return Err(DriveError::LetGo),
+            () = context.halt.thrown(planned.key.role) => return Err(DriveError::LetGo),
         }
     }
 }
@@ -141,10 +145,10 @@ async fn send(
 ) -> Result<(Settled, Option<String>), DriveError> {
     let permit = tokio::select! {
         permit = context.in_flight.acquire() => permit,
-        () = context.halt.thrown() => return Err(DriveError::LetGo),
+        () = context.halt.thrown(planned.key.role) => return Err(DriveError::LetGo),
     };
     let _permit = permit.map_err(|_| DriveError::LetGo)?;
-    if context.halt.cause().is_some() {
+    if context.halt.stops(planned.key.role) {
         return Err(DriveError::LetGo);
     }
     let Planned {
@@ -195,7 +199,7 @@ struct Guard<'a> {
 
 impl RetryGuard for Guard<'_> {
     async fn may_send_again(&self) -> bool {
-        if self.context.halt.cause().is_some() {
+        if self.context.halt.stops(self.planned.key.role) {
             return false;
         }
         let worst = self.planned.plan.worst_case;

@@ -336,8 +336,8 @@ impl<'a> Session<'a> {
 }
 
 /// Waits until the job is to stop and requests under way have had their time to arrive.
-pub(crate) async fn grace_over(context: &Context) {
-    context.halt.thrown().await;
+pub(crate) async fn grace_over(context: &Context, role: Role) {
+    context.halt.thrown(role).await;
     tokio::time::sleep(context.grace).await;
 }
 
@@ -379,7 +379,7 @@ async fn run_trial(
     } else {
         let evaluated = tokio::select! {
             evaluated = trial::evaluate(context, &assignment, &mut trial, &mut tally) => evaluated,
-            () = grace_over(context) => Err(DriveError::LetGo),
+            () = grace_over(context, assignment.role) => Err(DriveError::LetGo),
         };
         match evaluated {
             Ok(()) => outcome::of(context, &trial)?,

@@ -168,6 +168,7 @@ async fn a_job_ends_when_its_time_is_over() {
     let api = ApiClient::new(&url);
     let mut body = job(40, 100_000);
     body["limits"]["seconds"] = json!(1);
+    body["data"]["holdout"] = json!({"share": 0.5});
     body["budgets"]["optimization"] = json!({"usd": 1000});
     let path = api.submit(&body).await;
     let events = api.follow(&path, None).await;
@@ -179,6 +180,13 @@ async fn a_job_ends_when_its_time_is_over() {
     assert_eq!(
         (&job["state"], &job["progress"]["trials"]["running"]),
         (&json!("succeeded"), &json!(0))
+    );
+    let report = api.json(&format!("{path}/report")).await;
+    let scored = !report["holdout"].is_null();
+    assert_eq!(
+        scored,
+        !report["winner"].is_null(),
+        "what was found is scored all the same"
     );
     assert!(server.stop().await);
     world.end().await;
