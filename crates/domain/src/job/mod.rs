@@ -7,6 +7,7 @@
 pub mod points;
 pub mod read;
 mod read_data;
+mod read_models;
 mod read_scoring;
 mod read_space;
 

@@ -1,11 +1,11 @@
 //! The wire form of a job, read with every fault noted.
 
 use super::read_data::{self, Rows};
+use super::read_models::{self, ModelRead};
 use super::read_scoring::{self, Scoring};
 use super::read_space;
 use super::{
-    Algorithm, Data, Direction, Instance, JobSpec, Limits, ModelChoice, Objective, Pruning,
-    SearchSpec,
+    Algorithm, Data, Direction, Instance, JobSpec, Limits, Objective, Pruning, SearchSpec,
 };
 use crate::configuration::Configuration;
 use crate::endpoint::{Api, Catalog};
@@ -17,7 +17,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most models, prompts, labels and start points of one job, each.
-const MAX_CHOICES: usize = 64;
+pub(super) const MAX_CHOICES: usize = 64;
 /// The most trials of one job.
 const MAX_TRIALS: i64 = 100_000;
 /// The trials of a job that names no limit.
@@ -112,7 +112,7 @@ fn read_job(
             "give the rows to tune on as {\"instances\": [{…}, …]}",
         )
         .and_then(|at| read_data::rows(&at));
-    let models = read_models(&job, catalog);
+    let models = read_models::models(&job, catalog);
     let prompts = read_prompts(&job, &models, rows.as_ref(), checks);
     let space = read_space::space(&job, &models, &prompts);
     let scoring = job
@@ -182,101 +182,6 @@ fn read_labels(at: &Reader<'_>) -> BTreeMap<String, String> {
         at.fault::<()>(format!("must hold at most {MAX_CHOICES} labels"));
     }
     read
-}
-
-/// A model as the job names it, with the place of its sub-space and what the catalogue says.
-pub(super) struct ModelRead<'a> {
-    /// What the job keeps.
-    pub choice: ModelChoice,
-    /// Whether the operator gave prices.
-    pub priced: bool,
-    /// What a text prompt is sent to.
-    pub api: Api,
-    /// Settings that vary for this model only.
-    pub space: Option<Reader<'a>>,
-}
-
-/// The models; `None` for one with a fault, so that positions stay.
-fn read_models<'a>(job: &ObjectReader<'a>, catalog: &Catalog) -> Vec<Option<ModelRead<'a>>> {
-    let places = match (job.get("models"), job.get("model")) {
-        (Some(many), Some(one)) => {
-            one.fault::<()>("give either `model` or `models`, not both");
-            many.filled_array("model").unwrap_or_default()
-        }
-        (Some(many), None) => many.filled_array("model").unwrap_or_default(),
-        (None, Some(one)) => vec![one],
-        (None, None) => job
-            .require(
-                "models",
-                "give at least one {\"endpoint\": …, \"model\": …}",
-            )
-            .into_iter()
-            .collect(),
-    };
-    if places.len() > MAX_CHOICES {
-        job.at
-            .fault::<()>(format!("`models` must hold at most {MAX_CHOICES}"));
-    }
-    let models: Vec<_> = places.iter().map(|at| read_model(at, catalog)).collect();
-    for (index, model) in models.iter().enumerate() {
-        let same = |other: &&Option<ModelRead<'_>>| match (other, model) {
-            (Some(other), Some(model)) => {
-                other.choice.endpoint == model.choice.endpoint
-                    && other.choice.model == model.choice.model
-            }
-            _ => false,
-        };
-        if models[..index].iter().any(|other| same(&other)) {
-            places[index].fault::<()>("is in the list twice; name each model once");
-        }
-    }
-    models
-}
-
-fn read_model<'a>(at: &Reader<'a>, catalog: &Catalog) -> Option<ModelRead<'a>> {
-    let object = at.object()?;
-    let endpoint = object
-        .require("endpoint", "name one of the operator's endpoints")
-        .and_then(|at| Some((at.clone(), at.filled_string()?)));
-    let model = object
-        .require("model", "name one of the endpoint's models")
-        .and_then(|at| Some((at.clone(), at.filled_string()?)));
-    let space = object.get("search_space");
-    object.finish();
-    let ((endpoint_at, endpoint), (model_at, model)) = (endpoint?, model?);
-    let Some(known) = catalog.endpoints.get(endpoint) else {
-        return endpoint_at.fault(format!(
-            "`{endpoint}` is not an endpoint of this server; {}",
-            known_names("it has", catalog.endpoints.keys())
-        ));
-    };
-    let Some(entry) = known.model(model) else {
-        return model_at.fault(format!(
-            "`{model}` is not a model of the endpoint `{endpoint}`; {}",
-            known_names("it has", known.models.keys())
-        ));
-    };
-    let prices = entry.prices;
-    Some(ModelRead {
-        choice: ModelChoice {
-            endpoint: endpoint.to_owned(),
-            model: model.to_owned(),
-            prices: prices.unwrap_or_default(),
-        },
-        priced: prices.is_some(),
-        api: known.api_of(entry),
-        space,
-    })
-}
-
-/// A list of names for the remedy of a fault.
-fn known_names<'a>(lead: &str, names: impl Iterator<Item = &'a String>) -> String {
-    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
-    if names.is_empty() {
-        format!("{lead} none, ask the operator")
-    } else {
-        format!("{lead} {}", names.join(", "))
-    }
 }
 
 /// The prompts; `None` for one with a fault.

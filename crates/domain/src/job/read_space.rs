@@ -1,6 +1,6 @@
 //! The search space of a job: the wire form of dimensions, and the paper's default space.
 
-use super::read::ModelRead;
+use super::read_models::ModelRead;
 use super::{MODEL, PROMPT};
 use crate::fault::{ObjectReader, Reader};
 use crate::prompt::Prompt;
