@@ -6,6 +6,7 @@ use crate::wait::POLL;
 use crate::wire::Event;
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use frugal_domain::event;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobSpec;
 use frugal_store::events;
@@ -29,7 +30,7 @@ struct Follower {
     /// The last event that the client has.
     has: i64,
     /// Events read and not sent yet.
-    read: VecDeque<Event>,
+    read: VecDeque<event::Event>,
     /// Whether the last one read is the job's last.
     ended: bool,
 }
@@ -51,23 +52,23 @@ pub(crate) fn stream(state: AppState, job: Job, has: i64) -> Response {
     };
     let frames = futures::stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
-        Some((frame(&event), follower))
+        Some((frame(&follower.spec, event), follower))
     });
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Sse::new(frames).keep_alive(keep_alive).into_response()
 }
 
 /// An event as a frame. One that cannot be written ends the stream, and the client asks again.
-fn frame(event: &Event) -> Result<sse::Event, axum::Error> {
+fn frame(spec: &JobSpec, event: event::Event) -> Result<sse::Event, axum::Error> {
     sse::Event::default()
         .id(event.seq.to_string())
         .event(event.body.name())
-        .json_data(event)
+        .json_data(Event::new(spec, event))
 }
 
 impl Follower {
     /// The next event; nothing after the job's last one or once the server stops.
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<event::Event> {
         loop {
             if let Some(event) = self.read.pop_front() {
                 return Some(event);
@@ -107,7 +108,6 @@ impl Follower {
         self.read = rows
             .into_iter()
             .filter(|event| event.seq > self.has)
-            .map(|event| Event::new(&self.spec, event))
             .collect();
         Ok(is_news)
     }

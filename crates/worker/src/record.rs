@@ -52,7 +52,6 @@ pub(crate) async fn begin(context: &Context, new: &NewTrial) -> Result<(), Drive
     let _recording = context.recording.lock().await;
     let now = Utc::now();
     let claim = context.claim;
-    let (progress, spend, best) = context.summary();
     let started = EventBody::TrialStarted {
         trial: new.number,
         role: new.role,
@@ -60,15 +59,7 @@ pub(crate) async fn begin(context: &Context, new: &NewTrial) -> Result<(), Drive
     };
     let mut transaction = context.pool.begin().await?;
     trials::begin(&mut transaction, claim, new, now).await?;
-    jobs::update_summary(
-        &mut transaction,
-        claim.job,
-        claim.attempt,
-        &progress,
-        &spend,
-        best,
-    )
-    .await?;
+    store_summary(context, &mut transaction).await?;
     events::append(&mut transaction, claim.job, &[started], now).await?;
     Ok(transaction.commit().await?)
 }
@@ -125,10 +116,7 @@ pub(crate) async fn end(context: &Context, ended: &Ended) -> Result<(), DriveErr
             inference_cost: evaluation.inference_cost,
         });
     }
-    let (progress, by_role, best) = context.summary();
-    bodies.push(EventBody::BudgetUpdated {
-        spend: by_role.values().copied().sum(),
-    });
+    bodies.push(budget_updated(context));
     let end = TrialEnd {
         outcome: outcome.clone(),
         spend,
@@ -139,15 +127,7 @@ pub(crate) async fn end(context: &Context, ended: &Ended) -> Result<(), DriveErr
     let claim = context.claim;
     let mut transaction = context.pool.begin().await?;
     trials::finish(&mut transaction, claim, trial, &end, now).await?;
-    jobs::update_summary(
-        &mut transaction,
-        claim.job,
-        claim.attempt,
-        &progress,
-        &by_role,
-        best,
-    )
-    .await?;
+    store_summary(context, &mut transaction).await?;
     events::append(&mut transaction, claim.job, &bodies, now).await?;
     Ok(transaction.commit().await?)
 }
@@ -170,6 +150,16 @@ pub(crate) async fn close_books(
         books.progress.running = 0;
         books.progress.stopped += cut_off;
     }
+    store_summary(context, connection).await
+}
+
+/// Stores the summary that polling reads, as the books are now. Whoever writes it while other
+/// trials run holds [`Context::recording`] until it is committed.
+pub(crate) async fn store_summary(
+    context: &Context,
+    connection: &mut PgConnection,
+) -> Result<(), DriveError> {
+    let claim = context.claim;
     let (progress, spend, best) = context.summary();
     jobs::update_summary(
         connection,
@@ -181,4 +171,11 @@ pub(crate) async fn close_books(
     )
     .await?;
     Ok(())
+}
+
+/// What the job has spent so far, as an event.
+pub(crate) fn budget_updated(context: &Context) -> EventBody {
+    EventBody::BudgetUpdated {
+        spend: context.books().ledger.spent(),
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::DriveError;
 use crate::context::Context;
+use crate::record;
 use crate::request::{self, Planned};
 use chrono::Utc;
 use frugal_domain::configuration::Settings;
@@ -10,8 +11,8 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Spend;
 use frugal_domain::trial::Role;
 use frugal_evaluation::{RequestPlan, Step, Trial};
+use frugal_store::events;
 use frugal_store::requests::RequestKey;
-use frugal_store::{events, jobs};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -131,21 +132,10 @@ async fn tell_progress(
         });
     }
     let _recording = context.recording.lock().await;
-    let spend = context.books().ledger.spent();
-    bodies.push(EventBody::BudgetUpdated { spend });
+    bodies.push(record::budget_updated(context));
     let now = Utc::now();
     let mut transaction = context.pool.begin().await?;
-    let (progress, spend, best) = context.summary();
-    let claim = context.claim;
-    jobs::update_summary(
-        &mut transaction,
-        claim.job,
-        claim.attempt,
-        &progress,
-        &spend,
-        best,
-    )
-    .await?;
-    events::append(&mut transaction, claim.job, &bodies, now).await?;
+    record::store_summary(context, &mut transaction).await?;
+    events::append(&mut transaction, context.claim.job, &bodies, now).await?;
     Ok(transaction.commit().await?)
 }

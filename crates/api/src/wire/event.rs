@@ -178,28 +178,6 @@ impl Event {
 }
 
 impl EventBody {
-    /// The event's type, as it is written.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::JobQueued {} => "job.queued",
-            Self::JobRunning { .. } => "job.running",
-            Self::JobSucceeded { .. } => "job.succeeded",
-            Self::JobFailed { .. } => "job.failed",
-            Self::JobCancelled {} => "job.cancelled",
-            Self::TrialStarted { .. } => "trial.started",
-            Self::TrialProgress { .. } => "trial.progress",
-            Self::TrialEvaluated { .. } => "trial.evaluated",
-            Self::TrialPruned { .. } => "trial.pruned",
-            Self::TrialInfeasible { .. } => "trial.infeasible",
-            Self::TrialFailed { .. } => "trial.failed",
-            Self::TrialStopped { .. } => "trial.stopped",
-            Self::BestUpdated { .. } => "best.updated",
-            Self::BudgetUpdated { .. } => "budget.updated",
-            Self::ValidationCompleted { .. } => "validation.completed",
-        }
-    }
-
     fn new(spec: &JobSpec, body: event::EventBody) -> Self {
         use event::EventBody as Domain;
         match body {
