@@ -11,6 +11,7 @@ pub mod configuration;
 pub mod endpoint;
 pub mod event;
 pub mod fault;
+pub mod grid;
 pub mod id;
 pub mod job;
 pub mod money;

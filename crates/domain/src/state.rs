@@ -109,6 +109,8 @@ pub enum StopReason {
     SpaceExhausted,
     /// The search has converged and finds nothing new.
     Converged,
+    /// As many trials in a row as the job allows brought nothing better.
+    NoImprovement,
     /// A client cancelled it.
     Cancelled,
     /// The endpoint refuses to serve the job at all, for example for want of a valid key.
@@ -123,6 +125,7 @@ names!(StopReason, "stop reason", {
     Deadline => "deadline",
     SpaceExhausted => "space_exhausted",
     Converged => "converged",
+    NoImprovement => "no_improvement",
     Cancelled => "cancelled",
     EndpointUnusable => "endpoint_unusable",
     InternalError => "internal_error",

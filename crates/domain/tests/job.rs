@@ -164,7 +164,7 @@ fn a_short_job_has_good_defaults() {
     }))
     .unwrap();
     assert_eq!((data.tuning.len(), data.holdout.len()), (1, 0));
-    assert_eq!(spec.search.algorithm, Algorithm::Blendsearch);
+    assert_eq!(spec.search.algorithm, Algorithm::default());
     assert_eq!(spec.search.seed, 7);
     assert_eq!(
         spec.optimization_budget,

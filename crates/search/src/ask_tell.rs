@@ -56,20 +56,24 @@ pub enum Origin {
     },
     /// A cheap start with noise, where nothing else was admissible.
     Restart,
-    /// A uniform draw.
+    /// A draw from the whole space.
     Random,
+    /// The next of a grid.
+    Grid,
 }
 
 /// Why there is nothing more to propose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exhausted {
-    /// Every configuration of the space has been proposed.
+    /// Every configuration of the space, or of the grid over it, has been proposed.
     SpaceUsedUp,
     /// The cost budget has been spent.
     BudgetSpent,
     /// Many draws from a space too large to count out found nothing new.
     NothingNew,
+    /// As many trials in a row as the options allow brought nothing better.
+    NoImprovement,
 }
 
 /// What came of a proposal.

@@ -1,5 +1,6 @@
 //! One varying setting: its values, and where they lie between 0 and 1.
 
+use frugal_domain::grid::rounded;
 use frugal_domain::space::{Domain, Scale};
 use serde_json::{Number, Value};
 
@@ -27,11 +28,6 @@ pub enum Axis {
         ordered: bool,
     },
 }
-
-/// Significant digits of a proposed float (of the 17 that a double may show). The rounding
-/// error of a step forth and back is far below the last of them, so a point that is reached
-/// again is recognised.
-const SIGNIFICANT_DIGITS: usize = 12;
 
 impl Axis {
     /// The axis of a domain; `None` for one that does not vary or that branches.
@@ -134,10 +130,10 @@ impl Axis {
 
     /// The value with the given position among [`Self::count`] values.
     #[must_use]
-    pub(crate) fn nth(&self, index: u64) -> Value {
+    pub(crate) fn nth(&self, index: u64, exact: bool) -> Value {
         match self {
             Self::Number { low, step, .. } => {
-                self.place(low + step.unwrap_or(0.0) * index as f64, true)
+                self.place(low + step.unwrap_or(0.0) * index as f64, exact)
             }
             Self::Choice { values, .. } => usize::try_from(index)
                 .ok()
@@ -207,6 +203,18 @@ impl Axis {
         }
     }
 
+    /// The value that a uniform draw from [0, 1) stands for: every value of a linear grid and of
+    /// a choice is equally likely, and every ratio on a logarithmic scale.
+    pub(crate) fn drawn(&self, unit: f64, exact: bool) -> Value {
+        match (self, self.count()) {
+            (Self::Number { log: false, .. }, Some(count)) => {
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                self.nth(bucket(unit, count) as u64, exact)
+            }
+            _ => self.decode(unit, exact),
+        }
+    }
+
     /// A permitted value near a number.
     fn place(&self, raw: f64, exact: bool) -> Value {
         let Self::Number {
@@ -237,9 +245,9 @@ impl Axis {
             let whole = snapped.clamp(*low, *high) as i64;
             return Value::from(whole);
         }
-        let rounded = if exact { snapped } else { round(snapped) };
+        let value = if exact { snapped } else { rounded(snapped) };
         // Adding 0 turns a negative zero into a plain one, which prints alike.
-        float(rounded.clamp(*low, *high) + 0.0)
+        float(value.clamp(*low, *high) + 0.0)
     }
 
     /// The value in the form that this search proposes it in: floats as floats, integers as
@@ -317,11 +325,6 @@ pub(crate) fn bucket(unit: f64, count: usize) -> usize {
     index.min(count.saturating_sub(1))
 }
 
-fn round(value: f64) -> f64 {
-    let digits = SIGNIFICANT_DIGITS - 1;
-    format!("{value:.digits$e}").parse().unwrap_or(value)
-}
-
 fn float(value: f64) -> Value {
     Number::from_f64(value).map_or(Value::Null, Value::Number)
 }
@@ -361,7 +364,7 @@ mod tests {
         assert_eq!(axis.count(), Some(3));
         assert_eq!(axis.decode(1.0, false), json!(9));
         assert_eq!(
-            (0..3).map(|i| axis.nth(i)).collect::<Vec<_>>(),
+            (0..3).map(|i| axis.nth(i, false)).collect::<Vec<_>>(),
             [json!(1), json!(5), json!(9)]
         );
     }

@@ -32,6 +32,9 @@ pub struct BlendOptions {
     pub cost_budget: Option<f64>,
     /// The least cost that an improvement is taken to have had, in the unit of the costs.
     pub cost_floor: f64,
+    /// The first step of a local search, as in [`Flow2::new`], and the margin of the admissible
+    /// region (0.1 in the reference implementation).
+    pub step_size: f64,
 }
 
 /// The blend of a global search and local ones.
@@ -41,6 +44,7 @@ pub struct BlendSearch {
     cheap_starts: CheapStarts,
     cost_budget: Option<f64>,
     cost_floor: f64,
+    step_size: f64,
     cost_used: f64,
     best_loss: f64,
     global: Global,
@@ -76,7 +80,7 @@ impl BlendSearch {
     /// A blend that has proposed nothing.
     #[must_use]
     pub fn new(ground: &Ground, options: BlendOptions, global: Global) -> Self {
-        let region = Region::around(&ground.encoding, &options.low_cost);
+        let region = Region::around(&ground.encoding, &options.low_cost, options.step_size);
         let mut starts: VecDeque<Start> = options.starts.into();
         if starts.is_empty() {
             starts.push_back(Start {
@@ -92,6 +96,7 @@ impl BlendSearch {
             starts,
             cost_budget: options.cost_budget,
             cost_floor: options.cost_floor,
+            step_size: options.step_size,
             cost_used: 0.0,
             best_loss: f64::INFINITY,
             global,
@@ -386,7 +391,12 @@ impl BlendSearch {
             self.threads_created,
             LocalThread {
                 statistics: SearchThread::local(told.loss, told.cost, self.cost_floor),
-                search: Flow2::new(&ground.encoding, configuration.clone(), told.loss),
+                search: Flow2::new(
+                    &ground.encoding,
+                    configuration.clone(),
+                    told.loss,
+                    self.step_size,
+                ),
             },
         );
         self.local_region.include(&ground.encoding, configuration);

@@ -26,6 +26,7 @@ pub struct Cfo {
     turns: u64,
     open: BTreeMap<String, Proposed>,
     region: Region,
+    step_size: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,16 +38,18 @@ enum Proposed {
 
 impl Cfo {
     /// A search that evaluates all starts first, begins from the best of them, and later
-    /// restarts from the cheap ones.
+    /// restarts from the cheap ones. `step_size` is that of [`Flow2::new`].
     #[must_use]
     pub fn new(
         ground: &Ground,
         starts: Vec<Start>,
         low_cost: Vec<Configuration>,
         cost_budget: Option<f64>,
+        step_size: f64,
     ) -> Self {
         Self {
-            region: Region::around(&ground.encoding, &low_cost),
+            region: Region::around(&ground.encoding, &low_cost, step_size),
+            step_size,
             cheap_starts: CheapStarts::new(
                 low_cost,
                 starts.iter().map(|start| &start.configuration),
@@ -199,7 +202,12 @@ impl Cfo {
     fn begin(&mut self, ground: &Ground, configuration: Configuration, loss: f64) {
         self.searches += 1;
         self.region.include(&ground.encoding, &configuration);
-        self.local = Some(Flow2::new(&ground.encoding, configuration, loss));
+        self.local = Some(Flow2::new(
+            &ground.encoding,
+            configuration,
+            loss,
+            self.step_size,
+        ));
     }
 
     /// The first of the best where several are equal.

@@ -40,9 +40,10 @@ impl Encoding {
                         continue;
                     };
                     let count = slot.axis.count().unwrap_or(1).max(1);
-                    configuration
-                        .0
-                        .insert(slot.name.clone(), slot.axis.nth(index % count));
+                    configuration.0.insert(
+                        slot.name.clone(),
+                        slot.axis.nth(index % count, self.is_exact()),
+                    );
                     index /= count;
                 }
                 Node::OneOf { name, branches, .. } => {

@@ -64,6 +64,24 @@ impl Draws {
         index.min(count - 1)
     }
 
+    /// 32 random bits.
+    pub(crate) fn bits(&mut self) -> u32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number below 2 to the power of 32"
+        )]
+        let bits = (self.uniform() * 2_f64.powi(32)) as u32;
+        bits
+    }
+
+    /// Puts items into a random order, each order as likely as another.
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.index(last + 1));
+        }
+    }
+
     /// One of the given values, by position; `None` where there are none.
     pub fn pick(&mut self, values: &[&Value]) -> Option<usize> {
         if values.is_empty() {

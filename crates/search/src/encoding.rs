@@ -1,7 +1,7 @@
 //! The search space as the optimisers see it: a list of slots, each one varying setting of one
 //! branch, and the ways between configurations and places in [0, 1].
 
-use crate::axis::Axis;
+use crate::axis::{Axis, bucket};
 use crate::draws::Draws;
 use frugal_domain::configuration::Configuration;
 use frugal_domain::space::{Domain, Space};
@@ -314,6 +314,17 @@ impl Encoding {
         configuration
     }
 
+    /// The configuration at a point of the unit cube: a coordinate from [0, 1) for each slot, then
+    /// one for each branching. Those of branches that are not taken have no effect.
+    pub(crate) fn at(&self, point: &[f64]) -> Configuration {
+        let coordinate = |index: usize| point.get(index).copied().unwrap_or(0.0);
+        let slots = self.slots.len();
+        self.assemble(
+            &mut |branching, branches| bucket(coordinate(slots + branching), branches),
+            &mut |slot, axis| axis.drawn(coordinate(slot), self.exact),
+        )
+    }
+
     /// A configuration with its numbers in the form that this search proposes them in (floats
     /// as floats), or `None` where it is not in the space.
     #[must_use]
@@ -345,11 +356,10 @@ impl Encoding {
     }
 }
 
-/// A value drawn uniformly from an axis: every value of a grid is equally likely on a linear
-/// scale, and every ratio on a logarithmic one.
+/// A value drawn uniformly from an axis, as [`Axis::drawn`] says.
 pub(crate) fn random_value(axis: &Axis, exact: bool, draws: &mut Draws) -> Value {
-    match (axis, axis.count()) {
-        (Axis::Choice { values, .. }, _) => {
+    match axis {
+        Axis::Choice { values, .. } => {
             let references: Vec<&Value> = values.iter().collect();
             draws
                 .pick(&references)
@@ -357,11 +367,8 @@ pub(crate) fn random_value(axis: &Axis, exact: bool, draws: &mut Draws) -> Value
                 .cloned()
                 .unwrap_or(Value::Null)
         }
-        (Axis::Number { log: false, .. }, Some(count)) => {
-            let count = usize::try_from(count).unwrap_or(usize::MAX);
-            axis.nth(draws.index(count) as u64)
-        }
-        _ => axis.decode(draws.uniform(), exact),
+        Axis::Number { .. } if axis.count() == Some(1) => axis.nth(0, exact),
+        Axis::Number { .. } => axis.drawn(draws.uniform(), exact),
     }
 }
 

@@ -12,9 +12,6 @@ use frugal_domain::configuration::Configuration;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Step size per square root of a dimension at the start, and the widening of the admissible
-/// region (reference constant).
-pub const STEP_SIZE: f64 = 0.1;
 /// The step size's lower bound where no dimension is a grid (reference constant).
 pub const STEP_SIZE_FLOOR: f64 = 0.0001;
 
@@ -30,6 +27,8 @@ pub struct Flow2 {
     /// Where the next direction starts from, a place in [0, 1] per slot.
     incumbent: Vec<f64>,
     step_size: f64,
+    /// The step size at the start, per square root of a dimension.
+    first_step: f64,
     largest_step_size: f64,
     fixed_lower_bound: Option<f64>,
     /// The step that was tried last, while its opposite has not been.
@@ -62,9 +61,10 @@ struct Pending {
 }
 
 impl Flow2 {
-    /// A search from a whole configuration whose loss is known.
+    /// A search from a whole configuration whose loss is known. `first_step` is the step size at
+    /// the start, per square root of a dimension.
     #[must_use]
-    pub fn new(encoding: &Encoding, start: Configuration, loss: f64) -> Self {
+    pub fn new(encoding: &Encoding, start: Configuration, loss: f64, first_step: f64) -> Self {
         let Active { slots, branches } = encoding.active(&start);
         let incumbent: Vec<f64> = slots
             .iter()
@@ -84,7 +84,8 @@ impl Flow2 {
             best_configuration: start,
             best_loss: loss,
             incumbent,
-            step_size: STEP_SIZE * largest_step_size,
+            step_size: first_step * largest_step_size,
+            first_step,
             largest_step_size,
             fixed_lower_bound,
             direction_tried: None,
@@ -203,7 +204,7 @@ impl Flow2 {
             if !opposite {
                 self.stood_still = unchanged;
             } else if self.stood_still && unchanged {
-                self.step_size = (self.step_size + STEP_SIZE).min(self.largest_step_size);
+                self.step_size = (self.step_size + self.first_step).min(self.largest_step_size);
             }
         }
         if self.proposed_for_incumbent == self.patience {

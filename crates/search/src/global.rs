@@ -1,4 +1,4 @@
-//! The global searcher inside BlendSearch: TPE, or proposals written down by a test.
+//! The global searcher inside BlendSearch: TPE, uniform draws, or proposals written down by a test.
 
 use crate::strategy::Ground;
 use crate::tpe::Tpe;
@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 pub enum Global {
     /// The tree-structured Parzen estimator.
     Tpe(Tpe),
+    /// Uniform draws.
+    Random,
     /// These proposals in turn; nothing once they are used up.
     Scripted(VecDeque<Configuration>),
 }
@@ -19,6 +21,7 @@ impl Global {
     pub fn suggest(&mut self, ground: &mut Ground) -> Option<Configuration> {
         match self {
             Self::Tpe(tpe) => Some(tpe.suggest(ground)),
+            Self::Random => Some(ground.encoding.random(&mut ground.draws)),
             Self::Scripted(script) => script.pop_front(),
         }
     }
@@ -27,7 +30,7 @@ impl Global {
     pub fn learn(&mut self, ground: &Ground, configuration: &Configuration, loss: f64) {
         match self {
             Self::Tpe(tpe) => tpe.learn(&ground.encoding, configuration, loss),
-            Self::Scripted(_) => {}
+            Self::Random | Self::Scripted(_) => {}
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod draws;
 pub mod encoding;
 pub mod flow2;
 pub mod global;
+pub mod grid;
 pub mod known;
 mod parzen;
 pub mod random;
@@ -26,8 +27,9 @@ pub mod region;
 pub mod restart;
 pub mod search;
 pub mod search_thread;
+mod sequence;
 pub mod strategy;
 pub mod tpe;
 
 pub use ask_tell::{Ask, Exhausted, Observation, Origin, Outcome, Proposal, Searcher, TellError};
-pub use search::{Algorithm, Search, SearchError, SearchOptions};
+pub use search::{Search, SearchError, SearchOptions};

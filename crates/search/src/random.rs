@@ -1,22 +1,33 @@
-//! Random search: uniform draws, after the start points.
+#![doc = include_str!("../docs/random.md")]
 
 use crate::ask_tell::Origin;
-use crate::known::Standing;
+use crate::sequence::{Halton, Points, Sobol};
 use crate::strategy::{Ground, Start, Turn};
+use frugal_domain::configuration::Configuration;
+use frugal_domain::job::algorithm::Sequence;
 use std::collections::VecDeque;
 
-/// Uniform draws from the space. It learns nothing.
+/// Draws from the space. It learns nothing.
 #[derive(Debug, Clone)]
 pub struct RandomSearch {
     starts: VecDeque<Start>,
+    /// Where the draws come from, if they are not independent of one another.
+    points: Option<Points>,
 }
 
 impl RandomSearch {
     /// A search that evaluates the given starts first.
     #[must_use]
-    pub fn new(starts: Vec<Start>) -> Self {
+    pub fn new(ground: &mut Ground, starts: Vec<Start>, sequence: Sequence) -> Self {
+        let dimensions = ground.encoding.slots().len() + ground.encoding.branchings();
+        let draws = &mut ground.draws;
         Self {
             starts: starts.into(),
+            points: match sequence {
+                Sequence::Uniform => None,
+                Sequence::Halton => Some(Points::Halton(Halton::new(dimensions, draws))),
+                Sequence::Sobol => Some(Points::Sobol(Sobol::new(dimensions, draws))),
+            },
         }
     }
 
@@ -29,15 +40,18 @@ impl RandomSearch {
                     .complete(&start.configuration, &mut ground.draws),
                 start.origin,
             ),
-            None => (ground.encoding.random(&mut ground.draws), Origin::Random),
+            None => (self.draw(ground), Origin::Random),
         };
-        if ground.known.standing(&configuration) != Standing::New {
-            return Turn::Nothing;
-        }
-        ground.known.open(&configuration);
-        Turn::Proposed {
-            configuration,
-            origin,
+        ground.propose_new(configuration, origin)
+    }
+
+    fn draw(&mut self, ground: &mut Ground) -> Configuration {
+        let Ground {
+            encoding, draws, ..
+        } = ground;
+        match &mut self.points {
+            None => encoding.random(draws),
+            Some(points) => encoding.at(&points.next(draws)),
         }
     }
 }

@@ -2,20 +2,21 @@
 //! (BlendSearch, section 3.3).
 
 use crate::encoding::Encoding;
-use crate::flow2::STEP_SIZE;
 use frugal_domain::configuration::Configuration;
 
 /// Bounds of the slots that the cheap starts name, in [0, 1] before widening. Slots that no
 /// cheap start names are free.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Region {
+    step_size: f64,
     bounds: Vec<Option<(f64, f64)>>,
 }
 
 impl Region {
     /// The smallest region that holds all of the given, possibly partial, configurations.
+    /// `step_size` is that of the local searches, in [0, 1].
     #[must_use]
-    pub fn around(encoding: &Encoding, starts: &[Configuration]) -> Self {
+    pub fn around(encoding: &Encoding, starts: &[Configuration], step_size: f64) -> Self {
         let mut bounds = vec![None; encoding.slots().len()];
         for start in starts {
             for slot in encoding.active(start).slots {
@@ -27,7 +28,13 @@ impl Region {
                 }
             }
         }
-        Self { bounds }
+        Self { step_size, bounds }
+    }
+
+    /// How far beyond its bounds the region still admits.
+    #[must_use]
+    pub fn step_size(&self) -> f64 {
+        self.step_size
     }
 
     /// The bounds of a slot; `None` where it is free.
@@ -46,7 +53,7 @@ impl Region {
             .all(
                 |slot| match (self.bounds(slot), encoding.place(slot, configuration)) {
                     (Some((low, high)), Some(place)) => {
-                        place + STEP_SIZE >= low && place <= high + STEP_SIZE
+                        place + self.step_size >= low && place <= high + self.step_size
                     }
                     _ => true,
                 },
@@ -70,8 +77,8 @@ impl Region {
     pub fn widen(&mut self, encoding: &Encoding, configuration: &Configuration) {
         for slot in encoding.active(configuration).slots {
             if let Some(Some((low, high))) = self.bounds.get_mut(slot) {
-                *low -= STEP_SIZE;
-                *high += STEP_SIZE;
+                *low -= self.step_size;
+                *high += self.step_size;
             }
         }
     }
@@ -121,7 +128,11 @@ mod tests {
     #[test]
     fn only_settings_of_a_cheap_start_are_bounded() {
         let encoding = encoding();
-        let region = Region::around(&encoding, &[configuration(json!({"kind": 0, "y": 0.5}))]);
+        let region = Region::around(
+            &encoding,
+            &[configuration(json!({"kind": 0, "y": 0.5}))],
+            0.1,
+        );
         for (kind, y, admitted) in [(0, 0.59, true), (0, 0.61, false), (1, 0.61, true)] {
             let there = configuration(json!({"x": 1.0, "kind": kind, "y": y}));
             assert_eq!(region.admits(&encoding, &there), admitted, "{there:?}");
@@ -135,7 +146,7 @@ mod tests {
             configuration(json!({"kind": 0, "y": 0.5})),
             configuration(json!({"kind": 1, "y": 0.2})),
         ];
-        let mut region = Region::around(&encoding, &starts);
+        let mut region = Region::around(&encoding, &starts, 0.1);
         region.widen(&encoding, &starts[0]);
         let bounds: Vec<_> = (0..3).map(|slot| region.bounds(slot)).collect();
         assert_eq!(bounds, [None, Some((0.4, 0.6)), Some((0.2, 0.2))]);

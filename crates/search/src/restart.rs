@@ -2,7 +2,6 @@
 
 use crate::draws::Draws;
 use crate::encoding::Encoding;
-use crate::flow2::STEP_SIZE;
 use crate::region::Region;
 use frugal_domain::configuration::Configuration;
 
@@ -50,6 +49,7 @@ impl CheapStarts {
         };
         let mut partial = start.partial.clone();
         if start.used {
+            let step = region.step_size();
             for slot in encoding.active(&partial).slots {
                 let unordered = encoding
                     .slots()
@@ -64,8 +64,8 @@ impl CheapStarts {
                     continue;
                 }
                 let width = high - low;
-                let deviation = if width == 0.0 { STEP_SIZE } else { width };
-                let (low, high) = ((low - STEP_SIZE).max(0.0), (high + STEP_SIZE).min(1.0));
+                let deviation = if width == 0.0 { step } else { width };
+                let (low, high) = ((low - step).max(0.0), (high + step).min(1.0));
                 let noisy = place + draws.gaussian(deviation);
                 encoding.set(&mut partial, slot, noisy.min(high).max(low));
             }
@@ -108,7 +108,7 @@ mod tests {
         })
         .unwrap();
         let start: Configuration = serde_json::from_value(json!({"x": 0.5, "model": "b"})).unwrap();
-        let region = Region::around(&encoding, std::slice::from_ref(&start));
+        let region = Region::around(&encoding, std::slice::from_ref(&start), 0.1);
         let mut starts = CheapStarts::new(vec![start], std::iter::empty());
         let mut draws = Draws::seeded(5);
         let first = starts.draw(&encoding, &mut draws, &region);

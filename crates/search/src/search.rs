@@ -7,13 +7,15 @@ use crate::cfo::Cfo;
 use crate::draws::Draws;
 use crate::encoding::{Encoding, EncodingError};
 use crate::global::Global;
+use crate::grid::{GridError, GridSearch};
 use crate::known::{Standing, Told};
 use crate::random::RandomSearch;
 use crate::strategy::{Ground, Start, Turn};
 use crate::tpe::{Tpe, TpeSearch};
 use frugal_domain::configuration::Configuration;
+use frugal_domain::job::Algorithm;
+use frugal_domain::job::algorithm::GlobalSearcher;
 use frugal_domain::space::Space;
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Turns without a proposal before an ask gives up on the optimiser's own rules.
@@ -23,25 +25,10 @@ const LARGEST_DRAWS: usize = 2_000;
 /// Finite spaces up to this size are counted out before they are called used up.
 const LARGEST_COUNTED: u64 = 100_000;
 
-/// Which optimiser.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Algorithm {
-    /// The blend of TPE and FLOW2.
-    #[default]
-    BlendSearch,
-    /// FLOW2 with restarts.
-    Cfo,
-    /// The tree-structured Parzen estimator alone.
-    Tpe,
-    /// Uniform draws.
-    Random,
-}
-
 /// What a search is built from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchOptions {
-    /// Which optimiser.
+    /// Which optimiser, with its options.
     pub algorithm: Algorithm,
     /// The space.
     pub space: Space,
@@ -49,9 +36,11 @@ pub struct SearchOptions {
     pub seed: u64,
     /// Whole configurations, evaluated first and in order.
     pub start: Vec<Configuration>,
-    /// The cheap starts, evaluated next: one for each branch that is to be started from. They
-    /// may be partial; what they leave open is drawn. Those settings that they name are
-    /// explored from there outwards.
+    /// Cheap whole configurations, evaluated next, for algorithms that begin with such.
+    pub low_cost_starts: Vec<Configuration>,
+    /// The cheap corners, for algorithms that begin with such: evaluated next, and what local
+    /// searches begin from again. They may be partial; what they leave open is drawn. Those
+    /// settings that they name are explored from there outwards.
     pub low_cost: Vec<Configuration>,
     /// What may be spent in all, in the unit of the observed costs.
     pub cost_budget: Option<f64>,
@@ -59,6 +48,9 @@ pub struct SearchOptions {
     /// trials from looking infinitely fast. By default a thousandth of the budget, or 1
     /// without a budget.
     pub cost_floor: Option<f64>,
+    /// How many trials may be told in a row that are no better than the best before them, until
+    /// the search ends; at least 1. Without it, it never ends for that.
+    pub patience: Option<u32>,
 }
 
 /// Options that make no search.
@@ -67,10 +59,13 @@ pub enum SearchError {
     /// The space cannot be searched.
     #[error(transparent)]
     Space(#[from] EncodingError),
+    /// The grid over the space cannot be searched.
+    #[error(transparent)]
+    Grid(#[from] GridError),
     /// A start is not in the space.
     #[error("start {index} is not in the search space")]
     StartOutside {
-        /// Its position.
+        /// Its position among the starts and, after them, the cheap ones.
         index: usize,
     },
     /// A cheap start names a value that is not in the space.
@@ -92,6 +87,10 @@ pub struct Search {
     open: VecDeque<Proposal>,
     proposed: u32,
     size: Option<u64>,
+    patience: Option<u32>,
+    best_loss: f64,
+    /// Trials told since one was better than all before it.
+    since_best: u32,
     /// Set while another ask would bring nothing but what this one brought.
     standstill: Option<Ask>,
 }
@@ -102,6 +101,7 @@ enum Strategy {
     Cfo(Box<Cfo>),
     Tpe(TpeSearch),
     Random(RandomSearch),
+    Grid(Box<GridSearch>),
 }
 
 impl Search {
@@ -111,17 +111,26 @@ impl Search {
     /// Where the space cannot be searched or a start is not in it.
     pub fn new(options: SearchOptions) -> Result<Self, SearchError> {
         let encoding = Encoding::new(options.space)?;
+        let begins_cheap = options.algorithm.low_cost_starts();
+        let low_cost_starts = options.low_cost_starts.iter().filter(|_| begins_cheap);
+        let low_cost: Vec<Configuration> = options
+            .low_cost
+            .into_iter()
+            .filter(|_| begins_cheap)
+            .collect();
+        let given = options.start.iter().map(|start| (start, Origin::Start));
+        let cheap = low_cost_starts.map(|start| (start, Origin::LowCost));
         let mut starts = Vec::new();
-        for (index, start) in options.start.iter().enumerate() {
+        for (index, (start, origin)) in given.chain(cheap).enumerate() {
             let configuration = encoding
                 .normal_form(start)
                 .ok_or(SearchError::StartOutside { index })?;
             starts.push(Start {
                 configuration,
-                origin: Origin::Start,
+                origin,
             });
         }
-        for (index, partial) in options.low_cost.iter().enumerate() {
+        for (index, partial) in low_cost.iter().enumerate() {
             if let Some(name) = encoding.first_outside(partial) {
                 return Err(SearchError::LowCostOutside { index, name });
             }
@@ -131,29 +140,43 @@ impl Search {
             });
         }
         let size = encoding.count();
-        let ground = Ground::new(encoding, Draws::seeded(options.seed));
+        let mut ground = Ground::new(encoding, Draws::seeded(options.seed));
         let cost_budget = options.cost_budget.filter(|budget| *budget > 0.0);
         let strategy = match options.algorithm {
-            Algorithm::BlendSearch => {
+            Algorithm::Blendsearch(own) => {
                 let options = BlendOptions {
                     starts,
-                    low_cost: options.low_cost,
+                    low_cost,
                     cost_budget,
                     cost_floor: options
                         .cost_floor
                         .or(cost_budget.map(|budget| budget / 1000.0))
                         .filter(|floor| floor.is_finite() && *floor > 0.0)
                         .unwrap_or(1.0),
+                    step_size: own.step_size,
                 };
-                let global = Global::Tpe(Tpe::default());
+                let global = match own.global {
+                    GlobalSearcher::Tpe => {
+                        Global::Tpe(Tpe::new(own.startup_trials, own.candidates))
+                    }
+                    GlobalSearcher::Random => Global::Random,
+                };
                 Strategy::Blend(Box::new(BlendSearch::new(&ground, options, global)))
             }
-            Algorithm::Cfo => {
-                let cfo = Cfo::new(&ground, starts, options.low_cost, cost_budget);
+            Algorithm::Cfo(own) => {
+                let cfo = Cfo::new(&ground, starts, low_cost, cost_budget, own.step_size);
                 Strategy::Cfo(Box::new(cfo))
             }
-            Algorithm::Tpe => Strategy::Tpe(TpeSearch::new(starts)),
-            Algorithm::Random => Strategy::Random(RandomSearch::new(starts)),
+            Algorithm::Tpe(own) => {
+                let tpe = Tpe::new(own.startup_trials, own.candidates);
+                Strategy::Tpe(TpeSearch::new(starts, tpe))
+            }
+            Algorithm::Random(own) => {
+                Strategy::Random(RandomSearch::new(&mut ground, starts, own.sequence))
+            }
+            Algorithm::Grid(own) => {
+                Strategy::Grid(Box::new(GridSearch::new(&mut ground, starts, own)?))
+            }
         };
         Ok(Self {
             ground,
@@ -161,6 +184,9 @@ impl Search {
             open: VecDeque::new(),
             proposed: 0,
             size,
+            patience: options.patience,
+            best_loss: f64::INFINITY,
+            since_best: 0,
             standstill: None,
         })
     }
@@ -174,12 +200,20 @@ impl Search {
         if self.is_used_up() {
             return self.nothing(Exhausted::SpaceUsedUp);
         }
+        // A trial that is still open may bring the improvement; then the search goes on.
+        if self
+            .patience
+            .is_some_and(|patience| self.since_best >= patience.max(1))
+        {
+            return self.nothing(Exhausted::NoImprovement);
+        }
         for _ in 0..LARGEST_TURNS {
             let turn = match &mut self.strategy {
                 Strategy::Blend(blend) => blend.turn(&mut self.ground),
                 Strategy::Cfo(cfo) => cfo.turn(&mut self.ground),
                 Strategy::Tpe(tpe) => tpe.turn(&mut self.ground),
                 Strategy::Random(random) => random.turn(&mut self.ground),
+                Strategy::Grid(grid) => grid.turn(&mut self.ground),
             };
             match turn {
                 Turn::Proposed {
@@ -196,6 +230,7 @@ impl Search {
                 },
                 Turn::Nothing => {}
                 Turn::BudgetSpent => return Ask::Exhausted(Exhausted::BudgetSpent),
+                Turn::UsedUp => return self.nothing(Exhausted::SpaceUsedUp),
             }
         }
         if !self.open.is_empty() {
@@ -210,7 +245,7 @@ impl Search {
                     Strategy::Cfo(cfo) => {
                         cfo.adopt(&mut self.ground, configuration.clone());
                     }
-                    Strategy::Tpe(_) | Strategy::Random(_) => {
+                    Strategy::Tpe(_) | Strategy::Random(_) | Strategy::Grid(_) => {
                         self.ground.known.open(&configuration);
                     }
                 }
@@ -300,11 +335,17 @@ impl Searcher for Search {
                 .filter(|cost| cost.is_finite() && *cost > 0.0)
                 .unwrap_or(0.0),
         };
+        if told.loss < self.best_loss {
+            self.best_loss = told.loss;
+            self.since_best = 0;
+        } else {
+            self.since_best = self.since_best.saturating_add(1);
+        }
         match &mut self.strategy {
             Strategy::Blend(blend) => blend.complete(&mut self.ground, &configuration, told),
             Strategy::Cfo(cfo) => cfo.complete(&mut self.ground, &configuration, told),
             Strategy::Tpe(tpe) => tpe.complete(&mut self.ground, &configuration, told),
-            Strategy::Random(_) => self.ground.known.tell(&configuration, told),
+            Strategy::Random(_) | Strategy::Grid(_) => self.ground.known.tell(&configuration, told),
         }
         self.standstill = None;
         Ok(())

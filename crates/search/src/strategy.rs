@@ -4,7 +4,7 @@
 use crate::ask_tell::Origin;
 use crate::draws::Draws;
 use crate::encoding::Encoding;
-use crate::known::Known;
+use crate::known::{Known, Standing};
 use frugal_domain::configuration::Configuration;
 
 /// The space, the draws and what is known: the ground that an optimiser stands on.
@@ -26,6 +26,18 @@ impl Ground {
             encoding,
             draws,
             known: Known::default(),
+        }
+    }
+
+    /// Proposes a configuration unless it has been proposed before.
+    pub(crate) fn propose_new(&mut self, configuration: Configuration, origin: Origin) -> Turn {
+        if self.known.standing(&configuration) != Standing::New {
+            return Turn::Nothing;
+        }
+        self.known.open(&configuration);
+        Turn::Proposed {
+            configuration,
+            origin,
         }
     }
 }
@@ -54,4 +66,6 @@ pub enum Turn {
     Nothing,
     /// The cost budget has been used up.
     BudgetSpent,
+    /// Everything that the optimiser would ever propose has been proposed.
+    UsedUp,
 }

@@ -14,10 +14,6 @@ use crate::strategy::{Ground, Start, Turn};
 use frugal_domain::configuration::Configuration;
 use std::collections::VecDeque;
 
-/// Observations before the densities are used at all.
-const STARTUP: usize = 10;
-/// Candidates drawn for one proposal.
-const CANDIDATES: usize = 24;
 /// The most observations that count as good; they are a tenth of all up to there.
 const LARGEST_GOOD: usize = 25;
 /// The most kernels of the density of the others, which are thinned out evenly by rank: so
@@ -25,8 +21,12 @@ const LARGEST_GOOD: usize = 25;
 const LARGEST_OTHERS: usize = 128;
 
 /// What a search has seen, best first.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Tpe {
+    /// Observations before the densities are used at all.
+    startup: usize,
+    /// Candidates drawn for one proposal.
+    candidates: usize,
     /// Sorted by loss, equal ones in the order of their telling.
     observations: Vec<Seen>,
 }
@@ -38,6 +38,17 @@ struct Seen {
 }
 
 impl Tpe {
+    /// An estimator that has seen nothing. It draws uniformly until `startup` observations are
+    /// there, and then `candidates` (at least 1) for each proposal.
+    #[must_use]
+    pub fn new(startup: u32, candidates: u32) -> Self {
+        Self {
+            startup: startup as usize,
+            candidates: candidates.max(1) as usize,
+            observations: Vec::new(),
+        }
+    }
+
     /// A configuration: a uniform draw at first, then the most promising of some candidates
     /// that has not been proposed, if there is one.
     pub fn suggest(&self, ground: &mut Ground) -> Configuration {
@@ -49,7 +60,7 @@ impl Tpe {
         let finite = self
             .observations
             .partition_point(|seen| seen.loss.is_finite());
-        if self.observations.len() < STARTUP || finite == 0 {
+        if self.observations.len() < self.startup || finite == 0 {
             return encoding.random(draws);
         }
         let good_count = self
@@ -69,7 +80,7 @@ impl Tpe {
                 .map(|seen| &seen.point)
                 .collect(),
         );
-        let mut candidates: Vec<(f64, Configuration)> = (0..CANDIDATES)
+        let mut candidates: Vec<(f64, Configuration)> = (0..self.candidates)
             .map(|_| {
                 let configuration = good.draw(encoding, draws);
                 let point = Point::of(encoding, &configuration);
@@ -102,10 +113,10 @@ pub struct TpeSearch {
 impl TpeSearch {
     /// A search that evaluates the given starts first.
     #[must_use]
-    pub fn new(starts: Vec<Start>) -> Self {
+    pub fn new(starts: Vec<Start>, estimator: Tpe) -> Self {
         Self {
             starts: starts.into(),
-            estimator: Tpe::default(),
+            estimator,
         }
     }
 
@@ -120,14 +131,7 @@ impl TpeSearch {
             ),
             None => (self.estimator.suggest(ground), Origin::Global),
         };
-        if ground.known.standing(&configuration) != Standing::New {
-            return Turn::Nothing;
-        }
-        ground.known.open(&configuration);
-        Turn::Proposed {
-            configuration,
-            origin,
-        }
+        ground.propose_new(configuration, origin)
     }
 
     /// Hears the result of an open proposal.
@@ -175,7 +179,7 @@ mod tests {
     fn proposals_gather_where_losses_are_low_and_avoid_what_has_none() {
         for seed in 0..5 {
             let mut ground = ground(vec![unit("x"), unit("y")], seed);
-            let mut tpe = Tpe::default();
+            let mut tpe = Tpe::new(10, 24);
             let mut late = Vec::new();
             for trial in 0..80 {
                 let configuration = tpe.suggest(&mut ground);
@@ -209,7 +213,7 @@ mod tests {
                 },
             );
             let mut ground = ground(vec![one_of], seed);
-            let mut tpe = Tpe::default();
+            let mut tpe = Tpe::new(10, 24);
             let mut late = 0;
             for trial in 0..60 {
                 let configuration = tpe.suggest(&mut ground);

@@ -6,16 +6,21 @@
 )]
 
 use frugal_domain::configuration::Configuration;
+use frugal_domain::job::Algorithm;
+use frugal_domain::job::algorithm::{
+    BlendsearchOptions, CfoOptions, GlobalSearcher, GridOptions, GridOrder, RandomOptions,
+    Sequence, TpeOptions,
+};
 use frugal_domain::space::{Dimension, Domain, Scale, Space};
 use frugal_search::encoding::Encoding;
 use frugal_search::{
-    Algorithm, Ask, Exhausted, Observation, Outcome, Search, SearchError, SearchOptions, Searcher,
-    TellError,
+    Ask, Exhausted, Observation, Origin, Outcome, Proposal, Search, SearchError, SearchOptions,
+    Searcher, TellError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::json;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 fn dimension(name: String, domain: Domain) -> Dimension {
     Dimension { name, domain }
@@ -110,13 +115,77 @@ fn observation() -> impl Strategy<Value = Observation> {
     (outcome(), cost).prop_map(|(outcome, cost)| Observation { outcome, cost })
 }
 
+/// Every algorithm with options of all kinds.
 fn algorithm() -> impl Strategy<Value = Algorithm> {
+    let blend = (
+        any::<bool>(),
+        any::<bool>(),
+        1..20_u32,
+        1..30_u32,
+        0.001..=1.0_f64,
+    )
+        .prop_map(
+            |(low_cost_starts, tpe, startup_trials, candidates, step_size)| {
+                Algorithm::Blendsearch(BlendsearchOptions {
+                    low_cost_starts,
+                    global: if tpe {
+                        GlobalSearcher::Tpe
+                    } else {
+                        GlobalSearcher::Random
+                    },
+                    startup_trials,
+                    candidates,
+                    step_size,
+                })
+            },
+        );
+    let cfo = (any::<bool>(), 0.001..=1.0_f64).prop_map(|(low_cost_starts, step_size)| {
+        Algorithm::Cfo(CfoOptions {
+            low_cost_starts,
+            step_size,
+        })
+    });
+    let tpe = (any::<bool>(), 1..20_u32, 1..30_u32).prop_map(
+        |(low_cost_starts, startup_trials, candidates)| {
+            Algorithm::Tpe(TpeOptions {
+                low_cost_starts,
+                startup_trials,
+                candidates,
+            })
+        },
+    );
+    let sequence = prop_oneof![
+        Just(Sequence::Uniform),
+        Just(Sequence::Halton),
+        Just(Sequence::Sobol)
+    ];
+    let random = (any::<bool>(), sequence).prop_map(|(low_cost_starts, sequence)| {
+        Algorithm::Random(RandomOptions {
+            low_cost_starts,
+            sequence,
+        })
+    });
     prop_oneof![
-        3 => Just(Algorithm::BlendSearch),
-        1 => Just(Algorithm::Cfo),
-        1 => Just(Algorithm::Tpe),
-        1 => Just(Algorithm::Random),
+        1 => Just(Algorithm::default()),
+        2 => blend,
+        1 => cfo,
+        1 => tpe,
+        1 => random,
+        1 => grid(),
     ]
+}
+
+fn grid() -> impl Strategy<Value = Algorithm> {
+    (1..4_u32, any::<bool>()).prop_map(|(points, shuffled)| {
+        Algorithm::Grid(GridOptions {
+            points,
+            order: if shuffled {
+                GridOrder::Shuffled
+            } else {
+                GridOrder::Sequential
+            },
+        })
+    })
 }
 
 prop_compose! {
@@ -127,32 +196,78 @@ prop_compose! {
         starts in 0..3_usize,
         cheap in 0..3_usize,
         cost_budget in prop_oneof![Just(None), (1.0..500.0_f64).prop_map(Some)],
+        patience in prop_oneof![3 => Just(None), 1 => (1..30_u32).prop_map(Some)],
     ) -> SearchOptions {
         // Starts are drawn from the space itself.
         let encoding = Encoding::new(space.clone()).unwrap();
         let mut draws = frugal_search::draws::Draws::seeded(seed ^ 1);
-        let mut draw = |count| (0..count).map(|_| encoding.random(&mut draws)).collect();
+        let mut draw = |count| -> Vec<Configuration> {
+            (0..count).map(|_| encoding.random(&mut draws)).collect()
+        };
         let (start, low_cost) = (draw(starts), draw(cheap));
-        SearchOptions { algorithm, space, seed, start, low_cost, cost_budget, cost_floor: None }
-    }
-}
-
-/// What was done to a search.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Ask,
-    Tell(u32, Observation),
-}
-
-fn apply(search: &mut Search, steps: &[Step]) -> Vec<Ask> {
-    let mut asks = Vec::new();
-    for step in steps {
-        match step {
-            Step::Ask => asks.push(search.ask()),
-            Step::Tell(number, observation) => search.tell(*number, *observation).unwrap(),
+        let algorithm = match algorithm {
+            // One that is refused is no search.
+            Algorithm::Grid(grid)
+                if space.grid(grid.points).size() > Some(GridOptions::LARGEST_GRID) =>
+            {
+                Algorithm::default()
+            }
+            algorithm => algorithm,
+        };
+        SearchOptions {
+            low_cost_starts: start.iter().rev().cloned().collect(),
+            algorithm, space, seed, start, low_cost, cost_budget, cost_floor: None, patience,
         }
     }
-    asks
+}
+
+/// A loss and a cost made from a configuration alone.
+fn evaluate(configuration: &Configuration) -> Observation {
+    let key = configuration.canonical_key();
+    let hash = key
+        .bytes()
+        .fold(17_u64, |hash, byte| hash.wrapping_mul(31) ^ u64::from(byte));
+    let outcome = match hash % 8 {
+        0 => Outcome::Pruned,
+        1 => Outcome::Infeasible,
+        _ => Outcome::Evaluated {
+            loss: (hash % 1009) as f64 / 100.0,
+        },
+    };
+    let cost = (hash % 13) as f64;
+    Observation { outcome, cost }
+}
+
+/// Runs a search with up to `parallel` proposals open. `completed` picks which of them completes
+/// next; results are told in the order of proposal, with asks in between, as the worker does.
+fn run(
+    options: SearchOptions,
+    parallel: usize,
+    trials: usize,
+    mut completed: impl FnMut(usize) -> usize,
+) -> Vec<Proposal> {
+    let mut search = Search::new(options).unwrap();
+    let (mut proposals, mut pending) = (Vec::new(), Vec::new());
+    let mut results: BTreeMap<u32, Observation> = BTreeMap::new();
+    let mut told = 0;
+    loop {
+        while proposals.len() < trials && proposals.len() - told < parallel {
+            let Ask::Propose(proposal) = search.ask() else {
+                break;
+            };
+            pending.push(proposal.clone());
+            proposals.push(proposal);
+        }
+        let Some(oldest) = proposals.get(told) else {
+            return proposals;
+        };
+        while !results.contains_key(&oldest.number) {
+            let done = pending.remove(completed(pending.len()));
+            results.insert(done.number, evaluate(&done.configuration));
+        }
+        search.tell(oldest.number, results[&oldest.number]).unwrap();
+        told += 1;
+    }
 }
 
 proptest! {
@@ -166,12 +281,12 @@ proptest! {
     ) {
         let space = options.space.clone();
         let mut search = Search::new(options.clone()).unwrap();
-        let mut steps: Vec<Step> = Vec::new();
-        let mut asks: Vec<Ask> = Vec::new();
+        // Is given the log of the other one's asks and tells, entry by entry.
+        let mut replayed = Search::new(options).unwrap();
         let mut seen = BTreeSet::new();
         let mut open = VecDeque::new();
         let mut next = 0;
-        for (index, (prefers_ask, observation)) in plan.into_iter().enumerate() {
+        for (prefers_ask, observation) in plan {
             if open.is_empty() || (prefers_ask && open.len() < parallel) {
                 let ask = search.ask();
                 match &ask {
@@ -186,28 +301,55 @@ proptest! {
                     Ask::Wait => prop_assert!(!open.is_empty(), "waits for nothing"),
                     Ask::Exhausted(_) => {}
                 }
-                steps.push(Step::Ask);
-                asks.push(ask);
+                prop_assert_eq!(replayed.ask(), ask);
             } else if let Some(number) = open.pop_front() {
                 search.tell(number, observation).unwrap();
-                steps.push(Step::Tell(number, observation));
+                replayed.tell(number, observation).unwrap();
             }
-            // After a prefix: the replayed search is in the same state, so it goes on alike.
-            if index % 12 == 11 {
-                let mut replayed = Search::new(options.clone()).unwrap();
-                prop_assert_eq!(&apply(&mut replayed, &steps), &asks);
-                prop_assert_eq!(format!("{replayed:?}"), format!("{search:?}"));
-                let mut copy = search.clone();
-                for _ in 0..3 {
-                    prop_assert_eq!(replayed.ask(), copy.ask());
-                }
-            }
+            // After every prefix of the log the states are the same.
+            prop_assert_eq!(format!("{replayed:?}"), format!("{search:?}"));
+        }
+    }
+
+    #[test]
+    fn the_order_of_completion_does_not_matter(
+        options in options(),
+        parallel in 1..=8_usize,
+        picks in vec(any::<prop::sample::Index>(), 40),
+    ) {
+        let in_order = run(options.clone(), parallel, 40, |_| 0);
+        let mut picks = picks.into_iter();
+        let shuffled = run(options.clone(), parallel, 40, |open| {
+            picks.next().map_or(0, |pick| pick.index(open))
+        });
+        prop_assert_eq!(&shuffled, &in_order);
+        let latest_first = run(options, parallel, 40, |open| open - 1);
+        prop_assert_eq!(&latest_first, &in_order);
+    }
+
+    #[test]
+    fn a_grid_has_as_many_configurations_as_its_size_says(
+        space in whole_space(),
+        points in 1..6_u32,
+    ) {
+        let grid = space.grid(points);
+        let encoding = Encoding::new(grid.clone()).unwrap();
+        prop_assert_eq!(grid.size(), encoding.count());
+        prop_assert!(grid.size().is_some());
+        let original = Encoding::new(space).unwrap();
+        for index in 0..grid.size().unwrap().min(200) {
+            let configuration = encoding.nth(index);
+            prop_assert!(original.space().contains(&configuration), "{configuration:?}");
         }
     }
 
     #[test]
     fn a_finite_space_is_proposed_whole_and_then_used_up(
-        algorithm in algorithm(),
+        algorithm in algorithm().prop_map(|algorithm| match algorithm {
+            // A grid of a few points leaves values out.
+            Algorithm::Grid(grid) => Algorithm::Grid(GridOptions { points: 5, ..grid }),
+            algorithm => algorithm,
+        }),
         seed in any::<u64>(),
         widths in vec(1..5_i64, 1..4),
         branches in 1..4_i64,
@@ -231,9 +373,11 @@ proptest! {
             space: Space { dimensions },
             seed,
             start: vec![],
+            low_cost_starts: vec![],
             low_cost: vec![],
             cost_budget: None,
             cost_floor: None,
+            patience: None,
         }).unwrap();
         let mut open = VecDeque::new();
         let mut proposed = 0_i64;
@@ -269,9 +413,11 @@ fn options_for(algorithm: Algorithm, dimensions: Vec<Dimension>) -> SearchOption
         space: Space { dimensions },
         seed: 3,
         start: vec![],
+        low_cost_starts: vec![],
         low_cost: vec![],
         cost_budget: None,
         cost_floor: None,
+        patience: None,
     }
 }
 
@@ -298,12 +444,7 @@ const GOOD: Observation = Observation {
 
 #[test]
 fn a_space_of_one_point_is_proposed_once() {
-    for algorithm in [
-        Algorithm::BlendSearch,
-        Algorithm::Cfo,
-        Algorithm::Tpe,
-        Algorithm::Random,
-    ] {
+    for algorithm in Algorithm::all() {
         let constant = Domain::Constant { value: json!(7) };
         for dimensions in [vec![], vec![dimension("x".into(), constant)]] {
             let mut search = searcher(algorithm, dimensions);
@@ -317,7 +458,7 @@ fn a_space_of_one_point_is_proposed_once() {
 
 #[test]
 fn tells_come_in_the_order_of_proposal() {
-    let mut search = searcher(Algorithm::BlendSearch, vec![unit("x")]);
+    let mut search = searcher(Algorithm::default(), vec![unit("x")]);
     assert_eq!(search.tell(0, GOOD), Err(TellError::NoneOpen { told: 0 }));
     search.ask();
     search.ask();
@@ -333,7 +474,7 @@ fn tells_come_in_the_order_of_proposal() {
 
 #[test]
 fn the_starts_come_first_as_they_are_given() {
-    let mut options = options_for(Algorithm::BlendSearch, vec![unit("x"), unit("y")]);
+    let mut options = options_for(Algorithm::default(), vec![unit("x"), unit("y")]);
     options.start = vec![
         configuration(json!({"x": 1, "y": 0.7})),
         configuration(json!({"x": 0.3, "y": 0.1})),
@@ -358,7 +499,7 @@ fn the_starts_come_first_as_they_are_given() {
 
 #[test]
 fn starts_outside_the_space_are_refused() {
-    let mut options = options_for(Algorithm::BlendSearch, vec![unit("x"), unit("y")]);
+    let mut options = options_for(Algorithm::default(), vec![unit("x"), unit("y")]);
     options.start = vec![configuration(json!({"x": 1.0}))];
     assert_eq!(
         Search::new(options.clone()).unwrap_err(),
@@ -377,7 +518,7 @@ fn starts_outside_the_space_are_refused() {
 
 #[test]
 fn a_spent_budget_ends_the_blend() {
-    let mut options = options_for(Algorithm::BlendSearch, vec![unit("x")]);
+    let mut options = options_for(Algorithm::default(), vec![unit("x")]);
     options.cost_budget = Some(2.5);
     let mut search = Search::new(options).unwrap();
     let mut told = 0;
@@ -395,7 +536,7 @@ fn temperature_zero_is_one_point_whatever_top_p_says() {
         let ordered = true;
         dimension(name.into(), Domain::Choice { values, ordered })
     };
-    for algorithm in [Algorithm::BlendSearch, Algorithm::Tpe, Algorithm::Random] {
+    for algorithm in Algorithm::all() {
         let mut search = searcher(
             algorithm,
             vec![
@@ -415,7 +556,7 @@ fn temperature_zero_is_one_point_whatever_top_p_says() {
 #[test]
 fn what_has_no_loss_never_becomes_the_best_of_a_thread() {
     // Infeasible above 1; the local searches must settle below.
-    let mut options = options_for(Algorithm::BlendSearch, vec![unit("x"), unit("y")]);
+    let mut options = options_for(Algorithm::default(), vec![unit("x"), unit("y")]);
     options.low_cost = vec![configuration(json!({"x": 0.1, "y": 0.1}))];
     let mut search = Search::new(options).unwrap();
     let mut best = f64::INFINITY;
@@ -437,4 +578,170 @@ fn what_has_no_loss_never_becomes_the_best_of_a_thread() {
             .unwrap();
     }
     assert!(best < -9.99, "{best}");
+}
+
+#[test]
+fn patience_ends_a_search_once_its_open_trials_are_told() {
+    for algorithm in Algorithm::all() {
+        let mut options = options_for(algorithm, vec![unit("x"), unit("y")]);
+        options.patience = Some(3);
+        let mut search = Search::new(options).unwrap();
+        let told = |loss| Observation {
+            outcome: Outcome::Evaluated { loss },
+            cost: 1.0,
+        };
+        for number in 0..5 {
+            assert!(matches!(search.ask(), Ask::Propose(proposal) if proposal.number == number));
+        }
+        // A first result, then three that are no better; two are still open.
+        for (number, loss) in [(0, 1.0), (1, 1.0), (2, 2.0)] {
+            search.tell(number, told(loss)).unwrap();
+        }
+        assert!(matches!(search.ask(), Ask::Propose(_)), "patience is left");
+        let pruned = Observation {
+            outcome: Outcome::Pruned,
+            cost: 1.0,
+        };
+        search.tell(3, pruned).unwrap();
+        assert_eq!(search.ask(), Ask::Wait);
+        // One of the open trials is better after all.
+        search.tell(4, told(0.5)).unwrap();
+        assert!(matches!(search.ask(), Ask::Propose(_)), "it has improved");
+        for number in 5..7 {
+            search.tell(number, told(0.5)).unwrap();
+        }
+        assert!(matches!(search.ask(), Ask::Propose(_)), "patience is left");
+        search.tell(7, told(f64::NAN)).unwrap();
+        assert_eq!(search.ask(), Ask::Exhausted(Exhausted::NoImprovement));
+    }
+}
+
+#[test]
+fn a_grid_is_walked_whole_each_configuration_once() {
+    let choice = |name: &str, ordered| {
+        let values = vec![json!("a"), json!("b")];
+        dimension(name.into(), Domain::Choice { values, ordered })
+    };
+    let stepped = Domain::Float {
+        low: 0.0,
+        high: 0.3,
+        scale: Scale::Linear,
+        step: Some(0.1),
+    };
+    let dimensions = vec![
+        unit("x"),
+        dimension("stepped".into(), stepped),
+        choice("kind", false),
+    ];
+    let walk = |order, seed, start: Vec<Configuration>| -> Vec<Configuration> {
+        let algorithm = Algorithm::Grid(GridOptions { points: 3, order });
+        let mut options = options_for(algorithm, dimensions.clone());
+        (options.seed, options.start) = (seed, start);
+        let mut search = Search::new(options).unwrap();
+        let mut walked = Vec::new();
+        loop {
+            match search.ask() {
+                Ask::Propose(proposal) => {
+                    walked.push(proposal.configuration);
+                    search.tell(proposal.number, GOOD).unwrap();
+                }
+                Ask::Wait => panic!("nothing is open"),
+                Ask::Exhausted(reason) => {
+                    assert_eq!(reason, Exhausted::SpaceUsedUp);
+                    return walked;
+                }
+            }
+        }
+    };
+    let keys = |walked: &[Configuration]| -> BTreeSet<String> {
+        walked.iter().map(Configuration::canonical_key).collect()
+    };
+    let sequential = walk(GridOrder::Sequential, 1, vec![]);
+    assert_eq!((sequential.len(), keys(&sequential).len()), (24, 24));
+    for (index, x) in [0.0, 1.0, 2.0, 0.0].into_iter().enumerate() {
+        assert_eq!(sequential[index].get("x"), Some(&json!(x)), "{index}");
+    }
+    assert_eq!(sequential[9].get("stepped"), Some(&json!(0.3)));
+    let shuffled = walk(GridOrder::Shuffled, 1, vec![]);
+    assert_eq!(keys(&shuffled), keys(&sequential));
+    assert_ne!(shuffled, sequential);
+    assert_ne!(shuffled, walk(GridOrder::Shuffled, 2, vec![]));
+    // A start of one's own comes first, on the grid or beside it, and is not repeated.
+    let beside = configuration(json!({"x": 0.25, "stepped": 0.1, "kind": "b"}));
+    let on = configuration(json!({"x": 1, "stepped": 0.2, "kind": "a"}));
+    let with_starts = walk(GridOrder::Shuffled, 1, vec![beside.clone(), on]);
+    assert_eq!(with_starts.len(), 25);
+    assert_eq!(with_starts[0], beside);
+    assert_eq!(keys(&with_starts).len(), 25);
+}
+
+#[test]
+fn a_grid_too_large_is_refused_with_its_size() {
+    let dimensions = (0..6).map(|index| unit(&format!("x{index}"))).collect();
+    let options = options_for(Algorithm::Grid(GridOptions::default()), dimensions);
+    let error = Search::new(options).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the grid has 15625 configurations; at most 10000 are permitted"
+    );
+}
+
+#[test]
+fn sequences_cover_each_setting_evenly_and_differ_by_seed() {
+    // Independent draws would stray from 8 by 2.6 on the average.
+    for (sequence, counts) in [(Sequence::Sobol, 8..=8), (Sequence::Halton, 6..=10)] {
+        let draw = |seed| -> Vec<Vec<f64>> {
+            let algorithm = Algorithm::Random(RandomOptions {
+                sequence,
+                ..RandomOptions::default()
+            });
+            let mut options = options_for(algorithm, vec![unit("x"), unit("y"), unit("z")]);
+            options.seed = seed;
+            let mut search = Search::new(options).unwrap();
+            let mut points = Vec::new();
+            for _ in 0..64 {
+                let Ask::Propose(proposal) = search.ask() else {
+                    panic!("a continuum is never used up")
+                };
+                let at = |name| proposal.configuration.get(name).unwrap().as_f64().unwrap();
+                points.push(vec![at("x"), at("y"), at("z")]);
+            }
+            points
+        };
+        let points = draw(1);
+        for axis in 0..3 {
+            for eighth in 0..8_i32 {
+                let low = f64::from(eighth) / 4.0;
+                let count = points
+                    .iter()
+                    .filter(|point| (low..low + 0.25).contains(&point[axis]))
+                    .count();
+                assert!(
+                    counts.contains(&count),
+                    "{sequence:?}, axis {axis}: {count}"
+                );
+            }
+        }
+        assert_ne!(points, draw(2));
+    }
+}
+
+#[test]
+fn cheap_starts_are_left_out_where_the_options_say_so() {
+    for low_cost_starts in [true, false] {
+        let algorithm = Algorithm::Tpe(TpeOptions {
+            low_cost_starts,
+            ..TpeOptions::default()
+        });
+        let mut options = options_for(algorithm, vec![unit("x")]);
+        options.low_cost_starts = vec![configuration(json!({"x": 0.1}))];
+        let Ask::Propose(first) = Search::new(options).unwrap().ask() else {
+            panic!("there is something to propose")
+        };
+        assert_eq!(first.origin == Origin::LowCost, low_cost_starts);
+        assert_eq!(
+            first.configuration.get("x") == Some(&json!(0.1)),
+            low_cost_starts
+        );
+    }
 }

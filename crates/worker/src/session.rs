@@ -8,7 +8,6 @@ use crate::record;
 use crate::trial::{self, Assignment, Tally};
 use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::Algorithm;
 use frugal_domain::money::Unit;
 use frugal_domain::state::{StopReason, TrialState};
 use frugal_domain::trial::{Evaluation, Role, TrialOutcome};
@@ -113,19 +112,16 @@ pub(crate) async fn search(context: &Context) -> Result<Findings, DriveError> {
 fn new_search(context: &Context) -> Result<Search, DriveError> {
     let spec = context.spec();
     let budget = spec.optimization_budget;
-    let mut start = spec.start.clone();
-    start.extend(spec.low_cost_starts());
     let options = SearchOptions {
-        algorithm: match spec.search.algorithm {
-            Algorithm::Blendsearch => frugal_search::Algorithm::BlendSearch,
-            Algorithm::Random => frugal_search::Algorithm::Random,
-        },
+        algorithm: spec.search.algorithm,
         space: spec.space.clone(),
         seed: spec.search.seed,
-        start,
+        start: spec.start.clone(),
+        low_cost_starts: spec.low_cost_starts(),
         low_cost: spec.low_cost_corner().into_iter().collect(),
         cost_budget: Some(in_unit(budget.unit(), budget.amount())),
         cost_floor: None,
+        patience: spec.limits.trials_without_improvement,
     };
     Search::new(options).map_err(|error| DriveError::Internal(error.to_string()))
 }
@@ -139,6 +135,7 @@ fn origin(origin: Origin) -> String {
         Origin::Local { thread } => format!("local:{thread}"),
         Origin::Restart => "restart".to_owned(),
         Origin::Random => "random".to_owned(),
+        Origin::Grid => "grid".to_owned(),
     }
 }
 
@@ -226,6 +223,7 @@ impl<'a> Session<'a> {
                         Exhausted::SpaceUsedUp => StopReason::SpaceExhausted,
                         Exhausted::BudgetSpent => StopReason::BudgetExhausted,
                         Exhausted::NothingNew => StopReason::Converged,
+                        Exhausted::NoImprovement => StopReason::NoImprovement,
                     });
                 }
             }

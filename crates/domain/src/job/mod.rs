@@ -2,15 +2,18 @@
 //!
 //! [`read::job`] turns the wire form into a [`JobSpec`] or into every fault at once.
 //! [`points`] derives what the search needs from it: the settings that a configuration
-//! stands for, the default configuration, the cheap starts.
+//! stands for, the default configuration, the cheap starts. [`algorithm`] has the optimisers.
 
+pub mod algorithm;
 pub mod points;
 pub mod read;
 mod read_data;
 mod read_models;
 mod read_scoring;
+mod read_search;
 mod read_space;
 
+pub use algorithm::Algorithm;
 pub use read::Checks;
 
 use crate::configuration::Configuration;
@@ -129,12 +132,16 @@ pub struct Limits {
     pub trials: u32,
     /// The most seconds from the first start.
     pub seconds: Option<u64>,
+    /// Trials told in a row without a better one after which the search ends.
+    #[serde(default)]
+    pub trials_without_improvement: Option<u32>,
 }
 
 /// How the search is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SearchSpec {
-    /// The optimiser.
+    /// The optimiser and its options.
+    #[serde(flatten)]
     pub algorithm: Algorithm,
     /// The seed of every random draw.
     pub seed: u64,
@@ -144,16 +151,6 @@ pub struct SearchSpec {
     pub parallel_trials: u32,
     /// Requests under way at the same time, all trials together.
     pub requests_in_flight: u32,
-}
-
-/// The optimisers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Algorithm {
-    /// A global model-based search and cost-frugal local searches, blended.
-    Blendsearch,
-    /// Independent uniform draws.
-    Random,
 }
 
 /// When configurations are thrown out early.

@@ -3,10 +3,9 @@
 use super::read_data::{self, Rows};
 use super::read_models::{self, ModelRead};
 use super::read_scoring::{self, Scoring};
+use super::read_search;
 use super::read_space;
-use super::{
-    Algorithm, Data, Direction, Instance, JobSpec, Limits, Objective, Pruning, SearchSpec,
-};
+use super::{Data, Direction, Instance, JobSpec, Objective};
 use crate::configuration::Configuration;
 use crate::endpoint::{Api, Catalog};
 use crate::fault::{Fault, Faults, ObjectReader, Reader};
@@ -18,10 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The most models, prompts, labels and start points of one job, each.
 pub(super) const MAX_CHOICES: usize = 64;
-/// The most trials of one job.
-const MAX_TRIALS: i64 = 100_000;
-/// The trials of a job that names no limit.
-const DEFAULT_TRIALS: u32 = 100;
 /// The optimization budget of a job that names none, in dollars.
 const DEFAULT_BUDGET_USD: f64 = 1.0;
 /// The same where a model has no price, in tokens.
@@ -123,8 +118,12 @@ fn read_job(
         .and_then(|at| read_scoring::scoring(&at, rows.as_ref(), checks));
     let objective = read_objective(job.get("objective"), scoring.as_ref());
     let budgets = read_budgets(job.get("budgets"), &models);
-    let limits = read_limits(job.get("limits"));
-    let search = read_search(job.get("search"), seed);
+    let limits = read_search::limits(job.get("limits"));
+    let search_at = job.get("search");
+    let search = read_search::search(search_at.as_ref(), seed);
+    if let (Some(search), Some(space)) = (&search, &space) {
+        read_search::grid_fits(search_at.as_ref(), search, space);
+    }
     let start = job.get("start").map_or_else(Vec::new, |at| read_start(&at));
     let baseline = job.get("baseline");
     job.finish();
@@ -390,78 +389,6 @@ fn read_budget(at: &Reader<'_>, unpriced: Option<&ModelRead<'_>>) -> Option<Budg
         }
         _ => at.fault("give exactly one of `usd` and `tokens`"),
     }
-}
-
-fn read_limits(at: Option<Reader<'_>>) -> Option<Limits> {
-    let mut limits = Limits {
-        trials: DEFAULT_TRIALS,
-        seconds: None,
-    };
-    let Some(at) = at else {
-        return Some(limits);
-    };
-    let object = at.object()?;
-    let trials = object
-        .get("trials")
-        .map(|at| at.integer_within(1, MAX_TRIALS));
-    let seconds = object
-        .get("seconds")
-        .map(|at| at.integer_within(1, 31 * 86_400));
-    object.finish();
-    if let Some(trials) = trials {
-        limits.trials = u32::try_from(trials?).ok()?;
-    }
-    if let Some(seconds) = seconds {
-        limits.seconds = Some(u64::try_from(seconds?).ok()?);
-    }
-    Some(limits)
-}
-
-fn read_search(at: Option<Reader<'_>>, seed: u64) -> Option<SearchSpec> {
-    let mut search = SearchSpec {
-        algorithm: Algorithm::Blendsearch,
-        seed,
-        pruning: Pruning::On,
-        parallel_trials: 4,
-        requests_in_flight: 32,
-    };
-    let Some(at) = at else {
-        return Some(search);
-    };
-    let object = at.object()?;
-    let algorithm = object.get("algorithm").map(|at| {
-        at.one_of(&[
-            ("blendsearch", Algorithm::Blendsearch),
-            ("random", Algorithm::Random),
-        ])
-    });
-    let pruning = object
-        .get("pruning")
-        .map(|at| at.one_of(&[("on", Pruning::On), ("off", Pruning::Off)]));
-    let seed = object.get("seed").map(|at| at.integer_within(0, i64::MAX));
-    let parallel = object
-        .get("parallel_trials")
-        .map(|at| at.integer_within(1, 64));
-    let in_flight = object
-        .get("requests_in_flight")
-        .map(|at| at.integer_within(1, 1024));
-    object.finish();
-    if let Some(algorithm) = algorithm {
-        search.algorithm = algorithm?;
-    }
-    if let Some(pruning) = pruning {
-        search.pruning = pruning?;
-    }
-    if let Some(seed) = seed {
-        search.seed = seed?.unsigned_abs();
-    }
-    if let Some(parallel) = parallel {
-        search.parallel_trials = u32::try_from(parallel?).ok()?;
-    }
-    if let Some(in_flight) = in_flight {
-        search.requests_in_flight = u32::try_from(in_flight?).ok()?;
-    }
-    Some(search)
 }
 
 fn read_start<'a>(at: &Reader<'a>) -> Vec<ObjectReader<'a>> {

@@ -95,6 +95,8 @@ fn set_up(trace: &Trace) -> (Ground, BlendSearch) {
         cost_budget: trace.cost_budget,
         // The reference's floor without a time budget.
         cost_floor: 1.0,
+        // The reference's constant.
+        step_size: 0.1,
     };
     let ground = Ground::new(encoding, Draws::Recorded(Recorded::default()));
     let blend = BlendSearch::new(&ground, options, Global::Scripted(VecDeque::new()));

@@ -37,7 +37,7 @@ fn flow2_follows_the_reference() {
         let encoding = Encoding::exact(space(&trace.space)).unwrap();
         let mut draws = Draws::Recorded(Recorded::default());
         let start = encoding.normal_form(&trace.start).unwrap();
-        let mut search = Flow2::new(&encoding, start, trace.start_loss);
+        let mut search = Flow2::new(&encoding, start, trace.start_loss, 0.1);
         assert!(!trace.steps.is_empty());
         for (step, id) in trace.steps.iter().zip(0..) {
             let at = format!("trace {number}, step {id}");
