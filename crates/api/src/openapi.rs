@@ -170,8 +170,8 @@ pub(crate) fn job_example() -> Value {
         },
         "objective": {"metric": "expected_success", "direction": "maximize"},
         "budgets": {"inference": {"usd": 0.0002}, "optimization": {"usd": 0.5}},
-        "limits": {"trials": 200, "seconds": 3600},
-        "search": {"algorithm": "blendsearch", "seed": 1, "pruning": "on", "parallel_trials": 4, "requests_in_flight": 32}
+        "limits": {"trials": 200, "seconds": 3600, "trials_without_improvement": 60},
+        "search": {"algorithm": "blendsearch", "options": {"global": "tpe", "step_size": 0.1}, "seed": 1, "pruning": "on", "parallel_trials": 4, "requests_in_flight": 32}
     })
 }
 

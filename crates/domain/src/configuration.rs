@@ -66,7 +66,9 @@ impl Space {
                 Domain::Int {
                     low, high, step, ..
                 } => value.as_i64().is_some_and(|v| {
-                    (*low..=*high).contains(&v) && step.is_none_or(|s| (v - low) % s == 0)
+                    (*low..=*high).contains(&v)
+                        && step
+                            .is_none_or(|s| (i128::from(v) - i128::from(*low)) % i128::from(s) == 0)
                 }),
                 Domain::Choice { values, .. } => values.contains(value),
                 Domain::OneOf { branches } => value

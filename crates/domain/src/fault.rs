@@ -240,8 +240,7 @@ impl<'a> ObjectReader<'a> {
     /// Notes a fault for every member that nobody read.
     pub fn finish(&self) {
         let read = self.read.borrow();
-        let mut known: Vec<_> = read.iter().map(|key| format!("`{key}`")).collect();
-        known.sort();
+        let known: Vec<_> = read.iter().map(|key| format!("`{key}`")).collect();
         for key in self.map.keys().filter(|key| !read.contains(*key)) {
             self.at.faults.add(
                 format!("{}/{}", self.at.pointer, escape(key)),

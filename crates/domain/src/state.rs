@@ -105,7 +105,7 @@ pub enum StopReason {
     TrialLimit,
     /// The limit on time is reached.
     Deadline,
-    /// Every configuration of the space has been tried.
+    /// Every configuration of the space, or of the grid over it, has been tried.
     SpaceExhausted,
     /// The search has converged and finds nothing new.
     Converged,

@@ -5,6 +5,9 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+#[path = "job/search.rs"]
+mod search;
+
 use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::Fault;
@@ -283,6 +286,26 @@ fn each_fault_has_its_pointer() {
         (
             |body| body["search_space"]["n"]["int"] = json!([32, 1]),
             "/search_space/n/int",
+        ),
+        (
+            |body| body["search_space"]["n"]["int"] = Value::Null,
+            "/search_space/n/int",
+        ),
+        (
+            |body| body["search_space"]["x"] = json!({"float": null}),
+            "/search_space/x/float",
+        ),
+        (
+            |body| body["search_space"]["x"] = json!({"float": [-1.7e308, 1.7e308]}),
+            "/search_space/x/float",
+        ),
+        (
+            |body| body["search_space"]["x"] = json!({"choice": null}),
+            "/search_space/x/choice",
+        ),
+        (
+            |body| body["search_space"]["x"] = json!({"one_of": null}),
+            "/search_space/x/one_of",
         ),
         (
             |body| body["search_space"]["n"]["int"] = json!([0, 1]),

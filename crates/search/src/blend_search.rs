@@ -1,10 +1,4 @@
-//! BlendSearch (Wang et al., "Economical hyperparameter optimization with blended search
-//! strategy", ICLR 2021), by the rules of the reference implementation.
-//!
-//! Thread 0 is the global search. A local search starts where a global proposal, or a start
-//! point, comes out better than the median of the local searches. Each turn goes to the thread
-//! with the highest priority; a global proposal outside the admissible region gives its turn to
-//! the best local thread, or to a restart from a cheap start where there is none.
+#![doc = include_str!("../docs/blendsearch.md")]
 
 use crate::ask_tell::Origin;
 use crate::flow2::Flow2;
@@ -37,7 +31,8 @@ pub struct BlendOptions {
     pub step_size: f64,
 }
 
-/// The blend of a global search and local ones.
+/// The blend of a global search and local ones. Thread 0 is the global one, and the starts are its
+/// proposals.
 #[derive(Debug, Clone)]
 pub struct BlendSearch {
     starts: VecDeque<Start>,
@@ -260,6 +255,7 @@ impl BlendSearch {
             }
             Standing::Open => {
                 local.search.forget(turn);
+                local.statistics.running = local.statistics.running.saturating_sub(1);
                 Turn::Nothing
             }
             Standing::Told(told) => {
@@ -301,10 +297,12 @@ impl BlendSearch {
         };
         if self.global_region.admits(&ground.encoding, &configuration) {
             self.global_thread.running += u32::from(drawn);
+        } else if let Some(thread) = second {
+            return self.local_turn(ground, thread, turn, false);
+        } else if let Some(nearest) = self.nearest_admissible(ground, &configuration) {
+            self.global_thread.running += u32::from(drawn);
+            configuration = nearest;
         } else {
-            if let Some(thread) = second {
-                return self.local_turn(ground, thread, turn, false);
-            }
             configuration =
                 self.cheap_starts
                     .draw(&ground.encoding, &mut ground.draws, &self.local_region);
@@ -317,6 +315,21 @@ impl BlendSearch {
         }
         self.global_region.include(&ground.encoding, &configuration);
         self.propose(ground, configuration, origin, GLOBAL, turn)
+    }
+
+    /// While trials are under way: the new configuration of the admissible region that is nearest
+    /// to an inadmissible one. With several trials at a time the local threads have no room for
+    /// all of them, and the region would grow too slowly by restarts alone.
+    fn nearest_admissible(
+        &self,
+        ground: &Ground,
+        configuration: &Configuration,
+    ) -> Option<Configuration> {
+        if self.open.is_empty() {
+            return None;
+        }
+        let nearest = self.global_region.nearest(&ground.encoding, configuration);
+        (ground.known.standing(&nearest) == Standing::New).then_some(nearest)
     }
 
     /// The thread of the highest priority (`None` for the global one), and the local thread to

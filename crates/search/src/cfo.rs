@@ -1,5 +1,4 @@
-//! CFO, cost-frugal optimisation (Wu, Wang and Huang, AAAI 2021): one FLOW2 search at a time
-//! from a cheap start, and after its convergence another one from a noisy restart.
+#![doc = include_str!("../docs/cfo.md")]
 
 use crate::ask_tell::Origin;
 use crate::flow2::Flow2;

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 /// The step size's lower bound where no dimension is a grid (reference constant).
 pub const STEP_SIZE_FLOOR: f64 = 0.0001;
 
+/// How long the steps are, over the step size, that are tried while others are under way.
+const SPREAD: [f64; 2] = [2.0, 0.5];
+
 /// The state of one local search. Its branch of every `one_of` is that of its start.
 #[derive(Debug, Clone)]
 pub struct Flow2 {
@@ -32,7 +35,9 @@ pub struct Flow2 {
     largest_step_size: f64,
     fixed_lower_bound: Option<f64>,
     /// The step that was tried last, while its opposite has not been.
-    direction_tried: Option<Vec<f64>>,
+    direction_tried: Option<Step>,
+    /// Directions drawn while others were under way.
+    spread: usize,
     completed_for_incumbent: u32,
     proposed_for_incumbent: u32,
     allowed_for_incumbent: i64,
@@ -50,6 +55,14 @@ pub struct Flow2 {
     /// Until the first shrinking, a step that changes nothing makes the next ones longer.
     growing: bool,
     pending: BTreeMap<u64, Pending>,
+}
+
+#[derive(Debug, Clone)]
+struct Step {
+    /// Per slot.
+    distances: Vec<f64>,
+    /// Its length over the step size: 1 unless others were under way, then one of [`SPREAD`].
+    stretch: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -89,6 +102,7 @@ impl Flow2 {
             largest_step_size,
             fixed_lower_bound,
             direction_tried: None,
+            spread: 0,
             completed_for_incumbent: 0,
             proposed_for_incumbent: 0,
             shrunk_at: 0,
@@ -166,24 +180,19 @@ impl Flow2 {
         self.proposed += 1;
         self.allowed_for_incumbent -= 1;
         let mut target = self.incumbent.clone();
-        let opposite = match self.direction_tried.take() {
-            Some(direction) => {
-                for (place, step) in target.iter_mut().zip(&direction) {
-                    *place -= step;
+        let (opposite, stretch) = match self.direction_tried.take() {
+            Some(step) => {
+                for (place, distance) in target.iter_mut().zip(&step.distances) {
+                    *place -= distance;
                 }
-                true
+                (true, step.stretch)
             }
             None => {
-                let direction: Vec<f64> = draws
-                    .unit_direction(self.slots.len())
-                    .into_iter()
-                    .map(|component| component * self.step_size)
-                    .collect();
-                for (place, step) in target.iter_mut().zip(&direction) {
-                    *place += step;
+                let step = self.new_step(draws);
+                for (place, distance) in target.iter_mut().zip(&step.distances) {
+                    *place += distance;
                 }
-                self.direction_tried = Some(direction);
-                false
+                (false, self.direction_tried.insert(step).stretch)
             }
         };
         for place in &mut target {
@@ -195,7 +204,7 @@ impl Flow2 {
             id,
             Pending {
                 configuration: configuration.clone(),
-                step_size: self.step_size,
+                step_size: self.step_size * stretch,
                 incumbent: Some(self.incumbent.clone()),
             },
         );
@@ -207,7 +216,9 @@ impl Flow2 {
                 self.step_size = (self.step_size + self.first_step).min(self.largest_step_size);
             }
         }
-        if self.proposed_for_incumbent == self.patience {
+        // One that is under way has not failed yet; it counts half.
+        let others = self.under_way().saturating_sub(1);
+        if self.proposed_for_incumbent.saturating_sub(others / 2) >= self.patience {
             self.proposed_for_incumbent = self.proposed_for_incumbent.saturating_sub(2);
             self.growing = false;
             if self.step_size < self.step_lower_bound(encoding) {
@@ -228,6 +239,37 @@ impl Flow2 {
             self.incumbent = target;
         }
         Some(configuration)
+    }
+
+    /// A step in a new direction. One at a time its length is the step size. While others are
+    /// under way from the same place their results cannot adjust the step size, so several sizes
+    /// are tried side by side, and the one that brings an improvement is kept.
+    fn new_step(&mut self, draws: &mut Draws) -> Step {
+        let stretch = if self.under_way() < 2 {
+            1.0
+        } else {
+            self.spread += 1;
+            SPREAD
+                .get(self.spread % SPREAD.len())
+                .copied()
+                .unwrap_or(1.0)
+        };
+        let length = (self.step_size * stretch).min(self.largest_step_size);
+        let direction = draws.unit_direction(self.slots.len());
+        Step {
+            distances: direction
+                .into_iter()
+                .map(|component| component * length)
+                .collect(),
+            stretch,
+        }
+    }
+
+    /// Proposals without a result that were made from the present incumbent.
+    fn under_way(&self) -> u32 {
+        let from_here = |pending: &&Pending| pending.incumbent.as_ref() == Some(&self.incumbent);
+        let count = self.pending.values().filter(from_here).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// Hears the loss of a proposal; an infinite one is worse than anything.
@@ -269,9 +311,12 @@ impl Flow2 {
         }
     }
 
-    /// Forgets a proposal that will get no result of its own.
+    /// Forgets a proposal that will get no result of its own: another search has the same one
+    /// under way.
     pub fn forget(&mut self, id: u64) {
-        self.pending.remove(&id);
+        if self.pending.remove(&id).is_some() {
+            self.allowed_for_incumbent += 1;
+        }
     }
 
     /// Whether another search's incumbent is within a step of this one's. Unordered choices

@@ -7,8 +7,9 @@
 //!
 //! Start with [`ask_tell::Searcher`] (the one interface) and [`search::Search`] (which builds
 //! and runs the optimisers), then [`blend_search::BlendSearch`] and the parts that it blends:
-//! [`flow2::Flow2`], [`search_thread::SearchThread`], [`tpe::Tpe`]. All of them see the space
-//! through [`encoding::Encoding`].
+//! [`flow2::Flow2`], [`search_thread::SearchThread`], [`tpe::Tpe`]. The others are in [`cfo`],
+//! [`random`] and [`grid`]. All of them see the space through [`encoding::Encoding`]. What each
+//! is for, with its options and its source, is said in `docs/`, and at the head of its module.
 
 pub mod ask_tell;
 pub mod axis;

@@ -60,6 +60,25 @@ impl Region {
             )
     }
 
+    /// The configuration of the widened region that is nearest to the given one.
+    #[must_use]
+    pub fn nearest(&self, encoding: &Encoding, configuration: &Configuration) -> Configuration {
+        let mut nearest = configuration.clone();
+        for slot in encoding.active(configuration).slots {
+            let (Some((low, high)), Some(place)) =
+                (self.bounds(slot), encoding.place(slot, configuration))
+            else {
+                continue;
+            };
+            let low = (low - self.step_size).max(0.0);
+            let high = (high + self.step_size).min(1.0);
+            if !(low..=high).contains(&place) {
+                encoding.set(&mut nearest, slot, place.max(low).min(high));
+            }
+        }
+        nearest
+    }
+
     /// Makes the region hold a configuration.
     pub fn include(&mut self, encoding: &Encoding, configuration: &Configuration) {
         for slot in encoding.active(configuration).slots {

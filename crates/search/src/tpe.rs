@@ -1,10 +1,4 @@
-//! The tree-structured Parzen estimator (Bergstra et al., "Algorithms for hyper-parameter
-//! optimization", NIPS 2011), multivariate: one density over all settings together.
-//!
-//! The better observations give a density l, the others a density g; of some candidates drawn
-//! from l, the one with the highest l/g is proposed. A kernel is one observation. A setting
-//! that is not active in the observation, because it lies in another branch, has the uniform
-//! density there, so spaces with branches need no case of their own.
+#![doc = include_str!("../docs/tpe.md")]
 
 use crate::ask_tell::Origin;
 use crate::encoding::Encoding;
@@ -20,7 +14,8 @@ const LARGEST_GOOD: usize = 25;
 /// the time for a proposal does not grow with the number of trials.
 const LARGEST_OTHERS: usize = 128;
 
-/// What a search has seen, best first.
+/// The estimator and what it has seen. The better observations give a density l, the others a
+/// density g; the candidate with the highest l/g is proposed.
 #[derive(Debug, Clone)]
 pub struct Tpe {
     /// Observations before the densities are used at all.

@@ -78,6 +78,39 @@ async fn a_job_of_the_least_fields_has_good_defaults() {
 }
 
 #[tokio::test]
+async fn a_job_shows_how_it_is_searched() {
+    let app = start().await;
+    for (algorithm, options) in [
+        (
+            "blendsearch",
+            json!({"global": "random", "startup_trials": 5, "candidates": 12, "step_size": 0.05}),
+        ),
+        ("cfo", json!({"low_cost_starts": false})),
+        ("tpe", json!({"startup_trials": 20})),
+        ("random", json!({"sequence": "sobol"})),
+        ("grid", json!({"points": 4, "order": "sequential"})),
+    ] {
+        let mut job = job();
+        job["search"] = json!({"algorithm": algorithm, "options": options, "seed": 3});
+        job["limits"] = json!({"trials_without_improvement": 20});
+        contract().check_request("/jobs", &job).unwrap();
+        let path = app.api.submit(&job).await;
+        let job = app.api.json(&path).await;
+        let shown = json!({"limits": job["limits"], "search": job["search"]});
+        insta::assert_json_snapshot!(format!("search_by_{algorithm}"), shown);
+
+        // A search can be posted as it is shown.
+        let mut again = crate::job();
+        again["search"] = shown["search"].clone();
+        again["limits"] = shown["limits"].clone();
+        let again = app.api.json(&app.api.submit(&again).await).await;
+        assert_eq!(again["search"], shown["search"]);
+        assert_eq!(again["limits"], shown["limits"]);
+    }
+    app.end().await;
+}
+
+#[tokio::test]
 async fn the_example_of_the_description_is_accepted_and_as_described() {
     let app = TestApp::start(example_catalog()).await;
     contract().check_request("/jobs", &example()).unwrap();
@@ -112,7 +145,9 @@ fn the_description_of_a_job_is_as_strict_as_the_api() {
     accepted(|job| job["baseline"] = json!(false)).unwrap();
     accepted(|job| job["data"]["holdout"] = json!({"share": 0.5})).unwrap();
     accepted(|job| job["name"] = Value::Null).unwrap();
-    let refused: [fn(&mut Value); 8] = [
+    accepted(|job| job["search"] = json!({"options": null})).unwrap();
+    accepted(|job| job["search"] = json!({"options": {"points": null}})).unwrap();
+    let refused: [fn(&mut Value); 17] = [
         |job| *job = json!([]),
         |job| drop(job.as_object_mut().unwrap().remove("data")),
         |job| drop(job.as_object_mut().unwrap().remove("scoring")),
@@ -120,6 +155,15 @@ fn the_description_of_a_job_is_as_strict_as_the_api() {
         |job| job["scoring"]["scorer"]["type"] = json!("vibes"),
         |job| job["budgets"] = json!({"optimization": {"euro": 1}}),
         |job| job["limits"] = json!({"trails": 10}),
+        |job| job["limits"] = json!({"trials_without_improvement": 0}),
+        |job| job["search"] = json!({"algorithm": "luck"}),
+        |job| job["search"] = json!({"options": {"luck": true}}),
+        |job| job["search"] = json!({"options": {"global": "grid"}}),
+        |job| job["search"] = json!({"options": {"startup_trials": 0}}),
+        |job| job["search"] = json!({"options": {"step_size": 1.5}}),
+        |job| job["search"] = json!({"algorithm": "random", "options": {"sequence": "latin"}}),
+        |job| job["search"] = json!({"algorithm": "grid", "options": {"points": 1001}}),
+        |job| job["search"] = json!({"algorithm": "grid", "options": {"order": "random"}}),
         |job| job["more"] = json!(1),
     ];
     for (index, change) in refused.into_iter().enumerate() {

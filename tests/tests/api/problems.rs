@@ -75,6 +75,26 @@ async fn each_fault_of_a_job_is_named_with_its_place() {
 }
 
 #[tokio::test]
+async fn a_search_that_cannot_be_run_is_refused() {
+    let app = start().await;
+
+    let grid_too_large = refusal(&app, |job| {
+        job["search_space"]["top_p"] = json!({"float": [0, 1]});
+        job["search"] = json!({"algorithm": "grid", "options": {"points": 50}});
+    })
+    .await;
+    insta::assert_json_snapshot!("grid_too_large", grid_too_large);
+
+    let option_of_another_algorithm = refusal(&app, |job| {
+        job["search"] = json!({"algorithm": "tpe", "options": {"candidates": 8, "points": 4}});
+    })
+    .await;
+    insta::assert_json_snapshot!("option_of_another_algorithm", option_of_another_algorithm);
+
+    app.end().await;
+}
+
+#[tokio::test]
 async fn all_faults_come_at_once() {
     let app = start().await;
     let faults = refusal(&app, |job| {

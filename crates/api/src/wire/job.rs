@@ -1,8 +1,8 @@
 //! A job as clients see it.
 
 use super::{
-    Algorithm, Budget, Configuration, CostEstimate, Direction, Estimate, JobState, Metric, Pruning,
-    Role, Spend, StopReason,
+    Budget, Configuration, CostEstimate, Direction, Estimate, JobState, Metric, Role, Search,
+    Spend, StopReason,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::money;
@@ -166,21 +166,8 @@ pub struct Limits {
     pub trials: u32,
     /// The most seconds from the first start.
     pub seconds: Option<u64>,
-}
-
-/// How a search is run.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-pub struct Search {
-    /// How configurations are proposed.
-    pub algorithm: Algorithm,
-    /// The seed of every random draw.
-    pub seed: u64,
-    /// When configurations are thrown out early.
-    pub pruning: Pruning,
-    /// Trials evaluated at the same time.
-    pub parallel_trials: u32,
-    /// Requests under way at the same time.
-    pub requests_in_flight: u32,
+    /// The number of trials in a row without a better one after which the search ends.
+    pub trials_without_improvement: Option<u32>,
 }
 
 /// Where to go on from a job.
@@ -240,14 +227,9 @@ impl Job {
             limits: Limits {
                 trials: spec.limits.trials,
                 seconds: spec.limits.seconds,
+                trials_without_improvement: spec.limits.trials_without_improvement,
             },
-            search: Search {
-                algorithm: spec.search.algorithm.into(),
-                seed: spec.search.seed,
-                pruning: spec.search.pruning.into(),
-                parallel_trials: spec.search.parallel_trials,
-                requests_in_flight: spec.search.requests_in_flight,
-            },
+            search: spec.search.into(),
             budgets: Budgets {
                 inference: spec.inference_budget.map(Budget::from),
                 optimization: spec.optimization_budget.into(),

@@ -11,6 +11,7 @@ mod job;
 mod names;
 mod post;
 mod report;
+mod search;
 mod space;
 mod trial;
 
@@ -19,19 +20,18 @@ pub use configuration::Configuration;
 pub use endpoint::{Api, Endpoint, Health, Model, Prices};
 pub use event::{Event, EventBody, EventPage};
 pub(crate) use job::path;
-pub use job::{
-    Best, Budgets, Job, JobLinks, JobSpend, Limits, Objective, Progress, Search, TrialCounts,
-};
+pub use job::{Best, Budgets, Job, JobLinks, JobSpend, Limits, Objective, Progress, TrialCounts};
 pub use names::{
-    Algorithm, Direction, JobState, Metric, PruneReasonName, Pruning, Role, StopReason, TrialRole,
-    TrialState, Unit,
+    Algorithm, Direction, GlobalSearcher, GridOrder, JobState, Metric, PruneReasonName, Pruning,
+    Role, Sequence, StopReason, TrialRole, TrialState, Unit,
 };
 pub use post::{
     BaselinePost, BudgetsPost, DataPost, ExtractName, ExtractPost, HoldoutPost, JobPost,
-    LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, PruningPost,
-    ScorerPost, ScoringPost, SearchPost,
+    LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, ScorerPost,
+    ScoringPost,
 };
 pub use report::{Diagnostics, Feasible, Holdout, Report, Savings, Scored, Violation};
+pub use search::{PruningPost, Search, SearchOptions, SearchOptionsPost, SearchPost};
 pub use space::{ConfigurationPost, DimensionPost, SearchSpacePost};
 pub use trial::{Prune, Trial, TrialLinks};
 

@@ -64,10 +64,13 @@ mirror! {
         TrialLimit,
         /// The limit on time is reached.
         Deadline,
-        /// Every configuration of the space has been tried.
+        /// Every configuration of the space, or of the grid over it, has been tried.
         SpaceExhausted,
         /// The search has converged and finds nothing new.
         Converged,
+        /// As many trials in a row as `limits.trials_without_improvement` allows brought nothing
+        /// better.
+        NoImprovement,
         /// A client cancelled it.
         Cancelled,
         /// The endpoint refuses to serve the job at all.
@@ -143,13 +146,69 @@ mirror! {
     }
 }
 
+/// How configurations are proposed: `blendsearch` blends a global, model-based search with
+/// cost-frugal local searches; `cfo` is the cost-frugal local search alone, with restarts; `tpe`
+/// is the tree-structured Parzen estimator alone; `random` draws; `grid` tries every combination
+/// of a few values per setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// A global model-based search and cost-frugal local searches, blended.
+    Blendsearch,
+    /// Cost-frugal local search with restarts.
+    Cfo,
+    /// The tree-structured Parzen estimator alone.
+    Tpe,
+    /// Random draws.
+    Random,
+    /// Every combination of a few values per setting.
+    Grid,
+}
+
+impl From<&job::Algorithm> for Algorithm {
+    fn from(algorithm: &job::Algorithm) -> Self {
+        match algorithm {
+            job::Algorithm::Blendsearch(_) => Self::Blendsearch,
+            job::Algorithm::Cfo(_) => Self::Cfo,
+            job::Algorithm::Tpe(_) => Self::Tpe,
+            job::Algorithm::Random(_) => Self::Random,
+            job::Algorithm::Grid(_) => Self::Grid,
+        }
+    }
+}
+
 mirror! {
-    /// How configurations are proposed.
-    Algorithm of job::Algorithm {
-        /// A global model-based search and cost-frugal local searches, blended.
-        Blendsearch,
-        /// Independent uniform draws.
+    /// What BlendSearch has propose next to its local searches.
+    GlobalSearcher of job::algorithm::GlobalSearcher {
+        /// The tree-structured Parzen estimator.
+        Tpe,
+        /// Uniform draws.
         Random,
+    }
+}
+
+mirror! {
+    /// Where the draws of random search come from: `uniform` ones are independent of one another,
+    /// those of `halton` and `sobol` keep away from one another.
+    Sequence of job::algorithm::Sequence {
+        /// Each draw independent of the others.
+        Uniform,
+        /// Halton's sequence with shuffled digits: draws that keep away from one another.
+        Halton,
+        /// Sobol's sequence with a random shift: the same, more even in powers of two.
+        Sobol,
+    }
+}
+
+mirror! {
+    /// In what order a grid is tried: `shuffled` by the seed, or `sequential`, where the first
+    /// setting's values change fastest.
+    GridOrder of job::algorithm::GridOrder {
+        /// Shuffled by the seed, so that a search that ends early has seen something of
+        /// everywhere.
+        Shuffled,
+        /// The first setting's values change fastest.
+        Sequential,
     }
 }
 
@@ -220,6 +279,12 @@ mod tests {
         }
         for metric in scoring::Reducer::ALL {
             assert_eq!(serde_json::json!(Metric::from(*metric)), metric.as_str());
+        }
+        for algorithm in job::Algorithm::all() {
+            assert_eq!(
+                serde_json::json!(Algorithm::from(&algorithm)),
+                algorithm.as_str()
+            );
         }
     }
 }

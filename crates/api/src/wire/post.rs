@@ -1,7 +1,7 @@
 //! The body of `POST /jobs`, for its description only: it is read by `frugal_domain::job::read`,
 //! which finds every fault at once. A test holds the two against each other.
 
-use super::{Algorithm, Budget, ConfigurationPost, Direction, Metric, SearchSpacePost};
+use super::{Budget, ConfigurationPost, Direction, Metric, SearchPost, SearchSpacePost};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -307,34 +307,9 @@ pub struct LimitsPost {
     /// The most seconds from the first start; no limit by default.
     #[schema(nullable = true, minimum = 1, maximum = 2_678_400)]
     pub seconds: Option<u64>,
-}
-
-/// How the search is run.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SearchPost {
-    /// How configurations are proposed; `blendsearch` by default.
-    pub algorithm: Option<Algorithm>,
-    /// The seed of every random draw; made up by the server by default.
-    #[schema(nullable = true, minimum = 0)]
-    pub seed: Option<i64>,
-    /// Whether configurations that cannot be worth their price are thrown out early; `on` by
-    /// default.
-    pub pruning: Option<PruningPost>,
-    /// Trials evaluated at the same time; 4 by default. The order of proposals depends on it.
-    #[schema(nullable = true, minimum = 1, maximum = 64)]
-    pub parallel_trials: Option<u32>,
-    /// Requests under way at the same time, all trials together; 32 by default.
-    #[schema(nullable = true, minimum = 1, maximum = 1024)]
-    pub requests_in_flight: Option<u32>,
-}
-
-/// Whether configurations are thrown out early.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PruningPost {
-    /// As soon as they cannot be worth their price.
-    On,
-    /// Never.
-    Off,
+    /// The search ends after so many trials in a row that are no better than the best before
+    /// them; those that were pruned, refused or failed count too. Trials under way are then
+    /// waited for, and the search goes on if one of them is better. No limit by default.
+    #[schema(nullable = true, minimum = 1, maximum = 100_000)]
+    pub trials_without_improvement: Option<u32>,
 }

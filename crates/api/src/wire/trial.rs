@@ -18,7 +18,9 @@ pub struct Trial {
     pub number: u32,
     /// What it is for.
     pub role: TrialRole,
-    /// Who proposed it: `baseline`, `start`, `global`, `local`, …
+    /// Which rule proposed it: `baseline`, `start` (given by the job), `low_cost` (cheap, to
+    /// begin with), `global` (a model of all trials), `local:1`, `local:2`, … (a local search),
+    /// `restart` (cheap, with noise), `random` (a draw) or `grid`. More may be added.
     #[schema(example = "global")]
     pub origin: String,
     /// Where it is in its life.

@@ -13,7 +13,7 @@ pub enum Algorithm {
     Cfo(CfoOptions),
     /// The tree-structured Parzen estimator alone.
     Tpe(TpeOptions),
-    /// Independent draws.
+    /// Draws from the whole space.
     Random(RandomOptions),
     /// Every combination of a few values per setting.
     Grid(GridOptions),

@@ -213,7 +213,9 @@ fn read_domain(
         ["choice"] => read_choice(name, at),
         ["one_of"] => {
             let object = at.object()?;
-            let places = object.get("one_of")?.filled_array("sub-space")?;
+            let places = object
+                .require("one_of", "list the sub-spaces")?
+                .filled_array("sub-space")?;
             object.finish();
             let branches: Vec<_> = places
                 .iter()
@@ -277,10 +279,13 @@ fn read_float(name: &str, at: &Reader<'_>) -> Option<Domain> {
         return at.fault("must be whole numbers; use `int`");
     }
     let object = at.object()?;
-    let ends = object.get("float").and_then(|at| {
+    let ends = object.require("float", "give [low, high]").and_then(|at| {
         let ends = read_ends(&at, Reader::number)?;
         check_value(name, &json!(ends.0), &at)?;
         check_value(name, &json!(ends.1), &at)?;
+        if !(ends.1 - ends.0).is_finite() {
+            return at.fault("is too wide; the ends must be less than 1.8e308 apart");
+        }
         Some(ends)
     });
     let scale = read_scale(&object, ends.map(|(low, _)| low));
@@ -303,7 +308,7 @@ fn read_float(name: &str, at: &Reader<'_>) -> Option<Domain> {
 
 fn read_int(name: &str, at: &Reader<'_>) -> Option<Domain> {
     let object = at.object()?;
-    let ends = object.get("int").and_then(|at| {
+    let ends = object.require("int", "give [low, high]").and_then(|at| {
         let ends = read_ends(&at, |at| at.integer_within(-(1 << 53), 1 << 53))?;
         check_value(name, &json!(ends.0), &at)?;
         check_value(name, &json!(ends.1), &at)?;
@@ -324,7 +329,7 @@ fn read_int(name: &str, at: &Reader<'_>) -> Option<Domain> {
 
 fn read_choice(name: &str, at: &Reader<'_>) -> Option<Domain> {
     let object = at.object()?;
-    let values = object.get("choice").and_then(|at| {
+    let values = object.require("choice", "list the values").and_then(|at| {
         let places = at.filled_array("value")?;
         let mut values: Vec<Value> = Vec::new();
         let mut complete = true;

@@ -6,17 +6,16 @@ use std::error::Error;
 use std::io::Write;
 
 const TRIALS: usize = 80;
-const AT_ONCE: usize = 8;
 
 pub(crate) fn print(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     heading(
         out,
-        "median regret after 80 trials over 30 seeds, one and eight at a time",
+        "median regret after 80 trials over 30 seeds: one, four and eight at a time",
     )?;
     writeln!(
         out,
-        "{:<22} {:>10} {:>10} {:>7}",
-        "function/search", "one", "eight", "ratio"
+        "{:<22} {:>10} {:>10} {:>10}   four:one eight:one",
+        "function/search", "one", "four", "eight"
     )?;
     for function in recorded() {
         for (name, algorithm) in function.algorithms(TRIALS) {
@@ -30,11 +29,12 @@ pub(crate) fn print(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
                 }
                 Ok(quartiles(regrets)[1])
             };
-            let (one, eight) = (regret(1)?, regret(AT_ONCE)?);
+            let (one, four, eight) = (regret(1)?, regret(4)?, regret(8)?);
             let search = format!("{}/{name}", function.name);
             writeln!(
                 out,
-                "{search:<22} {one:>10.5} {eight:>10.5} {:>7.2}",
+                "{search:<22} {one:>10.5} {four:>10.5} {eight:>10.5}   {:>8.2} {:>9.2}",
+                four / one,
                 eight / one
             )?;
         }
