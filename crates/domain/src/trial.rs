@@ -1,5 +1,6 @@
 //! What is known of a trial: its role, its outcome, its numbers.
 
+use crate::id::TrialNumber;
 use crate::money::{Spend, Unit};
 use crate::state::UnknownName;
 use serde::{Deserialize, Serialize};
@@ -93,7 +94,7 @@ pub struct Evaluation {
 }
 
 /// Why a trial was pruned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum PruneReason {
     /// Known to be over the inference budget from an earlier trial; nothing was requested.
@@ -104,6 +105,13 @@ pub enum PruneReason {
         n: u32,
         /// Instances seen at that `n`.
         instances: u32,
+    },
+    /// Significantly worse than the best trial when it began, on the instances seen.
+    Inferior {
+        /// The trial that it was compared with.
+        than: TrialNumber,
+        /// Its objective less that trial's, paired by instance, on the instances seen.
+        difference: Estimate,
     },
 }
 

@@ -25,6 +25,8 @@ pub struct RequestPlan {
 pub struct Answer {
     /// Tokens of the whole request.
     pub usage: Usage,
+    /// How long it took, in milliseconds.
+    pub latency_ms: u64,
     /// The responses. There may be fewer than asked for; some endpoints ignore `n`.
     pub responses: Vec<Response>,
 }

@@ -33,6 +33,8 @@ pub(crate) struct Held {
     pub(crate) tokens: u64,
     /// It ended by itself.
     pub(crate) ended: bool,
+    /// How long its request took.
+    pub(crate) latency_ms: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -135,6 +137,7 @@ mod tests {
             score: 1.0,
             tokens,
             ended,
+            latency_ms: 0,
         }
     }
 

@@ -85,7 +85,7 @@ pub enum Step {
 }
 
 /// How a trial ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ending", content = "detail", rename_all = "snake_case")]
 pub enum Ending {
     /// All instances but for a tolerated share of failures have n responses.
@@ -146,6 +146,10 @@ pub struct UsedResponse {
     pub score: f64,
     /// Its share of its request's completion tokens.
     pub completion_tokens: u64,
+    /// It ended by itself and was not cut at `max_tokens`.
+    pub ended: bool,
+    /// How long its request took, in milliseconds.
+    pub latency_ms: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -344,6 +348,8 @@ impl Trial {
                     id: held.id,
                     score: held.score,
                     completion_tokens: held.tokens,
+                    ended: held.ended,
+                    latency_ms: held.latency_ms,
                 })
                 .collect(),
             prompt_tokens,
@@ -449,6 +455,7 @@ impl Trial {
                 score: response.score,
                 tokens,
                 ended: response.ended,
+                latency_ms: answer.latency_ms,
             })
             .collect();
         self.bought

@@ -121,6 +121,7 @@ fn plan(case: &Case, number: usize, config: &Config) -> TrialPlan {
 fn answer(case: &Case, call: &Call) -> Answer {
     let responses = call.completion_tokens.iter().zip(&call.correct);
     Answer {
+        latency_ms: 0,
         usage: Usage {
             prompt_tokens: case.prompt_tokens[call.instance],
             completion_tokens: call.completion_tokens.iter().sum(),
@@ -177,6 +178,7 @@ fn outcome(ending: &Ending) -> &'static str {
         Ending::Evaluated { .. } => "evaluated",
         Ending::Pruned(PruneReason::KnownInvalid) => "pruned_before_any_call",
         Ending::Pruned(PruneReason::OverBudget { .. }) => "pruned_over_budget",
+        Ending::Pruned(PruneReason::Inferior { .. }) => "pruned_inferior",
         Ending::BudgetExhausted => "budget_exhausted",
         Ending::Infeasible(_) | Ending::Failed(_) => "failed",
     }

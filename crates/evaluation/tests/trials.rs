@@ -47,6 +47,7 @@ fn plan(number: u32, n: u32, max_tokens: u32) -> TrialPlan {
 
 fn answer(count: u32, length: u64) -> Result<Answer, RequestFailure> {
     Ok(Answer {
+        latency_ms: 0,
         usage: Usage {
             prompt_tokens: PROMPT,
             completion_tokens: u64::from(count) * length,

@@ -339,6 +339,8 @@ pub struct Request {
     pub n: u32,
     /// The cap on each of them.
     pub max_tokens: u32,
+    /// How long it took, in milliseconds.
+    pub latency_ms: u64,
     /// What became of it.
     pub settled: Settled,
 }
@@ -356,7 +358,7 @@ pub async fn load(
         r#"
         SELECT role, trial, ordinal, instance, n, max_tokens, prompt_tokens, completion_tokens,
                usage_estimated, cost_usd_pico AS "cost_usd_pico!", cost_tokens AS "cost_tokens!",
-               failure
+               failure, latency_ms
         FROM requests WHERE job_id = $1 AND state IN ('answered', 'failed')
         "#,
         job.0
@@ -386,6 +388,7 @@ pub async fn load(
             instance: to_u32("instance", row.instance)?,
             n: to_u32("n", row.n)?,
             max_tokens: to_u32("max_tokens", row.max_tokens)?,
+            latency_ms: to_u64("latency", row.latency_ms.unwrap_or(0))?,
             settled,
         };
         requests.insert(key, request);

@@ -70,7 +70,7 @@ pub(crate) async fn answer(context: &Context, planned: Planned<'_>) -> Result<Do
         tokio::task::yield_now().await;
         return Ok(Done {
             ordinal,
-            reply: reply(context, planned, &request.settled),
+            reply: reply(context, planned, &request.settled, request.latency_ms),
             cost: request.settled.cost(),
             replayed: true,
         });
@@ -85,7 +85,7 @@ pub(crate) async fn answer(context: &Context, planned: Planned<'_>) -> Result<Do
     };
     let role = planned.key.role;
     match send(context, planned).await {
-        Ok((settled, fatal)) => {
+        Ok((settled, latency_ms, fatal)) => {
             let cost = settled.cost();
             let mut books = context.books();
             books.ledger.settle(reservation, cost, role);
@@ -100,7 +100,7 @@ pub(crate) async fn answer(context: &Context, planned: Planned<'_>) -> Result<Do
             }
             Ok(Done {
                 ordinal,
-                reply: reply(context, planned, &settled),
+                reply: reply(context, planned, &settled, latency_ms),
                 cost,
                 replayed: false,
             })
@@ -137,12 +137,12 @@ async fn reserve(
     }
 }
 
-/// Stores the request, sends it, and stores what became of it. Also the reason where no other
-/// request can succeed either.
+/// Stores the request, sends it, and stores what became of it. Also how many milliseconds it took,
+/// and the reason where no other request can succeed either.
 async fn send(
     context: &Context,
     planned: Planned<'_>,
-) -> Result<(Settled, Option<String>), DriveError> {
+) -> Result<(Settled, u64, Option<String>), DriveError> {
     let permit = tokio::select! {
         permit = context.in_flight.acquire() => permit,
         () = context.halt.thrown(planned.key.role) => return Err(DriveError::LetGo),
@@ -186,7 +186,7 @@ async fn send(
     let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (settled, fatal) = settled(context, planned, result);
     store(context, key, &settled, latency_ms).await?;
-    Ok((settled, fatal))
+    Ok((settled, latency_ms, fatal))
 }
 
 /// Reserves another worst case before a request is sent again that may have been billed, on the
@@ -317,7 +317,7 @@ async fn store(
 
 /// A settled request as the evaluator hears of it. Texts are scored here, the same way whether
 /// they come from the endpoint or from the database.
-fn reply(context: &Context, planned: Planned<'_>, settled: &Settled) -> Reply {
+fn reply(context: &Context, planned: Planned<'_>, settled: &Settled, latency_ms: u64) -> Reply {
     let answer = match settled {
         Settled::Answered(answer) => answer,
         Settled::Failed { failure, .. } => {
@@ -343,6 +343,7 @@ fn reply(context: &Context, planned: Planned<'_>, settled: &Settled) -> Reply {
     }
     Ok(Answer {
         usage: answer.usage,
+        latency_ms,
         responses,
     })
 }

@@ -45,7 +45,7 @@ impl From<money::Budget> for Budget {
 }
 
 /// A mean over instances, and how sure it is.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct Estimate {
     /// The mean.
     #[schema(example = 0.82)]

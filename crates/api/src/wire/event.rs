@@ -101,10 +101,14 @@ pub enum EventBody {
         trial: u32,
         /// The reason.
         reason: PruneReasonName,
-        /// Responses per instance when it showed, where it showed on the way.
+        /// Responses per instance when it showed to be over the budget on the way.
         n: Option<u32>,
-        /// Instances seen at that `n`, where it showed on the way.
+        /// Instances seen, where it showed on the way.
         instances: Option<u32>,
+        /// The trial that it was significantly worse than.
+        than: Option<u32>,
+        /// Its objective less that trial's, paired by instance.
+        difference: Option<Estimate>,
         /// What the trial has cost.
         spend: Spend,
     },
@@ -238,12 +242,16 @@ impl EventBody {
                     reason,
                     n,
                     instances,
+                    than,
+                    difference,
                 } = Prune::from(&reason);
                 Self::TrialPruned {
                     trial: trial.0,
                     reason,
                     n,
                     instances,
+                    than,
+                    difference,
                     spend: spend.into(),
                 }
             }

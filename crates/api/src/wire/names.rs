@@ -254,6 +254,8 @@ pub enum PruneReasonName {
     KnownInvalid,
     /// Found to be over the inference budget on the way.
     OverBudget,
+    /// Significantly worse than the best trial, on the instances seen.
+    Inferior,
 }
 
 #[cfg(test)]

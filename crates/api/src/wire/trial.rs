@@ -54,14 +54,18 @@ pub struct Trial {
 }
 
 /// Why a trial was pruned.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct Prune {
     /// The reason.
     pub reason: PruneReasonName,
-    /// Responses per instance when it showed, where it showed on the way.
+    /// Responses per instance when it showed to be over the budget on the way.
     pub n: Option<u32>,
-    /// Instances seen at that `n`, where it showed on the way.
+    /// Instances seen, where it showed on the way.
     pub instances: Option<u32>,
+    /// The trial that it was significantly worse than.
+    pub than: Option<u32>,
+    /// Its objective less that trial's, paired by instance.
+    pub difference: Option<Estimate>,
 }
 
 impl From<&PruneReason> for Prune {
@@ -71,11 +75,22 @@ impl From<&PruneReason> for Prune {
                 reason: PruneReasonName::KnownInvalid,
                 n: None,
                 instances: None,
+                than: None,
+                difference: None,
             },
             PruneReason::OverBudget { n, instances } => Self {
                 reason: PruneReasonName::OverBudget,
                 n: Some(*n),
                 instances: Some(*instances),
+                than: None,
+                difference: None,
+            },
+            PruneReason::Inferior { than, difference } => Self {
+                reason: PruneReasonName::Inferior,
+                n: None,
+                instances: Some(difference.count),
+                than: Some(than.0),
+                difference: Some((*difference).into()),
             },
         }
     }

@@ -159,6 +159,7 @@ impl Job {
             })
             .collect();
         Ok(Answer {
+            latency_ms: 0,
             usage: Usage {
                 prompt_tokens: self.prompts[prompt][request.instance],
                 completion_tokens: lengths.iter().map(|(length, _)| length).sum(),
