@@ -85,7 +85,11 @@ pub enum EventBody {
         utility: Estimate,
         /// What one instance costs.
         inference_cost: CostEstimate,
-        /// Whether that is within the inference budget.
+        /// The names of the metrics whose means violate a constraint of the job.
+        #[serde(default)]
+        violated: Vec<String>,
+        /// Whether the inference cost is within the inference budget and no constraint is
+        /// violated.
         valid: bool,
         /// What the trial cost.
         spend: Spend,

@@ -14,6 +14,7 @@ pub mod fault;
 pub mod grid;
 pub mod id;
 pub mod job;
+pub mod metric;
 pub mod money;
 pub mod prompt;
 pub mod scoring;

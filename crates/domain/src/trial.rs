@@ -70,6 +70,28 @@ pub struct Estimate {
     pub count: u32,
 }
 
+/// A 95 % confidence interval of a mean, both ends within it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+/// Whether a configuration is better than the one that it is compared with, as far as the
+/// instances show that were not used to choose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Improvement {
+    /// Better, and by more than chance would have it.
+    Significant,
+    /// Better on these instances; that may be chance.
+    NotSignificant,
+    /// Not better, or there is nothing to compare.
+    None,
+}
+
 /// A cost per instance, in the unit of the inference budget.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CostEstimate {
@@ -89,7 +111,10 @@ pub struct Evaluation {
     pub metrics: BTreeMap<String, Estimate>,
     /// What one instance costs under the configuration.
     pub inference_cost: CostEstimate,
-    /// Whether the inference cost is within the inference budget.
+    /// The names of the metrics whose means violate a constraint of the job, each once.
+    #[serde(default)]
+    pub violated: Vec<String>,
+    /// Whether the inference cost is within the inference budget and no constraint is violated.
     pub valid: bool,
 }
 

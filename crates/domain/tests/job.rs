@@ -5,6 +5,8 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+#[path = "job/objective.rs"]
+mod objective;
 #[path = "job/search.rs"]
 mod search;
 

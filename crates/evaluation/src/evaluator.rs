@@ -1,15 +1,20 @@
 //! What a job's trials share: known n, prompt tokens, responses.
 
+use crate::evaluated::Pricing;
 use crate::inference_cost::InferenceCost;
+use crate::plan::{InvalidPlan, Mode, TrialPlan};
 use crate::pool::Pool;
 use crate::prompt_tokens::PromptTokens;
 use crate::reference::{ReferenceSchedule, Spending};
+use crate::rival::Rival;
 use crate::schedule::{Schedule, Task};
-use crate::trial::{Course, Ending, InvalidPlan, Mode, Trial, TrialPlan};
+use crate::supply::Supply;
+use crate::trial::{Course, Ending, Trial};
 use crate::validity::Validity;
 use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Spend};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The share of the instances that may have failed requests in a trial that is evaluated.
 pub const DEFAULT_MISSING_SHARE: f64 = 0.2;
@@ -17,9 +22,13 @@ pub const DEFAULT_MISSING_SHARE: f64 = 0.2;
 /// How the trials of a job are evaluated.
 #[derive(Debug, Clone)]
 pub struct EvaluatorOptions {
-    /// Instances that every trial is evaluated on. They are numbered from 0 and looked at in
-    /// this order; held-out instances need an evaluator of their own.
+    /// Instances that every trial is evaluated on, numbered from 0. Held-out instances need an
+    /// evaluator of their own.
     pub instances: usize,
+    /// The order in which they are looked at: each of them once, best in a random order, since
+    /// the first few stand for all. [`Pruning::Reference`] takes them as they are numbered, and
+    /// so does everything where this is not such an order.
+    pub order: Vec<usize>,
     /// The schedule.
     pub pruning: Pruning,
     /// The most that one instance may cost under a configuration. Without it nothing can be
@@ -38,6 +47,7 @@ impl EvaluatorOptions {
     pub fn new(instances: usize, pruning: Pruning, inference_budget: Option<Budget>) -> Self {
         Self {
             instances,
+            order: (0..instances).collect(),
             pruning,
             inference_budget,
             missing_share: DEFAULT_MISSING_SHARE,
@@ -64,6 +74,8 @@ pub struct ReferenceOptions {
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     options: EvaluatorOptions,
+    order: Arc<[usize]>,
+    rival: Option<Rival>,
     validity: Validity,
     pool: Pool,
     prompt_tokens: BTreeMap<String, Vec<Option<u64>>>,
@@ -76,6 +88,8 @@ impl Evaluator {
     #[must_use]
     pub fn new(options: EvaluatorOptions) -> Self {
         Self {
+            order: order(&options),
+            rival: None,
             mean_prompt_tokens: options.reference.mean_prompt_tokens,
             options,
             validity: Validity::default(),
@@ -95,7 +109,31 @@ impl Evaluator {
         let prompts =
             PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
         let course = self.course(&plan, &prompts);
-        Ok(Trial::new(plan, prompts, course))
+        let supply = self.supply(&plan);
+        Ok(Trial::new(plan, prompts, course, supply))
+    }
+
+    /// Holds the trials that begin from now on against this one, and ends them early where they
+    /// are significantly worse. [`Pruning::Reference`] takes no notice of it.
+    pub fn set_rival(&mut self, rival: Rival) {
+        self.rival = Some(rival);
+    }
+
+    /// The trial that others are held against.
+    #[must_use]
+    pub const fn rival(&self) -> Option<&Rival> {
+        self.rival.as_ref()
+    }
+
+    /// What the pool has for a trial.
+    fn supply(&self, plan: &TrialPlan) -> Supply {
+        let draws = self.pool.draws(&plan.sampling).to_vec();
+        let cuts = draws.iter().filter_map(|draw| {
+            let id = draw.response.id;
+            Some((id, self.pool.cut(id, plan.max_tokens)?))
+        });
+        let cuts = cuts.collect();
+        Supply::new(self.options.instances, plan.n, plan.max_tokens, draws, cuts)
     }
 
     /// Takes in what a trial learned. Call it in the order of proposal, once for each trial
@@ -116,11 +154,8 @@ impl Evaluator {
             *known = known.or(*learned);
         }
         if self.options.pruning != Pruning::Reference {
-            self.pool.add(
-                &plan.sampling,
-                plan.max_tokens,
-                trial.bought().iter().cloned(),
-            );
+            self.pool.add(&plan.sampling, trial.draws());
+            self.pool.remember(plan.max_tokens, trial.cuts());
         }
         self.spend += trial.spend();
         // As the reference does: one mean, from the first trial that gets to its end.
@@ -183,6 +218,12 @@ impl Evaluator {
             most_per_request,
             cost: inference_budget
                 .map(|budget| InferenceCost::new(budget, plan.prices, most_per_request)),
+            pricing: Pricing {
+                prices: plan.prices,
+                most_per_request,
+                n: plan.n,
+            },
+            order: self.order.clone(),
         };
         let known = self.validity.known(&plan.region, plan.max_tokens);
         if reference {
@@ -193,14 +234,24 @@ impl Evaluator {
             return ReferenceSchedule::new(task, self.mean_prompt_tokens, known, spending)
                 .map(Course::Reference);
         }
-        let held = self
-            .pool
-            .serving(&plan.sampling, plan.max_tokens, instances);
         let schedule = if plan.mode == Mode::Scheduled && pruning == Pruning::On {
-            Schedule::pruned(task, held, missing_share, known, prompts)?
+            Schedule::stepwise(task, missing_share, known, prompts, self.rival.clone())?
         } else {
-            Schedule::full(task, held, missing_share)
+            Schedule::full(task, missing_share)
         };
         Ok(Course::Own(schedule))
     }
+}
+
+/// The order of the instances as the options have it, if it has each of them once.
+fn order(options: &EvaluatorOptions) -> Arc<[usize]> {
+    let all: BTreeSet<usize> = (0..options.instances).collect();
+    let given: BTreeSet<usize> = options.order.iter().copied().collect();
+    if options.pruning == Pruning::Reference
+        || options.order.len() != options.instances
+        || given != all
+    {
+        return all.into_iter().collect();
+    }
+    options.order.as_slice().into()
 }

@@ -1,13 +1,18 @@
 //! Frugal's own schedule: everything that was paid for is kept and used.
 
+use crate::evaluated::{EvaluatedInstance, Pricing};
 use crate::inference_cost::InferenceCost;
 use crate::pool::Held;
 use crate::prompt_tokens::PromptTokens;
 use crate::pruning::{self, Standing};
+use crate::rival::{Rival, Stand};
+use crate::speculation;
 use crate::trial::Ending;
 use crate::validity::{Finding, Known};
 use frugal_domain::trial::PruneReason;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// The most requests in one batch; what is left to ask for comes in the next. Only a large n
 /// with an endpoint that gives few responses at a time gets there.
@@ -35,18 +40,24 @@ pub(crate) struct Task {
     pub(crate) max_tokens: u32,
     pub(crate) most_per_request: Option<u32>,
     pub(crate) cost: Option<InferenceCost>,
+    pub(crate) pricing: Pricing,
+    /// The order in which the instances are looked at.
+    pub(crate) order: Arc<[usize]>,
 }
 
 /// Either all instances at the configuration's n at once, or growing numbers of both with a
-/// look at the cost after each step.
+/// look at the cost, and at the best trial so far, after each step.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     task: Task,
     missing_share: f64,
-    /// The inference cost that the trial is pruned by, if it is.
-    pruning: Option<InferenceCost>,
+    stepwise: bool,
+    /// What a trial that goes step by step is compared with, if anything.
+    rival: Option<Rival>,
     /// By instance, those of the pool first.
     held: Vec<Vec<Held>>,
+    /// How many of them are the pool's, by instance.
+    pooled: Vec<usize>,
     /// Instances with a failed request, and why.
     missing: BTreeMap<usize, String>,
     n: u32,
@@ -60,13 +71,15 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// All instances at the configuration's n, in one batch.
-    pub(crate) fn full(task: Task, held: Vec<Vec<Held>>, missing_share: f64) -> Self {
+    pub(crate) fn full(task: Task, missing_share: f64) -> Self {
         Self {
             n: task.n,
             limit: task.instances,
             missing_share,
-            pruning: None,
-            held,
+            stepwise: false,
+            rival: None,
+            held: vec![Vec::new(); task.instances],
+            pooled: vec![0; task.instances],
             missing: BTreeMap::new(),
             largest_answer: 1,
             answers_fall_short: false,
@@ -77,30 +90,41 @@ impl Schedule {
 
     /// Few responses on few instances first. The ending where nothing needs to be asked, as
     /// the configuration is known to be over the budget.
-    pub(crate) fn pruned(
+    pub(crate) fn stepwise(
         task: Task,
-        held: Vec<Vec<Held>>,
         missing_share: f64,
         known: Known,
         prompts: &PromptTokens,
+        rival: Option<Rival>,
     ) -> Result<Self, Ending> {
-        let Some(cost) = task.cost else {
-            return Ok(Self::full(task, held, missing_share));
-        };
-        let sure = cost.sure_to_fit(task.n, task.max_tokens, prompts);
-        let fits = sure.max(known.max_valid_n.unwrap_or(0));
-        // Where an n is known both valid and invalid, the assumption behind the tables does
-        // not hold, and measuring decides.
-        let invalid = task.n > fits && known.invalid(task.n);
-        if invalid || cost.prompts_exceed(task.n, prompts) {
-            return Err(Ending::Pruned(PruneReason::KnownInvalid));
+        if task.cost.is_none() && rival.is_none() {
+            return Ok(Self::full(task, missing_share));
+        }
+        let mut n = task.n;
+        if let Some(cost) = task.cost {
+            let sure = cost.sure_to_fit(task.n, task.max_tokens, prompts);
+            let fits = sure.max(known.max_valid_n.unwrap_or(0));
+            // Where an n is known both valid and invalid, the assumption behind the tables
+            // does not hold, and measuring decides.
+            let invalid = task.n > fits && known.invalid(task.n);
+            if invalid || cost.prompts_exceed(task.n, prompts) {
+                return Err(Ending::Pruned(PruneReason::KnownInvalid));
+            }
+            n = pruning::first_n(task.n, fits);
         }
         Ok(Self {
-            n: pruning::first_n(task.n, fits),
+            n,
             limit: task.instances.min(1),
-            pruning: Some(cost),
-            ..Self::full(task, held, missing_share)
+            stepwise: true,
+            rival,
+            ..Self::full(task, missing_share)
         })
+    }
+
+    /// Takes what the pool has, by instance, before anything is asked for.
+    pub(crate) fn supply(&mut self, held: Vec<Vec<Held>>) {
+        self.pooled = held.iter().map(Vec::len).collect();
+        self.held = held;
     }
 
     pub(crate) fn receive(&mut self, ask: Ask, outcome: Result<Vec<Held>, String>) {
@@ -124,7 +148,7 @@ impl Schedule {
             if let Some(ending) = self.too_many_missing() {
                 return Turn::End(ending);
             }
-            let asks = self.asks();
+            let asks = self.asks(prompts);
             if !asks.is_empty() {
                 return Turn::Ask(asks);
             }
@@ -137,47 +161,79 @@ impl Schedule {
     /// Looks at a step whose responses are all there: ends, or moves on.
     fn conclude(&mut self, prompts: &PromptTokens) -> Option<Ending> {
         let task_n = self.task.n;
-        let last = self.n == task_n && self.limit == self.task.instances;
-        let Some(cost) = self.pruning else {
-            let within_budget = self.task.cost.is_none_or(|cost| {
-                let valid = self.standing(cost, prompts) != Standing::Above;
-                self.find(valid);
-                valid
-            });
-            return Some(Ending::Evaluated { within_budget });
+        let standing = match self.task.cost {
+            Some(cost) => self.standing(cost, prompts),
+            None => Standing::Within,
         };
-        match self.standing(cost, prompts) {
-            Standing::Above => {
-                self.find(false);
-                return Some(Ending::Pruned(PruneReason::OverBudget {
-                    n: self.n,
-                    instances: u32::try_from(self.present().count()).unwrap_or(u32::MAX),
-                }));
-            }
-            Standing::Below | Standing::Within if last => {
-                self.find(true);
-                return Some(Ending::Evaluated {
-                    within_budget: true,
-                });
-            }
-            Standing::Below if self.n < task_n => {
-                self.find(true);
-                self.n = pruning::next_n(self.n, task_n);
-                self.limit = 1;
-            }
-            Standing::Below | Standing::Within if self.limit < self.task.instances => {
-                self.limit = pruning::next_limit(self.limit, self.task.instances);
-            }
+        if !self.stepwise {
+            let within_budget = standing != Standing::Above;
+            self.find(within_budget);
+            return Some(Ending::Evaluated { within_budget });
+        }
+        if standing == Standing::Above {
+            self.find(false);
+            return Some(Ending::Pruned(PruneReason::OverBudget {
+                n: self.n,
+                instances: u32::try_from(self.present().count()).unwrap_or(u32::MAX),
+            }));
+        }
+        let all = self.limit == self.task.instances;
+        if all && self.n == task_n {
+            self.find(true);
+            return Some(Ending::Evaluated {
+                within_budget: true,
+            });
+        }
+        if standing == Standing::Below && self.n < task_n {
+            self.find(true);
+            self.next_n();
+        } else if let Some(inferior) = self.inferior(prompts) {
+            return Some(Ending::Pruned(inferior));
+        } else if !all {
+            self.limit = pruning::next_limit(self.limit, self.task.instances);
+        } else {
             // Once all are seen the band is closed; this is for completeness.
-            Standing::Below | Standing::Within => {
-                self.n = pruning::next_n(self.n, task_n);
-                self.limit = 1;
-            }
+            self.next_n();
         }
         None
     }
 
+    fn next_n(&mut self) {
+        self.n = pruning::next_n(self.n, self.task.n);
+        self.limit = 1;
+    }
+
+    /// Why the trial ends, where it is significantly worse than its rival.
+    fn inferior(&self, prompts: &PromptTokens) -> Option<PruneReason> {
+        let rival = self.rival.as_ref()?;
+        let stand = self.stand(self.limit, prompts)?;
+        stand.is_inferior().then_some(PruneReason::Inferior {
+            than: rival.trial,
+            difference: stand.difference,
+        })
+    }
+
+    /// How the trial stands to its rival on the first so many instances, as far as they have all
+    /// their responses. Nothing before it has come to its own n.
+    fn stand(&self, limit: usize, prompts: &PromptTokens) -> Option<Stand> {
+        let rival = self.rival.as_ref().filter(|_| self.n == self.task.n)?;
+        let seen: Vec<EvaluatedInstance> = self
+            .first(limit)
+            .filter(|&instance| self.count(instance) >= self.n)
+            .map(|instance| {
+                let used = self.used(instance, self.n);
+                let pricing = self.task.pricing;
+                pricing.evaluated(instance, prompts.upper(instance), used)
+            })
+            .collect();
+        rival.stand(&seen, self.task.instances - self.missing.len())
+    }
+
+    /// Notes what was found of the present n, if there is a budget to hold it against.
     fn find(&mut self, valid: bool) {
+        if self.task.cost.is_none() {
+            return;
+        }
         self.findings.push(Finding {
             n: self.n,
             valid,
@@ -215,7 +271,13 @@ impl Schedule {
 
     /// Instances within the current step that have not failed.
     fn present(&self) -> impl Iterator<Item = usize> {
-        (0..self.limit).filter(|instance| !self.missing.contains_key(instance))
+        self.first(self.limit)
+    }
+
+    /// The first so many instances, but for those that have failed.
+    fn first(&self, limit: usize) -> impl Iterator<Item = usize> {
+        let first = self.task.order.iter().take(limit).copied();
+        first.filter(|instance| !self.missing.contains_key(instance))
     }
 
     fn tokens(&self, instance: usize) -> u64 {
@@ -224,10 +286,23 @@ impl Schedule {
             .fold(0, |sum, held| sum.saturating_add(held.tokens))
     }
 
-    /// What is missing to have n responses on each instance of the step. An endpoint that
-    /// once gave fewer responses than asked for is asked for no more than it ever gave, in as
-    /// many requests as that takes.
-    fn asks(&self) -> Vec<Ask> {
+    /// What is missing to have n responses on each instance of the step, and on those of the
+    /// steps after it that are all but sure to come.
+    fn asks(&self, prompts: &PromptTokens) -> Vec<Ask> {
+        let asks = self.asks_of(self.limit);
+        if asks.is_empty() || !self.stepwise {
+            return asks;
+        }
+        match self.horizon(prompts) {
+            horizon if horizon > self.limit => self.asks_of(horizon),
+            _ => asks,
+        }
+    }
+
+    /// What is missing on the first so many instances. An endpoint that once gave fewer
+    /// responses than asked for is asked for no more than it ever gave, in as many requests as
+    /// that takes.
+    fn asks_of(&self, limit: usize) -> Vec<Ask> {
         let most = match self.task.most_per_request {
             Some(most) => most.max(1),
             None => u32::MAX,
@@ -238,7 +313,7 @@ impl Schedule {
             most
         };
         let mut asks = Vec::new();
-        for instance in self.present() {
+        for instance in self.first(limit) {
             let mut lacking = self.n.saturating_sub(self.count(instance));
             while lacking > 0 && asks.len() < MOST_REQUESTS {
                 let n = lacking.min(most);
@@ -247,6 +322,78 @@ impl Schedule {
             }
         }
         asks
+    }
+
+    /// Up to which instance requests go out together with those of the present step.
+    fn horizon(&self, prompts: &PromptTokens) -> usize {
+        let n = self.n;
+        let sure = self
+            .task
+            .cost
+            .is_none_or(|cost| cost.sure_to_fit(n, self.task.max_tokens, prompts) >= n);
+        let complete: Vec<f64> = (0..self.task.instances)
+            .filter(|&instance| self.count(instance) >= n && !self.is_missing(instance))
+            .map(|instance| real(self.tokens(instance)))
+            .collect();
+        let population = self.task.instances - self.missing.len();
+        let output_price = |cost: InferenceCost| real(cost.prices().output_pico);
+        let chance_of_end = |limit: usize| {
+            let over = match self.task.cost {
+                Some(cost) if !sure => speculation::chance_over(
+                    &complete,
+                    limit,
+                    cost.left_for_output(n, prompts.estimated_mean())
+                        * (1.0 + pruning::band(limit, population))
+                        / output_price(cost),
+                ),
+                _ => 0.0,
+            };
+            let inferior = match &self.rival {
+                Some(_) if n == self.task.n => {
+                    speculation::chance_inferior(self.stand(limit, prompts), limit)
+                }
+                _ => 0.0,
+            };
+            over + inferior
+        };
+        let response_tokens = self.mean_response_tokens();
+        let weights = speculation::Weights::of(self.task.pricing.prices);
+        let cost_of = |instance: usize, lacking: u32| {
+            weights.cost(
+                prompts.upper(instance),
+                f64::from(lacking) * response_tokens,
+            )
+        };
+        let bought = |instance: usize| {
+            let pooled = self.pooled.get(instance).copied().unwrap_or(0);
+            let pooled = u32::try_from(pooled).unwrap_or(u32::MAX);
+            self.count(instance).saturating_sub(pooled)
+        };
+        let lacking = |instance: usize| n.saturating_sub(self.count(instance));
+        let cost = |instances: &[usize], of: &dyn Fn(usize) -> u32| -> f64 {
+            let counts = instances.iter().map(|&instance| (instance, of(instance)));
+            let some = counts.filter(|(_, count)| *count > 0);
+            some.map(|(instance, count)| cost_of(instance, count)).sum()
+        };
+        let order = |step: Range<usize>| self.task.order.get(step).unwrap_or_default();
+        let so_far = cost(&self.task.order, &bought) + cost(order(0..self.limit), &lacking);
+        speculation::horizon(
+            self.limit,
+            self.task.instances,
+            so_far,
+            chance_of_end,
+            |step| cost(order(step), &lacking),
+        )
+    }
+
+    /// The mean length of a response so far; the limit where there is none.
+    fn mean_response_tokens(&self) -> f64 {
+        let all = || self.held.iter().flatten();
+        let tokens: u128 = all().map(|held| u128::from(held.tokens)).sum();
+        match all().count() {
+            0 => f64::from(self.task.max_tokens),
+            count => tokens as f64 / count as f64,
+        }
     }
 
     fn too_many_missing(&self) -> Option<Ending> {
@@ -288,9 +435,25 @@ impl Schedule {
         &self.findings
     }
 
+    /// Responses of the pool that the trial has made use of: those within its n on the instances
+    /// that it has come to.
+    pub(crate) fn pooled_used(&self) -> u64 {
+        let n = usize::try_from(self.n).unwrap_or(usize::MAX);
+        let used = self.first(self.limit).filter_map(|i| self.pooled.get(i));
+        used.map(|pooled| (*pooled).min(n) as u64).sum()
+    }
+
     /// The current n, and how many instances have that many responses.
     pub(crate) fn reached(&self) -> (u32, usize) {
         let complete = (0..self.task.instances).filter(|&i| self.count(i) >= self.n);
         (self.n, complete.count())
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "an estimate of what is to come; the last word is exact"
+)]
+fn real(count: u64) -> f64 {
+    count as f64
 }

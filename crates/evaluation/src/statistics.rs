@@ -1,5 +1,6 @@
 //! Estimates with their uncertainty.
 
+pub use crate::bootstrap::{FEWEST_DIFFERING, bootstrap_interval, improvement};
 use frugal_domain::trial::Estimate;
 use std::collections::BTreeMap;
 
@@ -30,11 +31,16 @@ pub fn paired_difference(
     left: &BTreeMap<usize, f64>,
     right: &BTreeMap<usize, f64>,
 ) -> Option<Estimate> {
-    let differences: Vec<f64> = left
-        .iter()
+    estimate(&paired_differences(left, right))
+}
+
+/// The differences `left − right` on the instances that both were evaluated on, in the order of
+/// the instances.
+#[must_use]
+pub fn paired_differences(left: &BTreeMap<usize, f64>, right: &BTreeMap<usize, f64>) -> Vec<f64> {
+    left.iter()
         .filter_map(|(instance, value)| right.get(instance).map(|other| value - other))
-        .collect();
-    estimate(&differences)
+        .collect()
 }
 
 #[expect(

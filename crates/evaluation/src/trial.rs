@@ -1,84 +1,28 @@
 //! One trial: the evaluation of one configuration, step by step.
 
+use crate::evaluated::{EvaluatedInstance, Pricing};
 use crate::exchange::{Answer, Exchange, NotExpected, Reply, RequestFailure, RequestPlan};
-use crate::inference_cost::inference_spend;
-use crate::pool::{Held, ResponseId};
+use crate::plan::TrialPlan;
+use crate::pool::{Draw, Held, Offered, ResponseId, Source};
 use crate::prompt_tokens::PromptTokens;
 use crate::reference::ReferenceSchedule;
 use crate::schedule::{Ask, Schedule, Turn};
 use crate::sharing::share_out;
+use crate::supply::{Cut, CutPlan, Supply};
 use crate::validity::Finding;
-use frugal_domain::id::TrialNumber;
-use frugal_domain::money::{Prices, Spend, Usage};
+use frugal_domain::money::{Spend, Usage};
 use frugal_domain::trial::PruneReason;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-
-/// A configuration to evaluate, as far as the evaluator needs to know it.
-#[derive(Debug, Clone)]
-pub struct TrialPlan {
-    /// The trial's number, which names its responses.
-    pub number: TrialNumber,
-    /// Model, prompt and stop: what is known of valid and invalid n is shared within it.
-    pub region: String,
-    /// Model and prompt: prompt tokens are shared within it.
-    pub prompt_key: String,
-    /// All settings but `n` and `max_tokens`: responses are shared within it.
-    pub sampling: String,
-    /// The most tokens of one response, at least 1.
-    pub max_tokens: u32,
-    /// Responses per instance, at least 1.
-    pub n: u32,
-    /// The most responses that one request yields; no limit where absent. With a limit no
-    /// request asks for more, and the inference cost counts the prompt once per request that
-    /// n responses take. The reference's schedule takes no notice of it.
-    pub most_per_request: Option<u32>,
-    /// What the model charges.
-    pub prices: Prices,
-    /// An upper bound on the prompt tokens of each instance, for worst cases and sure fits
-    /// until the endpoint has told the true number.
-    pub prompt_token_bounds: Arc<[u64]>,
-    /// Whether the trial may be pruned.
-    pub mode: Mode,
-}
-
-/// Whether a trial may be pruned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// By the evaluator's schedule.
-    Scheduled,
-    /// Never: all instances at once, for baselines and validation.
-    Full,
-}
-
-/// A plan that makes no trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidPlan {
-    /// There is nothing to evaluate on.
-    #[error("there are no instances")]
-    NoInstances,
-    /// `n` is 0.
-    #[error("n must be at least 1")]
-    NoResponses,
-    /// `max_tokens` is 0.
-    #[error("max_tokens must be at least 1")]
-    NoTokens,
-    /// The bounds on prompt tokens are not one per instance.
-    #[error("{given} bounds on prompt tokens were given for {instances} instances")]
-    Bounds {
-        /// Bounds given.
-        given: usize,
-        /// Instances of the job.
-        instances: usize,
-    },
-}
 
 /// What a trial wants.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
+    /// Before anything is requested: cut these responses of earlier trials, score what is left
+    /// of them and [say](Trial::receive_cuts) how good it is.
+    Cut(Vec<CutPlan>),
     /// Send these, all at once if possible.
     Request(Vec<RequestPlan>),
-    /// Some requests of the last batch are not answered.
+    /// Some requests of the last batch are not answered, or the cuts are not delivered.
     Wait,
     /// Nothing more.
     Ended(Ending),
@@ -94,7 +38,7 @@ pub enum Ending {
         /// Only a trial that is not pruned can be evaluated and over the budget.
         within_budget: bool,
     },
-    /// Over the inference budget.
+    /// Over the inference budget, or significantly worse than the best.
     Pruned(PruneReason),
     /// The endpoint refuses the configuration.
     Infeasible(String),
@@ -123,35 +67,6 @@ pub struct TrialProgress {
     pub responses: u64,
 }
 
-/// What an evaluated trial found on one instance.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EvaluatedInstance {
-    /// The instance, by its index.
-    pub instance: usize,
-    /// Its n responses (the reference's schedule may have got fewer), those of the pool first.
-    pub responses: Vec<UsedResponse>,
-    /// Tokens of its prompt.
-    pub prompt_tokens: u64,
-    /// What it costs under the configuration: the prompt once and these responses, whatever
-    /// requests they came from.
-    pub inference_cost: Spend,
-}
-
-/// A response as a trial's evaluation uses it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct UsedResponse {
-    /// Which one; of another trial where it came from the pool.
-    pub id: ResponseId,
-    /// How good it is.
-    pub score: f64,
-    /// Its share of its request's completion tokens.
-    pub completion_tokens: u64,
-    /// It ended by itself and was not cut at `max_tokens`.
-    pub ended: bool,
-    /// How long its request took, in milliseconds.
-    pub latency_ms: u64,
-}
-
 #[derive(Debug, Clone)]
 pub(crate) enum Course {
     Own(Schedule),
@@ -167,10 +82,23 @@ pub struct Trial {
     exchange: Exchange,
     /// Or, at once, the ending where nothing needs to be requested.
     course: Result<Course, Ending>,
+    supply: Supply,
+    supplied: Supplied,
     bought: Vec<(usize, Held)>,
     spend: Spend,
     responses: u64,
     ending: Option<Ending>,
+}
+
+/// How far the trial is with what the pool has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Supplied {
+    /// Nothing was looked at; more may be offered.
+    NotYet,
+    /// Some responses are being cut.
+    Cutting,
+    /// The schedule has what serves.
+    Done,
 }
 
 impl Trial {
@@ -178,16 +106,32 @@ impl Trial {
         plan: TrialPlan,
         prompts: PromptTokens,
         course: Result<Course, Ending>,
+        supply: Supply,
     ) -> Self {
         Self {
             plan,
             prompts,
             exchange: Exchange::default(),
             course,
+            supply,
+            supplied: Supplied::NotYet,
             bought: Vec::new(),
             spend: Spend::default(),
             responses: 0,
             ending: None,
+        }
+    }
+
+    /// Responses of other jobs that serve as well as one's own. They are of use before the first
+    /// [step](Self::step) alone; later ones are ignored, and so are those that are known.
+    pub fn offer(&mut self, offered: impl IntoIterator<Item = Offered>) {
+        if self.supplied != Supplied::NotYet {
+            return;
+        }
+        for offered in offered {
+            // It answers the same prompt, so that is as long here.
+            self.prompts.learn(offered.instance, offered.prompt_tokens);
+            self.supply.offer(offered);
         }
     }
 
@@ -197,8 +141,18 @@ impl Trial {
         if let Some(ending) = &self.ending {
             return Step::Ended(ending.clone());
         }
-        if self.exchange.waiting() {
+        if self.exchange.waiting() || self.supplied == Supplied::Cutting {
             return Step::Wait;
+        }
+        if self.supplied == Supplied::NotYet
+            && let Ok(Course::Own(_)) = self.course
+        {
+            let wanted = self.supply.wanted();
+            if !wanted.is_empty() {
+                self.supplied = Supplied::Cutting;
+                return Step::Cut(wanted);
+            }
+            self.take_supply();
         }
         let turn = match self.absorb() {
             Some(ending) => Turn::End(ending),
@@ -222,6 +176,22 @@ impl Trial {
                 self.ending = Some(ending.clone());
                 Step::Ended(ending)
             }
+        }
+    }
+
+    /// Takes the responses that were cut, all at once. What cannot be cut is left out, and then
+    /// does not serve.
+    pub fn receive_cuts(&mut self, cuts: impl IntoIterator<Item = Cut>) {
+        if self.supplied == Supplied::Cutting {
+            self.supply.receive(cuts);
+            self.take_supply();
+        }
+    }
+
+    fn take_supply(&mut self) {
+        self.supplied = Supplied::Done;
+        if let Ok(Course::Own(schedule)) = &mut self.course {
+            schedule.supply(self.supply.held());
         }
     }
 
@@ -299,6 +269,15 @@ impl Trial {
         )
     }
 
+    /// Responses that the trial took from the pool and did not have to buy.
+    #[must_use]
+    pub fn pooled_responses(&self) -> u64 {
+        match &self.course {
+            Ok(Course::Own(schedule)) => schedule.pooled_used(),
+            Ok(Course::Reference(_)) | Err(_) => 0,
+        }
+    }
+
     /// The prompt's tokens on each instance: the true number where it is known, else an
     /// estimate from the bounds and what is known of other instances.
     #[must_use]
@@ -328,33 +307,17 @@ impl Trial {
     }
 
     fn evaluated(&self, instance: usize, used: &[Held]) -> EvaluatedInstance {
-        let prompt_tokens = self.prompts.upper(instance);
-        let usage = Usage {
-            prompt_tokens,
-            completion_tokens: used
-                .iter()
-                .fold(0, |sum, held| sum.saturating_add(held.tokens)),
-        };
         let TrialPlan { n, prices, .. } = self.plan;
         let most_per_request = match self.course {
             Ok(Course::Own(_)) => self.plan.most_per_request,
             Ok(Course::Reference(_)) | Err(_) => None,
         };
-        EvaluatedInstance {
-            instance,
-            responses: used
-                .iter()
-                .map(|held| UsedResponse {
-                    id: held.id,
-                    score: held.score,
-                    completion_tokens: held.tokens,
-                    ended: held.ended,
-                    latency_ms: held.latency_ms,
-                })
-                .collect(),
-            prompt_tokens,
-            inference_cost: inference_spend(prices, most_per_request, n, usage),
-        }
+        let pricing = Pricing {
+            prices,
+            most_per_request,
+            n,
+        };
+        pricing.evaluated(instance, self.prompts.upper(instance), used)
     }
 
     pub(crate) fn findings(&self) -> &[Finding] {
@@ -365,8 +328,18 @@ impl Trial {
         }
     }
 
-    pub(crate) fn bought(&self) -> &[(usize, Held)] {
-        &self.bought
+    /// What later trials may use: what was offered to this one, and what it bought.
+    pub(crate) fn draws(&self) -> impl Iterator<Item = Draw> {
+        let bought = self.bought.iter().map(|(instance, response)| Draw {
+            instance: *instance,
+            max_tokens: self.plan.max_tokens,
+            response: response.clone(),
+        });
+        self.supply.offered().iter().cloned().chain(bought)
+    }
+
+    pub(crate) fn cuts(&self) -> impl Iterator<Item = (ResponseId, f64)> {
+        self.supply.new_cuts()
     }
 
     pub(crate) fn prompts(&self) -> &PromptTokens {
@@ -448,6 +421,7 @@ impl Trial {
             .zip(answer.responses.iter().zip(shares))
             .map(|(position, (response, tokens))| Held {
                 id: ResponseId {
+                    source: Source::This,
                     trial: self.plan.number,
                     ordinal: plan.ordinal,
                     position,

@@ -12,19 +12,20 @@
 mod world;
 
 use frugal_domain::job::Pruning;
-use frugal_domain::money::{Budget, Spend, Unit};
+use frugal_domain::money::{Budget, Spend, Unit, Usd};
 use frugal_domain::trial::PruneReason;
 use frugal_evaluation::sharing::share_out;
 use frugal_evaluation::{
-    DEFAULT_MISSING_SHARE, Ending, MOST_UNSERVED_SHARE, Mode, ResponseId, Step, TrialPlan,
+    DEFAULT_MISSING_SHARE, Ending, Ledger, MOST_UNSERVED_SHARE, Mode, ResponseId, Source, Step,
+    TrialPlan, UsedResponse,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use world::{Job, Record};
+use world::{Job, Record, cut_score};
 
 const PRUNINGS: [Pruning; 3] = [Pruning::On, Pruning::Off, Pruning::Reference];
 
-/// A response as the endpoint gave it.
+/// A response as the endpoint gave it, to this job or to another.
 #[derive(Debug, Clone, Copy)]
 struct Given {
     instance: usize,
@@ -46,6 +47,7 @@ fn given(plan: &TrialPlan, record: &Record) -> BTreeMap<ResponseId, Given> {
         let shares = share_out(answer.usage.completion_tokens, &lengths);
         for (position, (response, tokens)) in (0..).zip(answer.responses.iter().zip(shares)) {
             let id = ResponseId {
+                source: Source::This,
                 trial: plan.number,
                 ordinal: request.ordinal,
                 position,
@@ -65,10 +67,26 @@ fn given(plan: &TrialPlan, record: &Record) -> BTreeMap<ResponseId, Given> {
     all
 }
 
+/// What another job gave.
+fn offered(record: &Record) -> BTreeMap<ResponseId, Given> {
+    let given = record.offered.iter().map(|offered| {
+        let given = Given {
+            instance: offered.instance,
+            max_tokens: offered.max_tokens,
+            tokens: offered.tokens,
+            ended: offered.ended,
+            score: offered.score,
+        };
+        (offered.id, given)
+    });
+    given.collect()
+}
+
 /// What may be taken from responses drawn under the same sampling settings.
 fn servable(drawn: &[Given], max_tokens: u32) -> Vec<Given> {
+    // What was drawn under a larger limit can be cut to this one.
     let serves =
-        |g: &Given| g.max_tokens == max_tokens || g.ended && g.tokens <= u64::from(max_tokens);
+        |g: &Given| g.max_tokens >= max_tokens || g.ended && g.tokens <= u64::from(max_tokens);
     let fair = |cap: u32| {
         let group: Vec<_> = drawn.iter().filter(|g| g.max_tokens == cap).collect();
         let useless = group.iter().filter(|g| !serves(g)).count();
@@ -166,10 +184,14 @@ fn check_evaluation(
         for used in &found.responses {
             let given = known[&used.id];
             assert_eq!(given.instance, found.instance);
-            assert_eq!(
-                (given.score, given.tokens),
-                (used.score, used.completion_tokens)
-            );
+            let fits = given.ended && given.tokens <= u64::from(plan.max_tokens);
+            let expected = if given.max_tokens > plan.max_tokens && !fits {
+                let score = cut_score(used.id, plan.max_tokens);
+                (score, plan.max_tokens.into(), false)
+            } else {
+                (given.score, given.tokens, given.ended)
+            };
+            assert_eq!((used.score, used.completion_tokens, used.ended), expected);
             assert!(ids.insert(used.id), "a response is used twice");
         }
         let prompt_tokens = job.prompts[prompt][found.instance];
@@ -213,7 +235,13 @@ fn check_ending(job: &Job, plan: &TrialPlan, record: &Record) {
     let scheduled = plan.mode == Mode::Scheduled && job.pruning != Pruning::Off;
     match &record.ending {
         Ending::Pruned(reason) => {
-            assert!(scheduled && job.inference_budget.is_some());
+            let inferior = matches!(reason, PruneReason::Inferior { .. });
+            assert!(scheduled);
+            assert!(if inferior {
+                job.rivals
+            } else {
+                job.inference_budget.is_some()
+            });
             // The pool alone may show that a configuration is over the budget.
             assert!(record.batches.is_empty() || *reason != PruneReason::KnownInvalid);
         }
@@ -225,20 +253,31 @@ fn check_ending(job: &Job, plan: &TrialPlan, record: &Record) {
                 Err(frugal_evaluation::RequestFailure::Infeasible(_))
             )));
         }
-        Ending::BudgetExhausted => panic!("nothing was unaffordable"),
+        Ending::BudgetExhausted => assert!(job.optimization_budget.is_some()),
     }
 }
 
 fn check_job(job: &Job) {
-    let (records, evaluator) = job.run(Some(job.seed ^ 0x5eed));
+    let mut ledger = Ledger::new(job.optimization_budget);
+    let (records, evaluator) = job.run_on(&mut ledger, Some(job.seed ^ 0x5eed));
     assert_eq!(records.len(), job.plans.len(), "every trial ends");
-    // The order of arrival decides nothing, and the answers alone make the same job again.
-    for arrival in [Some(job.seed ^ 0xfeed), None] {
-        assert_eq!(job.run(arrival).0, records);
+    assert_eq!(
+        ledger.reserved(),
+        Spend::default(),
+        "nothing stays reserved"
+    );
+    assert_eq!(ledger.spent(), evaluator.spend(), "the ledger adds up");
+    if let Some(budget) = job.optimization_budget {
+        assert!(budget.covers(ledger.spent()), "the budget is never passed");
+    } else {
+        // The order of arrival decides nothing, and the answers alone make the same job again.
+        for arrival in [Some(job.seed ^ 0xfeed), None] {
+            assert_eq!(job.run(arrival).0, records);
+        }
     }
 
     let mut known = BTreeMap::new();
-    let mut pool: BTreeMap<String, Vec<Given>> = BTreeMap::new();
+    let mut pool: BTreeMap<String, BTreeMap<ResponseId, Given>> = BTreeMap::new();
     let mut spend = Spend::default();
     for (index, (plan, record)) in job.plans.iter().zip(&records).enumerate() {
         // Trial t sees what trials up to t − k left.
@@ -246,13 +285,17 @@ fn check_job(job: &Job) {
             let (plan, record) = (&job.plans[seen], &records[seen]);
             if job.pruning != Pruning::Reference {
                 let drawn = pool.entry(plan.sampling.clone()).or_default();
-                drawn.extend(given(plan, record).into_values());
+                drawn.extend(given(plan, record));
+                drawn.extend(offered(record));
             }
         }
         known.extend(given(plan, record));
-        let drawn = pool.get(&plan.sampling).map_or(&[][..], Vec::as_slice);
+        known.extend(offered(record));
+        let mut drawn = pool.get(&plan.sampling).cloned().unwrap_or_default();
+        drawn.extend(offered(record));
+        let drawn: Vec<Given> = drawn.into_values().collect();
         let own = job.pruning != Pruning::Reference || plan.mode == Mode::Full;
-        check_requests(plan, record, &servable(drawn, plan.max_tokens), own);
+        check_requests(plan, record, &servable(&drawn, plan.max_tokens), own);
         check_evaluation(job, plan, record, &known);
         check_ending(job, plan, record);
         for answer in record.replies.iter().flatten() {
@@ -260,12 +303,40 @@ fn check_job(job: &Job) {
         }
     }
     assert_eq!(evaluator.spend(), spend, "spend adds up");
-    let bought = if job.pruning == Pruning::Reference {
-        0
-    } else {
-        known.len()
-    };
-    assert_eq!(evaluator.pooled_responses(), bought);
+    if job.optimization_budget.is_none() {
+        let bought = if job.pruning == Pruning::Reference {
+            0
+        } else {
+            known.len()
+        };
+        assert_eq!(evaluator.pooled_responses(), bought);
+    }
+}
+
+/// Ten thousand jobs with an optimization budget, on which trials stop half-way.
+#[test]
+fn no_budget_is_passed_in_ten_thousand_jobs() {
+    let mut exhausted = 0;
+    for seed in 0..10_000 {
+        let pruning = PRUNINGS[seed as usize % PRUNINGS.len()];
+        let mut job = Job::random(seed, pruning);
+        let amount = 1 << (8 + seed % 14);
+        job.optimization_budget = Some(if seed % 2 == 0 {
+            Budget::Tokens(amount)
+        } else {
+            Budget::Usd(Usd::from_pico(amount * 30))
+        });
+        let checked = std::panic::catch_unwind(|| check_job(&job));
+        assert!(checked.is_ok(), "job {seed}");
+        let (records, _) = job.run(Some(seed));
+        exhausted += u32::from(
+            records
+                .iter()
+                .any(|record| record.ending == Ending::BudgetExhausted),
+        );
+    }
+    // The budgets are neither all too small nor all ample.
+    assert!((1_000..9_000).contains(&exhausted), "{exhausted}");
 }
 
 proptest! {
@@ -315,6 +386,7 @@ proptest! {
         job.endpoint.refuse = 0.0;
         job.endpoint.empty = 0.0;
         job.endpoint.spread = 0.0;
+        job.reuse = false;
         let prompt_tokens = job.prompts[0][0];
         job.prompts = vec![vec![prompt_tokens; job.instances]; 2];
         // Lengths differ by instance; one instance makes them all alike.
@@ -355,6 +427,8 @@ fn the_default_schedule_spends_least() {
             job.endpoint.empty = 0.0;
             job.endpoint.short = 0.0;
             job.endpoint.most = 1_000;
+            job.rivals = false;
+            job.reuse = false;
             job.inference_budget.get_or_insert(Budget::Tokens(1_000));
             for plan in &mut job.plans {
                 plan.most_per_request = None;
@@ -407,7 +481,10 @@ fn random_jobs_get_everywhere() {
                 _ => None,
             };
             see("known invalid", reason == Some(&PruneReason::KnownInvalid));
-            see("over budget", reason.is_some() && !silent);
+            let over = matches!(reason, Some(PruneReason::OverBudget { .. }));
+            see("over budget", over && !silent);
+            let inferior = matches!(reason, Some(PruneReason::Inferior { .. }));
+            see("inferior", inferior);
             see(
                 "pruned by the pool",
                 reason.is_some_and(|r| *r != PruneReason::KnownInvalid) && silent,
@@ -416,9 +493,16 @@ fn random_jobs_get_everywhere() {
                 continue;
             };
             see("some missing", evaluation.len() < job.instances);
-            let used = evaluation.iter().flat_map(|e| &e.responses);
-            let pooled = used.filter(|r| r.id.trial != plan.number).count();
+            let pooled = evaluation.iter().flat_map(|e| &e.responses);
+            let pooled = pooled.filter(|r| r.id.trial != plan.number).count();
             see("all pooled", silent);
+            let used = || evaluation.iter().flat_map(|e| &e.responses);
+            see(
+                "of another job",
+                used().any(|r| r.id.source != Source::This),
+            );
+            let cut = |r: &UsedResponse| !r.ended && r.id.trial != plan.number;
+            see("cut", used().any(cut));
             see("partly pooled", pooled > 0 && !silent);
             let given = given(plan, record);
             let short = record.batches.iter().flatten().any(|request| {

@@ -143,6 +143,7 @@ fn replay(trial: &mut Trial, case: &Case, calls: &[Call], at: &str) -> Ending {
     loop {
         match trial.step() {
             Step::Wait => panic!("{at}: waits though everything is answered"),
+            Step::Cut(_) => panic!("{at}: the reference reuses nothing"),
             Step::Ended(ending) => {
                 assert_eq!(
                     calls.count(),

@@ -6,7 +6,6 @@ use crate::key::ApiKey;
 use crate::redact;
 use crate::request::{Choice, Completion, CompletionRequest, FinishReason};
 use crate::retry::{self, Backoff};
-use crate::tokens;
 use crate::transport::{Answer, Broken, Transport};
 use crate::usage;
 use crate::wire::{self, Call};
@@ -349,7 +348,8 @@ async fn read(
 
 async fn count_prompt(request: &CompletionRequest) -> u64 {
     let prompt = request.prompt.clone();
-    let counted = tokio::task::spawn_blocking(move || tokens::count_prompt(&prompt)).await;
+    let counted =
+        tokio::task::spawn_blocking(move || frugal_tokens::count_prompt(prompt.counted())).await;
     // Only a runtime that is shutting down gives none, and then nobody reads it.
     counted.unwrap_or(1)
 }

@@ -17,7 +17,6 @@ mod key;
 mod redact;
 mod request;
 mod retry;
-pub mod tokens;
 mod transport;
 mod usage;
 mod wire;

@@ -3,6 +3,7 @@
 use crate::error::Attempts;
 use frugal_domain::money::Usage;
 use frugal_domain::prompt::Message;
+use frugal_tokens::Prompt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -39,6 +40,16 @@ pub enum PromptInput {
     Text(String),
     /// A conversation, for chat endpoints only.
     Messages(Vec<Message>),
+}
+
+impl PromptInput {
+    /// As it is counted where an endpoint does not say how many tokens it has.
+    pub(crate) fn counted(&self) -> Prompt<'_> {
+        match self {
+            Self::Text(text) => Prompt::Text(text),
+            Self::Messages(messages) => Prompt::Messages(messages),
+        }
+    }
 }
 
 /// The responses to one request.

@@ -1,13 +1,13 @@
 //! Tokens where the endpoint is silent or cannot be right. Nothing is ever taken for 0.
 
 use crate::request::{Choice, FinishReason};
-use crate::tokens;
 use crate::wire::{RawChoice, RawUsage};
 use frugal_domain::money::Usage;
 
 /// A response with its count of tokens, from all that can be seen of it.
 pub(crate) fn counted(raw: RawChoice, max_tokens: u32) -> Choice {
-    let seen = tokens::count(&raw.text).saturating_add(tokens::count(&raw.reasoning));
+    let seen = frugal_tokens::count(&raw.text);
+    let seen = seen.saturating_add(frugal_tokens::count(&raw.reasoning));
     let estimated_tokens = if seen == 0 && raw.finish_reason == FinishReason::Length {
         u64::from(max_tokens)
     } else {

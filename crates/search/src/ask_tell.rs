@@ -95,6 +95,12 @@ pub enum Outcome {
         /// To be minimised. One that is not finite counts as worse than any that is.
         loss: f64,
     },
+    /// Ended early as significantly worse than the best. It is never taken for better than what
+    /// was told before.
+    Inferior {
+        /// An estimate of its loss. One that is not finite counts as worse than any that is.
+        loss: f64,
+    },
     /// Ended early as invalid or not worth its price: worse than anything evaluated.
     Pruned,
     /// The endpoint refuses it: worse than anything evaluated.
@@ -108,7 +114,7 @@ impl Outcome {
     #[must_use]
     pub fn loss(&self) -> f64 {
         match self {
-            Self::Evaluated { loss } if loss.is_finite() => *loss,
+            Self::Evaluated { loss } | Self::Inferior { loss } if loss.is_finite() => *loss,
             _ => f64::INFINITY,
         }
     }

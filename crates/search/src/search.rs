@@ -1,7 +1,9 @@
 //! The searchers behind one type, and what all of them share: the numbering of proposals, the
 //! order of tells, and that no configuration is proposed twice.
 
-use crate::ask_tell::{Ask, Exhausted, Observation, Origin, Proposal, Searcher, TellError};
+use crate::ask_tell::{
+    Ask, Exhausted, Observation, Origin, Outcome, Proposal, Searcher, TellError,
+};
 use crate::blend_search::{BlendOptions, BlendSearch};
 use crate::cfo::Cfo;
 use crate::draws::Draws;
@@ -330,7 +332,11 @@ impl Searcher for Search {
             return Err(TellError::NoneOpen { told });
         };
         let told = Told {
-            loss: observation.outcome.loss(),
+            loss: match observation.outcome {
+                // What was not seen to its end cannot win.
+                Outcome::Inferior { .. } => observation.outcome.loss().max(self.best_loss),
+                outcome => outcome.loss(),
+            },
             cost: Some(observation.cost)
                 .filter(|cost| cost.is_finite() && *cost > 0.0)
                 .unwrap_or(0.0),

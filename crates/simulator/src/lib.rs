@@ -44,6 +44,7 @@ pub use recordings::{
     CellKey, FinishReason, Place, Prompt, RecordedResponse, Recordings, RecordingsError,
 };
 pub use refusal::Refusal;
+pub use replay::Bracket;
 pub use request::{DEFAULT_MAX_TOKENS, MAX_N, MAX_STOP_STRINGS};
 pub use server::{Simulator, serve, serve_recordings};
 pub use statistics::{ModelStatistics, Statistics, Usage};

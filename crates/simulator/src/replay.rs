@@ -117,18 +117,24 @@ fn unknown_prompt(request: &Generation, what: &str) -> Refusal {
     Refusal::invalid(Some("unknown_prompt"), Some(request.prompt_field), message)
 }
 
-/// The two recorded temperatures around one.
+/// The two recorded temperatures around one, the same twice where it is a recorded one itself. A
+/// replayed response is drawn from one of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Bracket {
-    lower: f64,
-    upper: f64,
-    /// The probability of the upper one.
-    weight: f64,
+pub struct Bracket {
+    /// The largest recorded temperature that is not above.
+    pub lower: f64,
+    /// The smallest recorded temperature that is not below.
+    pub upper: f64,
+    /// The probability of the upper one, from 0 to 1: the nearer, the likelier.
+    pub weight: f64,
 }
 
 impl Bracket {
-    /// `recorded` is ascending.
-    fn around(recorded: &[f64], temperature: f64) -> Result<Self, Refusal> {
+    /// The bracket of a temperature; `recorded` is ascending.
+    ///
+    /// # Errors
+    /// It lies outside of what was recorded.
+    pub fn around(recorded: &[f64], temperature: f64) -> Result<Self, Refusal> {
         let lower = recorded
             .iter()
             .copied()
@@ -161,7 +167,8 @@ impl Bracket {
         })
     }
 
-    fn draw(&self, generator: &mut ChaCha8Rng) -> f64 {
+    /// One of the two, drawn.
+    pub fn draw(&self, generator: &mut ChaCha8Rng) -> f64 {
         if generator.random::<f64>() < self.weight {
             self.upper
         } else {

@@ -17,6 +17,8 @@ pub mod jobs;
 pub mod listen;
 pub mod queue;
 pub mod requests;
+pub mod responses;
+pub mod reuse;
 pub mod trials;
 
 use frugal_domain::money::{Spend, Usd};

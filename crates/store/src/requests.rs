@@ -1,6 +1,7 @@
 //! Requests and their responses: here before they are sent, and before anything is derived.
 
 use crate::queue::Claim;
+use crate::reuse::ReuseKey;
 use crate::{
     Error, Result, read_json, read_name, to_bigint, to_integer, to_spend, to_u32, to_u64,
     write_json,
@@ -37,6 +38,8 @@ pub struct NewRequest {
     pub max_tokens: u32,
     /// The most that it may cost.
     pub worst_case: Spend,
+    /// What it asks of which model, for jobs that may use its answer again.
+    pub reuse_key: Option<ReuseKey>,
 }
 
 /// Stores requests that are about to be sent, in one statement.
@@ -65,16 +68,19 @@ pub async fn send(
             .push(to_bigint("worst case", request.worst_case.usd.pico())?);
         rows.worst_tokens
             .push(to_bigint("worst case", request.worst_case.tokens)?);
+        rows.reuse_key
+            .push(request.reuse_key.map(|key| key.to_vec()));
     }
     let inserted = sqlx::query!(
         r#"
         INSERT INTO requests (job_id, role, trial, ordinal, attempt, state, instance, n, max_tokens,
-                              worst_usd_pico, worst_tokens, sent_at)
+                              worst_usd_pico, worst_tokens, sent_at, reuse_key)
         SELECT jobs.id, role, trial, ordinal, jobs.attempt, 'sent', instance, n, max_tokens,
-               worst_usd, worst_tokens, $3
+               worst_usd, worst_tokens, $3, reuse_key
         FROM jobs, unnest($4::text[], $5::integer[], $6::integer[], $7::integer[], $8::integer[],
-                          $9::integer[], $10::bigint[], $11::bigint[])
-             AS row (role, trial, ordinal, instance, n, max_tokens, worst_usd, worst_tokens)
+                          $9::integer[], $10::bigint[], $11::bigint[], $12::bytea[])
+             AS row (role, trial, ordinal, instance, n, max_tokens, worst_usd, worst_tokens,
+                     reuse_key)
         WHERE jobs.id = $1 AND jobs.attempt = $2 AND jobs.lease_expires_at IS NOT NULL
         "#,
         claim.job.0,
@@ -87,7 +93,8 @@ pub async fn send(
         &rows.n,
         &rows.max_tokens,
         &rows.worst_usd,
-        &rows.worst_tokens
+        &rows.worst_tokens,
+        &rows.reuse_key as &[Option<Vec<u8>>]
     )
     .execute(connection)
     .await?;
@@ -108,6 +115,7 @@ struct Columns {
     max_tokens: Vec<i32>,
     worst_usd: Vec<i64>,
     worst_tokens: Vec<i64>,
+    reuse_key: Vec<Option<Vec<u8>>>,
 }
 
 /// Raises the worst case of a request under way by what sending it once more may cost.
@@ -419,7 +427,7 @@ pub async fn load(
     Ok(requests)
 }
 
-fn request_key(role: &str, trial: i32, ordinal: i32) -> Result<RequestKey> {
+pub(crate) fn request_key(role: &str, trial: i32, ordinal: i32) -> Result<RequestKey> {
     Ok(RequestKey {
         role: read_name("role", role)?,
         trial: TrialNumber(to_u32("trial number", trial)?),

@@ -14,6 +14,7 @@ use frugal_llm::Client;
 use frugal_scoring::{CompiledPrompt, Scorer};
 use frugal_store::queue::Claim;
 use frugal_store::requests::{self, Request, RequestKey};
+use frugal_store::reuse::{self, Adopted};
 use frugal_store::{PgPool, jobs, trials};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,8 @@ pub(crate) struct Context {
     pub scorer: Scorer,
     /// Trials that a worker before this one began, by number.
     pub begun: BTreeMap<TrialNumber, trials::Trial>,
+    /// What the trials have taken over from other jobs, by trial, for replay.
+    pub adopted: BTreeMap<TrialNumber, Vec<Adopted>>,
     /// Requests that are settled, for replay.
     pub settled: BTreeMap<RequestKey, Request>,
     pub in_flight: Semaphore,
@@ -116,6 +119,7 @@ impl Context {
         let data = frugal_store::instances::load(&mut connection, claim.job).await?;
         let begun = trials::load(&mut connection, claim.job).await?;
         let settled = requests::load(&mut connection, claim.job).await?;
+        let adopted = reuse::load(&mut connection, claim.job).await?;
         let lost = requests::lost(&mut connection, claim.job).await?;
         drop(connection);
 
@@ -146,6 +150,7 @@ impl Context {
                 .into_iter()
                 .map(|trial| (trial.number, trial))
                 .collect(),
+            adopted,
             settled,
             in_flight: Semaphore::new(in_flight as usize),
             grace: options.grace,

@@ -5,9 +5,10 @@ use crate::context::Context;
 use crate::drive::let_go;
 use crate::outcome;
 use crate::record;
-use crate::report::{self, Holdout};
+use crate::report;
 use crate::session::{self, BASELINE, Ended, Findings};
 use crate::trial::{self, Assignment, Tally};
+use crate::verdict::{self, Compared};
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::job::Pruning;
@@ -32,7 +33,7 @@ pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
     let findings = session::search(context).await?;
     release_kept(context);
     let cancelled = findings.stop_reason == StopReason::Cancelled;
-    let holdout = if cancelled {
+    let compared = if cancelled {
         None
     } else {
         validate(context, &findings).await?
@@ -40,7 +41,7 @@ pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
     if let_go(context) {
         return Err(DriveError::LetGo);
     }
-    finish(context, &findings, holdout).await
+    finish(context, &findings, compared).await
 }
 
 /// Sets money aside so that the search leaves enough for the winner and the baseline on the
@@ -80,7 +81,7 @@ fn release_kept(context: &Context) {
 }
 
 /// Scores the winner and the baseline on the held-out instances, in full.
-async fn validate(context: &Context, findings: &Findings) -> Result<Option<Holdout>, DriveError> {
+async fn validate(context: &Context, findings: &Findings) -> Result<Option<Compared>, DriveError> {
     let Some(winner) = report::winner(context, findings) else {
         return Ok(None);
     };
@@ -96,11 +97,11 @@ async fn validate(context: &Context, findings: &Findings) -> Result<Option<Holdo
         }
         _ => None,
     };
-    let holdout = report::holdout(context, &winner_ended, baseline_ended.as_ref());
-    if let Some(holdout) = &holdout {
+    let compared = verdict::compare(context, &winner_ended, baseline_ended.as_ref());
+    if let Some(Compared { holdout, .. }) = &compared {
         let completed = EventBody::ValidationCompleted {
-            winner: holdout.winner,
-            baseline: holdout.baseline,
+            winner: holdout.winner.estimate,
+            baseline: holdout.baseline.map(|baseline| baseline.estimate),
         };
         let claim = context.claim;
         let mut transaction = context.pool.begin().await?;
@@ -110,7 +111,7 @@ async fn validate(context: &Context, findings: &Findings) -> Result<Option<Holdo
         }
         transaction.commit().await?;
     }
-    Ok(holdout)
+    Ok(compared)
 }
 
 async fn validate_one(context: &Context, of: &Ended) -> Result<Ended, DriveError> {
@@ -153,7 +154,7 @@ async fn validate_one(context: &Context, of: &Ended) -> Result<Ended, DriveError
 async fn finish(
     context: &Context,
     findings: &Findings,
-    holdout: Option<Holdout>,
+    compared: Option<Compared>,
 ) -> Result<JobState, DriveError> {
     let claim = context.claim;
     let now = Utc::now();
@@ -164,7 +165,7 @@ async fn finish(
         JobState::Cancelling => StopReason::Cancelled,
         _ => findings.stop_reason,
     };
-    let report = report::build(context, findings, stop_reason, holdout);
+    let report = report::build(context, findings, stop_reason, compared);
     let (state, event) = match stop_reason {
         StopReason::Cancelled => (JobState::Cancelled, EventBody::JobCancelled {}),
         stop_reason => (JobState::Succeeded, EventBody::JobSucceeded { stop_reason }),

@@ -20,7 +20,10 @@ pub mod report;
 mod request;
 mod run;
 mod session;
+mod supply;
+mod told;
 mod trial;
+pub mod verdict;
 
 pub use run::{Options, run};
 

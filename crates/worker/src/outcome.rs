@@ -2,9 +2,9 @@
 
 use crate::DriveError;
 use crate::context::Context;
-use frugal_domain::scoring::Reducer;
-use frugal_domain::trial::{CostEstimate, Evaluation, TrialOutcome};
-use frugal_evaluation::{Ending, EvaluatedInstance, Trial, statistics};
+use frugal_domain::metric::{self, Metric};
+use frugal_domain::trial::{CostEstimate, Estimate, Evaluation, TrialOutcome};
+use frugal_evaluation::{Ending, EvaluatedInstance, Trial, metrics, statistics};
 use frugal_scoring::reduce;
 use std::collections::BTreeMap;
 
@@ -36,47 +36,35 @@ pub(crate) fn of(
     Ok((outcome, Utilities::new()))
 }
 
+/// What the instances came to: every metric, and whether the configuration may win.
 fn evaluation(
     context: &Context,
     instances: &[EvaluatedInstance],
-    valid: bool,
+    within_budget: bool,
 ) -> Result<(TrialOutcome, Utilities), DriveError> {
-    let nothing = || DriveError::Internal("an evaluated trial has no instance".to_owned());
-    let objective = context.spec().objective.metric;
-    let by_reducer = |reducer: Reducer| -> Utilities {
-        instances
-            .iter()
-            .map(|instance| {
-                let scores: Vec<f64> = instance.responses.iter().map(|one| one.score).collect();
-                (instance.instance, reduce(reducer, &scores))
-            })
-            .collect()
+    let spec = context.spec();
+    let unit = spec.cost_unit();
+    let values = |metric: Metric| metrics::values(metric, instances, unit, reduce);
+    let estimate = |metric: Metric| -> Result<Estimate, DriveError> {
+        let values: Vec<f64> = values(metric).into_values().collect();
+        statistics::estimate(&values)
+            .ok_or_else(|| DriveError::Internal("an evaluated trial has no instance".to_owned()))
     };
     let mut metrics = BTreeMap::new();
-    for reducer in Reducer::ALL {
-        let values: Vec<f64> = by_reducer(*reducer).into_values().collect();
-        let estimate = statistics::estimate(&values).ok_or_else(nothing)?;
-        metrics.insert(reducer.as_str().to_owned(), estimate);
+    for metric in Metric::ALL {
+        metrics.insert(metric.as_str().to_owned(), estimate(*metric)?);
     }
-    let unit = context.spec().cost_unit();
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "for display and comparison, not for books"
-    )]
-    let costs: Vec<f64> = instances
-        .iter()
-        .map(|instance| unit.display(unit.of(instance.inference_cost) as f64))
-        .collect();
-    let utilities = by_reducer(objective);
-    let values: Vec<f64> = utilities.values().copied().collect();
+    let violated = metric::violated(&spec.constraints, &metrics);
     let evaluation = Evaluation {
-        utility: statistics::estimate(&values).ok_or_else(nothing)?,
-        metrics,
+        utility: estimate(spec.objective.metric)?,
         inference_cost: CostEstimate {
             unit,
-            estimate: statistics::estimate(&costs).ok_or_else(nothing)?,
+            estimate: estimate(Metric::InferenceCost)?,
         },
-        valid,
+        metrics,
+        valid: within_budget && violated.is_empty(),
+        violated,
     };
+    let utilities = values(spec.objective.metric);
     Ok((TrialOutcome::Evaluated(evaluation), utilities))
 }

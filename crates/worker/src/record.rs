@@ -78,12 +78,14 @@ pub(crate) async fn end(context: &Context, ended: &Ended) -> Result<(), DriveErr
         TrialOutcome::Evaluated(Evaluation {
             utility,
             inference_cost,
+            violated,
             valid,
             ..
         }) => EventBody::TrialEvaluated {
             trial,
             utility,
             inference_cost,
+            violated,
             valid,
             spend,
         },

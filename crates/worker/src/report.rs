@@ -2,13 +2,14 @@
 
 use crate::context::Context;
 use crate::session::{BASELINE, Ended, Findings};
+use crate::verdict::{self, Compared, Holdout, Verdict};
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Objective};
 use frugal_domain::money::{Budget, Prices, Spend, Usage};
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{
-    CostEstimate, Estimate, Evaluation, Progress, SpendByRole, TrialOutcome,
+    Estimate, Evaluation, Progress, PruneReason, SpendByRole, TrialOutcome,
 };
 use frugal_evaluation::{Trial, statistics};
 use frugal_store::requests::Settled;
@@ -31,6 +32,9 @@ pub struct Report {
     pub difference: Option<Estimate>,
     /// Both on the instances that the search did not see.
     pub holdout: Option<Holdout>,
+    /// Whether the winner is better than the baseline.
+    #[serde(flatten)]
+    pub verdict: Verdict,
     /// Trials by outcome, requests, responses.
     pub trials: Progress,
     /// The budgets.
@@ -62,23 +66,6 @@ pub struct Scored {
     pub evaluation: Evaluation,
 }
 
-/// The winner and the baseline on the held-out instances.
-#[derive(Debug, Clone, Serialize)]
-pub struct Holdout {
-    /// Instances held out.
-    pub instances: usize,
-    /// The winner's objective.
-    pub winner: Estimate,
-    /// What one instance costs under the winner.
-    pub winner_inference_cost: CostEstimate,
-    /// The baseline's objective.
-    pub baseline: Option<Estimate>,
-    /// What one instance costs under the baseline.
-    pub baseline_inference_cost: Option<CostEstimate>,
-    /// Winner less baseline, paired by instance.
-    pub difference: Option<Estimate>,
-}
-
 /// The budgets of the job.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Budgets {
@@ -97,11 +84,39 @@ pub struct Savings {
     /// long responses are: those of the trial itself, else those with the same model and
     /// prompt, else `max_tokens`. Trials that the endpoint refused count nothing.
     pub full_evaluation: Spend,
+    /// Trials that were pruned.
+    pub pruned: Pruned,
+    /// Responses that trials of the search took from the pool of responses and did not have to
+    /// buy, each as often as it was taken.
+    pub reused_responses: u64,
+}
+
+/// How many trials were pruned, by the reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Pruned {
+    /// Known to be over the inference budget before anything was requested.
+    pub known_invalid: u32,
+    /// Found to be over the inference budget on the way.
+    pub over_budget: u32,
+    /// Significantly worse than the best.
+    pub inferior: u32,
+}
+
+impl Pruned {
+    const fn add(&mut self, reason: &PruneReason) {
+        match reason {
+            PruneReason::KnownInvalid => self.known_invalid += 1,
+            PruneReason::OverBudget { .. } => self.over_budget += 1,
+            PruneReason::Inferior { .. } => self.inferior += 1,
+        }
+    }
 }
 
 /// What is known of the inference budget for one model, prompt and stop texts.
 #[derive(Debug, Clone, Serialize)]
 pub struct Feasible {
+    /// The endpoint's name.
+    pub endpoint: String,
     /// The model's name.
     pub model: String,
     /// The prompt's name.
@@ -119,14 +134,22 @@ pub struct Feasible {
 pub struct Diagnostics {
     /// Responses cut at `max_tokens`.
     pub cut_responses: u64,
+    /// Their share of all responses.
+    pub cut_rate: Option<f64>,
     /// Responses without any text.
     pub empty_responses: u64,
+    /// Their share of all responses.
+    pub empty_rate: Option<f64>,
     /// Requests that failed for good.
     pub failed_requests: u64,
+    /// Their share of all requests.
+    pub failed_rate: Option<f64>,
     /// Requests whose usage is an estimate because the endpoint gave none.
     pub estimated_usage: u64,
     /// Measurements against the assumption that cost grows with n and `max_tokens` (paper,
-    /// assumption 3.1).
+    /// assumption 3.1): how many there are.
+    pub violation_count: usize,
+    /// Which trials made them, in the order in which they showed.
     pub violations: Vec<Violation>,
 }
 
@@ -137,6 +160,8 @@ pub struct Violation {
     pub trial: TrialNumber,
     /// Its configuration.
     pub configuration: Map<String, Value>,
+    /// Responses per instance at which it showed; the configuration's own number at most.
+    pub n: u32,
     /// Whether it was found within the budget although known to be over it, or the reverse.
     pub measured_valid: bool,
 }
@@ -147,33 +172,12 @@ pub(crate) fn winner<'a>(context: &Context, findings: &'a Findings) -> Option<&'
     findings.ended.get(&best)
 }
 
-/// The comparison on held-out instances, where both were evaluated.
-pub(crate) fn holdout(
-    context: &Context,
-    winner: &Ended,
-    baseline: Option<&Ended>,
-) -> Option<Holdout> {
-    let found = winner.evaluation()?;
-    let baseline = baseline.filter(|baseline| baseline.evaluation().is_some());
-    let other = baseline.and_then(Ended::evaluation);
-    Some(Holdout {
-        instances: context.data.holdout.len(),
-        winner: found.utility,
-        winner_inference_cost: found.inference_cost,
-        baseline: other.map(|other| other.utility),
-        baseline_inference_cost: other.map(|other| other.inference_cost),
-        difference: baseline.and_then(|baseline| {
-            statistics::paired_difference(&winner.utilities, &baseline.utilities)
-        }),
-    })
-}
-
 /// The report of a job whose search is over.
 pub(crate) fn build(
     context: &Context,
     findings: &Findings,
     stop_reason: StopReason,
-    holdout: Option<Holdout>,
+    compared: Option<Compared>,
 ) -> Report {
     let spec = context.spec();
     let winner = winner(context, findings);
@@ -187,7 +191,8 @@ pub(crate) fn build(
         difference: winner.zip(baseline).and_then(|(winner, baseline)| {
             statistics::paired_difference(&winner.utilities, &baseline.utilities)
         }),
-        holdout,
+        verdict: verdict::verdict(context, findings, compared.as_ref()),
+        holdout: compared.map(|compared| compared.holdout),
         trials,
         budgets: Budgets {
             inference: spec.inference_budget,
@@ -260,7 +265,15 @@ fn savings(spec: &JobSpec, findings: &Findings) -> Savings {
         let alike = lengths.get(&key).copied().unwrap_or_default();
         full_evaluation(&ended.settings, &ended.trial, alike, prices)
     };
+    let mut pruned = Pruned::default();
+    for ended in search() {
+        if let TrialOutcome::Pruned { reason } = &ended.outcome {
+            pruned.add(reason);
+        }
+    }
     Savings {
+        pruned,
+        reused_responses: search().map(|ended| ended.trial.pooled_responses()).sum(),
         spent: search().map(|ended| ended.tally.spend).sum(),
         full_evaluation: search()
             .filter(|ended| !matches!(ended.outcome, TrialOutcome::Infeasible { .. }))
@@ -328,6 +341,7 @@ fn feasible(spec: &JobSpec, findings: &Findings) -> Vec<Feasible> {
         .filter_map(|(region, settings)| {
             let tables = findings.evaluator.validity().region(&region)?;
             Some(Feasible {
+                endpoint: spec.models[settings.model].endpoint.clone(),
                 model: spec.models[settings.model].model.clone(),
                 prompt: spec.prompts[settings.prompt].name.clone(),
                 stop: settings.stop.clone(),
@@ -339,24 +353,45 @@ fn feasible(spec: &JobSpec, findings: &Findings) -> Vec<Feasible> {
 }
 
 fn diagnostics(context: &Context, findings: &Findings) -> Diagnostics {
-    let counts = context.books().counts;
-    let violations = findings.evaluator.validity().violations().iter();
+    let (counts, progress) = {
+        let books = context.books();
+        (books.counts, books.progress)
+    };
+    let violations: Vec<Violation> = findings
+        .evaluator
+        .validity()
+        .violations()
+        .iter()
+        .filter_map(|violation| {
+            let ended = findings.ended.get(&violation.trial)?;
+            Some(Violation {
+                trial: violation.trial,
+                configuration: context.spec().describe(&ended.settings),
+                n: violation.n,
+                measured_valid: violation.measured_valid,
+            })
+        })
+        .collect();
     Diagnostics {
         cut_responses: counts.cut,
+        cut_rate: rate(counts.cut, progress.responses),
         empty_responses: counts.empty,
+        empty_rate: rate(counts.empty, progress.responses),
         failed_requests: counts.failed,
+        failed_rate: rate(counts.failed, progress.requests),
         estimated_usage: counts.estimated,
-        violations: violations
-            .filter_map(|violation| {
-                let ended = findings.ended.get(&violation.trial)?;
-                Some(Violation {
-                    trial: violation.trial,
-                    configuration: context.spec().describe(&ended.settings),
-                    measured_valid: violation.measured_valid,
-                })
-            })
-            .collect(),
+        violation_count: violations.len(),
+        violations,
     }
+}
+
+/// A part of a whole as a share; nothing where there is no whole.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of requests and responses are far below 2^53"
+)]
+fn rate(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 /// Counts of what is worth a second look among a job's requests and responses.

@@ -3,6 +3,7 @@
 use crate::DriveError;
 use crate::context::Context;
 use crate::halt::Cause;
+use crate::supply::reuse_key;
 use chrono::Utc;
 use frugal_domain::configuration::Settings;
 use frugal_domain::money::Spend;
@@ -164,8 +165,14 @@ async fn send(
         n: plan.n,
         max_tokens: plan.max_tokens,
         worst_case: plan.worst_case,
+        reuse_key: None,
     };
-    let request = completion_request(context, planned)?;
+    let prompt = rendered(context, key.role, plan.instance, settings)?;
+    let new = NewRequest {
+        reuse_key: Some(reuse_key(context, settings, &prompt)),
+        ..new
+    };
+    let request = completion_request(context, planned, prompt);
     requests::send(
         &mut *context.pool.acquire().await?,
         context.claim,
@@ -352,19 +359,14 @@ fn reply(context: &Context, planned: Planned<'_>, settled: &Settled, latency_ms:
 fn completion_request(
     context: &Context,
     planned: Planned<'_>,
-) -> Result<CompletionRequest, DriveError> {
+    prompt: RenderedPrompt,
+) -> CompletionRequest {
     let Planned {
         key,
         plan,
         settings,
     } = planned;
-    let row = &context.rows(key.role)[plan.instance];
-    let prompt = context.prompts[settings.prompt]
-        .render(row)
-        .map_err(|error| {
-            DriveError::Internal(format!("prompt of row {}: {error}", plan.instance))
-        })?;
-    Ok(CompletionRequest {
+    CompletionRequest {
         model: context.spec().models[settings.model].model.clone(),
         prompt: prompt_input(prompt),
         n: plan.n,
@@ -374,7 +376,19 @@ fn completion_request(
         stop: settings.stop.clone(),
         seed: Some(seed(context.spec().search.seed, key)),
         extra: settings.extra.clone(),
-    })
+    }
+}
+
+/// The prompt of a row under some settings.
+pub(crate) fn rendered(
+    context: &Context,
+    role: Role,
+    row: usize,
+    settings: &Settings,
+) -> Result<RenderedPrompt, DriveError> {
+    context.prompts[settings.prompt]
+        .render(&context.rows(role)[row])
+        .map_err(|error| DriveError::Internal(format!("prompt of row {row}: {error}")))
 }
 
 fn prompt_input(prompt: RenderedPrompt) -> PromptInput {

@@ -5,16 +5,15 @@ use crate::context::Context;
 use crate::halt::Cause;
 use crate::outcome::{self, Utilities};
 use crate::record;
+use crate::told;
 use crate::trial::{self, Assignment, Tally};
 use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::id::TrialNumber;
-use frugal_domain::money::Unit;
+use frugal_domain::seed::mix;
 use frugal_domain::state::{StopReason, TrialState};
 use frugal_domain::trial::{Evaluation, Role, TrialOutcome};
 use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Trial, TrialPlan};
-use frugal_search::{
-    Ask, Exhausted, Observation, Origin, Outcome, Search, SearchOptions, Searcher,
-};
+use frugal_search::{Ask, Exhausted, Origin, Search, SearchOptions, Searcher};
 use frugal_store::trials::NewTrial;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -24,6 +23,9 @@ use std::sync::Arc;
 
 /// The number of the baseline's trial. The searcher's proposals follow from 1.
 pub(crate) const BASELINE: TrialNumber = TrialNumber(0);
+
+/// Tells the draw of the order of rows from others by the same seed.
+const ORDER: u64 = 0x6f72_6465_72;
 
 /// A trial that has ended, as the report needs it.
 #[derive(Debug, Clone)]
@@ -84,6 +86,7 @@ pub(crate) async fn search(context: &Context) -> Result<Findings, DriveError> {
         spec.inference_budget,
     );
     options.reference.optimization_budget = Some(spec.optimization_budget);
+    options.order = order(context.data.tuning.len(), spec.search.seed);
     let mut session = Session {
         context,
         search: new_search(context)?,
@@ -109,6 +112,13 @@ pub(crate) async fn search(context: &Context) -> Result<Findings, DriveError> {
     })
 }
 
+/// The order in which every trial looks at the rows: drawn, since the first few stand for all.
+fn order(rows: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rows).collect();
+    order.sort_by_key(|row| mix(mix(seed ^ ORDER) ^ *row as u64));
+    order
+}
+
 fn new_search(context: &Context) -> Result<Search, DriveError> {
     let spec = context.spec();
     let budget = spec.optimization_budget;
@@ -119,7 +129,7 @@ fn new_search(context: &Context) -> Result<Search, DriveError> {
         start: spec.start.clone(),
         low_cost_starts: spec.low_cost_starts(),
         low_cost: spec.low_cost_corner().into_iter().collect(),
-        cost_budget: Some(in_unit(budget.unit(), budget.amount())),
+        cost_budget: Some(told::in_unit(budget.unit(), budget.amount())),
         cost_floor: None,
         patience: spec.limits.trials_without_improvement,
     };
@@ -137,15 +147,6 @@ fn origin(origin: Origin) -> String {
         Origin::Random => "random".to_owned(),
         Origin::Grid => "grid".to_owned(),
     }
-}
-
-/// An amount as a plain number, for the search, which only compares costs.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "compared by the search, not booked"
-)]
-fn in_unit(unit: Unit, amount: u64) -> f64 {
-    unit.display(amount as f64)
 }
 
 /// Upper bounds on the prompt tokens of each row, by prompt.
@@ -309,10 +310,13 @@ impl<'a> Session<'a> {
         }
         let ended = &self.ended[&oldest];
         self.evaluator.commit(&ended.trial);
+        if let Some(rival) = told::rival(self.context, ended, self.evaluator.rival()) {
+            self.evaluator.set_rival(rival);
+        }
         // A search that is to stop is not asked again, so it need not hear either; a trial that
         // was cut off has nothing to tell.
         if self.stop.is_none()
-            && let Some(observation) = observation(self.context, ended)
+            && let Some(observation) = told::observation(self.context, ended, &self.ended)
         {
             self.search
                 .tell(oldest.0 - 1, observation)
@@ -328,6 +332,9 @@ impl<'a> Session<'a> {
         }
         if let Some(baseline) = self.ended.get(&BASELINE) {
             self.evaluator.commit(&baseline.trial);
+            if let Some(rival) = told::rival(self.context, baseline, None) {
+                self.evaluator.set_rival(rival);
+            }
         }
         Ok(())
     }
@@ -337,23 +344,6 @@ impl<'a> Session<'a> {
 pub(crate) async fn grace_over(context: &Context, role: Role) {
     context.halt.thrown(role).await;
     tokio::time::sleep(context.grace).await;
-}
-
-/// What the searcher hears of a trial; nothing of one that the end of the job cut off.
-fn observation(context: &Context, ended: &Ended) -> Option<Observation> {
-    let spec = context.spec();
-    let outcome = match &ended.outcome {
-        TrialOutcome::Evaluated(evaluation) if evaluation.valid => Outcome::Evaluated {
-            loss: spec.objective.direction.loss(evaluation.utility.mean),
-        },
-        TrialOutcome::Evaluated(_) | TrialOutcome::Pruned { .. } => Outcome::Pruned,
-        TrialOutcome::Infeasible { .. } => Outcome::Infeasible,
-        TrialOutcome::Failed { .. } => Outcome::Failed,
-        TrialOutcome::Stopped => return None,
-    };
-    let unit = spec.optimization_budget.unit();
-    let cost = in_unit(unit, unit.of(ended.tally.spend));
-    Some(Observation { outcome, cost })
 }
 
 /// Evaluates a trial and stores its end, unless an earlier worker did.

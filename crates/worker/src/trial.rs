@@ -4,6 +4,7 @@ use crate::DriveError;
 use crate::context::Context;
 use crate::record;
 use crate::request::{self, Planned};
+use crate::supply;
 use chrono::Utc;
 use frugal_domain::configuration::Settings;
 use frugal_domain::event::EventBody;
@@ -44,11 +45,15 @@ pub(crate) async fn evaluate(
 ) -> Result<(), DriveError> {
     // Whether a batch was paid for that no event has told of yet.
     let mut untold = false;
+    supply::offer(context, assignment, trial).await?;
     loop {
         match trial.step() {
             Step::Ended(_) => return Ok(()),
             Step::Wait => {
                 return Err(DriveError::Internal("a trial waits for nothing".to_owned()));
+            }
+            Step::Cut(plans) => {
+                trial.receive_cuts(supply::cut(context, assignment, plans).await?);
             }
             Step::Request(batch) => {
                 // Told here and not before: only now has the trial judged the batch before.

@@ -111,6 +111,33 @@ async fn a_job_shows_how_it_is_searched() {
 }
 
 #[tokio::test]
+async fn a_job_shows_what_it_is_after() {
+    let app = start().await;
+    let mut job = job();
+    job["objective"] = json!({"metric": "completion_tokens", "direction": "minimize"});
+    job["constraints"] = json!([
+        {"metric": "latency_ms", "at_most": 2000},
+        {"metric": "cut_rate", "at_most": 0.1},
+        {"metric": "success", "at_least": 0.5}
+    ]);
+    contract().check_request("/jobs", &job).unwrap();
+    let path = app.api.submit(&job).await;
+    let shown = app.api.json(&path).await;
+    let shown = json!({"objective": shown["objective"], "constraints": shown["constraints"]});
+    insta::assert_json_snapshot!("objective_and_constraints", shown);
+
+    // They can be posted as they are shown.
+    let mut again = crate::job();
+    again["objective"] = shown["objective"].clone();
+    again["constraints"] = shown["constraints"].clone();
+    contract().check_request("/jobs", &again).unwrap();
+    let again = app.api.json(&app.api.submit(&again).await).await;
+    assert_eq!(again["objective"], shown["objective"]);
+    assert_eq!(again["constraints"], shown["constraints"]);
+    app.end().await;
+}
+
+#[tokio::test]
 async fn the_example_of_the_description_is_accepted_and_as_described() {
     let app = TestApp::start(example_catalog()).await;
     contract().check_request("/jobs", &example()).unwrap();
@@ -145,15 +172,25 @@ fn the_description_of_a_job_is_as_strict_as_the_api() {
     accepted(|job| job["baseline"] = json!(false)).unwrap();
     accepted(|job| job["data"]["holdout"] = json!({"share": 0.5})).unwrap();
     accepted(|job| job["name"] = Value::Null).unwrap();
+    accepted(|job| job["constraints"] = json!([])).unwrap();
+    accepted(|job| job["objective"] = json!({"metric": "inference_cost"})).unwrap();
     accepted(|job| job["search"] = json!({"options": null})).unwrap();
     accepted(|job| job["search"] = json!({"options": {"points": null}})).unwrap();
-    let refused: [fn(&mut Value); 17] = [
+    let refused: [fn(&mut Value); 25] = [
         |job| *job = json!([]),
         |job| drop(job.as_object_mut().unwrap().remove("data")),
         |job| drop(job.as_object_mut().unwrap().remove("scoring")),
         |job| job["data"]["instances"] = json!([]),
         |job| job["scoring"]["scorer"]["type"] = json!("vibes"),
         |job| job["budgets"] = json!({"optimization": {"euro": 1}}),
+        |job| job["scoring"]["reduce"] = json!("cut_rate"),
+        |job| job["objective"] = json!({"metric": "speed"}),
+        |job| job["constraints"] = json!({"metric": "success", "at_least": 0.5}),
+        |job| job["constraints"] = json!([{"metric": "success"}]),
+        |job| job["constraints"] = json!([{"metric": "speed", "at_most": 1}]),
+        |job| job["constraints"] = json!([{"metric": "success", "at_least": 0, "at_most": 1}]),
+        |job| job["constraints"] = json!([{"metric": "latency_ms", "at_most": -1}]),
+        |job| job["constraints"] = json!(vec![json!({"metric": "mean", "at_most": 1}); 17]),
         |job| job["limits"] = json!({"trails": 10}),
         |job| job["limits"] = json!({"trials_without_improvement": 0}),
         |job| job["search"] = json!({"algorithm": "luck"}),

@@ -108,14 +108,20 @@ async fn the_report_is_there_once_the_job_has_ended() {
         "objective": {"metric": "expected_success", "direction": "maximize"},
         "stop_reason": "trial_limit",
         "baseline": null, "winner": null, "difference": null, "holdout": null,
+        "improvement": "none", "improvement_detail": "no valid configuration was found",
         "trials": {"evaluated": 0},
         "budgets": {"inference": null, "optimization": {"usd": 0.25}},
         "spend": nothing, "spend_by_role": {},
-        "savings": {"spent": nothing, "full_evaluation": nothing},
+        "savings": {
+            "spent": nothing, "full_evaluation": nothing,
+            "pruned": {"known_invalid": 0, "over_budget": 0, "inferior": 0},
+            "reused_responses": 0
+        },
         "front": [], "feasible": [],
         "diagnostics": {
-            "cut_responses": 0, "empty_responses": 0, "failed_requests": 0,
-            "estimated_usage": 0, "violations": []
+            "cut_responses": 0, "cut_rate": null, "empty_responses": 0, "empty_rate": null,
+            "failed_requests": 0, "failed_rate": null, "estimated_usage": 0,
+            "violation_count": 0, "violations": []
         }
     });
     let claim = claim(&app).await;

@@ -6,6 +6,7 @@
 )]
 
 mod creation;
+mod estimate;
 mod events;
 mod idempotency;
 mod life;

@@ -95,6 +95,30 @@ async fn a_search_that_cannot_be_run_is_refused() {
 }
 
 #[tokio::test]
+async fn constraints_that_make_no_sense_are_refused() {
+    let app = start().await;
+
+    let faults_of_constraints = refusal(&app, |job| {
+        job["constraints"] = json!([
+            {"metric": "speed", "at_most": 1},
+            {"metric": "latency_ms"},
+            {"metric": "cut_rate", "at_most": 10},
+            {"metric": "success", "at_least": 0.5, "at_most": 0.9}
+        ]);
+    })
+    .await;
+    insta::assert_json_snapshot!("faults_of_constraints", faults_of_constraints);
+
+    let constrained_cost = refusal(&app, |job| {
+        job["constraints"] = json!([{"metric": "inference_cost", "at_most": 0.001}]);
+    })
+    .await;
+    insta::assert_json_snapshot!("constrained_cost", constrained_cost);
+
+    app.end().await;
+}
+
+#[tokio::test]
 async fn all_faults_come_at_once() {
     let app = start().await;
     let faults = refusal(&app, |job| {

@@ -39,18 +39,19 @@ fn spend() -> Spend {
 
 /// One trial of each outcome, and last one that still runs.
 fn outcomes() -> Vec<Option<TrialOutcome>> {
-    let evaluated = |valid| {
+    let evaluated = |violated: &[&str]| {
         Some(TrialOutcome::Evaluated(Evaluation {
             utility: UTILITY,
             metrics: BTreeMap::from([("expected_success".to_owned(), UTILITY)]),
             inference_cost: COST,
-            valid,
+            violated: violated.iter().map(ToString::to_string).collect(),
+            valid: violated.is_empty(),
         }))
     };
     let pruned = |reason| Some(TrialOutcome::Pruned { reason });
     vec![
-        evaluated(true),
-        evaluated(false),
+        evaluated(&[]),
+        evaluated(&["cut_rate", "latency_ms"]),
         pruned(PruneReason::KnownInvalid),
         pruned(PruneReason::OverBudget { n: 4, instances: 1 }),
         Some(TrialOutcome::Infeasible {
@@ -128,7 +129,7 @@ async fn trials_of_every_outcome_are_shown() {
         assert_eq!(trial["links"]["job"], path);
         assert_eq!(&app.api.json(own).await, trial);
     }
-    for number in [0, 3, 4] {
+    for number in [0, 1, 3, 4] {
         let trial = app.api.json(&format!("{path}/trials/{number}")).await;
         insta::assert_json_snapshot!(format!("trial_{number}"), trial, {
             ".started_at" => "[time]",
@@ -234,7 +235,16 @@ async fn events_of_every_type_are_shown() {
             trial,
             utility: UTILITY,
             inference_cost: COST,
+            violated: Vec::new(),
             valid: true,
+            spend,
+        },
+        EventBody::TrialEvaluated {
+            trial: TrialNumber(2),
+            utility: UTILITY,
+            inference_cost: COST,
+            violated: vec!["latency_ms".to_owned()],
+            valid: false,
             spend,
         },
         EventBody::BestUpdated {

@@ -6,6 +6,9 @@
 
 mod algorithms;
 mod life;
+mod report;
+mod metrics;
+mod pool;
 mod takeover;
 mod trouble;
 

@@ -2,6 +2,7 @@
 //! served, and one that is here is described.
 
 mod endpoints;
+mod estimate;
 mod events;
 mod health;
 mod jobs;
@@ -17,6 +18,7 @@ use utoipa_axum::routes;
 pub(crate) fn table() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(crate::openapi::base())
         .routes(routes!(jobs::create_job, jobs::list_jobs))
+        .routes(routes!(estimate::estimate_job))
         .routes(routes!(jobs::get_job))
         .routes(routes!(jobs::cancel_job))
         .routes(routes!(trials::list_trials))

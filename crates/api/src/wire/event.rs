@@ -89,7 +89,10 @@ pub enum EventBody {
         utility: Estimate,
         /// What one instance costs.
         inference_cost: CostEstimate,
-        /// Whether that is within the inference budget.
+        /// The names of the metrics whose means violate a constraint of the job.
+        violated: Vec<String>,
+        /// Whether the inference cost is within the inference budget and no constraint is
+        /// violated.
         valid: bool,
         /// What the trial has cost.
         spend: Spend,
@@ -224,12 +227,14 @@ impl EventBody {
                 trial,
                 utility,
                 inference_cost,
+                violated,
                 valid,
                 spend,
             } => Self::TrialEvaluated {
                 trial: trial.0,
                 utility: utility.into(),
                 inference_cost: inference_cost.into(),
+                violated,
                 valid,
                 spend: spend.into(),
             },

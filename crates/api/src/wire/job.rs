@@ -5,8 +5,8 @@ use super::{
     Spend, StopReason,
 };
 use chrono::{DateTime, Utc};
-use frugal_domain::money;
 use frugal_domain::trial::{self, TrialOutcome};
+use frugal_domain::{metric, money};
 use frugal_store::{jobs, trials};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ pub struct Job {
     pub best: Option<Best>,
     /// What the search is after.
     pub objective: Objective,
+    /// What a configuration must keep besides to be valid.
+    pub constraints: Vec<Constraint>,
     /// Limits other than money.
     pub limits: Limits,
     /// How the search is run, the seed included.
@@ -159,6 +161,39 @@ pub struct Objective {
     pub direction: Direction,
 }
 
+/// A bound on the mean of a metric: at most so much, or at least. The bound itself is allowed.
+/// The mean alone decides, however sure it is.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Constraint {
+    /// No more than this.
+    AtMost {
+        /// Any metric but `inference_cost`, which has a budget.
+        metric: Metric,
+        /// The bound, in the metric's own unit; for a rate, from 0 to 1.
+        #[schema(minimum = 0, example = 2000)]
+        at_most: f64,
+    },
+    /// No less than this.
+    AtLeast {
+        /// Any metric but `inference_cost`, which has a budget.
+        metric: Metric,
+        /// The bound, in the metric's own unit; for a rate, from 0 to 1.
+        #[schema(minimum = 0, example = 0.5)]
+        at_least: f64,
+    },
+}
+
+impl From<metric::Constraint> for Constraint {
+    fn from(constraint: metric::Constraint) -> Self {
+        let metric = constraint.metric.into();
+        match constraint.bound {
+            metric::Bound::AtMost(at_most) => Self::AtMost { metric, at_most },
+            metric::Bound::AtLeast(at_least) => Self::AtLeast { metric, at_least },
+        }
+    }
+}
+
 /// Limits other than money.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Limits {
@@ -224,6 +259,7 @@ impl Job {
                 metric: spec.objective.metric.into(),
                 direction: spec.objective.direction.into(),
             },
+            constraints: spec.constraints.iter().copied().map(Into::into).collect(),
             limits: Limits {
                 trials: spec.limits.trials,
                 seconds: spec.limits.seconds,

@@ -6,6 +6,7 @@
 mod amounts;
 mod configuration;
 mod endpoint;
+mod estimate;
 mod event;
 mod job;
 mod names;
@@ -18,20 +19,30 @@ mod trial;
 pub use amounts::{Budget, CostEstimate, Estimate, Spend};
 pub use configuration::Configuration;
 pub use endpoint::{Api, Endpoint, Health, Model, Prices};
+pub use estimate::{
+    ConfigurationCost, ConfigurationEstimate, EvaluationCost, InstanceCost, JobEstimate,
+    PromptTokenEstimate, RowCounts, TrialEstimate, WithinBudget,
+};
 pub use event::{Event, EventBody, EventPage};
 pub(crate) use job::path;
-pub use job::{Best, Budgets, Job, JobLinks, JobSpend, Limits, Objective, Progress, TrialCounts};
+pub use job::{
+    Best, Budgets, Constraint, Job, JobLinks, JobSpend, Limits, Objective, Progress, TrialCounts,
+};
 pub use names::{
-    Algorithm, Direction, GlobalSearcher, GridOrder, JobState, Metric, PruneReasonName, Pruning,
-    Role, Sequence, StopReason, TrialRole, TrialState, Unit,
+    Algorithm, Direction, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
+    PruneReasonName, Pruning, Reducer, Reuse, Role, Sequence, StopReason, TrialRole, TrialState,
+    Unit,
 };
 pub use post::{
     BaselinePost, BudgetsPost, DataPost, ExtractName, ExtractPost, HoldoutPost, JobPost,
     LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, ScorerPost,
     ScoringPost,
 };
-pub use report::{Diagnostics, Feasible, Holdout, Report, Savings, Scored, Violation};
-pub use search::{PruningPost, Search, SearchOptions, SearchOptionsPost, SearchPost};
+pub use report::{
+    Diagnostics, Feasible, Holdout, Interval, IntervalEstimate, Pruned, Report, Savings, Scored,
+    Violation,
+};
+pub use search::{Search, SearchOptions, SearchOptionsPost, SearchPost};
 pub use space::{ConfigurationPost, DimensionPost, SearchSpacePost};
 pub use trial::{Prune, Trial, TrialLinks};
 

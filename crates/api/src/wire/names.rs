@@ -1,6 +1,6 @@
 //! Closed sets of names.
 
-use frugal_domain::{job, money, scoring, state, trial};
+use frugal_domain::{job, metric, money, scoring, state, trial};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -81,6 +81,18 @@ mirror! {
 }
 
 mirror! {
+    /// Whether the winner is better than the baseline.
+    Improvement of trial::Improvement {
+        /// Better on instances that the search did not see, and by more than chance would have it.
+        Significant,
+        /// Better on the instances at hand; that may be chance, or come of choosing by them.
+        NotSignificant,
+        /// Not better, or there is nothing to compare.
+        None,
+    }
+}
+
+mirror! {
     /// Where a trial is in its life. Only `running` is not final.
     TrialState of state::TrialState {
         /// Being evaluated.
@@ -126,13 +138,35 @@ mirror! {
 
 mirror! {
     /// What is made of the scores of an instance's n responses.
-    Metric of scoring::Reducer {
+    Reducer of scoring::Reducer {
         /// 1 − (1 − s/n)ⁿ where s of n are right: the chance that one of n draws is.
         ExpectedSuccess,
         /// 1 if any is right.
         Success,
         /// The mean of the scores.
         Mean,
+    }
+}
+
+mirror! {
+    /// What is measured on each instance; a configuration's is the mean over the instances.
+    Metric of metric::Metric {
+        /// 1 − (1 − s/n)ⁿ where s of n responses are right: the chance that one of n draws is.
+        ExpectedSuccess,
+        /// 1 if any response is right.
+        Success,
+        /// The mean of the responses' scores.
+        Mean,
+        /// Milliseconds until all responses were there: those of the slowest request that they
+        /// came with, retries included.
+        LatencyMs,
+        /// The share of the responses that were cut at `max_tokens`.
+        CutRate,
+        /// Tokens of the n responses, all together.
+        CompletionTokens,
+        /// What the instance costs, prompt and all responses, in the unit of the inference
+        /// budget, or of the optimization budget where there is none.
+        InferenceCost,
     }
 }
 
@@ -213,13 +247,24 @@ mirror! {
 }
 
 mirror! {
+    /// Whose responses may be used again.
+    Reuse of job::Reuse {
+        /// The job's own.
+        Job,
+        /// Those of every job of the same owner that has ended, where endpoint, model, rendered
+        /// prompt and sampling settings are the same.
+        Owner,
+    }
+}
+
+mirror! {
     /// When configurations are thrown out early.
     Pruning of job::Pruning {
-        /// As soon as they cannot be worth their price.
+        /// As soon as they are over the inference budget or significantly worse than the best.
         On,
         /// Never: each is evaluated in full.
         Off,
-        /// By the reference implementation's schedule.
+        /// By the published schedule, to the request: for comparisons.
         Reference,
     }
 }
@@ -279,7 +324,10 @@ mod tests {
         for role in trial::Role::ALL {
             assert_eq!(serde_json::json!(Role::from(*role)), role.as_str());
         }
-        for metric in scoring::Reducer::ALL {
+        for reducer in scoring::Reducer::ALL {
+            assert_eq!(serde_json::json!(Reducer::from(*reducer)), reducer.as_str());
+        }
+        for metric in metric::Metric::ALL {
             assert_eq!(serde_json::json!(Metric::from(*metric)), metric.as_str());
         }
         for algorithm in job::Algorithm::all() {

@@ -1,7 +1,9 @@
 //! The body of `POST /jobs`, for its description only: it is read by `frugal_domain::job::read`,
 //! which finds every fault at once. A test holds the two against each other.
 
-use super::{Budget, ConfigurationPost, Direction, Metric, SearchPost, SearchSpacePost};
+use super::{
+    Budget, ConfigurationPost, Constraint, Direction, Metric, Reducer, SearchPost, SearchSpacePost,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -40,6 +42,11 @@ pub struct JobPost {
     pub scoring: ScoringPost,
     /// What the search is after. By default the most of `scoring.reduce`.
     pub objective: Option<ObjectivePost>,
+    /// What a configuration must keep besides to be valid; nothing by default. One that does not
+    /// is still evaluated and shown, but it never wins. What an instance may cost is given as
+    /// `budgets.inference`.
+    #[schema(max_items = 16)]
+    pub constraints: Option<Vec<Constraint>>,
     /// What may be spent.
     pub budgets: Option<BudgetsPost>,
     /// Limits other than money.
@@ -170,7 +177,7 @@ pub struct ScoringPost {
     /// Scores one response: 1 for right, 0 for wrong.
     pub scorer: ScorerPost,
     /// What is made of the scores of an instance's n responses; `expected_success` by default.
-    pub reduce: Option<Metric>,
+    pub reduce: Option<Reducer>,
 }
 
 /// Scores one response: 1 for right, 0 for wrong. `expected` is a template over the instance.

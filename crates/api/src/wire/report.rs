@@ -1,7 +1,9 @@
 //! The report of a job, for its description only: a worker writes it, and it is served as it was
 //! stored.
 
-use super::{Budgets, Configuration, CostEstimate, Estimate, Objective, Role, Spend, StopReason};
+use super::{
+    Budgets, Configuration, CostEstimate, Estimate, Improvement, Objective, Role, Spend, StopReason,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -21,6 +23,14 @@ pub struct Report {
     pub difference: Option<Estimate>,
     /// Both on the instances that the search did not see.
     pub holdout: Option<Holdout>,
+    /// Whether the winner is better than the baseline. Only held-out instances can show that it
+    /// is significant: the search chose the winner on the others.
+    pub improvement: Improvement,
+    /// The same in words.
+    #[schema(
+        example = "no held-out instances: the search chose the winner on the same instances, so its lead is too hopeful; give data.holdout"
+    )]
+    pub improvement_detail: String,
     /// Trials by outcome, requests, responses.
     pub trials: BTreeMap<String, u64>,
     /// The budgets.
@@ -53,7 +63,9 @@ pub struct Scored {
     pub metrics: BTreeMap<String, Estimate>,
     /// What one instance costs.
     pub inference_cost: CostEstimate,
-    /// Whether that is within the inference budget.
+    /// The names of the metrics whose means violate a constraint of the job.
+    pub violated: Vec<String>,
+    /// Whether the inference cost is within the inference budget and no constraint is violated.
     pub valid: bool,
 }
 
@@ -63,15 +75,43 @@ pub struct Holdout {
     /// Instances held out.
     pub instances: u64,
     /// The winner's objective.
-    pub winner: Estimate,
+    pub winner: IntervalEstimate,
     /// What one instance costs under the winner.
     pub winner_inference_cost: CostEstimate,
     /// The baseline's objective.
-    pub baseline: Option<Estimate>,
+    pub baseline: Option<IntervalEstimate>,
     /// What one instance costs under the baseline.
     pub baseline_inference_cost: Option<CostEstimate>,
     /// Winner less baseline, paired by instance.
-    pub difference: Option<Estimate>,
+    pub difference: Option<IntervalEstimate>,
+}
+
+/// A mean over instances, and how sure it is, with its interval.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct IntervalEstimate {
+    /// The mean.
+    #[schema(example = 0.82)]
+    pub mean: f64,
+    /// The standard deviation of the sample over √count; absent below two instances.
+    #[schema(example = 0.03)]
+    pub standard_error: Option<f64>,
+    /// Instances that the mean is over.
+    #[schema(example = 60)]
+    pub count: u32,
+    /// The 95 % interval of the mean, by bootstrap; absent below two instances, and where all
+    /// have the same value, which does not tell how much others might differ.
+    pub interval: Option<Interval>,
+}
+
+/// A 95 % confidence interval.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Interval {
+    /// Its lower end.
+    #[schema(example = 0.76)]
+    pub low: f64,
+    /// Its upper end.
+    #[schema(example = 0.88)]
+    pub high: f64,
 }
 
 /// What pruning and the use of responses for several trials saved.
@@ -81,11 +121,29 @@ pub struct Savings {
     pub spent: Spend,
     /// What evaluating every one of them in full would have cost, by estimate.
     pub full_evaluation: Spend,
+    /// Trials that were pruned.
+    pub pruned: Pruned,
+    /// Responses that trials of the search took from earlier ones and did not have to buy, each
+    /// as often as it was taken.
+    pub reused_responses: u64,
+}
+
+/// How many trials were pruned, by the reason.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Pruned {
+    /// Known to be over the inference budget before anything was requested.
+    pub known_invalid: u32,
+    /// Found to be over the inference budget on the way.
+    pub over_budget: u32,
+    /// Significantly worse than the best.
+    pub inferior: u32,
 }
 
 /// What is known of the inference budget for one model, prompt and stop texts.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Feasible {
+    /// The endpoint's name.
+    pub endpoint: String,
     /// The model's name.
     pub model: String,
     /// The prompt's name.
@@ -103,13 +161,22 @@ pub struct Feasible {
 pub struct Diagnostics {
     /// Responses cut at `max_tokens`.
     pub cut_responses: u64,
+    /// Their share of all responses; `null` where there are none.
+    pub cut_rate: Option<f64>,
     /// Responses without any text.
     pub empty_responses: u64,
+    /// Their share of all responses; `null` where there are none.
+    pub empty_rate: Option<f64>,
     /// Requests that failed for good.
     pub failed_requests: u64,
+    /// Their share of all requests; `null` where there are none.
+    pub failed_rate: Option<f64>,
     /// Requests whose usage is an estimate because the endpoint gave none.
     pub estimated_usage: u64,
-    /// Measurements against the assumption that cost grows with `n` and `max_tokens`.
+    /// Measurements against the assumption that cost grows with `n` and `max_tokens`, whatever
+    /// the other settings: how many there are.
+    pub violation_count: u64,
+    /// Which trials made them, in the order in which they showed.
     pub violations: Vec<Violation>,
 }
 
@@ -120,6 +187,8 @@ pub struct Violation {
     pub trial: u32,
     /// Its configuration.
     pub configuration: Configuration,
+    /// Responses per instance at which it showed; the configuration's own number at most.
+    pub n: u32,
     /// Whether it was found within the budget although known to be over it, or the reverse.
     pub measured_valid: bool,
 }

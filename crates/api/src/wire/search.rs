@@ -1,6 +1,6 @@
 //! How a search is run, as it is posted and as it is shown.
 
-use super::{Algorithm, GlobalSearcher, GridOrder, Pruning, Sequence};
+use super::{Algorithm, GlobalSearcher, GridOrder, Pruning, Reuse, Sequence};
 use frugal_domain::job;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,9 +16,10 @@ pub struct SearchPost {
     /// The seed of every random draw; made up by the server by default.
     #[schema(nullable = true, minimum = 0)]
     pub seed: Option<i64>,
-    /// Whether configurations that cannot be worth their price are thrown out early; `on` by
-    /// default.
-    pub pruning: Option<PruningPost>,
+    /// When configurations are thrown out early; `on` by default.
+    pub pruning: Option<Pruning>,
+    /// Whose responses may be used again; `job` by default.
+    pub reuse: Option<Reuse>,
     /// Trials evaluated at the same time; 4 by default. The order of proposals depends on it.
     #[schema(nullable = true, minimum = 1, maximum = 64)]
     pub parallel_trials: Option<u32>,
@@ -61,16 +62,6 @@ pub struct SearchOptionsPost {
     pub order: Option<GridOrder>,
 }
 
-/// Whether configurations are thrown out early.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PruningPost {
-    /// As soon as they cannot be worth their price.
-    On,
-    /// Never.
-    Off,
-}
-
 /// How a search is run.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Search {
@@ -82,6 +73,8 @@ pub struct Search {
     pub seed: u64,
     /// When configurations are thrown out early.
     pub pruning: Pruning,
+    /// Whose responses may be used again.
+    pub reuse: Reuse,
     /// Trials evaluated at the same time.
     pub parallel_trials: u32,
     /// Requests under way at the same time.
@@ -185,6 +178,7 @@ impl From<job::SearchSpec> for Search {
             options: SearchOptions::from(&search.algorithm),
             seed: search.seed,
             pruning: search.pruning.into(),
+            reuse: search.reuse.into(),
             parallel_trials: search.parallel_trials,
             requests_in_flight: search.requests_in_flight,
         }

@@ -33,7 +33,11 @@ pub struct Trial {
     pub metrics: Option<BTreeMap<String, Estimate>>,
     /// What one instance costs, once evaluated.
     pub inference_cost: Option<CostEstimate>,
-    /// Whether that is within the inference budget, once evaluated.
+    /// The names of the metrics whose means violate a constraint of the job, each once, once
+    /// evaluated.
+    pub violated: Option<Vec<String>>,
+    /// Whether the inference cost is within the inference budget and no constraint is violated,
+    /// once evaluated.
     pub valid: Option<bool>,
     /// Why it was pruned.
     pub pruned: Option<Prune>,
@@ -120,6 +124,7 @@ impl Trial {
             utility: None,
             metrics: None,
             inference_cost: None,
+            violated: None,
             valid: None,
             pruned: None,
             detail: None,
@@ -138,6 +143,7 @@ impl Trial {
             Some(TrialOutcome::Evaluated(evaluation)) => {
                 wire.utility = Some(evaluation.utility.into());
                 wire.inference_cost = Some(evaluation.inference_cost.into());
+                wire.violated = Some(evaluation.violated);
                 wire.valid = Some(evaluation.valid);
                 let metrics = evaluation.metrics.into_iter();
                 wire.metrics = Some(metrics.map(|(name, value)| (name, value.into())).collect());

@@ -2,13 +2,16 @@
 //!
 //! [`read::job`] turns the wire form into a [`JobSpec`] or into every fault at once.
 //! [`points`] derives what the search needs from it: the settings that a configuration
-//! stands for, the default configuration, the cheap starts. [`algorithm`] has the optimisers.
+//! stands for, the default configuration, the cheap starts. [`estimate`] says what the job may
+//! cost. [`algorithm`] has the optimisers.
 
 pub mod algorithm;
+pub mod estimate;
 pub mod points;
 pub mod read;
 mod read_data;
 mod read_models;
+mod read_objective;
 mod read_scoring;
 mod read_search;
 mod read_space;
@@ -17,9 +20,10 @@ pub use algorithm::Algorithm;
 pub use read::Checks;
 
 use crate::configuration::Configuration;
+use crate::metric::{Constraint, Metric};
 use crate::money::{Budget, Prices, Unit};
 use crate::prompt::Prompt;
-use crate::scoring::{Reducer, ScorerSpec};
+use crate::scoring::ScorerSpec;
 use crate::space::Space;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -52,6 +56,9 @@ pub struct JobSpec {
     pub scorer: ScorerSpec,
     /// What the search is after.
     pub objective: Objective,
+    /// What a configuration must keep besides, to be valid.
+    #[serde(default)]
+    pub constraints: Vec<Constraint>,
     /// The most that one instance may cost under a configuration.
     pub inference_budget: Option<Budget>,
     /// The most that the whole job may spend.
@@ -91,9 +98,8 @@ pub struct ModelChoice {
 /// What the search is after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Objective {
-    /// The metric: a reducer over the scores of an instance's responses, averaged over the
-    /// instances.
-    pub metric: Reducer,
+    /// The metric, whose mean over the instances is the utility.
+    pub metric: Metric,
     /// Whether more is better.
     pub direction: Direction,
 }
@@ -147,10 +153,25 @@ pub struct SearchSpec {
     pub seed: u64,
     /// Whether hopeless configurations are thrown out early.
     pub pruning: Pruning,
+    /// Whose responses may be used again.
+    #[serde(default)]
+    pub reuse: Reuse,
     /// Trials evaluated at the same time. The order of proposals depends on it.
     pub parallel_trials: u32,
     /// Requests under way at the same time, all trials together.
     pub requests_in_flight: u32,
+}
+
+/// Whose responses may be used again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reuse {
+    /// The job's own.
+    #[default]
+    Job,
+    /// Those of every job of the same owner, where endpoint, model, rendered prompt and sampling
+    /// settings are the same.
+    Owner,
 }
 
 /// When configurations are thrown out early.

@@ -2,16 +2,17 @@
 
 use super::read_data::{self, Rows};
 use super::read_models::{self, ModelRead};
+use super::read_objective;
 use super::read_scoring::{self, Scoring};
 use super::read_search;
 use super::read_space;
-use super::{Data, Direction, Instance, JobSpec, Objective};
+use super::{Data, Instance, JobSpec};
 use crate::configuration::Configuration;
 use crate::endpoint::{Api, Catalog};
 use crate::fault::{Fault, Faults, ObjectReader, Reader};
 use crate::money::{Budget, Usd};
 use crate::prompt::{Message, Prompt, PromptBody};
-use crate::scoring::{Reducer, ScorerSpec};
+use crate::scoring::ScorerSpec;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -116,7 +117,8 @@ fn read_job(
             "say how an answer is scored, such as {\"scorer\": {\"type\": \"exact\", \"expected\": \"{{ answer }}\"}}",
         )
         .and_then(|at| read_scoring::scoring(&at, rows.as_ref(), checks));
-    let objective = read_objective(job.get("objective"), scoring.as_ref());
+    let objective = read_objective::objective(job.get("objective"), scoring.as_ref());
+    let constraints = read_objective::constraints(job.get("constraints"));
     let budgets = read_budgets(job.get("budgets"), &models);
     let limits = read_search::limits(job.get("limits"));
     let search_at = job.get("search");
@@ -142,6 +144,7 @@ fn read_job(
         space: space?,
         scorer,
         objective: objective?,
+        constraints: constraints?,
         inference_budget,
         optimization_budget,
         limits: limits?,
@@ -304,35 +307,6 @@ fn read_message(at: &Reader<'_>, rows: Option<&Rows>, checks: &dyn Checks) -> Op
         role: role?.to_owned(),
         content: content?,
     })
-}
-
-fn read_objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Option<Objective> {
-    let reduce = scoring.map(|scoring| scoring.reduce);
-    let mut objective = Objective {
-        metric: reduce.unwrap_or(Reducer::ExpectedSuccess),
-        direction: Direction::Maximize,
-    };
-    let Some(at) = at else {
-        return Some(objective);
-    };
-    let object = at.object()?;
-    let metric = object
-        .get("metric")
-        .map(|at| at.one_of(read_scoring::REDUCERS));
-    let direction = object.get("direction").map(|at| {
-        at.one_of(&[
-            ("maximize", Direction::Maximize),
-            ("minimize", Direction::Minimize),
-        ])
-    });
-    object.finish();
-    if let Some(metric) = metric {
-        objective.metric = metric?;
-    }
-    if let Some(direction) = direction {
-        objective.direction = direction?;
-    }
-    Some(objective)
 }
 
 /// The inference budget, if any, and the optimization budget.

@@ -4,7 +4,7 @@ use super::algorithm::{
     Algorithm, BlendsearchOptions, CfoOptions, GlobalSearcher, GridOptions, GridOrder,
     RandomOptions, Sequence, TpeOptions,
 };
-use super::{Limits, Pruning, SearchSpec};
+use super::{Limits, Pruning, Reuse, SearchSpec};
 use crate::fault::{ObjectReader, Reader};
 use crate::space::Space;
 
@@ -52,6 +52,7 @@ pub(super) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
         algorithm: Algorithm::default(),
         seed,
         pruning: Pruning::On,
+        reuse: Reuse::Job,
         parallel_trials: 4,
         requests_in_flight: 32,
     };
@@ -60,9 +61,16 @@ pub(super) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
     };
     let object = at.object()?;
     let algorithm = algorithm(&object);
-    let pruning = object
-        .get("pruning")
-        .map(|at| at.one_of(&[("on", Pruning::On), ("off", Pruning::Off)]));
+    let pruning = object.get("pruning").map(|at| {
+        at.one_of(&[
+            ("on", Pruning::On),
+            ("off", Pruning::Off),
+            ("reference", Pruning::Reference),
+        ])
+    });
+    let reuse = object
+        .get("reuse")
+        .map(|at| at.one_of(&[("job", Reuse::Job), ("owner", Reuse::Owner)]));
     let seed = object.get("seed").map(|at| at.integer_within(0, i64::MAX));
     let parallel = object
         .get("parallel_trials")
@@ -74,6 +82,9 @@ pub(super) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
     search.algorithm = algorithm?;
     if let Some(pruning) = pruning {
         search.pruning = pruning?;
+    }
+    if let Some(reuse) = reuse {
+        search.reuse = reuse?;
     }
     if let Some(seed) = seed {
         search.seed = seed?.unsigned_abs();

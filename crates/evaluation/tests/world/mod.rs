@@ -1,16 +1,21 @@
 //! A made-up job and endpoint: every answer is a function of the job's seed, the trial and the
 //! request, and the order of arrival is drawn apart from it.
 
-use frugal_domain::id::TrialNumber;
-use frugal_domain::job::Pruning;
-use frugal_domain::money::{Budget, Prices, Usage, Usd};
+use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::job::{Direction, Pruning};
+use frugal_domain::money::{Budget, Prices, Spend, Usage, Usd};
+use frugal_domain::trial::Role;
 use frugal_evaluation::{
-    Answer, Ending, EvaluatedInstance, Evaluator, EvaluatorOptions, Mode, RequestFailure,
-    RequestPlan, Response, Step, Trial, TrialPlan,
+    Answer, Cut, Ending, EvaluatedInstance, Evaluator, EvaluatorOptions, Ledger, Mode, Offered,
+    RequestFailure, RequestPlan, Reservation, Response, ResponseId, Rival, Source, Step, Trial,
+    TrialPlan,
 };
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 pub type Reply = Result<Answer, RequestFailure>;
 
@@ -39,6 +44,14 @@ pub struct Job {
     pub endpoint: Endpoint,
     /// Trials open at the same time.
     pub open: usize,
+    /// The order in which instances are looked at.
+    pub order: Vec<usize>,
+    /// Whether trials are held against the best one.
+    pub rivals: bool,
+    /// Whether another job has answers to some of the prompts.
+    pub reuse: bool,
+    /// What may be spent in all.
+    pub optimization_budget: Option<Budget>,
 }
 
 /// All that is seen of a trial from outside.
@@ -49,6 +62,21 @@ pub struct Record {
     pub replies: Vec<Reply>,
     pub ending: Ending,
     pub evaluation: Option<Vec<EvaluatedInstance>>,
+    /// Responses of another job that the trial was offered.
+    pub offered: Vec<Offered>,
+}
+
+/// The objective: the mean score of the responses.
+pub fn objective(instance: &EvaluatedInstance) -> f64 {
+    let scores = instance.responses.iter().map(|one| one.score);
+    scores.sum::<f64>() / instance.responses.len() as f64
+}
+
+/// How good a response is once it is cut.
+pub fn cut_score(id: ResponseId, max_tokens: u32) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (id, max_tokens).hash(&mut hasher);
+    f64::from(u8::from(hasher.finish().is_multiple_of(3)))
 }
 
 impl Job {
@@ -112,7 +140,13 @@ impl Job {
             short: rate(0.1),
             spread: rng.random_range(0.0..1.0),
         };
+        let mut order: Vec<usize> = (0..instances).collect();
+        order.shuffle(&mut rng);
         Self {
+            order,
+            rivals: rng.random_bool(0.5),
+            reuse: rng.random_bool(0.3),
+            optimization_budget: None,
             seed,
             pruning,
             instances,
@@ -126,7 +160,49 @@ impl Job {
 
     pub fn evaluator(&self) -> Evaluator {
         let budget = self.inference_budget;
-        Evaluator::new(EvaluatorOptions::new(self.instances, self.pruning, budget))
+        Evaluator::new(EvaluatorOptions {
+            order: self.order.clone(),
+            ..EvaluatorOptions::new(self.instances, self.pruning, budget)
+        })
+    }
+
+    /// What another job has under a trial's sampling settings. The first trial finds nothing.
+    fn offered(&self, plan: &TrialPlan) -> Vec<Offered> {
+        if !self.reuse || plan.number.0 == 0 {
+            return Vec::new();
+        }
+        let mut hasher = DefaultHasher::new();
+        (self.seed, &plan.sampling).hash(&mut hasher);
+        let mut rng = ChaCha8Rng::seed_from_u64(hasher.finish());
+        let source = Source::Other {
+            job: "019abf3e-5f00-7000-8000-000000000000"
+                .parse::<JobId>()
+                .unwrap(),
+            role: Role::Search,
+        };
+        (0..rng.random_range(0..20))
+            .map(|ordinal| {
+                let max_tokens = rng.random_range(10..200);
+                let tokens = rng.random_range(1..=u64::from(max_tokens));
+                let instance = rng.random_range(0..self.instances);
+                Offered {
+                    id: ResponseId {
+                        source,
+                        trial: TrialNumber(u32::from(plan.sampling.ends_with('1'))),
+                        ordinal,
+                        position: 0,
+                    },
+                    instance,
+                    max_tokens,
+                    prompt_tokens: self.prompts[usize::from(plan.prompt_key.ends_with('1'))]
+                        [instance],
+                    tokens,
+                    ended: tokens < u64::from(max_tokens),
+                    score: 1.0,
+                    latency_ms: 5,
+                }
+            })
+            .collect()
     }
 
     /// What the endpoint answers to a request.
@@ -178,26 +254,64 @@ impl Job {
     /// Runs the job. Answers arrive in an order drawn from `arrival`; in that of the requests
     /// where it is absent.
     pub fn run(&self, arrival: Option<u64>) -> (Vec<Record>, Evaluator) {
+        let mut ledger = Ledger::new(self.optimization_budget);
+        self.run_on(&mut ledger, arrival)
+    }
+
+    /// The same, on these books.
+    pub fn run_on(&self, ledger: &mut Ledger, arrival: Option<u64>) -> (Vec<Record>, Evaluator) {
+        let mut best = f64::NEG_INFINITY;
         let mut arrival = arrival.map(ChaCha8Rng::seed_from_u64);
         let mut evaluator = self.evaluator();
         let mut plans = self.plans.iter();
         let mut open = VecDeque::new();
         for plan in plans.by_ref().take(self.open) {
-            open.push_back(Open::begin(&evaluator, plan));
+            open.push_back(Open::begin(self, &evaluator, plan));
         }
         let mut records = Vec::new();
         while !open.is_empty() {
             let which = draw(&mut arrival, open.len());
-            open[which].advance(self, &mut arrival);
+            open[which].advance(self, ledger, &mut arrival);
             while let Some(first) = open.pop_front_if(|open| open.ending.is_some()) {
                 evaluator.commit(&first.trial);
+                if let Some(rival) = self.rival(&first, &mut best) {
+                    evaluator.set_rival(rival);
+                }
                 records.push(first.record());
                 if let Some(plan) = plans.next() {
-                    open.push_back(Open::begin(&evaluator, plan));
+                    open.push_back(Open::begin(self, &evaluator, plan));
                 }
             }
         }
         (records, evaluator)
+    }
+}
+
+impl Job {
+    /// The trial as the one to beat, if it is the best so far.
+    fn rival(&self, open: &Open, best: &mut f64) -> Option<Rival> {
+        let Some(Ending::Evaluated {
+            within_budget: true,
+        }) = open.ending
+        else {
+            return None;
+        };
+        let instances = open.trial.evaluation()?;
+        let utilities: BTreeMap<usize, f64> = instances
+            .iter()
+            .map(|one| (one.instance, objective(one)))
+            .collect();
+        let mean = utilities.values().sum::<f64>() / utilities.len() as f64;
+        if !self.rivals || mean <= *best {
+            return None;
+        }
+        *best = mean;
+        Some(Rival {
+            trial: open.trial.plan().number,
+            utilities,
+            direction: Direction::Maximize,
+            objective: Arc::new(objective),
+        })
     }
 }
 
@@ -207,16 +321,21 @@ fn draw(arrival: &mut Option<ChaCha8Rng>, below: usize) -> usize {
 
 struct Open {
     trial: Trial,
-    waiting: Vec<RequestPlan>,
+    waiting: Vec<(RequestPlan, Option<Reservation>)>,
+    offered: Vec<Offered>,
     batches: Vec<Vec<RequestPlan>>,
     replies: Vec<Option<Reply>>,
     ending: Option<Ending>,
 }
 
 impl Open {
-    fn begin(evaluator: &Evaluator, plan: &TrialPlan) -> Self {
+    fn begin(job: &Job, evaluator: &Evaluator, plan: &TrialPlan) -> Self {
+        let mut trial = evaluator.begin(plan.clone()).unwrap();
+        let offered = job.offered(plan);
+        trial.offer(offered.clone());
         Self {
-            trial: evaluator.begin(plan.clone()).unwrap(),
+            trial,
+            offered,
             waiting: Vec::new(),
             batches: Vec::new(),
             replies: Vec::new(),
@@ -225,20 +344,44 @@ impl Open {
     }
 
     /// One answer arrives, or one step is taken.
-    fn advance(&mut self, job: &Job, arrival: &mut Option<ChaCha8Rng>) {
+    fn advance(&mut self, job: &Job, ledger: &mut Ledger, arrival: &mut Option<ChaCha8Rng>) {
         if self.ending.is_some() {
             return;
         }
         if !self.waiting.is_empty() {
             assert_eq!(self.trial.step(), Step::Wait);
             let which = draw(arrival, self.waiting.len());
-            let request = self.waiting.remove(which);
-            let reply = job.reply(self.trial.plan(), &request);
+            let (request, reserved) = self.waiting.remove(which);
+            let reply = match reserved {
+                Some(reservation) => {
+                    let reply = job.reply(self.trial.plan(), &request);
+                    let paid = reply.as_ref().map_or_else(
+                        |_| Spend::default(),
+                        |answer| Spend::of(answer.usage, self.trial.plan().prices),
+                    );
+                    ledger.settle(reservation, paid, Role::Search);
+                    reply
+                }
+                None => Err(RequestFailure::Unaffordable),
+            };
             self.replies[request.ordinal as usize] = Some(reply.clone());
             self.trial.receive(request.ordinal, reply).unwrap();
             return;
         }
         match self.trial.step() {
+            Step::Cut(plans) => {
+                assert!(self.batches.is_empty(), "cuts come first");
+                assert_eq!(self.trial.step(), Step::Wait);
+                let cuts = plans.iter().map(|plan| {
+                    assert_eq!(plan.max_tokens, self.trial.plan().max_tokens);
+                    Cut {
+                        id: plan.id,
+                        score: cut_score(plan.id, plan.max_tokens),
+                    }
+                });
+                let cuts: Vec<Cut> = cuts.collect();
+                self.trial.receive_cuts(cuts);
+            }
             Step::Request(batch) => {
                 assert!(
                     !batch.is_empty() && self.batches.len() < 1_000,
@@ -249,7 +392,13 @@ impl Open {
                     assert_eq!(request.ordinal as usize, self.replies.len());
                     self.replies.push(None);
                 }
-                self.waiting.clone_from(&batch);
+                self.waiting = batch
+                    .iter()
+                    .map(|request| (*request, ledger.reserve(request.worst_case).ok()))
+                    .collect();
+                if let Some(budget) = ledger.budget() {
+                    assert!(budget.covers(ledger.spent() + ledger.reserved()));
+                }
                 self.batches.push(batch);
             }
             Step::Wait => panic!("waits though everything is answered"),
@@ -263,6 +412,7 @@ impl Open {
             replies: self.replies.into_iter().map(Option::unwrap).collect(),
             ending: self.ending.unwrap(),
             evaluation: self.trial.evaluation(),
+            offered: self.offered,
         }
     }
 }

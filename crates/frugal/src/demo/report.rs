@@ -2,7 +2,7 @@
 
 use frugal_domain::money::{Budget, Spend};
 use frugal_domain::state::{JobState, StopReason};
-use frugal_domain::trial::{CostEstimate, Estimate, Progress};
+use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Progress};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -41,6 +41,10 @@ pub struct Report {
     pub winner: Option<Scored>,
     /// Winner less baseline, paired by instance.
     pub difference: Option<Estimate>,
+    /// Whether the winner is better than the default.
+    pub improvement: Improvement,
+    /// The same in words.
+    pub improvement_detail: String,
     /// Trials by outcome, requests, responses.
     pub trials: Progress,
     /// What was spent, all roles together.

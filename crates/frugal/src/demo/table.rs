@@ -6,7 +6,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use frugal_domain::money::{Budget, Spend, Unit, Usd};
 use frugal_domain::state::StopReason;
-use frugal_domain::trial::{CostEstimate, Estimate};
+use frugal_domain::trial::{CostEstimate, Estimate, Improvement};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -70,15 +70,26 @@ pub fn found(outcome: &Outcome) -> String {
             let _ = writeln!(
                 text,
                 "winner less default, instance by instance: {}\n\
-                 The winner is the best of {} on these instances; expect a little less of it on \
-                 others.",
+                 The winner is the best of {} on these instances.\n\
+                 {}",
                 signed(difference),
-                outcome.report.configurations_tried()
+                outcome.report.configurations_tried(),
+                verdict(&outcome.report)
             );
         }
         _ => {}
     }
     text
+}
+
+/// Whether the winner is better than the default, in one line.
+fn verdict(report: &Report) -> String {
+    let improvement = match report.improvement {
+        Improvement::Significant => "significantly better",
+        Improvement::NotSignificant => "not significant",
+        Improvement::None => "no improvement",
+    };
+    format!("verdict: {improvement}; {}", report.improvement_detail)
 }
 
 /// What the search took and what it saved.

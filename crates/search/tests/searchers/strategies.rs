@@ -88,6 +88,7 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
             Just(0.0), Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY),
             Just(f64::MAX), Just(f64::MIN),
         ].prop_map(|loss| Outcome::Evaluated { loss }),
+        1 => (-5.0..5.0_f64).prop_map(|loss| Outcome::Inferior { loss }),
         1 => Just(Outcome::Pruned),
         1 => Just(Outcome::Infeasible),
         1 => Just(Outcome::Failed),

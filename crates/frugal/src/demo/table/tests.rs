@@ -40,6 +40,8 @@ fn outcome(pruning_on: bool) -> Outcome {
         "winner": winner,
         "difference": {"mean": 0.3134, "standard_error": 0.0577, "count": 40},
         "holdout": null,
+        "improvement": "not_significant",
+        "improvement_detail": "no held-out instances: its lead is too hopeful",
         "trials": {
             "running": 0, "evaluated": if pruning_on { 85 } else { 28 },
             "pruned_before_requests": before, "pruned_on_the_way": way,
@@ -82,7 +84,8 @@ fn the_default_and_the_winner_side_by_side() {
     utility: the chance that at least one of an instance's n answers is right, mean of 40 instances ± standard error
     cost per instance: one prompt and its n answers; at most $0.00005 is allowed
     winner less default, instance by instance: +0.313 ± 0.058
-    The winner is the best of 124 on these instances; expect a little less of it on others.
+    The winner is the best of 124 on these instances.
+    verdict: not significant; no held-out instances: its lead is too hopeful
     ");
 }
 
@@ -148,6 +151,28 @@ fn no_winner_is_said_to_be_none() {
     let mut same = outcome(true);
     same.report.winner = same.report.baseline.clone();
     assert!(found(&same).contains("Nothing was found to be better than the default."));
+}
+
+#[test]
+fn the_verdict_is_one_line() {
+    let mut outcome = outcome(true);
+    let lines = |outcome: &Outcome| -> Vec<String> {
+        let text = found(outcome);
+        let lines = text.lines().filter(|line| line.starts_with("verdict: "));
+        lines.map(str::to_owned).collect()
+    };
+    outcome.report.improvement = Improvement::Significant;
+    outcome.report.improvement_detail = "better on 20 held-out instances".to_owned();
+    assert_eq!(
+        lines(&outcome),
+        ["verdict: significantly better; better on 20 held-out instances"]
+    );
+    outcome.report.improvement = Improvement::None;
+    outcome.report.improvement_detail = "not better on them".to_owned();
+    assert_eq!(
+        lines(&outcome),
+        ["verdict: no improvement; not better on them"]
+    );
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! The books of one job: its ledger, what is kept for the held-out rows, the best trial.
+
+use crate::trial::Ended;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::JobSpec;
+use frugal_domain::money::{Budget, Spend, Unit, Usd};
+use frugal_domain::trial::{Role, SpendByRole};
+use frugal_evaluation::{Ledger, Reservation};
+
+/// The most that is kept back from the search for the held-out rows, as a part of the
+/// optimization budget: one in so many.
+const SMALLEST_PART_KEPT: u64 = 4;
+
+/// What a job has spent and found so far.
+pub struct Books {
+    ledger: Ledger,
+    kept: Option<Reservation>,
+    best: Option<Best>,
+}
+
+/// What trials are compared by. Less is better; of equal losses the lower cost, then the earlier trial.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Best {
+    loss: f64,
+    cost: f64,
+    trial: TrialNumber,
+}
+
+impl Best {
+    /// What a trial is compared by; nothing where it is not valid.
+    pub fn of(spec: &JobSpec, ended: &Ended) -> Option<Self> {
+        let evaluation = ended.evaluation().filter(|found| found.valid)?;
+        Some(Self {
+            loss: spec.objective.direction.loss(evaluation.utility.mean),
+            cost: evaluation.inference_cost.estimate.mean,
+            trial: ended.number,
+        })
+    }
+}
+
+impl Books {
+    /// Empty books. Twice of what the held-out rows may cost under the inference budget is kept
+    /// back, a quarter of the optimization budget at most.
+    pub fn new(spec: &JobSpec, held_out: usize) -> Self {
+        let mut ledger = Ledger::new(Some(spec.optimization_budget));
+        let kept = to_keep(spec, held_out as u64).and_then(|spend| ledger.reserve(spend).ok());
+        Self {
+            ledger,
+            kept,
+            best: None,
+        }
+    }
+
+    /// Makes what was kept back available.
+    pub fn release_kept(&mut self) {
+        if let Some(kept) = self.kept.take() {
+            self.ledger.release(kept);
+        }
+    }
+
+    /// Sets a worst case aside, if it fits.
+    pub fn reserve(&mut self, worst: Spend) -> Option<Reservation> {
+        self.ledger.reserve(worst).ok()
+    }
+
+    /// Books what a request cost.
+    pub fn settle(&mut self, reservation: Reservation, actual: Spend, role: Role) {
+        self.ledger.settle(reservation, actual, role);
+    }
+
+    /// Gives back the reservation of a request that was refused.
+    pub fn release(&mut self, reservation: Reservation) {
+        self.ledger.release(reservation);
+    }
+
+    /// Takes note of a trial that has ended.
+    pub fn count(&mut self, spec: &JobSpec, ended: &Ended) {
+        if let Some(candidate) = Best::of(spec, ended)
+            && self.best.is_none_or(|best| candidate < best)
+        {
+            self.best = Some(candidate);
+        }
+    }
+
+    /// The best valid trial so far.
+    pub fn best(&self) -> Option<TrialNumber> {
+        self.best.map(|best| best.trial)
+    }
+
+    /// What was spent, by role.
+    pub fn by_role(&self) -> SpendByRole {
+        self.ledger.by_role().clone()
+    }
+}
+
+fn to_keep(spec: &JobSpec, held_out: u64) -> Option<Spend> {
+    let optimization = spec.optimization_budget;
+    let inference = spec.inference_budget?;
+    if held_out == 0 || inference.unit() != optimization.unit() {
+        return None;
+    }
+    let wanted = inference
+        .amount()
+        .saturating_mul(held_out)
+        .saturating_mul(2);
+    Some(of_amount(
+        optimization,
+        wanted.min(optimization.amount() / SMALLEST_PART_KEPT),
+    ))
+}
+
+/// An amount in the unit of a budget.
+fn of_amount(budget: Budget, amount: u64) -> Spend {
+    match budget.unit() {
+        Unit::Usd => Spend {
+            usd: Usd::from_pico(amount),
+            tokens: 0,
+        },
+        Unit::Tokens => Spend {
+            usd: Usd::ZERO,
+            tokens: amount,
+        },
+    }
+}

@@ -1,0 +1,276 @@
+//! Whether what a report says of the winner can be trusted: how often it calls an improvement
+//! significant where there is none, and how often an interval covers the truth.
+
+use crate::data_set;
+use crate::endpoint::Endpoint;
+use crate::parallel;
+use crate::recorded;
+use crate::run::{self, Found, Holdout, Job};
+use crate::synthetic::Synthetic;
+use crate::table::{self, yes};
+use crate::truth;
+use frugal_domain::configuration::Settings;
+use frugal_domain::job::JobSpec;
+use frugal_domain::seed::mix;
+use frugal_domain::trial::Improvement;
+use frugal_evaluation::statistics;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Rows that a search sees.
+const TUNING: usize = 40;
+
+/// Rows that are held out, in jobs of different sizes.
+const HELD_OUT: [usize; 4] = [15, 30, 60, 120];
+
+/// The most null jobs that may say that their winner is a significant improvement.
+const MOST_FALSE: f64 = 0.05;
+
+/// How often 95 % intervals are to cover the truth.
+const COVERAGE: std::ops::RangeInclusive<f64> = 0.93..=0.97;
+
+/// A kind of job.
+struct Kind<'a> {
+    name: &'static str,
+    spec: JobSpec,
+    endpoint: &'a dyn Endpoint,
+}
+
+/// What one job's report says, and what is true.
+#[derive(Debug, Clone, Copy, Default)]
+struct Verdict {
+    significant: bool,
+    /// Judged by the rows that the winner was chosen by, which no report does.
+    significant_on_tuning: bool,
+    /// Whether the interval of the winner's held-out utility covers its true one; nothing where
+    /// there is no interval.
+    covered: Option<bool>,
+    /// The same of the difference to the baseline.
+    difference_covered: Option<bool>,
+    /// The winner's true utility; nothing without a winner.
+    truth: Option<f64>,
+    /// The winner is better than the baseline in truth.
+    better: bool,
+}
+
+/// Runs jobs of every kind for so many seeds, and writes what came of them.
+///
+/// # Errors
+/// A job makes no sense, or nothing can be written.
+pub fn print(out: &mut impl Write, seeds: u64) -> anyhow::Result<()> {
+    let even = Synthetic::new(|_| 0.0);
+    let uneven = Synthetic::new(ability);
+    let null = [
+        Kind {
+            name: "mean score of up to 8 answers",
+            spec: synthetic_spec("mean", &json!({"int": [1, 8]}))?,
+            endpoint: &even,
+        },
+        Kind {
+            name: "one answer, right or wrong",
+            spec: synthetic_spec("success", &json!(1))?,
+            endpoint: &even,
+        },
+    ];
+    writeln!(
+        out,
+        "{seeds} jobs of each kind, {TUNING} rows to search on.\n\n\
+         All configurations equal in truth: the share of jobs whose report would say that the \
+         winner is a significant improvement, at most {MOST_FALSE:.2}"
+    )?;
+    print_null(out, &null, seeds)?;
+
+    let arithmetic = recorded::data_set("arithmetic")?;
+    let known = [
+        Kind {
+            name: "expected success of up to 8 answers",
+            spec: synthetic_spec("expected_success", &json!({"int": [1, 8]}))?,
+            endpoint: &uneven,
+        },
+        Kind {
+            name: "recorded arithmetic",
+            spec: arithmetic.spec,
+            endpoint: &arithmetic.corpus,
+        },
+    ];
+    writeln!(
+        out,
+        "\nOne configuration is best: how often 95 % intervals cover the truth ({:.2} to {:.2})",
+        COVERAGE.start(),
+        COVERAGE.end()
+    )?;
+    print_known(out, &known, seeds)
+}
+
+fn print_null(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::Result<()> {
+    let mut table = table::new([
+        "null jobs",
+        "held out",
+        "significant",
+        "at most 5 %",
+        "if judged on the search's rows",
+    ]);
+    for kind in kinds {
+        for held_out in HELD_OUT {
+            let verdicts = parallel::each(seeds, |seed| judge(kind, held_out, seed))?;
+            let significant = share(verdicts.iter().map(|one| one.significant));
+            let on_tuning = share(verdicts.iter().map(|one| one.significant_on_tuning));
+            table.add_row([
+                kind.name.to_owned(),
+                held_out.to_string(),
+                percent(significant),
+                yes(significant <= MOST_FALSE).to_owned(),
+                percent(on_tuning),
+            ]);
+        }
+    }
+    writeln!(out, "{table}")?;
+    Ok(())
+}
+
+fn print_known(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::Result<()> {
+    let mut table = table::new([
+        "jobs with a best configuration",
+        "held out",
+        "utility covered",
+        "93–97 %",
+        "difference covered",
+        "without interval",
+        "true utility",
+        "better in truth",
+        "significant",
+    ]);
+    for kind in kinds {
+        for held_out in HELD_OUT {
+            let verdicts = parallel::each(seeds, |seed| judge(kind, held_out, seed))?;
+            let covered = share(verdicts.iter().filter_map(|one| one.covered));
+            let difference = share(verdicts.iter().filter_map(|one| one.difference_covered));
+            let without = share(verdicts.iter().map(|one| one.covered.is_none()));
+            table.add_row([
+                kind.name.to_owned(),
+                held_out.to_string(),
+                percent(covered),
+                yes(COVERAGE.contains(&covered)).to_owned(),
+                percent(difference),
+                percent(without),
+                table::quartiles(verdicts.iter().filter_map(|one| one.truth).collect(), 2),
+                percent(share(verdicts.iter().map(|one| one.better))),
+                percent(share(verdicts.iter().map(|one| one.significant))),
+            ]);
+        }
+    }
+    writeln!(out, "{table}")?;
+    Ok(())
+}
+
+/// Runs one job over rows drawn from the population, and holds its report against the truth.
+fn judge(kind: &Kind<'_>, held_out: usize, seed: u64) -> anyhow::Result<Verdict> {
+    let mut generator = ChaCha8Rng::seed_from_u64(mix(seed));
+    let mut rows = |count: usize| -> Vec<usize> {
+        let population = kind.endpoint.rows();
+        (0..count)
+            .map(|_| generator.random_range(0..population))
+            .collect()
+    };
+    let (tuning, holdout) = (rows(TUNING), rows(held_out));
+    let mut spec = kind.spec.clone();
+    spec.search.seed = seed;
+    let found = run::run(Job {
+        spec: &spec,
+        endpoint: kind.endpoint,
+        tuning: &tuning,
+        holdout: &holdout,
+        earlier: None,
+    })?;
+    Ok(verdict(&spec, kind.endpoint, &found))
+}
+
+fn verdict(spec: &JobSpec, endpoint: &dyn Endpoint, found: &Found) -> Verdict {
+    let (
+        Some(winner),
+        Some(Holdout {
+            winner: validated,
+            baseline,
+        }),
+    ) = (found.winner(), &found.holdout)
+    else {
+        return Verdict::default();
+    };
+    let seed = spec.search.seed;
+    let direction = spec.objective.direction;
+    let significant = |differences: &[f64]| {
+        statistics::improvement(direction, differences, seed) == Improvement::Significant
+    };
+    let covers = |values: &[f64], truth: f64| {
+        let interval = statistics::bootstrap_interval(values, seed)?;
+        Some((interval.low..=interval.high).contains(&truth))
+    };
+    let truth = |settings| truth::utility(endpoint, settings, spec.objective.metric);
+    let Some(best) = truth(&winner.settings) else {
+        return Verdict::default();
+    };
+    let utilities: Vec<f64> = validated.utilities.values().copied().collect();
+    let mut verdict = Verdict {
+        covered: covers(&utilities, best),
+        truth: Some(best),
+        ..Verdict::default()
+    };
+    if let Some(baseline) = baseline
+        && let Some(other) = truth(&baseline.settings)
+    {
+        let held_out = statistics::paired_differences(&validated.utilities, &baseline.utilities);
+        verdict.significant = significant(&held_out);
+        verdict.difference_covered = covers(&held_out, best - other);
+        verdict.better = direction.better(best, other);
+        let on_tuning = found
+            .ended
+            .get(&run::BASELINE)
+            .map(|baseline| statistics::paired_differences(&winner.utilities, &baseline.utilities));
+        verdict.significant_on_tuning = on_tuning.is_some_and(|values| significant(&values));
+    }
+    verdict
+}
+
+/// A job over a synthetic endpoint: two models, two prompts, a temperature.
+fn synthetic_spec(reduce: &str, n: &Value) -> anyhow::Result<JobSpec> {
+    let rows: Vec<Value> = (0..TUNING)
+        .map(|id| json!({"id": id, "right": "right"}))
+        .collect();
+    let body = json!({
+        "data": {"instances": rows},
+        "prompts": [{"name": "short", "text": "{{ id }}"}, {"name": "long", "text": "{{ id }}"}],
+        "search_space": {
+            "temperature": {"float": [0, 1]},
+            "max_tokens": {"int": [60, 200], "scale": "log"},
+            "n": n,
+        },
+        // What is right is the endpoint's to say; this only has to be a scorer.
+        "scoring": {"scorer": {"type": "exact", "expected": "{{ right }}"}, "reduce": reduce},
+    });
+    let models = [("small", 0.1, 0.4), ("large", 0.2, 0.8)];
+    data_set::spec(body, &models, 0.000_3)
+}
+
+/// Abilities with one best model, prompt and temperature, none of them the default.
+fn ability(settings: &Settings) -> f64 {
+    let model = [0.0, 0.6][settings.model.min(1)];
+    let prompt = [0.0, 0.5][settings.prompt.min(1)];
+    let off = settings.temperature.unwrap_or(1.0) - 0.3;
+    model + prompt - 2.0 * off * off
+}
+
+/// The share that is true; 0 of none.
+fn share(values: impl Iterator<Item = bool>) -> f64 {
+    let (mut yes, mut all) = (0_u32, 0_u32);
+    for value in values {
+        yes += u32::from(value);
+        all += 1;
+    }
+    f64::from(yes) / f64::from(all.max(1))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}

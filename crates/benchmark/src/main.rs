@@ -1,0 +1,85 @@
+//! Whole jobs in memory against recorded answers of real models: no database, no network, no clock,
+//! hundreds of jobs a minute. It measures what pruning is worth and whether what reports say can
+//! be trusted.
+//!
+//! Start with [`run`] (a job from its baseline to its held-out rows) and [`endpoint`] (what answers
+//! it); [`pruning`] and [`certainty`] are what is measured.
+
+mod archive;
+mod books;
+mod certainty;
+mod corpus;
+mod data_set;
+mod endpoint;
+mod jhu;
+mod parallel;
+mod pruning;
+mod recorded;
+mod run;
+mod synthetic;
+mod table;
+mod trial;
+mod truth;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Whole jobs in memory against recorded answers of real models.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    measured: Measured,
+}
+
+#[derive(Debug, Subcommand)]
+enum Measured {
+    /// How many configurations each way of pruning tries under equal budgets, and what it finds.
+    Pruning {
+        /// Jobs of each way on each data set.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: u64,
+        /// The folder of the data of Renze and Guven (2024), where it is at hand.
+        #[arg(long, env = "FRUGAL_JHU_DIR")]
+        jhu: Option<PathBuf>,
+        /// Temperatures in steps of this size; without it they vary freely, and two configurations
+        /// rarely share a response.
+        #[arg(long, value_parser = step)]
+        temperature_step: Option<f64>,
+    },
+    /// Whether significant improvements are ones, and intervals cover the truth.
+    Certainty {
+        /// Jobs of each kind.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: u64,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match Arguments::parse().measured {
+        Measured::Pruning {
+            seeds,
+            jhu,
+            temperature_step,
+        } => {
+            let mut sets = recorded::data_sets()?;
+            if let Some(folder) = jhu {
+                sets.push(jhu::data_set(&folder)?);
+            }
+            if let Some(step) = temperature_step {
+                let stepped = sets.into_iter().map(|set| set.with_temperature_step(step));
+                sets = stepped.collect();
+            }
+            pruning::print(&mut out, &sets, seeds)
+        }
+        Measured::Certainty { seeds } => certainty::print(&mut out, seeds),
+    }
+}
+
+/// A size of steps that fits a range of temperatures.
+fn step(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(step) if (0.01..=1.0).contains(&step) => Ok(step),
+        _ => Err("give a number from 0.01 to 1".to_owned()),
+    }
+}

@@ -1,0 +1,86 @@
+use super::*;
+use crate::data_set::DataSet;
+use crate::recorded;
+use frugal_domain::money::{Budget, Spend, Usd};
+
+/// A recorded job with a smaller budget, so that a test is done soon.
+fn small(name: &str) -> DataSet {
+    let mut set = recorded::data_set(name).unwrap();
+    set.spec.optimization_budget = Budget::Usd(Usd::from_dollars(0.006).unwrap());
+    set.spec.search.seed = 3;
+    set
+}
+
+fn found(set: &DataSet, held_out: usize, earlier: Option<&Archive>) -> Found {
+    let rows: Vec<usize> = (0..set.corpus.rows()).collect();
+    let (holdout, tuning) = rows.split_at(held_out);
+    run(Job {
+        spec: &set.spec,
+        endpoint: &set.corpus,
+        tuning,
+        holdout,
+        earlier,
+    })
+    .unwrap()
+}
+
+#[test]
+fn the_budget_is_kept_and_used() {
+    let mut set = small("arithmetic");
+    for pruning in [Pruning::Off, Pruning::Reference, Pruning::On] {
+        set.spec.search.pruning = pruning;
+        for held_out in [0, 15] {
+            let found = found(&set, held_out, None);
+            let spent: Spend = found.spend.values().copied().sum();
+            assert!(set.spec.optimization_budget.covers(spent), "{pruning:?}");
+            assert_eq!(found.stop_reason, StopReason::BudgetExhausted);
+            // Trials and what their requests cost are the same money.
+            let of_trials: Spend = found.ended.values().map(|ended| ended.spend).sum();
+            let of_holdout = found.spend.get(&Role::Validation).copied();
+            assert_eq!(of_trials + of_holdout.unwrap_or_default(), spent);
+            assert_eq!(of_holdout.is_some(), held_out > 0);
+            assert_eq!(found.holdout.is_some(), held_out > 0);
+        }
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_results_and_others_do_not() {
+    let mut set = small("capitals");
+    let mut once = |seed| {
+        set.spec.search.seed = seed;
+        let found = found(&set, 10, None);
+        (found.ended, found.winner, found.spend)
+    };
+    let first = once(1);
+    assert_eq!(first, once(1));
+    assert_ne!(first, once(2));
+}
+
+#[test]
+fn the_winner_is_the_best_valid_trial() {
+    let mut set = small("extraction");
+    set.spec.search.pruning = Pruning::Off;
+    let found = found(&set, 0, None);
+    let valid = |ended: &&Ended| ended.evaluation().is_some_and(|found| found.valid);
+    let utility = |ended: &Ended| ended.evaluation().map_or(0.0, |found| found.utility.mean);
+    let best = found
+        .ended
+        .values()
+        .filter(valid)
+        .map(utility)
+        .fold(0.0, f64::max);
+    assert_eq!(utility(found.winner().unwrap()), best);
+    assert!(found.ended.values().any(|ended| !valid(&ended)));
+}
+
+#[test]
+fn the_same_job_again_pays_for_nothing_that_an_earlier_one_bought() {
+    let set = small("arithmetic");
+    let first = found(&set, 0, None);
+    let second = found(&set, 0, Some(&first.bought));
+    let baseline = |found: &Found| found.ended[&BASELINE].clone();
+    assert_eq!(baseline(&first).utilities, baseline(&second).utilities);
+    assert!(baseline(&first).spend.tokens > 0);
+    assert_eq!(baseline(&second).spend, Spend::default());
+}

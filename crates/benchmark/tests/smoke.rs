@@ -1,0 +1,50 @@
+//! Both subcommands of the program, with few seeds.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
+)]
+
+use std::process::Command;
+
+fn output(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_frugal-benchmark"))
+        .args(arguments)
+        .env_remove("FRUGAL_JHU_DIR")
+        .output()
+        .unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{complaints}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn pruning_is_measured_on_every_recorded_task() {
+    let text = output(&["pruning", "--seeds", "1"]);
+    for name in ["arithmetic", "extraction", "capitals"] {
+        let wish = format!("{name}: tried with pruning on ≥ reference ≥ off");
+        assert!(text.contains(&wish), "{text}");
+    }
+    for way in ["off", "reference", "on"] {
+        let rows = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("│ {way} ")));
+        assert_eq!(rows.count(), 3, "{text}");
+    }
+}
+
+#[test]
+fn certainty_is_measured_for_every_kind_of_job() {
+    let text = output(&["certainty", "--seeds", "1"]);
+    let rows = text.lines().filter(|line| line.contains(" % ")).count();
+    assert!(rows >= 16, "{text}");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error() {
+    let status = Command::new(env!("CARGO_BIN_EXE_frugal-benchmark"))
+        .args(["pruning", "--seeds", "1", "--jhu", "/nowhere"])
+        .output()
+        .unwrap()
+        .status;
+    assert!(!status.success());
+}

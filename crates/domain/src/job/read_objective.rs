@@ -1,0 +1,130 @@
+//! Reads what a job is after: the objective, and the constraints on what else is measured.
+
+use super::read_scoring::Scoring;
+use super::{Direction, Objective};
+use crate::fault::Reader;
+use crate::metric::{Bound, Constraint, Metric};
+use crate::scoring::Reducer;
+
+/// The most constraints of one job.
+const MAX_CONSTRAINTS: usize = 16;
+
+/// Metrics by their names.
+fn names(metrics: impl Iterator<Item = Metric>) -> Vec<(&'static str, Metric)> {
+    metrics.map(|metric| (metric.as_str(), metric)).collect()
+}
+
+/// The objective; by default the most of what the scoring makes of an instance's responses.
+pub(super) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Option<Objective> {
+    let reduce = scoring.map(|scoring| scoring.reduce);
+    let mut objective = Objective {
+        metric: reduce.unwrap_or(Reducer::ExpectedSuccess).into(),
+        direction: Direction::Maximize,
+    };
+    let Some(at) = at else {
+        return Some(objective);
+    };
+    let object = at.object()?;
+    let metric = object
+        .get("metric")
+        .map(|at| at.one_of(&names(Metric::ALL.iter().copied())));
+    let direction = object.get("direction").map(|at| {
+        at.one_of(&[
+            ("maximize", Direction::Maximize),
+            ("minimize", Direction::Minimize),
+        ])
+    });
+    object.finish();
+    if let Some(metric) = metric {
+        objective.metric = metric?;
+    }
+    if let Some(direction) = direction {
+        objective.direction = direction?;
+    }
+    Some(objective)
+}
+
+/// The constraints; none by default.
+pub(super) fn constraints(at: Option<Reader<'_>>) -> Option<Vec<Constraint>> {
+    let Some(at) = at else {
+        return Some(Vec::new());
+    };
+    let places = at.array()?;
+    if places.len() > MAX_CONSTRAINTS {
+        return at.fault(format!("must hold at most {MAX_CONSTRAINTS} constraints"));
+    }
+    let read: Vec<_> = places.iter().map(constraint).collect();
+    let read = read.into_iter().collect::<Option<Vec<_>>>()?;
+    can_be_kept(&places, &read)?;
+    Some(read)
+}
+
+fn constraint(at: &Reader<'_>) -> Option<Constraint> {
+    let object = at.object()?;
+    let metric = object
+        .require("metric", "name what is bounded, such as `latency_ms`")
+        .and_then(|at| constrained(&at));
+    let at_most = object.get("at_most");
+    let at_least = object.get("at_least");
+    object.finish();
+    let bound = match (at_most, at_least) {
+        (Some(at), None) => value(&at, metric).map(Bound::AtMost),
+        (None, Some(at)) => value(&at, metric).map(Bound::AtLeast),
+        _ => at.fault("give exactly one of `at_most` and `at_least`"),
+    };
+    Some(Constraint {
+        metric: metric?,
+        bound: bound?,
+    })
+}
+
+/// A metric that may be constrained: all but the inference cost, which has a budget.
+fn constrained(at: &Reader<'_>) -> Option<Metric> {
+    if at.value == Metric::InferenceCost.as_str() {
+        return at.fault(
+            "is bounded by `budgets.inference`; give that in its place, such as {\"usd\": 0.0002}",
+        );
+    }
+    let others = Metric::ALL.iter().copied();
+    at.one_of(&names(
+        others.filter(|metric| *metric != Metric::InferenceCost),
+    ))
+}
+
+/// The value of a bound, which the metric must be able to take.
+fn value(at: &Reader<'_>, metric: Option<Metric>) -> Option<f64> {
+    let value = at.number()?;
+    match metric.and_then(Metric::largest) {
+        Some(largest) if !(0.0..=largest).contains(&value) => {
+            at.fault(format!("must be from 0 to {largest}, not {value}"))
+        }
+        None if value < 0.0 => at.fault("must be 0 or above"),
+        _ => Some(value),
+    }
+}
+
+/// Notes a fault for each constraint that no configuration can keep along with one before it.
+fn can_be_kept(places: &[Reader<'_>], constraints: &[Constraint]) -> Option<()> {
+    let mut kept = Some(());
+    for (index, (place, constraint)) in places.iter().zip(constraints).enumerate() {
+        let other = constraints[..index].iter().find(|other| {
+            let apart = match (other.bound, constraint.bound) {
+                (Bound::AtLeast(least), Bound::AtMost(most))
+                | (Bound::AtMost(most), Bound::AtLeast(least)) => least > most,
+                _ => false,
+            };
+            apart && other.metric == constraint.metric
+        });
+        if let Some(Constraint { bound, .. }) = other {
+            let other = match bound {
+                Bound::AtMost(bound) => format!("at most {bound}"),
+                Bound::AtLeast(bound) => format!("at least {bound}"),
+            };
+            let metric = constraint.metric.as_str();
+            kept = place.fault(format!(
+                "cannot be kept: another constraint asks for a `{metric}` of {other}"
+            ));
+        }
+    }
+    kept
+}

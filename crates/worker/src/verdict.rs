@@ -1,0 +1,325 @@
+//! The winner and the baseline on the held-out instances, and what that says of the winner.
+
+use crate::context::Context;
+use crate::report;
+use crate::session::{BASELINE, Ended, Findings};
+use frugal_domain::job::Direction;
+use frugal_domain::seed::mix;
+use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Interval};
+use frugal_evaluation::statistics::{self, FEWEST_DIFFERING};
+use serde::Serialize;
+
+/// The winner and the baseline on the held-out instances.
+#[derive(Debug, Clone, Serialize)]
+pub struct Holdout {
+    /// Instances held out.
+    pub instances: usize,
+    /// The winner's objective.
+    pub winner: IntervalEstimate,
+    /// What one instance costs under the winner.
+    pub winner_inference_cost: CostEstimate,
+    /// The baseline's objective.
+    pub baseline: Option<IntervalEstimate>,
+    /// What one instance costs under the baseline.
+    pub baseline_inference_cost: Option<CostEstimate>,
+    /// Winner less baseline, paired by instance.
+    pub difference: Option<IntervalEstimate>,
+}
+
+/// A mean over instances with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct IntervalEstimate {
+    /// Mean, standard error and count.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+    /// The 95 % bootstrap interval of the mean; absent below two instances, and where all have
+    /// the same value, which does not tell how much others might differ.
+    pub interval: Option<Interval>,
+}
+
+impl IntervalEstimate {
+    fn of(values: &[f64], seed: u64) -> Option<Self> {
+        Some(Self {
+            estimate: statistics::estimate(values)?,
+            interval: statistics::bootstrap_interval(values, seed),
+        })
+    }
+}
+
+/// What the held-out instances show.
+#[derive(Debug, Clone)]
+pub(crate) struct Compared {
+    pub holdout: Holdout,
+    /// Whether the winner is better there; nothing where no instance has a score of both.
+    improvement: Option<Improvement>,
+}
+
+/// The comparison on held-out instances, where the winner was evaluated on them.
+pub(crate) fn compare(
+    context: &Context,
+    winner: &Ended,
+    baseline: Option<&Ended>,
+) -> Option<Compared> {
+    let objective = context.spec().objective;
+    let seed = mix(context.spec().search.seed);
+    let interval_estimate = |ended: &Ended| {
+        let values: Vec<f64> = ended.utilities.values().copied().collect();
+        IntervalEstimate::of(&values, seed)
+    };
+    let found = winner.evaluation()?;
+    let baseline = baseline.filter(|baseline| baseline.evaluation().is_some());
+    let differences = baseline
+        .map(|baseline| statistics::paired_differences(&winner.utilities, &baseline.utilities));
+    let differences = differences.filter(|differences| !differences.is_empty());
+    Some(Compared {
+        improvement: differences
+            .as_ref()
+            .map(|differences| statistics::improvement(objective.direction, differences, seed)),
+        holdout: Holdout {
+            instances: context.data.holdout.len(),
+            winner: interval_estimate(winner)?,
+            winner_inference_cost: found.inference_cost,
+            baseline: baseline.and_then(interval_estimate),
+            baseline_inference_cost: baseline
+                .and_then(Ended::evaluation)
+                .map(|evaluation| evaluation.inference_cost),
+            difference: differences
+                .and_then(|differences| IntervalEstimate::of(&differences, seed)),
+        },
+    })
+}
+
+/// Whether the winner is better than the baseline, and what that rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Significant only where held-out instances show it.
+    pub improvement: Improvement,
+    /// The same in words.
+    pub improvement_detail: String,
+}
+
+/// What there is to judge by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Grounds {
+    NoWinner,
+    /// The job has no baseline.
+    NoBaseline,
+    /// It has one that came to no evaluation.
+    BaselineNotEvaluated,
+    /// The winner asks the same of the endpoint as the baseline.
+    Same,
+    /// The instances that the search did not see.
+    HeldOut {
+        improvement: Improvement,
+        difference: IntervalEstimate,
+    },
+    /// The instances that the winner was chosen by.
+    Seen {
+        difference: Option<Estimate>,
+        /// Whether there are others, which were not scored for both.
+        held_out: bool,
+    },
+}
+
+/// The verdict on what a search has found.
+pub(crate) fn verdict(
+    context: &Context,
+    findings: &Findings,
+    compared: Option<&Compared>,
+) -> Verdict {
+    let grounds = grounds(context, findings, compared);
+    judge(context.spec().objective.direction, grounds)
+}
+
+fn grounds(context: &Context, findings: &Findings, compared: Option<&Compared>) -> Grounds {
+    let Some(winner) = report::winner(context, findings) else {
+        return Grounds::NoWinner;
+    };
+    let baseline = findings.ended.get(&BASELINE);
+    let Some(baseline) = baseline.filter(|baseline| baseline.evaluation().is_some()) else {
+        return match context.spec().baseline {
+            None => Grounds::NoBaseline,
+            Some(_) => Grounds::BaselineNotEvaluated,
+        };
+    };
+    if winner.settings == baseline.settings {
+        return Grounds::Same;
+    }
+    let held_out = compared.and_then(|compared| {
+        let difference = compared.holdout.difference?;
+        Some(Grounds::HeldOut {
+            improvement: compared.improvement?,
+            difference,
+        })
+    });
+    held_out.unwrap_or_else(|| Grounds::Seen {
+        difference: statistics::paired_difference(&winner.utilities, &baseline.utilities),
+        held_out: !context.data.holdout.is_empty(),
+    })
+}
+
+fn judge(direction: Direction, grounds: Grounds) -> Verdict {
+    const CHOSEN: &str = "the search chose the winner on the same instances, so its lead is too \
+                          hopeful";
+    let none = |detail: &str| (Improvement::None, detail.to_owned());
+    let (improvement, improvement_detail) = match grounds {
+        Grounds::NoWinner => none("no valid configuration was found"),
+        Grounds::NoBaseline => none("the job has no baseline to compare the winner with"),
+        Grounds::BaselineNotEvaluated => {
+            none("the baseline was not evaluated, so there is nothing to compare the winner with")
+        }
+        Grounds::Same => none("the winner asks the same of the endpoint as the baseline"),
+        Grounds::HeldOut {
+            improvement,
+            difference,
+        } => (improvement, on_held_out(direction, improvement, difference)),
+        Grounds::Seen {
+            difference: None, ..
+        } => none("no instance has a score of both the winner and the baseline"),
+        Grounds::Seen {
+            difference: Some(difference),
+            ..
+        } if !direction.better(difference.mean, 0.0) => {
+            none("the winner is not better than the baseline on the instances of the search")
+        }
+        Grounds::Seen { held_out, .. } => {
+            let detail = if held_out {
+                format!("the held-out instances were not scored for both: {CHOSEN}")
+            } else {
+                format!("no held-out instances: {CHOSEN}; give data.holdout")
+            };
+            (Improvement::NotSignificant, detail)
+        }
+    };
+    Verdict {
+        improvement,
+        improvement_detail,
+    }
+}
+
+fn on_held_out(
+    direction: Direction,
+    improvement: Improvement,
+    difference: IntervalEstimate,
+) -> String {
+    let count = difference.estimate.count;
+    let wholly_better = difference.interval.is_none_or(|interval| {
+        direction.better(interval.low, 0.0) && direction.better(interval.high, 0.0)
+    });
+    let better = format!("the winner is better than the baseline on {count} held-out instances");
+    match improvement {
+        Improvement::None => format!(
+            "the winner is not better than the baseline on {count} held-out instances, which the \
+             search did not see"
+        ),
+        Improvement::Significant if difference.interval.is_some() => {
+            format!("{better}, and so is all of the 95 % interval of the difference")
+        }
+        Improvement::Significant => format!("{better}, and by the same amount on each"),
+        Improvement::NotSignificant if wholly_better => format!(
+            "{better}, but they differ on fewer than {FEWEST_DIFFERING} of these: that may be \
+             chance"
+        ),
+        Improvement::NotSignificant => format!(
+            "{better}, but the 95 % interval of the difference reaches 0 or beyond: that may be \
+             chance, and more held-out instances would tell"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held_out(differences: &[f64]) -> Verdict {
+        let direction = Direction::Maximize;
+        judge(
+            direction,
+            Grounds::HeldOut {
+                improvement: statistics::improvement(direction, differences, 1),
+                difference: IntervalEstimate::of(differences, 1).unwrap(),
+            },
+        )
+    }
+
+    fn seen(direction: Direction, mean: f64, held_out: bool) -> Verdict {
+        let difference = Estimate {
+            mean,
+            standard_error: Some(0.001),
+            count: 1_000,
+        };
+        judge(
+            direction,
+            Grounds::Seen {
+                difference: Some(difference),
+                held_out,
+            },
+        )
+    }
+
+    #[test]
+    fn what_the_search_saw_never_shows_a_significant_improvement() {
+        let found = seen(Direction::Maximize, 0.9, false);
+        assert_eq!(found.improvement, Improvement::NotSignificant);
+        assert_eq!(
+            found.improvement_detail,
+            "no held-out instances: the search chose the winner on the same instances, so its \
+             lead is too hopeful; give data.holdout"
+        );
+        let found = seen(Direction::Minimize, -0.9, true);
+        assert_eq!(found.improvement, Improvement::NotSignificant);
+        assert!(found.improvement_detail.contains("were not scored"));
+        for (direction, mean) in [
+            (Direction::Maximize, 0.0),
+            (Direction::Maximize, -0.1),
+            (Direction::Minimize, 0.1),
+        ] {
+            assert_eq!(seen(direction, mean, false).improvement, Improvement::None);
+        }
+    }
+
+    #[test]
+    fn the_words_fit_what_the_held_out_instances_show() {
+        let mut spread = vec![0.0; 20];
+        spread.extend([1.0; 20]);
+        let mut wide = vec![-1.0; 5];
+        wide.extend([1.0; 6]);
+        let cases = [
+            (&spread[..], Improvement::Significant, "all of the 95 %"),
+            (&[0.5; 8], Improvement::Significant, "the same amount"),
+            (&wide, Improvement::NotSignificant, "reaches 0"),
+            (&[0.5; 5], Improvement::NotSignificant, "fewer than 6"),
+            (&[0.1, 0.2], Improvement::NotSignificant, "fewer than 6"),
+            (&[-0.5, 0.1, 0.2], Improvement::None, "is not better"),
+        ];
+        for (differences, improvement, words) in cases {
+            let found = held_out(differences);
+            assert_eq!(found.improvement, improvement, "{differences:?}");
+            let detail = found.improvement_detail;
+            assert!(detail.contains(words), "{detail}");
+            let count = format!("on {} held-out", differences.len());
+            assert!(detail.contains(&count), "{detail}");
+        }
+    }
+
+    #[test]
+    fn without_two_sides_there_is_no_improvement() {
+        for (grounds, words) in [
+            (Grounds::NoWinner, "no valid configuration"),
+            (Grounds::NoBaseline, "no baseline"),
+            (Grounds::BaselineNotEvaluated, "not evaluated"),
+            (Grounds::Same, "the same of the endpoint"),
+            (
+                Grounds::Seen {
+                    difference: None,
+                    held_out: true,
+                },
+                "no instance",
+            ),
+        ] {
+            let found = judge(Direction::Maximize, grounds);
+            assert_eq!(found.improvement, Improvement::None);
+            assert!(found.improvement_detail.contains(words));
+        }
+    }
+}
