@@ -18,9 +18,9 @@ pub struct Books {
     best: Option<Best>,
 }
 
-/// What trials are compared by. Less is better; of equal losses the lower cost, then the earlier trial.
+/// Less is better; of equal losses the lower cost, then the earlier trial.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Best {
+struct Best {
     loss: f64,
     cost: f64,
     trial: TrialNumber,
@@ -28,7 +28,7 @@ pub struct Best {
 
 impl Best {
     /// What a trial is compared by; nothing where it is not valid.
-    pub fn of(spec: &JobSpec, ended: &Ended) -> Option<Self> {
+    fn of(spec: &JobSpec, ended: &Ended) -> Option<Self> {
         let evaluation = ended.evaluation().filter(|found| found.valid)?;
         Some(Self {
             loss: spec.objective.direction.loss(evaluation.utility.mean),

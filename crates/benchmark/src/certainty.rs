@@ -76,7 +76,7 @@ pub fn print(out: &mut impl Write, seeds: u64) -> anyhow::Result<()> {
     ];
     writeln!(
         out,
-        "{seeds} jobs of each kind, {TUNING} rows to search on.\n\n\
+        "{seeds} jobs of each kind, {TUNING} rows to search on; shares ± their standard errors.\n\n\
          All configurations equal in truth: the share of jobs whose report would say that the \
          winner is a significant improvement, at most {MOST_FALSE:.2}"
     )?;
@@ -115,14 +115,14 @@ fn print_null(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::R
     for kind in kinds {
         for held_out in HELD_OUT {
             let verdicts = parallel::each(seeds, |seed| judge(kind, held_out, seed))?;
-            let significant = share(verdicts.iter().map(|one| one.significant));
-            let on_tuning = share(verdicts.iter().map(|one| one.significant_on_tuning));
+            let count = |is: fn(&Verdict) -> bool| Share::of(verdicts.iter().map(is));
+            let significant = count(|one| one.significant);
             table.add_row([
                 kind.name.to_owned(),
                 held_out.to_string(),
-                percent(significant),
-                yes(significant <= MOST_FALSE).to_owned(),
-                percent(on_tuning),
+                significant.show(),
+                yes(significant.value() <= MOST_FALSE).to_owned(),
+                count(|one| one.significant_on_tuning).show(),
             ]);
         }
     }
@@ -145,19 +145,19 @@ fn print_known(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::
     for kind in kinds {
         for held_out in HELD_OUT {
             let verdicts = parallel::each(seeds, |seed| judge(kind, held_out, seed))?;
-            let covered = share(verdicts.iter().filter_map(|one| one.covered));
-            let difference = share(verdicts.iter().filter_map(|one| one.difference_covered));
-            let without = share(verdicts.iter().map(|one| one.covered.is_none()));
+            let count = |is: fn(&Verdict) -> bool| Share::of(verdicts.iter().map(is));
+            let covered = Share::of(verdicts.iter().filter_map(|one| one.covered));
+            let difference = verdicts.iter().filter_map(|one| one.difference_covered);
             table.add_row([
                 kind.name.to_owned(),
                 held_out.to_string(),
-                percent(covered),
-                yes(COVERAGE.contains(&covered)).to_owned(),
-                percent(difference),
-                percent(without),
+                covered.show(),
+                yes(COVERAGE.contains(&covered.value())).to_owned(),
+                Share::of(difference).show(),
+                count(|one| one.covered.is_none()).show(),
                 table::quartiles(verdicts.iter().filter_map(|one| one.truth).collect(), 2),
-                percent(share(verdicts.iter().map(|one| one.better))),
-                percent(share(verdicts.iter().map(|one| one.significant))),
+                count(|one| one.better).show(),
+                count(|one| one.significant).show(),
             ]);
         }
     }
@@ -198,13 +198,15 @@ fn verdict(spec: &JobSpec, endpoint: &dyn Endpoint, found: &Found) -> Verdict {
     else {
         return Verdict::default();
     };
-    let seed = spec.search.seed;
+    let seed = |of: u64| mix(mix(spec.search.seed) ^ of);
+    let of_difference = 2;
     let direction = spec.objective.direction;
     let significant = |differences: &[f64]| {
-        statistics::improvement(direction, differences, seed) == Improvement::Significant
+        let found = statistics::improvement(direction, differences, seed(of_difference));
+        found == Improvement::Significant
     };
-    let covers = |values: &[f64], truth: f64| {
-        let interval = statistics::bootstrap_interval(values, seed)?;
+    let covers = |values: &[f64], truth: f64, of: u64| {
+        let interval = statistics::bootstrap_interval(values, seed(of))?;
         Some((interval.low..=interval.high).contains(&truth))
     };
     let truth = |settings| truth::utility(endpoint, settings, spec.objective.metric);
@@ -213,7 +215,7 @@ fn verdict(spec: &JobSpec, endpoint: &dyn Endpoint, found: &Found) -> Verdict {
     };
     let utilities: Vec<f64> = validated.utilities.values().copied().collect();
     let mut verdict = Verdict {
-        covered: covers(&utilities, best),
+        covered: covers(&utilities, best, 0),
         truth: Some(best),
         ..Verdict::default()
     };
@@ -221,8 +223,9 @@ fn verdict(spec: &JobSpec, endpoint: &dyn Endpoint, found: &Found) -> Verdict {
         && let Some(other) = truth(&baseline.settings)
     {
         let held_out = statistics::paired_differences(&validated.utilities, &baseline.utilities);
-        verdict.significant = significant(&held_out);
-        verdict.difference_covered = covers(&held_out, best - other);
+        // A winner that asks the same as the baseline is no improvement.
+        verdict.significant = winner.settings != baseline.settings && significant(&held_out);
+        verdict.difference_covered = covers(&held_out, best - other, of_difference);
         verdict.better = direction.better(best, other);
         let on_tuning = found
             .ended
@@ -261,16 +264,32 @@ fn ability(settings: &Settings) -> f64 {
     model + prompt - 2.0 * off * off
 }
 
-/// The share that is true; 0 of none.
-fn share(values: impl Iterator<Item = bool>) -> f64 {
-    let (mut yes, mut all) = (0_u32, 0_u32);
-    for value in values {
-        yes += u32::from(value);
-        all += 1;
-    }
-    f64::from(yes) / f64::from(all.max(1))
+/// How many of some cases it is so in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Share {
+    yes: u32,
+    of: u32,
 }
 
-fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
+impl Share {
+    fn of(cases: impl Iterator<Item = bool>) -> Self {
+        let (mut yes, mut of) = (0, 0);
+        for case in cases {
+            yes += u32::from(case);
+            of += 1;
+        }
+        Self { yes, of }
+    }
+
+    /// 0 of no cases.
+    fn value(self) -> f64 {
+        f64::from(self.yes) / f64::from(self.of.max(1))
+    }
+
+    /// Per cent, with the standard error.
+    fn show(self) -> String {
+        let share = self.value();
+        let error = (share * (1.0 - share) / f64::from(self.of.max(1))).sqrt();
+        format!("{:.1} ± {:.1} %", 100.0 * share, 100.0 * error)
+    }
 }

@@ -92,19 +92,47 @@ impl Cell {
             .unwrap_or_default()
     }
 
-    /// The share that is right of the responses at a recorded temperature.
-    fn share_right(&self, temperature: f64, max_tokens: u32) -> f64 {
+    /// The mean of something over the responses at a recorded temperature.
+    fn mean(&self, temperature: f64, max_tokens: u32, of: impl Fn(Response) -> f64) -> f64 {
         let samples = &self.by_temperature[self.nearest(temperature)].1;
-        let right: f64 = samples
+        let total: f64 = samples
             .iter()
-            .map(|sample| sample.under(max_tokens).score)
+            .map(|sample| of(sample.under(max_tokens)))
             .sum();
         #[expect(
             clippy::cast_precision_loss,
             reason = "counts of responses are far below 2^53"
         )]
         let count = samples.len() as f64;
-        right / count
+        total / count
+    }
+}
+
+impl Corpus {
+    /// The expected value of something in a response under these settings; nothing where nothing
+    /// was recorded.
+    fn expected(
+        &self,
+        settings: &Settings,
+        row: usize,
+        of: impl Fn(Response) -> f64,
+    ) -> Option<f64> {
+        let shelf = self.shelf(settings)?;
+        let between = shelf.around(settings)?;
+        let cell = shelf.cells.get(row)?;
+        let mean = |temperature| cell.mean(temperature, settings.max_tokens, &of);
+        let weight = between.weight;
+        Some((1.0 - weight) * mean(between.lower) + weight * mean(between.upper))
+    }
+
+    /// The expected length of a response under these settings, `max_tokens` included.
+    pub fn expected_tokens(&self, settings: &Settings, row: usize) -> f64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "lengths of responses are far below 2^53"
+        )]
+        let tokens = |response: Response| response.estimated_tokens as f64;
+        self.expected(settings, row, tokens).unwrap_or(0.0)
     }
 }
 
@@ -158,16 +186,8 @@ impl Endpoint for Corpus {
     }
 
     fn chance(&self, settings: &Settings, row: usize) -> f64 {
-        let found = self.shelf(settings).and_then(|shelf| {
-            let between = shelf.around(settings)?;
-            let cell = shelf.cells.get(row)?;
-            let share = |temperature| cell.share_right(temperature, settings.max_tokens);
-            Some(
-                (1.0 - between.weight) * share(between.lower)
-                    + between.weight * share(between.upper),
-            )
-        });
-        found.unwrap_or(0.0)
+        let right = |response: Response| response.score;
+        self.expected(settings, row, right).unwrap_or(0.0)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod archive;
 mod books;
+mod ceiling;
 mod certainty;
 mod corpus;
 mod data_set;
@@ -18,6 +19,7 @@ mod recorded;
 mod run;
 mod synthetic;
 mod table;
+mod told;
 mod trial;
 mod truth;
 

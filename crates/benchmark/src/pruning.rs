@@ -1,6 +1,7 @@
 //! What pruning is worth: the same job under the same budgets, pruned and not.
 
 use crate::archive::Archive;
+use crate::ceiling;
 use crate::data_set::DataSet;
 use crate::endpoint::Endpoint;
 use crate::parallel;
@@ -193,6 +194,15 @@ fn print_set(out: &mut impl Write, set: &DataSet, seeds: u64) -> anyhow::Result<
         set.spec.inference_budget.map_or_else(String::new, amount),
         amount(set.spec.optimization_budget),
     )?;
+    if let Some((settings, utility)) = ceiling::best(set) {
+        let mut described = set.spec.describe(&settings);
+        described.retain(|name, _| !matches!(name.as_str(), "endpoint" | "stop"));
+        writeln!(
+            out,
+            "the best there is: {utility:.3} with {}",
+            serde_json::Value::Object(described)
+        )?;
+    }
     if ended_early > 0 {
         writeln!(
             out,

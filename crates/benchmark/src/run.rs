@@ -3,25 +3,26 @@
 //! oldest, then asks. Trials in the air take turns, a batch each, so nothing here depends on time.
 
 use crate::archive::Archive;
-use crate::books::{Best, Books};
+use crate::books::Books;
 use crate::endpoint::Endpoint;
+use crate::told;
 use crate::trial::{Ended, UnderWay};
 use anyhow::Context;
 use frugal_domain::configuration::Configuration;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Pruning};
-use frugal_domain::money::Unit;
 use frugal_domain::seed::mix;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Role, SpendByRole, TrialOutcome};
-use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Rival, Trial, metrics};
-use frugal_scoring::reduce;
-use frugal_search::{Ask, Exhausted, Observation, Outcome, Search, SearchOptions, Searcher};
+use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Trial};
+use frugal_search::{Ask, Exhausted, Search, SearchOptions, Searcher};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 /// The number of the baseline's trial.
 pub const BASELINE: TrialNumber = TrialNumber(0);
+
+/// Tells the draw of the order of rows from others by the same seed.
+const ORDER: u64 = 0x006f_7264_6572;
 
 /// A job to run.
 #[derive(Clone, Copy)]
@@ -101,8 +102,6 @@ struct Session<'a> {
     evaluator: Evaluator,
     books: Books,
     bought: Archive,
-    /// The best valid trial of those committed.
-    leader: Option<TrialNumber>,
     /// Trials that the searcher has proposed.
     proposed: u32,
     /// Those of them not told yet, oldest first.
@@ -119,16 +118,13 @@ impl<'a> Session<'a> {
         let spec = job.spec;
         let mut options =
             EvaluatorOptions::new(job.tuning.len(), spec.search.pruning, spec.inference_budget);
-        options
-            .order
-            .sort_by_key(|instance| mix(mix(spec.search.seed) ^ *instance as u64));
+        options.order = order(job.tuning.len(), spec.search.seed);
         options.reference.optimization_budget = Some(spec.optimization_budget);
         Ok(Self {
             search: new_search(spec)?,
             evaluator: Evaluator::new(options),
             books: Books::new(spec, job.holdout.len()),
             bought: Archive::default(),
-            leader: None,
             proposed: 0,
             open: VecDeque::new(),
             running: BTreeMap::new(),
@@ -233,7 +229,8 @@ impl<'a> Session<'a> {
         }
         self.commit(oldest);
         if self.stop.is_none()
-            && let Some(observation) = observation(self.job.spec, &self.ended[&oldest])
+            && let Some(observation) =
+                told::observation(self.job.spec, &self.ended[&oldest], &self.ended)
         {
             self.search.tell(oldest.0 - 1, observation)?;
         }
@@ -244,14 +241,10 @@ impl<'a> Session<'a> {
         if let Some(trial) = self.uncommitted.remove(&number) {
             self.evaluator.commit(&trial);
         }
-        let Some(ended) = self.ended.get(&number) else {
-            return;
-        };
-        let leader = self.leader.and_then(|leader| self.ended.get(&leader));
-        let better = |than: &Ended| Best::of(self.job.spec, ended) < Best::of(self.job.spec, than);
-        if Best::of(self.job.spec, ended).is_some() && leader.is_none_or(better) {
-            self.evaluator.set_rival(rival(self.job.spec, ended));
-            self.leader = Some(number);
+        if let Some(ended) = self.ended.get(&number)
+            && let Some(rival) = told::rival(self.job.spec, ended, self.evaluator.rival())
+        {
+            self.evaluator.set_rival(rival);
         }
     }
 
@@ -308,46 +301,17 @@ fn new_search(spec: &JobSpec) -> anyhow::Result<Search> {
         start: spec.start.clone(),
         low_cost_starts: spec.low_cost_starts(),
         low_cost: spec.low_cost_corner().into_iter().collect(),
-        cost_budget: Some(in_unit(budget.unit(), budget.amount())),
+        cost_budget: Some(told::in_unit(budget.unit(), budget.amount())),
         cost_floor: None,
         patience: spec.limits.trials_without_improvement,
     })?)
 }
 
-/// The trial that others are held against.
-fn rival(spec: &JobSpec, ended: &Ended) -> Rival {
-    let (metric, unit) = (spec.objective.metric, spec.cost_unit());
-    Rival {
-        trial: ended.number,
-        utilities: ended.utilities.clone(),
-        direction: spec.objective.direction,
-        objective: Arc::new(move |one| metrics::value(metric, one, unit, reduce)),
-    }
-}
-
-/// What the searcher hears of a trial; nothing of one that the end of the job cut off.
-fn observation(spec: &JobSpec, ended: &Ended) -> Option<Observation> {
-    let outcome = match &ended.outcome {
-        TrialOutcome::Evaluated(evaluation) if evaluation.valid => Outcome::Evaluated {
-            loss: spec.objective.direction.loss(evaluation.utility.mean),
-        },
-        TrialOutcome::Evaluated(_) | TrialOutcome::Pruned { .. } => Outcome::Pruned,
-        TrialOutcome::Infeasible { .. } => Outcome::Infeasible,
-        TrialOutcome::Failed { .. } => Outcome::Failed,
-        TrialOutcome::Stopped => return None,
-    };
-    let unit = spec.optimization_budget.unit();
-    let cost = in_unit(unit, unit.of(ended.spend));
-    Some(Observation { outcome, cost })
-}
-
-/// An amount as a plain number, for the search, which only compares costs.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "compared by the search, not booked"
-)]
-fn in_unit(unit: Unit, amount: u64) -> f64 {
-    unit.display(amount as f64)
+/// The order in which every trial looks at the rows.
+fn order(rows: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rows).collect();
+    order.sort_by_key(|row| mix(mix(seed ^ ORDER) ^ *row as u64));
+    order
 }
 
 #[cfg(test)]

@@ -290,6 +290,14 @@ fn each_fault_has_its_pointer() {
             "/search_space/n/int",
         ),
         (
+            |body| {
+                let space = body["search_space"].as_object_mut().unwrap();
+                space.remove("n");
+                body["search_space"]["some"] = json!({"one_of": [{"n": {"int": [1, 4]}}, {}]});
+            },
+            "/search_space",
+        ),
+        (
             |body| body["search_space"]["n"]["int"] = Value::Null,
             "/search_space/n/int",
         ),

@@ -6,9 +6,8 @@
 //!
 //! It never does I/O, reads no clock, and knows nothing of texts, prompts or endpoints. It draws
 //! random numbers for the intervals of [`statistics`] alone, from a seed that it is given. The
-//! same answers always lead to the same requests and endings,
-//! whatever the order in which they arrive, so that a job is rebuilt by telling it again what
-//! it was told before.
+//! same answers always lead to the same requests and endings, whatever the order in which they
+//! arrive, so that a job is rebuilt by telling it again what it was told before.
 //!
 //! ```
 //! use frugal_evaluation::{Cut, CutPlan, Ending, Evaluator, RequestFailure, Step, TrialPlan};

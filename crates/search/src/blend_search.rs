@@ -14,6 +14,10 @@ use std::collections::{BTreeMap, VecDeque};
 /// The number of the global thread.
 pub const GLOBAL: u32 = 0;
 
+/// Trials under way from which on global proposals are moved into the admissible region rather than
+/// given up.
+const CROWD: usize = 5;
+
 /// What a blend is set up with.
 #[derive(Debug, Clone)]
 pub struct BlendOptions {
@@ -317,15 +321,15 @@ impl BlendSearch {
         self.propose(ground, configuration, origin, GLOBAL, turn)
     }
 
-    /// While trials are under way: the new configuration of the admissible region that is nearest
-    /// to an inadmissible one. With several trials at a time the local threads have no room for
-    /// all of them, and the region would grow too slowly by restarts alone.
+    /// While [many](CROWD) trials are under way: the new configuration of the admissible region that
+    /// is nearest to an inadmissible one. The local threads have no room for so many, and the
+    /// region would grow too slowly by restarts alone.
     fn nearest_admissible(
         &self,
         ground: &Ground,
         configuration: &Configuration,
     ) -> Option<Configuration> {
-        if self.open.is_empty() {
+        if self.open.len() < CROWD {
             return None;
         }
         let nearest = self.global_region.nearest(&ground.encoding, configuration);

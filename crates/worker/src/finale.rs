@@ -12,17 +12,13 @@ use crate::verdict::{self, Compared};
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::job::Pruning;
-use frugal_domain::money::{Spend, Unit, Usd};
+use frugal_domain::money::{Budget, Spend, Usd};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::{Role, TrialOutcome};
 use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode};
 use frugal_store::events;
 use frugal_store::queue::{self, End};
 use std::collections::BTreeMap;
-
-/// The most that is kept back from the search for the held-out instances, as a part of the
-/// optimization budget: one in so many.
-const SMALLEST_PART_KEPT: u64 = 4;
 
 /// Searches, validates, reports and ends the job.
 ///
@@ -45,27 +41,17 @@ pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
 }
 
 /// Sets money aside so that the search leaves enough for the winner and the baseline on the
-/// held-out instances: twice what they may cost under the inference budget.
+/// held-out instances.
 fn keep_for_validation(context: &Context) {
-    let spec = context.spec();
-    let optimization = spec.optimization_budget;
     let rows = context.data.holdout.len() as u64;
-    let Some(inference) = spec.inference_budget else {
+    let Some(kept) = context.spec().kept_for_holdout(rows) else {
         return;
     };
-    if rows == 0 || inference.unit() != optimization.unit() {
-        return;
-    }
-    let wanted = inference.amount().saturating_mul(rows).saturating_mul(2);
-    let kept = wanted.min(optimization.amount() / SMALLEST_PART_KEPT);
-    let spend = match optimization.unit() {
-        Unit::Usd => Spend {
-            usd: Usd::from_pico(kept),
-            tokens: 0,
-        },
-        Unit::Tokens => Spend {
+    let spend = match kept {
+        Budget::Usd(usd) => Spend { usd, tokens: 0 },
+        Budget::Tokens(tokens) => Spend {
             usd: Usd::ZERO,
-            tokens: kept,
+            tokens,
         },
     };
     let mut books = context.books();

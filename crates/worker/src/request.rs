@@ -190,7 +190,12 @@ async fn send(
     };
     let client = &context.models[settings.model].client;
     let result = client.complete_guarded(&request, None, &guard).await;
-    let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    // What the answering attempt took; waiting and attempts before it say nothing of the
+    // configuration.
+    let latency = result
+        .as_ref()
+        .map_or_else(|_| begun.elapsed(), |completion| completion.latency);
+    let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
     let (settled, fatal) = settled(context, planned, result);
     store(context, key, &settled, latency_ms).await?;
     Ok((settled, latency_ms, fatal))

@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub(crate) const BASELINE: TrialNumber = TrialNumber(0);
 
 /// Tells the draw of the order of rows from others by the same seed.
-const ORDER: u64 = 0x6f72_6465_72;
+const ORDER: u64 = 0x006f_7264_6572;
 
 /// A trial that has ended, as the report needs it.
 #[derive(Debug, Clone)]

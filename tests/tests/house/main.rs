@@ -47,6 +47,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "evaluation",
         ],
     ),
+    (
+        "benchmark",
+        &["domain", "evaluation", "scoring", "search", "simulator"],
+    ),
 ];
 
 /// Libraries that only some crates may use, and why.

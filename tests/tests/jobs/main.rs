@@ -6,9 +6,9 @@
 
 mod algorithms;
 mod life;
-mod report;
 mod metrics;
 mod pool;
+mod report;
 mod takeover;
 mod trouble;
 

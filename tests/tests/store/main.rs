@@ -104,6 +104,7 @@ impl Store {
                 usd: Usd::from_pico(500),
                 tokens: 50,
             },
+            reuse_key: None,
         };
         requests::send(&mut connection, claim, &[request], Utc::now())
             .await

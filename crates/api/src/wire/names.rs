@@ -158,7 +158,7 @@ mirror! {
         /// The mean of the responses' scores.
         Mean,
         /// Milliseconds until all responses were there: those of the slowest request that they
-        /// came with, retries included.
+        /// came with, without waiting for a free slot and attempts that failed.
         LatencyMs,
         /// The share of the responses that were cut at `max_tokens`.
         CutRate,

@@ -7,7 +7,7 @@ use crate::scoring::{Extract, Reducer, ScorerSpec};
 use serde_json::Value;
 
 /// The reducers by their names.
-pub(super) const REDUCERS: &[(&str, Reducer)] = &[
+const REDUCERS: &[(&str, Reducer)] = &[
     ("expected_success", Reducer::ExpectedSuccess),
     ("success", Reducer::Success),
     ("mean", Reducer::Mean),

@@ -52,6 +52,7 @@ pub(super) fn space(
         None => Some(default_space()),
     };
     let taken = common.as_ref().map(names).unwrap_or_default();
+    let always_taken = common.as_ref().map(always).unwrap_or_default();
     let branches: Vec<_> = models
         .iter()
         .map(|model| match &model.as_ref()?.space {
@@ -63,6 +64,7 @@ pub(super) fn space(
     let mut dimensions = Vec::new();
     let mut all = common?;
     let per_model: Vec<_> = branches.iter().map(names).collect();
+    let always_per_model: Vec<_> = branches.iter().map(always).collect();
     if branches.len() == 1 {
         dimensions.append(&mut branches.remove(0).dimensions);
     } else {
@@ -87,10 +89,17 @@ pub(super) fn space(
     }
     dimensions.append(&mut all.dimensions);
     for (name, value) in [("max_tokens", json!(FIXED_MAX_TOKENS)), ("n", json!(1))] {
-        if !taken.contains(name) && !per_model.iter().all(|names| names.contains(name)) {
+        let everywhere = always_per_model.iter().all(|names| names.contains(name));
+        if !always_taken.contains(name) && !everywhere {
+            if taken.contains(name) {
+                let at = given.as_ref().unwrap_or(&job.at);
+                return at.fault(format!(
+                    "`{name}` is in some sub-spaces of a `one_of` only; give it to all of them or beside it"
+                ));
+            }
             if per_model.iter().any(|names| names.contains(name)) {
                 return job.at.fault(format!(
-                    "`{name}` is in the search space of some models only; give it to all of them or to `search_space`"
+                    "`{name}` is not in the search space of every model in all its sub-spaces; give it to all of them or to `search_space`"
                 ));
             }
             dimensions.push(Dimension {
@@ -100,6 +109,24 @@ pub(super) fn space(
         }
     }
     Some(Space { dimensions })
+}
+
+/// The names that have a value at every point of a space.
+fn always(space: &Space) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for dimension in &space.dimensions {
+        if let Domain::OneOf { branches } = &dimension.domain {
+            let in_all = branches.iter().map(always);
+            names.extend(
+                in_all
+                    .reduce(|one, other| &one & &other)
+                    .unwrap_or_default(),
+            );
+        } else {
+            names.insert(dimension.name.clone());
+        }
+    }
+    names
 }
 
 /// The space of the paper (section 4): temperature in [0, 2] or `top_p` in [0, 1],
