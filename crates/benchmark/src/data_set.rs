@@ -17,8 +17,9 @@ pub const ENDPOINT: &str = "recorded";
 /// rows. As the demo has it, fewer than a search wants to try.
 pub const CONFIGURATIONS_PAID: f64 = 37.5;
 
-/// A limit on trials that no job here reaches: budgets are to end them.
-const TRIALS: u32 = 100_000;
+/// A limit on trials that jobs rarely reach, as the demo has it: budgets are to end them. Without
+/// one, a job that has all the responses that it wants goes on for nothing.
+const TRIALS: u32 = 1_000;
 
 /// A model with dollars per million tokens of input and of output.
 pub type Priced<'a> = (&'a str, f64, f64);
@@ -95,4 +96,22 @@ fn catalog(models: &[Priced<'_>]) -> anyhow::Result<Catalog> {
     Ok(Catalog {
         endpoints: BTreeMap::from([(ENDPOINT.to_owned(), endpoint)]),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorded;
+
+    #[test]
+    fn the_baseline_keeps_to_the_steps() {
+        let set = recorded::data_set("capitals").unwrap();
+        for (size, temperature) in [(0.25, 1.0), (0.3, 0.9)] {
+            let stepped = set.clone().with_temperature_step(size);
+            let baseline = stepped.spec.baseline.unwrap();
+            assert!(stepped.spec.space.contains(&baseline));
+            let settings = set.spec.settings(&baseline).unwrap();
+            assert!((settings.temperature.unwrap() - temperature).abs() < 1e-9);
+        }
+    }
 }

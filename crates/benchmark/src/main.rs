@@ -1,5 +1,5 @@
 //! Whole jobs in memory against recorded answers of real models: no database, no network, no clock,
-//! hundreds of jobs a minute. It measures what pruning is worth and whether what reports say can
+//! thousands of jobs a minute. It measures what pruning is worth and whether what reports say can
 //! be trusted.
 //!
 //! Start with [`run`] (a job from its baseline to its held-out rows) and [`endpoint`] (what answers

@@ -38,7 +38,8 @@ impl Function {
         })
     }
 
-    /// Every algorithm by name, each grid with as few points as make the trials.
+    /// Every algorithm by name, the grid with as few points as make the trials, if so many are
+    /// permitted.
     pub(crate) fn algorithms(&self, trials: usize) -> Vec<(&'static str, Algorithm)> {
         let sequence = |sequence| {
             Algorithm::Random(RandomOptions {
@@ -46,11 +47,13 @@ impl Function {
                 ..RandomOptions::default()
             })
         };
-        let enough = |points: &u32| {
-            let size = self.space.grid(*points).size().unwrap_or(u64::MAX);
-            size >= trials as u64
-        };
-        let points = (1..100).find(enough).unwrap_or(100);
+        let size = |points: u32| self.space.grid(points).size().unwrap_or(u64::MAX);
+        let permitted = (1..100).take_while(|points| size(*points) <= GridOptions::LARGEST_GRID);
+        let permitted: Vec<u32> = permitted.collect();
+        let enough = permitted
+            .iter()
+            .find(|points| size(**points) >= trials as u64);
+        let points = enough.or(permitted.last()).copied().unwrap_or(1);
         let mut algorithms = Vec::new();
         for algorithm in Algorithm::all() {
             match algorithm {

@@ -31,8 +31,12 @@ pub(crate) fn print(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
             for seed in 0..seeds {
                 let mut search = function.search(algorithm, seed)?;
                 let begun = Instant::now();
-                advance(&function, &mut search, trials)?;
+                let told = advance(&function, &mut search, trials)?;
                 replaying += begun.elapsed();
+                if told < trials {
+                    // A grid has an end.
+                    continue;
+                }
                 for _ in 0..asks {
                     let begun = Instant::now();
                     let ask = search.ask();
@@ -42,6 +46,9 @@ pub(crate) fn print(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
                         break;
                     }
                 }
+            }
+            if asked == 0 {
+                continue;
             }
             let ask = asking.as_secs_f64() / f64::from(asked);
             let replay = replaying.as_secs_f64() / seeds as f64;
@@ -72,14 +79,19 @@ pub(crate) fn print(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn advance(function: &Function, search: &mut Search, trials: usize) -> Result<(), Box<dyn Error>> {
-    for _ in 0..trials {
+/// Lives through so many trials, or as many as there are; how many.
+fn advance(
+    function: &Function,
+    search: &mut Search,
+    trials: usize,
+) -> Result<usize, Box<dyn Error>> {
+    for told in 0..trials {
         let ask = search.ask();
         if !tell(function, search, ask)? {
-            break;
+            return Ok(told);
         }
     }
-    Ok(())
+    Ok(trials)
 }
 
 /// Tells the result of what was asked; false where nothing was proposed.
