@@ -1,0 +1,243 @@
+//! What is checked of each trial of a random job.
+
+use crate::world::{Job, Record, cut_score};
+use frugal_domain::job::Pruning;
+use frugal_domain::money::Spend;
+use frugal_domain::trial::PruneReason;
+use frugal_evaluation::sharing::share_out;
+use frugal_evaluation::{
+    DEFAULT_MISSING_SHARE, Ending, MOST_UNSERVED_SHARE, Mode, ResponseId, Source, TrialPlan,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A response as the endpoint gave it, to this job or to another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given {
+    instance: usize,
+    max_tokens: u32,
+    tokens: u64,
+    ended: bool,
+    score: f64,
+}
+
+pub(crate) fn given(plan: &TrialPlan, record: &Record) -> BTreeMap<ResponseId, Given> {
+    let mut all = BTreeMap::new();
+    for (request, reply) in record.batches.iter().flatten().zip(&record.replies) {
+        let Ok(answer) = reply else { continue };
+        let lengths: Vec<u64> = answer
+            .responses
+            .iter()
+            .map(|r| r.estimated_tokens)
+            .collect();
+        let shares = share_out(answer.usage.completion_tokens, &lengths);
+        for (position, (response, tokens)) in (0..).zip(answer.responses.iter().zip(shares)) {
+            let id = ResponseId {
+                source: Source::This,
+                trial: plan.number,
+                ordinal: request.ordinal,
+                position,
+            };
+            all.insert(
+                id,
+                Given {
+                    instance: request.instance,
+                    max_tokens: request.max_tokens,
+                    tokens,
+                    ended: response.ended,
+                    score: response.score,
+                },
+            );
+        }
+    }
+    all
+}
+
+/// What another job gave.
+pub(crate) fn offered(record: &Record) -> BTreeMap<ResponseId, Given> {
+    let given = record.offered.iter().map(|offered| {
+        let given = Given {
+            instance: offered.instance,
+            max_tokens: offered.max_tokens,
+            tokens: offered.tokens,
+            ended: offered.ended,
+            score: offered.score,
+        };
+        (offered.id, given)
+    });
+    given.collect()
+}
+
+/// What may be taken from responses drawn under the same sampling settings.
+pub(crate) fn servable(drawn: &[Given], max_tokens: u32) -> Vec<Given> {
+    // What was drawn under a larger limit can be cut to this one.
+    let serves =
+        |g: &Given| g.max_tokens >= max_tokens || g.ended && g.tokens <= u64::from(max_tokens);
+    let fair = |cap: u32| {
+        let group: Vec<_> = drawn.iter().filter(|g| g.max_tokens == cap).collect();
+        let useless = group.iter().filter(|g| !serves(g)).count();
+        useless as f64 <= MOST_UNSERVED_SHARE * group.len() as f64
+    };
+    drawn
+        .iter()
+        .filter(|g| serves(g) && fair(g.max_tokens))
+        .copied()
+        .collect()
+}
+
+/// Failed requests, by instance.
+pub(crate) fn failed(record: &Record) -> BTreeSet<usize> {
+    let requests = record.batches.iter().flatten().zip(&record.replies);
+    requests
+        .filter(|(_, reply)| {
+            reply
+                .as_ref()
+                .map_or(true, |answer| answer.responses.is_empty())
+        })
+        .map(|(request, _)| request.instance)
+        .collect()
+}
+
+pub(crate) fn check_requests(plan: &TrialPlan, record: &Record, pooled: &[Given], own: bool) {
+    let mut held: BTreeMap<usize, u32> = BTreeMap::new();
+    for response in pooled {
+        *held.entry(response.instance).or_default() += 1;
+    }
+    let mut failed = BTreeSet::new();
+    let mut replies = record.replies.iter();
+    for batch in &record.batches {
+        let mut asked = held.clone();
+        for request in batch {
+            assert!(
+                !failed.contains(&request.instance),
+                "a failed instance is asked again"
+            );
+            let asked = asked.entry(request.instance).or_default();
+            *asked += request.n;
+            assert!(
+                !own || *asked <= plan.n,
+                "bought what the pool or the trial has"
+            );
+            assert!(!own || plan.most_per_request.is_none_or(|most| request.n <= most));
+        }
+        for (request, reply) in batch.iter().zip(replies.by_ref()) {
+            match reply {
+                Ok(answer) if !answer.responses.is_empty() => {
+                    let count = answer.responses.len() as u32;
+                    *held.entry(request.instance).or_default() += count;
+                }
+                _ => {
+                    failed.insert(request.instance);
+                }
+            }
+            if let Ok(answer) = reply {
+                let actual = Spend::of(answer.usage, plan.prices);
+                let worst = request.worst_case;
+                assert!(actual.usd <= worst.usd && actual.tokens <= worst.tokens);
+            }
+        }
+    }
+}
+
+pub(crate) fn check_evaluation(
+    job: &Job,
+    plan: &TrialPlan,
+    record: &Record,
+    known: &BTreeMap<ResponseId, Given>,
+) {
+    let Some(evaluation) = &record.evaluation else {
+        assert!(!matches!(record.ending, Ending::Evaluated { .. }));
+        return;
+    };
+    let failed = failed(record);
+    let present: Vec<usize> = evaluation.iter().map(|e| e.instance).collect();
+    let expected: Vec<usize> = (0..job.instances).filter(|i| !failed.contains(i)).collect();
+    assert_eq!(present, expected, "failures are left out, and nothing else");
+    assert!(failed.len() as f64 <= DEFAULT_MISSING_SHARE * job.instances as f64);
+
+    let reference = job.pruning == Pruning::Reference && plan.mode == Mode::Scheduled;
+    let requests = match plan.most_per_request {
+        Some(most) if !reference => plan.n.div_ceil(most),
+        _ => 1,
+    };
+    let prompt = usize::from(plan.prompt_key.ends_with('1'));
+    let mut ids = BTreeSet::new();
+    let mut total = Spend::default();
+    for found in evaluation {
+        // The reference takes short answers as they are.
+        let n = found.responses.len() as u32;
+        assert!(n == plan.n || reference && 0 < n && n < plan.n);
+        for used in &found.responses {
+            let given = known[&used.id];
+            assert_eq!(given.instance, found.instance);
+            let fits = given.ended && given.tokens <= u64::from(plan.max_tokens);
+            let expected = if given.max_tokens > plan.max_tokens && !fits {
+                let score = cut_score(used.id, plan.max_tokens);
+                (score, plan.max_tokens.into(), false)
+            } else {
+                (given.score, given.tokens, given.ended)
+            };
+            assert_eq!((used.score, used.completion_tokens, used.ended), expected);
+            assert!(ids.insert(used.id), "a response is used twice");
+        }
+        let prompt_tokens = job.prompts[prompt][found.instance];
+        assert_eq!(found.prompt_tokens, prompt_tokens);
+        let completion: u64 = found.responses.iter().map(|r| r.completion_tokens).sum();
+        let cost = found.inference_cost;
+        assert_eq!(
+            cost.tokens,
+            u64::from(requests) * prompt_tokens + completion
+        );
+        let prompts = plan.prices.request_pico + plan.prices.input_pico * prompt_tokens;
+        assert_eq!(
+            cost.usd.pico(),
+            u64::from(requests) * prompts + plan.prices.output_pico * completion
+        );
+        total += cost;
+    }
+    let Some(budget) = job.inference_budget else {
+        assert_eq!(
+            record.ending,
+            Ending::Evaluated {
+                within_budget: true
+            }
+        );
+        return;
+    };
+    let within = budget.unit().of(total) <= budget.amount() * evaluation.len() as u64;
+    if !reference {
+        assert_eq!(
+            record.ending,
+            Ending::Evaluated {
+                within_budget: within
+            }
+        );
+        let pruned = job.pruning == Pruning::On && plan.mode == Mode::Scheduled;
+        assert!(within || !pruned, "over the budget and not pruned");
+    }
+}
+
+pub(crate) fn check_ending(job: &Job, plan: &TrialPlan, record: &Record) {
+    let scheduled = plan.mode == Mode::Scheduled && job.pruning != Pruning::Off;
+    match &record.ending {
+        Ending::Pruned(reason) => {
+            let inferior = matches!(reason, PruneReason::Inferior { .. });
+            assert!(scheduled);
+            assert!(if inferior {
+                job.rivals
+            } else {
+                job.inference_budget.is_some()
+            });
+            // The pool alone may show that a configuration is over the budget.
+            assert!(record.batches.is_empty() || *reason != PruneReason::KnownInvalid);
+        }
+        Ending::Evaluated { .. } => {}
+        Ending::Failed(_) => assert!(!failed(record).is_empty()),
+        Ending::Infeasible(_) => {
+            assert!(record.replies.iter().any(|reply| matches!(
+                reply,
+                Err(frugal_evaluation::RequestFailure::Infeasible(_))
+            )));
+        }
+        Ending::BudgetExhausted => assert!(job.optimization_budget.is_some()),
+    }
+}
