@@ -100,7 +100,6 @@ fn catalog(models: &[Priced<'_>]) -> anyhow::Result<Catalog> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::recorded;
 
     #[test]

@@ -23,6 +23,10 @@ use std::collections::BTreeMap;
 /// The most responses of other jobs that one trial takes over.
 const MOST_ADOPTED: u32 = 20_000;
 
+/// Billed tokens over those of our own count from which on some of them must have been hidden: no
+/// two tokenizers differ by so much on text.
+const LARGEST_RATIO: u64 = 3;
+
 /// What a request asks of which model, hashed. The endpoint goes by its name at this server.
 pub(crate) fn reuse_key(
     context: &Context,
@@ -203,12 +207,20 @@ pub(crate) async fn cut(
     Ok(cuts)
 }
 
-/// How many tokens to keep by our tokenizer: as many as stand for the limit by the model's own.
+/// How many tokens of a text to keep by our tokenizer, which counts `estimated` in all of it.
+///
+/// Tokenizers differ, so the limit is taken in proportion. Where far more was billed than the text
+/// has, the rest was hidden reasoning, which comes first: the limit then leaves the text what it
+/// leaves.
 fn kept(plan: CutPlan, estimated: u64) -> u64 {
-    if plan.tokens == 0 {
-        return plan.max_tokens.into();
+    let (billed, limit) = (plan.tokens, u64::from(plan.max_tokens));
+    if billed == 0 {
+        return limit;
     }
-    let kept = u128::from(plan.max_tokens) * u128::from(estimated) / u128::from(plan.tokens);
+    if billed / LARGEST_RATIO > estimated {
+        return limit.saturating_sub(billed - estimated);
+    }
+    let kept = u128::from(limit) * u128::from(estimated) / u128::from(billed);
     u64::try_from(kept).unwrap_or(u64::MAX)
 }
 
@@ -255,4 +267,40 @@ async fn texts(
         }
     }
     Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frugal_domain::id::TrialNumber;
+
+    fn plan(tokens: u64, max_tokens: u32) -> CutPlan {
+        CutPlan {
+            id: ResponseId {
+                source: Source::This,
+                trial: TrialNumber(1),
+                ordinal: 0,
+                position: 0,
+            },
+            instance: 0,
+            tokens,
+            max_tokens,
+        }
+    }
+
+    #[test]
+    fn the_limit_is_taken_in_proportion_where_tokenizers_differ() {
+        assert_eq!(kept(plan(100, 50), 100), 50);
+        assert_eq!(kept(plan(100, 50), 80), 40);
+        assert_eq!(kept(plan(100, 50), 120), 60);
+        assert_eq!(kept(plan(0, 50), 7), 50);
+    }
+
+    #[test]
+    fn hidden_reasoning_uses_the_limit_up_first() {
+        // 500 tokens of reasoning and 20 of text.
+        assert_eq!(kept(plan(520, 300), 20), 0);
+        assert_eq!(kept(plan(520, 510), 20), 10);
+        assert_eq!(kept(plan(520, 519), 20), 19);
+    }
 }

@@ -103,7 +103,8 @@ mirror! {
         Pruned,
         /// The endpoint refuses the configuration.
         Infeasible,
-        /// Requests failed for good on too many instances.
+        /// Requests failed for good on more than a fifth of the instances. On fewer, these are left
+        /// out of its numbers, and never counted as wrong.
         Failed,
         /// Cut off by the end of the job.
         Stopped,
