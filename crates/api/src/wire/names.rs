@@ -93,7 +93,9 @@ mirror! {
 }
 
 mirror! {
-    /// Where a trial is in its life. Only `running` is not final.
+    /// Where a trial is in its life. Only `running` is not final. It has `failed` where requests
+    /// failed for good on more than a fifth of the instances; fewer are left out of its numbers, and
+    /// never counted as wrong.
     TrialState of state::TrialState {
         /// Being evaluated.
         Running,
