@@ -24,7 +24,7 @@ fn pruning_is_measured_on_every_recorded_task() {
         let wish = format!("{name}: tried with pruning on ≥ reference ≥ off");
         assert!(text.contains(&wish), "{text}");
     }
-    for way in ["off", "reference", "on"] {
+    for way in ["off", "reference", "on", "on, reuse"] {
         let rows = text
             .lines()
             .filter(|line| line.starts_with(&format!("│ {way} ")));

@@ -99,7 +99,9 @@ pub struct IntervalEstimate {
     #[schema(example = 60)]
     pub count: u32,
     /// The 95 % interval of the mean, by bootstrap; absent below two instances, and where all
-    /// have the same value, which does not tell how much others might differ.
+    /// have the same value, which does not tell how much others might differ. It covers the truth
+    /// in about 95 of 100 cases from some 60 instances on; with fewer, and a mean close to an end
+    /// of its range, in fewer.
     pub interval: Option<Interval>,
 }
 
