@@ -125,8 +125,8 @@ pub fn spent(outcome: &Outcome) -> String {
         &format!("{} (estimate)", spend(budget, full_evaluation(report))),
     ]);
     format!(
-        "\n{table}\npruned: given up because a larger inference cost than allowed is certain or \
-         all but certain\nfull evaluation: of the same configurations, on every instance\n{}\n",
+        "\n{table}\npruned: given up as over the allowed inference cost, or as clearly \
+         worse than the best\nfull evaluation: of the same configurations, on every instance\n{}\n",
         ending(outcome)
     )
 }

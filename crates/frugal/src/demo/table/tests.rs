@@ -103,7 +103,7 @@ fn what_the_search_took() {
     │ money spent                                ┆           $0.0600 │
     │ money that full evaluation would have cost ┆ $0.347 (estimate) │
     └────────────────────────────────────────────┴───────────────────┘
-    pruned: given up because a larger inference cost than allowed is certain or all but certain
+    pruned: given up as over the allowed inference cost, or as clearly worse than the best
     full evaluation: of the same configurations, on every instance
     The search ended because no further request was sure to fit into $0.06.
     ");
