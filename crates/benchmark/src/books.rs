@@ -3,13 +3,9 @@
 use crate::trial::Ended;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;
-use frugal_domain::money::{Budget, Spend, Unit, Usd};
+use frugal_domain::money::Spend;
 use frugal_domain::trial::{Role, SpendByRole};
 use frugal_evaluation::{Ledger, Reservation};
-
-/// The most that is kept back from the search for the held-out rows, as a part of the
-/// optimization budget: one in so many.
-const SMALLEST_PART_KEPT: u64 = 4;
 
 /// What a job has spent and found so far.
 pub struct Books {
@@ -39,11 +35,11 @@ impl Best {
 }
 
 impl Books {
-    /// Empty books. Twice of what the held-out rows may cost under the inference budget is kept
-    /// back, a quarter of the optimization budget at most.
+    /// Empty books, but for what is kept back for the held-out rows.
     pub fn new(spec: &JobSpec, held_out: usize) -> Self {
         let mut ledger = Ledger::new(Some(spec.optimization_budget));
-        let kept = to_keep(spec, held_out as u64).and_then(|spend| ledger.reserve(spend).ok());
+        let kept = spec.kept_for_holdout(held_out as u64);
+        let kept = kept.and_then(|budget| ledger.reserve(budget.whole()).ok());
         Self {
             ledger,
             kept,
@@ -90,35 +86,5 @@ impl Books {
     /// What was spent, by role.
     pub fn by_role(&self) -> SpendByRole {
         self.ledger.by_role().clone()
-    }
-}
-
-fn to_keep(spec: &JobSpec, held_out: u64) -> Option<Spend> {
-    let optimization = spec.optimization_budget;
-    let inference = spec.inference_budget?;
-    if held_out == 0 || inference.unit() != optimization.unit() {
-        return None;
-    }
-    let wanted = inference
-        .amount()
-        .saturating_mul(held_out)
-        .saturating_mul(2);
-    Some(of_amount(
-        optimization,
-        wanted.min(optimization.amount() / SMALLEST_PART_KEPT),
-    ))
-}
-
-/// An amount in the unit of a budget.
-fn of_amount(budget: Budget, amount: u64) -> Spend {
-    match budget.unit() {
-        Unit::Usd => Spend {
-            usd: Usd::from_pico(amount),
-            tokens: 0,
-        },
-        Unit::Tokens => Spend {
-            usd: Usd::ZERO,
-            tokens: amount,
-        },
     }
 }

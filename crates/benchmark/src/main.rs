@@ -19,7 +19,6 @@ mod recorded;
 mod run;
 mod synthetic;
 mod table;
-mod told;
 mod trial;
 mod truth;
 

@@ -5,24 +5,20 @@
 use crate::archive::Archive;
 use crate::books::Books;
 use crate::endpoint::Endpoint;
-use crate::told;
 use crate::trial::{Ended, UnderWay};
 use anyhow::Context;
 use frugal_domain::configuration::Configuration;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Pruning};
-use frugal_domain::seed::mix;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Role, SpendByRole, TrialOutcome};
-use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Trial};
-use frugal_search::{Ask, Exhausted, Search, SearchOptions, Searcher};
+use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Rival, Trial};
+use frugal_scoring::reduce;
+use frugal_search::{Ask, Observation, Search, SearchOptions, Searcher};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The number of the baseline's trial.
 pub const BASELINE: TrialNumber = TrialNumber(0);
-
-/// Tells the draw of the order of rows from others by the same seed.
-const ORDER: u64 = 0x006f_7264_6572;
 
 /// A job to run.
 #[derive(Clone, Copy)]
@@ -118,10 +114,10 @@ impl<'a> Session<'a> {
         let spec = job.spec;
         let mut options =
             EvaluatorOptions::new(job.tuning.len(), spec.search.pruning, spec.inference_budget);
-        options.order = order(job.tuning.len(), spec.search.seed);
+        options.order = spec.row_order(job.tuning.len());
         options.reference.optimization_budget = Some(spec.optimization_budget);
         Ok(Self {
-            search: new_search(spec)?,
+            search: Search::new(SearchOptions::for_job(spec))?,
             evaluator: Evaluator::new(options),
             books: Books::new(spec, job.holdout.len()),
             bought: Archive::default(),
@@ -167,12 +163,7 @@ impl<'a> Session<'a> {
                 }
                 Ask::Wait => break,
                 Ask::Exhausted(reason) => {
-                    self.stop = Some(match reason {
-                        Exhausted::SpaceUsedUp => StopReason::SpaceExhausted,
-                        Exhausted::BudgetSpent => StopReason::BudgetExhausted,
-                        Exhausted::NothingNew => StopReason::Converged,
-                        Exhausted::NoImprovement => StopReason::NoImprovement,
-                    });
+                    self.stop = Some(reason.into());
                 }
             }
         }
@@ -228,9 +219,11 @@ impl<'a> Session<'a> {
             self.advance()?;
         }
         self.commit(oldest);
+        let ended = &self.ended[&oldest];
+        let utility_of = |number| Some(self.ended.get(&number)?.evaluation()?.utility.mean);
         if self.stop.is_none()
             && let Some(observation) =
-                told::observation(self.job.spec, &self.ended[&oldest], &self.ended)
+                Observation::of(self.job.spec, &ended.outcome, ended.spend, utility_of)
         {
             self.search.tell(oldest.0 - 1, observation)?;
         }
@@ -242,7 +235,13 @@ impl<'a> Session<'a> {
             self.evaluator.commit(&trial);
         }
         if let Some(ended) = self.ended.get(&number)
-            && let Some(rival) = told::rival(self.job.spec, ended, self.evaluator.rival())
+            && let Some(rival) = Rival::of(
+                self.job.spec,
+                number,
+                &ended.outcome,
+                &ended.utilities,
+                reduce,
+            )
         {
             self.evaluator.set_rival(rival);
         }
@@ -290,28 +289,6 @@ impl<'a> Session<'a> {
         while !trial.turn(job, &mut self.books, &mut self.bought)? {}
         Ok(trial.end(job)?.0)
     }
-}
-
-fn new_search(spec: &JobSpec) -> anyhow::Result<Search> {
-    let budget = spec.optimization_budget;
-    Ok(Search::new(SearchOptions {
-        algorithm: spec.search.algorithm,
-        space: spec.space.clone(),
-        seed: spec.search.seed,
-        start: spec.start.clone(),
-        low_cost_starts: spec.low_cost_starts(),
-        low_cost: spec.low_cost_corner().into_iter().collect(),
-        cost_budget: Some(told::in_unit(budget.unit(), budget.amount())),
-        cost_floor: None,
-        patience: spec.limits.trials_without_improvement,
-    })?)
-}
-
-/// The order in which every trial looks at the rows.
-fn order(rows: usize, seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..rows).collect();
-    order.sort_by_key(|row| mix(mix(seed ^ ORDER) ^ *row as u64));
-    order
 }
 
 #[cfg(test)]

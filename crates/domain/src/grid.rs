@@ -19,6 +19,12 @@ pub fn rounded(value: f64) -> f64 {
     format!("{value:.digits$e}").parse().unwrap_or(value)
 }
 
+/// How many steps there are from `low` to the last value that is not above `high`.
+#[must_use]
+pub fn steps(low: f64, high: f64, step: f64) -> f64 {
+    ((high - low) / step + SLACK).floor()
+}
+
 impl Space {
     /// The grid over the space: each numeric setting without a step of its own gets at most
     /// `points` values (at least 1), evenly spaced on its scale, both ends included; a single
@@ -114,7 +120,7 @@ impl Domain {
                     clippy::cast_sign_loss,
                     reason = "a whole number that is at least 0; a larger one than fits saturates"
                 )]
-                let steps = ((high - low) / step + SLACK).floor() as u64;
+                let steps = steps(*low, *high, *step) as u64;
                 steps.checked_add(1)
             }
             Self::Float { low, high, .. } => (low == high).then_some(1),

@@ -238,6 +238,18 @@ pub enum Budget {
 }
 
 impl Budget {
+    /// What spending all of it is, in its own unit; nothing in the other one.
+    #[must_use]
+    pub const fn whole(self) -> Spend {
+        match self {
+            Self::Usd(usd) => Spend { usd, tokens: 0 },
+            Self::Tokens(tokens) => Spend {
+                usd: Usd::ZERO,
+                tokens,
+            },
+        }
+    }
+
     /// The budget as a bare integer in [the unit](Budget::unit) of its own: pico-dollars or tokens.
     #[must_use]
     pub const fn amount(self) -> u64 {

@@ -9,3 +9,11 @@ pub const fn mix(number: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
 }
+
+/// The numbers below `count` in an order that follows from a seed.
+#[must_use]
+pub fn order(count: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_key(|index| mix(mix(seed) ^ *index as u64));
+    order
+}

@@ -1,6 +1,7 @@
 //! How sure a mean is, and whether a difference is more than chance.
 
 use crate::quantiles::{normal_tail, student};
+use crate::statistics::{estimate, real};
 use frugal_domain::job::Direction;
 use frugal_domain::trial::{Improvement, Interval};
 use rand::{Rng, SeedableRng};
@@ -110,7 +111,7 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
 
 /// Mean ± t · standard error.
 fn student_interval(values: &[f64]) -> Option<Interval> {
-    let found = crate::statistics::estimate(values)?;
+    let found = estimate(values)?;
     let t = student(1.0 - TAIL, found.count.saturating_sub(1));
     let half = t * found.standard_error?;
     Some(Interval {
@@ -119,18 +120,9 @@ fn student_interval(values: &[f64]) -> Option<Interval> {
     })
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of instances are far below 2^53"
-)]
-fn real(count: usize) -> f64 {
-    count as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statistics::estimate;
     use proptest::prelude::*;
     use rand::RngExt;
 

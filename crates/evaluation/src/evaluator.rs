@@ -1,6 +1,5 @@
 //! What a job's trials share: known n, prompt tokens, responses.
 
-use crate::evaluated::Pricing;
 use crate::inference_cost::InferenceCost;
 use crate::plan::{InvalidPlan, Mode, TrialPlan};
 use crate::pool::Pool;
@@ -113,16 +112,13 @@ impl Evaluator {
         Ok(Trial::new(plan, prompts, course, supply))
     }
 
-    /// Holds the trials that begin from now on against this one, and ends them early where they
-    /// are significantly worse. [`Pruning::Reference`] takes no notice of it.
+    /// Holds the trials that begin from now on against this one, if it is better than the one so
+    /// far, and ends them early where they are significantly worse. [`Pruning::Reference`] takes
+    /// no notice of it.
     pub fn set_rival(&mut self, rival: Rival) {
-        self.rival = Some(rival);
-    }
-
-    /// The trial that others are held against.
-    #[must_use]
-    pub const fn rival(&self) -> Option<&Rival> {
-        self.rival.as_ref()
+        if self.rival.as_ref().is_none_or(|best| rival.beats(best)) {
+            self.rival = Some(rival);
+        }
     }
 
     /// What the pool has for a trial.
@@ -218,11 +214,7 @@ impl Evaluator {
             most_per_request,
             cost: inference_budget
                 .map(|budget| InferenceCost::new(budget, plan.prices, most_per_request)),
-            pricing: Pricing {
-                prices: plan.prices,
-                most_per_request,
-                n: plan.n,
-            },
+            prices: plan.prices,
             order: self.order.clone(),
         };
         let known = self.validity.known(&plan.region, plan.max_tokens);

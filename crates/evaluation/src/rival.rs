@@ -1,10 +1,13 @@
 //! The best trial so far, and when another one is significantly worse.
 
 use crate::evaluated::EvaluatedInstance;
+use crate::metrics;
 use crate::quantiles::{normal_tail, student};
+use crate::statistics::{estimate, real};
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::Direction;
-use frugal_domain::trial::Estimate;
+use frugal_domain::job::{Direction, JobSpec};
+use frugal_domain::scoring::Reducer;
+use frugal_domain::trial::{Estimate, TrialOutcome};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -57,6 +60,36 @@ pub(crate) struct Stand {
 }
 
 impl Rival {
+    /// A trial as one to hold others against, if it was evaluated and is valid. `utilities` are its
+    /// objective on each instance; `reduce` is as in [`metrics::value`].
+    #[must_use]
+    pub fn of(
+        spec: &JobSpec,
+        trial: TrialNumber,
+        outcome: &TrialOutcome,
+        utilities: &BTreeMap<usize, f64>,
+        reduce: fn(Reducer, &[f64]) -> f64,
+    ) -> Option<Self> {
+        match outcome {
+            TrialOutcome::Evaluated(evaluation) if evaluation.valid => {}
+            _ => return None,
+        }
+        let (metric, unit) = (spec.objective.metric, spec.cost_unit());
+        Some(Self {
+            trial,
+            utilities: utilities.clone(),
+            direction: spec.objective.direction,
+            objective: Arc::new(move |one| metrics::value(metric, one, unit, reduce)),
+        })
+    }
+
+    /// Whether it is better than another.
+    pub(crate) fn beats(&self, other: &Self) -> bool {
+        let mean =
+            |rival: &Self| rival.utilities.values().sum::<f64>() / real(rival.utilities.len());
+        self.direction.better(mean(self), mean(other))
+    }
+
     /// Compares instance by instance. Nothing below two instances.
     pub(crate) fn stand(&self, seen: &[EvaluatedInstance], population: usize) -> Option<Stand> {
         let differences: Vec<f64> = seen
@@ -66,7 +99,7 @@ impl Rival {
                 Some((self.objective)(one) - other)
             })
             .collect();
-        let difference = crate::statistics::estimate(&differences)?;
+        let difference = estimate(&differences)?;
         let error = difference.standard_error?;
         // The instances are drawn without replacement from those of the job, so what is still
         // unknown of their mean shrinks as they are used up.
@@ -120,14 +153,6 @@ pub(crate) fn tail(deviations: f64) -> f64 {
 
 fn share(part: usize, whole: usize) -> f64 {
     real(part) / real(whole.max(1))
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of instances are far below 2^53"
-)]
-fn real(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

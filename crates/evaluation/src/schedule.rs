@@ -9,6 +9,7 @@ use crate::rival::{Rival, Stand};
 use crate::speculation;
 use crate::trial::Ending;
 use crate::validity::{Finding, Known};
+use frugal_domain::money::Prices;
 use frugal_domain::trial::PruneReason;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -40,9 +41,19 @@ pub(crate) struct Task {
     pub(crate) max_tokens: u32,
     pub(crate) most_per_request: Option<u32>,
     pub(crate) cost: Option<InferenceCost>,
-    pub(crate) pricing: Pricing,
+    pub(crate) prices: Prices,
     /// The order in which the instances are looked at.
     pub(crate) order: Arc<[usize]>,
+}
+
+impl Task {
+    fn pricing(&self) -> Pricing {
+        Pricing {
+            prices: self.prices,
+            most_per_request: self.most_per_request,
+            n: self.n,
+        }
+    }
 }
 
 /// Either all instances at the configuration's n at once, or growing numbers of both with a
@@ -222,7 +233,7 @@ impl Schedule {
             .filter(|&instance| self.count(instance) >= self.n)
             .map(|instance| {
                 let used = self.used(instance, self.n);
-                let pricing = self.task.pricing;
+                let pricing = self.task.pricing();
                 pricing.evaluated(instance, prompts.upper(instance), used)
             })
             .collect();
@@ -357,7 +368,7 @@ impl Schedule {
             over + inferior
         };
         let response_tokens = self.mean_response_tokens();
-        let weights = speculation::Weights::of(self.task.pricing.prices);
+        let weights = speculation::Weights::of(self.task.prices);
         let cost_of = |instance: usize, lacking: u32| {
             weights.cost(
                 prompts.upper(instance),

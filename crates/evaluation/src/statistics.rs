@@ -47,7 +47,7 @@ pub fn paired_differences(left: &BTreeMap<usize, f64>, right: &BTreeMap<usize, f
     clippy::cast_precision_loss,
     reason = "counts of instances are far below 2^53"
 )]
-fn real(count: usize) -> f64 {
+pub(crate) fn real(count: usize) -> f64 {
     count as f64
 }
 

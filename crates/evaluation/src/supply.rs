@@ -1,7 +1,7 @@
 //! What a trial takes from the pool before it asks for anything.
 
 use crate::pool::{Draw, Held, MOST_UNSERVED_SHARE, Offered, ResponseId, Service};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A response that is too long for a trial's `max_tokens`, to be cut to it and scored again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(crate) struct Supply {
     n: u32,
     max_tokens: u32,
     draws: Vec<Draw>,
+    /// Those of all draws, the offered ones too.
+    ids: BTreeSet<ResponseId>,
     /// Draws of other jobs, which are the pool's only once the trial is committed.
     offered: Vec<Draw>,
     /// Scores of cut responses: those known before, and those that this trial had cut.
@@ -51,6 +53,7 @@ impl Supply {
             instances,
             n,
             max_tokens,
+            ids: draws.iter().map(|draw| draw.response.id).collect(),
             draws,
             offered: Vec::new(),
             known_cuts,
@@ -59,8 +62,7 @@ impl Supply {
     }
 
     pub(crate) fn offer(&mut self, offered: Offered) {
-        let known = self.all().any(|draw| draw.response.id == offered.id);
-        if !known && offered.instance < self.instances {
+        if offered.instance < self.instances && self.ids.insert(offered.id) {
             self.offered.push(offered.into());
         }
     }

@@ -1,6 +1,6 @@
 //! One varying setting: its values, and where they lie between 0 and 1.
 
-use frugal_domain::grid::rounded;
+use frugal_domain::grid::{rounded, steps};
 use frugal_domain::space::{Domain, Scale};
 use serde_json::{Number, Value};
 
@@ -86,8 +86,8 @@ impl Axis {
             return Err("the step must be above 0");
         }
         let high = match step {
-            // The last value of the grid; the slack is for steps such as 0.1.
-            Some(step) => (low + ((high - low) / step + 1e-9).floor() * step).min(high),
+            // The last value of the grid.
+            Some(step) => (low + steps(low, high, step) * step).min(high),
             None => high,
         };
         Ok(Self::Number {

@@ -144,15 +144,12 @@ impl BlendSearch {
     pub fn turn(&mut self, ground: &mut Ground) -> Turn {
         let turn = self.turns;
         self.turns += 1;
-        if let Some(start) = self.starts.pop_front() {
-            let configuration = ground
-                .encoding
-                .complete(&start.configuration, &mut ground.draws);
+        if let Some((configuration, origin)) = ground.next_start(&mut self.starts) {
             if ground.known.standing(&configuration) != Standing::New {
                 return Turn::Nothing;
             }
             self.global_thread.running += 1;
-            return self.propose(ground, configuration, start.origin, GLOBAL, turn);
+            return self.propose(ground, configuration, origin, GLOBAL, turn);
         }
         if self
             .cost_budget

@@ -69,15 +69,12 @@ impl Cfo {
     pub fn turn(&mut self, ground: &mut Ground) -> Turn {
         let turn = self.turns;
         self.turns += 1;
-        if let Some(start) = self.starts.pop_front() {
-            let configuration = ground
-                .encoding
-                .complete(&start.configuration, &mut ground.draws);
+        if let Some((configuration, origin)) = ground.next_start(&mut self.starts) {
             if ground.known.standing(&configuration) != Standing::New {
                 return Turn::Nothing;
             }
             self.starts_open += 1;
-            return self.propose(ground, configuration, start.origin, Proposed::Start);
+            return self.propose(ground, configuration, origin, Proposed::Start);
         }
         if self
             .cost_budget

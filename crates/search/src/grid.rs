@@ -55,11 +55,8 @@ impl GridSearch {
 
     /// One start, or one configuration of the grid.
     pub fn turn(&mut self, ground: &mut Ground) -> Turn {
-        if let Some(start) = self.starts.pop_front() {
-            let configuration = ground
-                .encoding
-                .complete(&start.configuration, &mut ground.draws);
-            return ground.propose_new(configuration, start.origin);
+        if let Some((configuration, origin)) = ground.next_start(&mut self.starts) {
+            return ground.propose_new(configuration, origin);
         }
         // Some of a grid's configurations may be one to the endpoint: those that differ in what
         // has no effect.

@@ -21,6 +21,7 @@ pub mod encoding;
 pub mod flow2;
 pub mod global;
 pub mod grid;
+mod job;
 pub mod known;
 mod parzen;
 pub mod random;

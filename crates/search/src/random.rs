@@ -33,13 +33,8 @@ impl RandomSearch {
 
     /// One start, or one draw.
     pub fn turn(&mut self, ground: &mut Ground) -> Turn {
-        let (configuration, origin) = match self.starts.pop_front() {
-            Some(start) => (
-                ground
-                    .encoding
-                    .complete(&start.configuration, &mut ground.draws),
-                start.origin,
-            ),
+        let (configuration, origin) = match ground.next_start(&mut self.starts) {
+            Some(start) => start,
             None => (self.draw(ground), Origin::Random),
         };
         ground.propose_new(configuration, origin)

@@ -113,15 +113,13 @@ impl Search {
     /// Where the space cannot be searched or a start is not in it.
     pub fn new(options: SearchOptions) -> Result<Self, SearchError> {
         let encoding = Encoding::new(options.space)?;
-        let begins_cheap = options.algorithm.low_cost_starts();
-        let low_cost_starts = options.low_cost_starts.iter().filter(|_| begins_cheap);
-        let low_cost: Vec<Configuration> = options
-            .low_cost
-            .into_iter()
-            .filter(|_| begins_cheap)
-            .collect();
+        let (low_cost_starts, low_cost) = if options.algorithm.low_cost_starts() {
+            (options.low_cost_starts, options.low_cost)
+        } else {
+            Default::default()
+        };
         let given = options.start.iter().map(|start| (start, Origin::Start));
-        let cheap = low_cost_starts.map(|start| (start, Origin::LowCost));
+        let cheap = low_cost_starts.iter().map(|start| (start, Origin::LowCost));
         let mut starts = Vec::new();
         for (index, (start, origin)) in given.chain(cheap).enumerate() {
             let configuration = encoding

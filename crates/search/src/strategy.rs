@@ -6,6 +6,7 @@ use crate::draws::Draws;
 use crate::encoding::Encoding;
 use crate::known::{Known, Standing};
 use frugal_domain::configuration::Configuration;
+use std::collections::VecDeque;
 
 /// The space, the draws and what is known: the ground that an optimiser stands on.
 #[derive(Debug, Clone)]
@@ -27,6 +28,18 @@ impl Ground {
             draws,
             known: Known::default(),
         }
+    }
+
+    /// The next of the starts, what it leaves open drawn.
+    pub(crate) fn next_start(
+        &mut self,
+        starts: &mut VecDeque<Start>,
+    ) -> Option<(Configuration, Origin)> {
+        let start = starts.pop_front()?;
+        let configuration = self
+            .encoding
+            .complete(&start.configuration, &mut self.draws);
+        Some((configuration, start.origin))
     }
 
     /// Proposes a configuration unless it has been proposed before.

@@ -117,13 +117,8 @@ impl TpeSearch {
 
     /// One start, or one suggestion.
     pub fn turn(&mut self, ground: &mut Ground) -> Turn {
-        let (configuration, origin) = match self.starts.pop_front() {
-            Some(start) => (
-                ground
-                    .encoding
-                    .complete(&start.configuration, &mut ground.draws),
-                start.origin,
-            ),
+        let (configuration, origin) = match ground.next_start(&mut self.starts) {
+            Some(start) => start,
             None => (self.estimator.suggest(ground), Origin::Global),
         };
         ground.propose_new(configuration, origin)

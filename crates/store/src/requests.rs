@@ -193,6 +193,21 @@ pub struct Response {
     pub estimated_tokens: u64,
 }
 
+impl Response {
+    /// A response from the columns that hold one.
+    pub(crate) fn stored(
+        text: String,
+        finish_reason: String,
+        estimated_tokens: i64,
+    ) -> Result<Self> {
+        Ok(Self {
+            text,
+            finish_reason,
+            estimated_tokens: to_u64("estimated tokens", estimated_tokens)?,
+        })
+    }
+}
+
 /// The answer of an endpoint to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -417,11 +432,11 @@ pub async fn load(
             ..
         }) = requests.get_mut(&key)
         {
-            answer.responses.push(Response {
-                text: row.text,
-                finish_reason: row.finish_reason,
-                estimated_tokens: to_u64("estimated tokens", row.estimated_tokens)?,
-            });
+            answer.responses.push(Response::stored(
+                row.text,
+                row.finish_reason,
+                row.estimated_tokens,
+            )?);
         }
     }
     Ok(requests)

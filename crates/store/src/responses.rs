@@ -1,8 +1,8 @@
 //! The texts of single responses, for those who have lost sight of them.
 
 use crate::requests::{RequestKey, Response, request_key};
-use crate::{Result, read_name, to_integer, to_u32, to_u64};
-use frugal_domain::id::{JobId, TrialNumber};
+use crate::{Result, to_integer, to_u32};
+use frugal_domain::id::JobId;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -15,6 +15,32 @@ pub struct ResponsePlace {
     pub position: u32,
 }
 
+/// The columns of many places.
+#[derive(Default)]
+struct Columns {
+    role: Vec<String>,
+    trial: Vec<i32>,
+    ordinal: Vec<i32>,
+    position: Vec<i32>,
+}
+
+impl Columns {
+    fn of<'p>(places: impl Iterator<Item = &'p ResponsePlace>) -> Result<Self> {
+        let mut columns = Self::default();
+        for ResponsePlace { request, position } in places {
+            columns.role.push(request.role.as_str().to_owned());
+            columns
+                .trial
+                .push(to_integer("trial number", request.trial.0)?);
+            columns
+                .ordinal
+                .push(to_integer("ordinal", request.ordinal)?);
+            columns.position.push(to_integer("position", *position)?);
+        }
+        Ok(columns)
+    }
+}
+
 /// Responses of a job by their places. Places without any are left out.
 ///
 /// # Errors
@@ -24,13 +50,7 @@ pub async fn own(
     job: JobId,
     places: &[ResponsePlace],
 ) -> Result<BTreeMap<ResponsePlace, Response>> {
-    let (mut role, mut trial, mut ordinal, mut position) = (vec![], vec![], vec![], vec![]);
-    for place in places {
-        role.push(place.request.role.as_str().to_owned());
-        trial.push(to_integer("trial number", place.request.trial.0)?);
-        ordinal.push(to_integer("ordinal", place.request.ordinal)?);
-        position.push(to_integer("position", place.position)?);
-    }
+    let columns = Columns::of(places.iter())?;
     let rows = sqlx::query!(
         r#"
         SELECT role, trial, ordinal, position, text, finish_reason, estimated_tokens
@@ -40,10 +60,10 @@ pub async fn own(
         WHERE job_id = $1
         "#,
         job.0,
-        &role,
-        &trial,
-        &ordinal,
-        &position
+        &columns.role,
+        &columns.trial,
+        &columns.ordinal,
+        &columns.position
     )
     .fetch_all(connection)
     .await?;
@@ -53,11 +73,7 @@ pub async fn own(
             request: request_key(&row.role, row.trial, row.ordinal)?,
             position: to_u32("position", row.position)?,
         };
-        let response = Response {
-            text: row.text,
-            finish_reason: row.finish_reason,
-            estimated_tokens: to_u64("estimated tokens", row.estimated_tokens)?,
-        };
+        let response = Response::stored(row.text, row.finish_reason, row.estimated_tokens)?;
         found.insert(place, response);
     }
     Ok(found)
@@ -82,15 +98,8 @@ pub async fn adopted(
     job: JobId,
     places: &[ForeignPlace],
 ) -> Result<BTreeMap<ForeignPlace, Response>> {
-    let (mut source, mut role, mut trial) = (vec![], vec![], vec![]);
-    let (mut ordinal, mut position) = (vec![], vec![]);
-    for ForeignPlace { job, place } in places {
-        source.push(job.0);
-        role.push(place.request.role.as_str().to_owned());
-        trial.push(to_integer("trial number", place.request.trial.0)?);
-        ordinal.push(to_integer("ordinal", place.request.ordinal)?);
-        position.push(to_integer("position", place.position)?);
-    }
+    let source: Vec<_> = places.iter().map(|foreign| foreign.job.0).collect();
+    let columns = Columns::of(places.iter().map(|foreign| &foreign.place))?;
     let rows = sqlx::query!(
         r#"
         SELECT DISTINCT ON (source_job, source_role, source_trial, source_ordinal, source_position)
@@ -104,32 +113,23 @@ pub async fn adopted(
         "#,
         job.0,
         &source,
-        &role,
-        &trial,
-        &ordinal,
-        &position
+        &columns.role,
+        &columns.trial,
+        &columns.ordinal,
+        &columns.position
     )
     .fetch_all(connection)
     .await?;
     let mut found = BTreeMap::new();
     for row in rows {
-        let request = RequestKey {
-            role: read_name("role", &row.source_role)?,
-            trial: TrialNumber(to_u32("trial number", row.source_trial)?),
-            ordinal: to_u32("ordinal", row.source_ordinal)?,
-        };
         let place = ForeignPlace {
             job: JobId(row.source_job),
             place: ResponsePlace {
-                request,
+                request: request_key(&row.source_role, row.source_trial, row.source_ordinal)?,
                 position: to_u32("position", row.source_position)?,
             },
         };
-        let response = Response {
-            text: row.text,
-            finish_reason: row.finish_reason,
-            estimated_tokens: to_u64("estimated tokens", row.estimated_tokens)?,
-        };
+        let response = Response::stored(row.text, row.finish_reason, row.estimated_tokens)?;
         found.insert(place, response);
     }
     Ok(found)

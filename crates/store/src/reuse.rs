@@ -79,11 +79,7 @@ pub async fn find(
             what: "reuse key",
             source: "it has another length".into(),
         })?;
-        let response = Response {
-            text: row.text,
-            finish_reason: row.finish_reason,
-            estimated_tokens: to_u64("estimated tokens", row.estimated_tokens)?,
-        };
+        let response = Response::stored(row.text, row.finish_reason, row.estimated_tokens)?;
         let request = Found {
             key,
             job: JobId(row.job_id),
@@ -296,11 +292,7 @@ pub async fn load(
             prompt_tokens: to_u64("usage", row.prompt_tokens)?,
             completion_tokens: to_u64("usage", row.completion_tokens)?,
             latency_ms: to_u64("latency", row.latency_ms)?,
-            response: Response {
-                text: row.text,
-                finish_reason: row.finish_reason,
-                estimated_tokens: to_u64("estimated tokens", row.estimated_tokens)?,
-            },
+            response: Response::stored(row.text, row.finish_reason, row.estimated_tokens)?,
         };
         let trial = TrialNumber(to_u32("trial number", row.trial)?);
         by_trial.entry(trial).or_default().push(adopted);

@@ -12,7 +12,6 @@ use crate::verdict::{self, Compared};
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::job::Pruning;
-use frugal_domain::money::{Budget, Spend, Usd};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::{Role, TrialOutcome};
 use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode};
@@ -44,18 +43,10 @@ pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
 /// held-out instances.
 fn keep_for_validation(context: &Context) {
     let rows = context.data.holdout.len() as u64;
-    let Some(kept) = context.spec().kept_for_holdout(rows) else {
-        return;
-    };
-    let spend = match kept {
-        Budget::Usd(usd) => Spend { usd, tokens: 0 },
-        Budget::Tokens(tokens) => Spend {
-            usd: Usd::ZERO,
-            tokens,
-        },
-    };
-    let mut books = context.books();
-    books.kept = books.ledger.reserve(spend).ok();
+    if let Some(kept) = context.spec().kept_for_holdout(rows) {
+        let mut books = context.books();
+        books.kept = books.ledger.reserve(kept.whole()).ok();
+    }
 }
 
 /// Makes what was kept back available.

@@ -21,7 +21,6 @@ mod request;
 mod run;
 mod session;
 mod supply;
-mod told;
 mod trial;
 pub mod verdict;
 

@@ -159,18 +159,14 @@ async fn send(
     } = planned;
     let instance = u32::try_from(plan.instance)
         .map_err(|_| DriveError::Internal("more rows than can be numbered".to_owned()))?;
+    let prompt = rendered(context, key.role, plan.instance, settings)?;
     let new = NewRequest {
         key,
         instance,
         n: plan.n,
         max_tokens: plan.max_tokens,
         worst_case: plan.worst_case,
-        reuse_key: None,
-    };
-    let prompt = rendered(context, key.role, plan.instance, settings)?;
-    let new = NewRequest {
         reuse_key: Some(reuse_key(context, settings, &prompt)),
-        ..new
     };
     let request = completion_request(context, planned, prompt);
     requests::send(

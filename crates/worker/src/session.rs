@@ -5,15 +5,14 @@ use crate::context::Context;
 use crate::halt::Cause;
 use crate::outcome::{self, Utilities};
 use crate::record;
-use crate::told;
 use crate::trial::{self, Assignment, Tally};
 use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::id::TrialNumber;
-use frugal_domain::seed::mix;
 use frugal_domain::state::{StopReason, TrialState};
 use frugal_domain::trial::{Evaluation, Role, TrialOutcome};
-use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Trial, TrialPlan};
-use frugal_search::{Ask, Exhausted, Origin, Search, SearchOptions, Searcher};
+use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Rival, Trial, TrialPlan};
+use frugal_scoring::reduce;
+use frugal_search::{Ask, Observation, Origin, Search, SearchOptions, Searcher};
 use frugal_store::trials::NewTrial;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -23,9 +22,6 @@ use std::sync::Arc;
 
 /// The number of the baseline's trial. The searcher's proposals follow from 1.
 pub(crate) const BASELINE: TrialNumber = TrialNumber(0);
-
-/// Tells the draw of the order of rows from others by the same seed.
-const ORDER: u64 = 0x006f_7264_6572;
 
 /// A trial that has ended, as the report needs it.
 #[derive(Debug, Clone)]
@@ -45,6 +41,23 @@ impl Ended {
             TrialOutcome::Evaluated(evaluation) => Some(evaluation),
             _ => None,
         }
+    }
+
+    /// What the searcher hears of it, the others being those that ended so far.
+    fn observation(
+        &self,
+        context: &Context,
+        others: &BTreeMap<TrialNumber, Self>,
+    ) -> Option<Observation> {
+        let utility_of = |number| Some(others.get(&number)?.evaluation()?.utility.mean);
+        let spend = self.tally.spend;
+        Observation::of(context.spec(), &self.outcome, spend, utility_of)
+    }
+
+    /// The trial as one to hold others against.
+    fn rival(&self, context: &Context) -> Option<Rival> {
+        let spec = context.spec();
+        Rival::of(spec, self.number, &self.outcome, &self.utilities, reduce)
     }
 }
 
@@ -86,7 +99,7 @@ pub(crate) async fn search(context: &Context) -> Result<Findings, DriveError> {
         spec.inference_budget,
     );
     options.reference.optimization_budget = Some(spec.optimization_budget);
-    options.order = order(context.data.tuning.len(), spec.search.seed);
+    options.order = spec.row_order(context.data.tuning.len());
     let mut session = Session {
         context,
         search: new_search(context)?,
@@ -112,28 +125,9 @@ pub(crate) async fn search(context: &Context) -> Result<Findings, DriveError> {
     })
 }
 
-/// The order in which every trial looks at the rows: drawn, since the first few stand for all.
-fn order(rows: usize, seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..rows).collect();
-    order.sort_by_key(|row| mix(mix(seed ^ ORDER) ^ *row as u64));
-    order
-}
-
 fn new_search(context: &Context) -> Result<Search, DriveError> {
-    let spec = context.spec();
-    let budget = spec.optimization_budget;
-    let options = SearchOptions {
-        algorithm: spec.search.algorithm,
-        space: spec.space.clone(),
-        seed: spec.search.seed,
-        start: spec.start.clone(),
-        low_cost_starts: spec.low_cost_starts(),
-        low_cost: spec.low_cost_corner().into_iter().collect(),
-        cost_budget: Some(told::in_unit(budget.unit(), budget.amount())),
-        cost_floor: None,
-        patience: spec.limits.trials_without_improvement,
-    };
-    Search::new(options).map_err(|error| DriveError::Internal(error.to_string()))
+    Search::new(SearchOptions::for_job(context.spec()))
+        .map_err(|error| DriveError::Internal(error.to_string()))
 }
 
 /// Who proposed a configuration, as it is stored.
@@ -220,12 +214,7 @@ impl<'a> Session<'a> {
                 }
                 Ask::Wait => break,
                 Ask::Exhausted(reason) => {
-                    self.stop = Some(match reason {
-                        Exhausted::SpaceUsedUp => StopReason::SpaceExhausted,
-                        Exhausted::BudgetSpent => StopReason::BudgetExhausted,
-                        Exhausted::NothingNew => StopReason::Converged,
-                        Exhausted::NoImprovement => StopReason::NoImprovement,
-                    });
+                    self.stop = Some(reason.into());
                 }
             }
         }
@@ -310,13 +299,13 @@ impl<'a> Session<'a> {
         }
         let ended = &self.ended[&oldest];
         self.evaluator.commit(&ended.trial);
-        if let Some(rival) = told::rival(self.context, ended, self.evaluator.rival()) {
+        if let Some(rival) = ended.rival(self.context) {
             self.evaluator.set_rival(rival);
         }
         // A search that is to stop is not asked again, so it need not hear either; a trial that
         // was cut off has nothing to tell.
         if self.stop.is_none()
-            && let Some(observation) = told::observation(self.context, ended, &self.ended)
+            && let Some(observation) = ended.observation(self.context, &self.ended)
         {
             self.search
                 .tell(oldest.0 - 1, observation)
@@ -332,7 +321,7 @@ impl<'a> Session<'a> {
         }
         if let Some(baseline) = self.ended.get(&BASELINE) {
             self.evaluator.commit(&baseline.trial);
-            if let Some(rival) = told::rival(self.context, baseline, None) {
+            if let Some(rival) = baseline.rival(self.context) {
                 self.evaluator.set_rival(rival);
             }
         }

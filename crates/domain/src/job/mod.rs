@@ -24,6 +24,7 @@ use crate::metric::{Constraint, Metric};
 use crate::money::{Budget, Prices, Unit};
 use crate::prompt::Prompt;
 use crate::scoring::ScorerSpec;
+use crate::seed::order;
 use crate::space::Space;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -35,6 +36,9 @@ pub type Instance = Map<String, Value>;
 /// The name of the dimension that holds the model, where there is more than one: a
 /// [`crate::space::Domain::OneOf`] with a branch per model.
 pub const MODEL: &str = "model";
+
+/// Tells the draw of the order of rows from others by the same seed.
+const ROW_ORDER: u64 = 0x006f_7264_6572;
 
 /// The name of the dimension that holds the prompt's name, where there is more than one.
 pub const PROMPT: &str = "prompt";
@@ -74,6 +78,12 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// The order in which every trial looks at the rows: drawn, since the first few stand for all.
+    #[must_use]
+    pub fn row_order(&self, rows: usize) -> Vec<usize> {
+        order(rows, self.search.seed ^ ROW_ORDER)
+    }
+
     /// The unit in which inference costs are counted and compared.
     #[must_use]
     pub fn cost_unit(&self) -> Unit {

@@ -3,7 +3,7 @@
 use super::read::Checks;
 use super::{Data, Instance};
 use crate::fault::Reader;
-use crate::seed::mix;
+use crate::seed::order;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -46,9 +46,8 @@ impl Rows {
             }
             Holdout::Count(count) => count,
         };
-        let mut order: Vec<_> = (0..self.instances.len()).collect();
-        order.sort_by_key(|index| mix(mix(seed) ^ *index as u64));
-        let held_out: BTreeSet<_> = order.into_iter().take(count).collect();
+        let drawn = order(self.instances.len(), seed);
+        let held_out: BTreeSet<_> = drawn.into_iter().take(count).collect();
         let (holdout, tuning): (Vec<_>, Vec<_>) = self
             .instances
             .into_iter()

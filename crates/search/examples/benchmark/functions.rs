@@ -238,20 +238,15 @@ fn int(name: &str, low: i64, high: i64, scale: Scale) -> Dimension {
 }
 
 fn float(name: &str, low: f64, high: f64) -> Dimension {
-    let (scale, step) = (Scale::Linear, None);
-    dimension(
-        name,
-        Domain::Float {
-            low,
-            high,
-            scale,
-            step,
-        },
-    )
+    ranged(name, low, high, Scale::Linear)
 }
 
 fn log_float(name: &str, low: f64, high: f64) -> Dimension {
-    let (scale, step) = (Scale::Log, None);
+    ranged(name, low, high, Scale::Log)
+}
+
+fn ranged(name: &str, low: f64, high: f64, scale: Scale) -> Dimension {
+    let step = None;
     dimension(
         name,
         Domain::Float {

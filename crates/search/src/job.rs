@@ -1,0 +1,75 @@
+//! What a search is to a job: what it is built from, what it hears of a trial, and why it ends.
+
+use crate::ask_tell::{Exhausted, Observation, Outcome};
+use crate::search::SearchOptions;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::JobSpec;
+use frugal_domain::money::{Spend, Unit};
+use frugal_domain::state::StopReason;
+use frugal_domain::trial::{PruneReason, TrialOutcome};
+
+impl SearchOptions {
+    /// The search that a job asks for. Costs are counted in the unit of its optimization budget.
+    #[must_use]
+    pub fn for_job(spec: &JobSpec) -> Self {
+        let budget = spec.optimization_budget;
+        Self {
+            algorithm: spec.search.algorithm,
+            space: spec.space.clone(),
+            seed: spec.search.seed,
+            start: spec.start.clone(),
+            low_cost_starts: spec.low_cost_starts(),
+            low_cost: spec.low_cost_corner().into_iter().collect(),
+            cost_budget: Some(plain(budget.unit(), budget.amount())),
+            cost_floor: None,
+            patience: spec.limits.trials_without_improvement,
+        }
+    }
+}
+
+impl Observation {
+    /// What the searcher hears of a trial that cost so much; nothing of one that the end of the
+    /// job cut off. `utility_of` is the mean utility of a trial that was evaluated.
+    #[must_use]
+    pub fn of(
+        spec: &JobSpec,
+        outcome: &TrialOutcome,
+        spend: Spend,
+        utility_of: impl FnOnce(TrialNumber) -> Option<f64>,
+    ) -> Option<Self> {
+        let direction = spec.objective.direction;
+        let outcome = match outcome {
+            TrialOutcome::Evaluated(evaluation) if evaluation.valid => Outcome::Evaluated {
+                loss: direction.loss(evaluation.utility.mean),
+            },
+            TrialOutcome::Pruned {
+                reason: PruneReason::Inferior { than, difference },
+            } => utility_of(*than).map_or(Outcome::Pruned, |utility| Outcome::Inferior {
+                loss: direction.loss(utility + difference.mean),
+            }),
+            TrialOutcome::Evaluated(_) | TrialOutcome::Pruned { .. } => Outcome::Pruned,
+            TrialOutcome::Infeasible { .. } => Outcome::Infeasible,
+            TrialOutcome::Failed { .. } => Outcome::Failed,
+            TrialOutcome::Stopped => return None,
+        };
+        let unit = spec.optimization_budget.unit();
+        let cost = plain(unit, unit.of(spend));
+        Some(Self { outcome, cost })
+    }
+}
+
+/// An amount as a plain number: costs are compared here, not booked.
+fn plain(unit: Unit, amount: u64) -> f64 {
+    unit.display(amount as f64)
+}
+
+impl From<Exhausted> for StopReason {
+    fn from(reason: Exhausted) -> Self {
+        match reason {
+            Exhausted::SpaceUsedUp => Self::SpaceExhausted,
+            Exhausted::BudgetSpent => Self::BudgetExhausted,
+            Exhausted::NothingNew => Self::Converged,
+            Exhausted::NoImprovement => Self::NoImprovement,
+        }
+    }
+}
