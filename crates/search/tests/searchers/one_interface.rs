@@ -202,3 +202,23 @@ fn cheap_starts_are_left_out_where_the_options_say_so() {
         );
     }
 }
+
+#[test]
+fn an_inferior_trial_is_never_better_than_the_best() {
+    for algorithm in Algorithm::all() {
+        let mut options = options_for(algorithm, vec![unit("x")]);
+        options.patience = Some(1);
+        let mut search = Search::new(options).unwrap();
+        for (number, outcome) in [
+            (0, Outcome::Evaluated { loss: 1.0 }),
+            // An estimate from a few instances; it would be an improvement if it counted.
+            (1, Outcome::Inferior { loss: -5.0 }),
+        ] {
+            assert!(matches!(search.ask(), Ask::Propose(proposal) if proposal.number == number));
+            search
+                .tell(number, Observation { outcome, cost: 1.0 })
+                .unwrap();
+        }
+        assert_eq!(search.ask(), Ask::Exhausted(Exhausted::NoImprovement));
+    }
+}
