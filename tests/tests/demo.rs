@@ -13,7 +13,7 @@ use frugal::demo::{self, DemoArgs, ENDPOINT, Outcome, Pruning, TASK};
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::{Budget, Prices, Usage, Usd};
-use frugal_domain::trial::Role;
+use frugal_domain::request::Purpose;
 use frugal_llm::Clients;
 use frugal_simulator::{CellKey, RecordedResponse, Recordings, Simulator, SimulatorOptions};
 use frugal_store::PgPool;
@@ -297,7 +297,7 @@ async fn answered(world: &World, outcome: &Outcome) -> BTreeMap<TrialNumber, Vec
     let stored = requests::load(&mut connection, id).await.unwrap();
     let mut by_trial: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (key, request) in stored {
-        assert!(matches!(key.role, Role::Search | Role::Baseline));
+        assert!(matches!(key.purpose, Purpose::Search | Purpose::Baseline));
         by_trial.entry(key.trial).or_default().push(request);
     }
     by_trial

@@ -2,9 +2,9 @@
 //! later jobs.
 
 use crate::endpoint::{Answered, Draw, Endpoint};
-use frugal_domain::configuration::Settings;
+use frugal_domain::configuration::{Sampling, Settings};
 use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::trial::Role;
+use frugal_domain::request::Purpose;
 use frugal_evaluation::{Cut, CutPlan, Offered, RequestPlan, ResponseId, Source};
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub struct Archive {
     requests: BTreeMap<Key, Request>,
-    by_sampling: BTreeMap<String, Vec<Key>>,
+    by_sampling: BTreeMap<Sampling, Vec<Key>>,
 }
 
-type Key = (Role, TrialNumber, u32);
+type Key = (Purpose, TrialNumber, u32);
 
 #[derive(Debug)]
 struct Request {
@@ -29,15 +29,15 @@ impl Archive {
     /// Keeps the answer to a request about a row of the endpoint.
     pub fn keep(
         &mut self,
-        role: Role,
+        purpose: Purpose,
         trial: TrialNumber,
         plan: &RequestPlan,
         row: usize,
         settings: &Settings,
         answered: Answered,
     ) {
-        let key = (role, trial, plan.ordinal);
-        let sampling = self.by_sampling.entry(settings.sampling_key());
+        let key = (purpose, trial, plan.ordinal);
+        let sampling = self.by_sampling.entry(settings.sampling.clone());
         sampling.or_default().push(key);
         let request = Request {
             settings: settings.clone(),
@@ -48,9 +48,11 @@ impl Archive {
         self.requests.insert(key, request);
     }
 
-    /// Cuts a response of a role and scores what is left; nothing if it is not here.
-    pub fn cut(&self, endpoint: &dyn Endpoint, role: Role, plan: &CutPlan) -> Option<Cut> {
-        let request = self.requests.get(&(role, plan.id.trial, plan.id.ordinal))?;
+    /// Cuts a response of a purpose and scores what is left; nothing if it is not here.
+    pub fn cut(&self, endpoint: &dyn Endpoint, purpose: Purpose, plan: &CutPlan) -> Option<Cut> {
+        let request = self
+            .requests
+            .get(&(purpose, plan.id.trial, plan.id.ordinal))?;
         let draw: Draw = *request
             .answered
             .draws
@@ -64,10 +66,10 @@ impl Archive {
 
     /// All responses with these sampling settings to some rows, for another job to whom the rows
     /// are its instances.
-    pub fn offer(&self, job: JobId, sampling: &str, rows: &[usize]) -> Vec<Offered> {
+    pub fn offer(&self, job: JobId, sampling: &Sampling, rows: &[usize]) -> Vec<Offered> {
         let keys = self.by_sampling.get(sampling).into_iter().flatten();
         let mut offered = Vec::new();
-        for key @ (role, trial, ordinal) in keys {
+        for key @ (purpose, trial, ordinal) in keys {
             let Some(request) = self.requests.get(key) else {
                 continue;
             };
@@ -77,7 +79,10 @@ impl Archive {
             let responses = request.answered.responses.iter().zip(0_u32..);
             offered.extend(responses.map(|(response, position)| Offered {
                 id: ResponseId {
-                    source: Source::Other { job, role: *role },
+                    source: Source::Other {
+                        job,
+                        purpose: *purpose,
+                    },
                     trial: *trial,
                     ordinal: *ordinal,
                     position,

@@ -4,7 +4,8 @@ use crate::trial::Ended;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;
 use frugal_domain::money::Spend;
-use frugal_domain::trial::{Role, SpendByRole};
+use frugal_domain::request::Purpose;
+use frugal_domain::spend::SpendByCategory;
 use frugal_evaluation::{Ledger, Reservation};
 
 /// What a job has spent and found so far.
@@ -60,8 +61,8 @@ impl Books {
     }
 
     /// Books what a request cost.
-    pub fn settle(&mut self, reservation: Reservation, actual: Spend, role: Role) {
-        self.ledger.settle(reservation, actual, role);
+    pub fn settle(&mut self, reservation: Reservation, actual: Spend, purpose: Purpose) {
+        self.ledger.settle(reservation, actual, purpose.into());
     }
 
     /// Gives back the reservation of a request that was refused.
@@ -83,8 +84,8 @@ impl Books {
         self.best.map(|best| best.trial)
     }
 
-    /// What was spent, by role.
-    pub fn by_role(&self) -> SpendByRole {
-        self.ledger.by_role().clone()
+    /// What was spent, by purpose.
+    pub fn by_category(&self) -> SpendByCategory {
+        self.ledger.by_category().clone()
     }
 }

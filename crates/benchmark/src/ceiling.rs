@@ -4,7 +4,7 @@
 use crate::data_set::DataSet;
 use crate::endpoint::Endpoint;
 use crate::truth;
-use frugal_domain::configuration::Settings;
+use frugal_domain::configuration::{Extent, Sampling, Settings};
 use frugal_domain::space::Domain;
 use std::collections::BTreeMap;
 
@@ -16,7 +16,12 @@ const LIMITS: u32 = 40;
 pub fn best(set: &DataSet) -> Option<(Settings, f64)> {
     let (fewest, most) = range(set, "max_tokens")?;
     let (_, most_n) = range(set, "n")?;
-    let stop = set.spec.settings(set.spec.baseline.as_ref()?).ok()?.stop;
+    let stop = set
+        .spec
+        .settings(set.spec.baseline.as_ref()?)
+        .ok()?
+        .sampling
+        .stop;
     let hottest = hottest(set);
     let ratio = f64::from(most) / f64::from(fewest);
     let mut best: Option<(Settings, f64)> = None;
@@ -31,18 +36,19 @@ pub fn best(set: &DataSet) -> Option<(Settings, f64)> {
                 )]
                 let max_tokens = (f64::from(fewest) * ratio.powf(share)).round() as u32;
                 let mut settings = Settings {
-                    model: *model,
-                    prompt: *prompt,
-                    temperature: Some(*temperature),
-                    top_p: None,
-                    max_tokens,
-                    n: 1,
-                    stop: stop.clone(),
-                    extra: BTreeMap::new(),
+                    sampling: Sampling {
+                        model: *model,
+                        prompt: *prompt,
+                        temperature: Some(*temperature),
+                        top_p: None,
+                        stop: stop.clone(),
+                        extra: BTreeMap::new(),
+                    },
+                    extent: Extent { max_tokens, n: 1 },
                 };
                 // More answers are never worse.
-                settings.n = affordable(set, &settings, most_n)?;
-                if settings.n == 0 {
+                settings.extent.n = affordable(set, &settings, most_n)?;
+                if settings.extent.n == 0 {
                     continue;
                 }
                 let utility = truth::success(&set.corpus, &settings);
@@ -58,7 +64,9 @@ pub fn best(set: &DataSet) -> Option<(Settings, f64)> {
 /// The most answers whose expected cost is within the inference budget, up to `most`.
 fn affordable(set: &DataSet, settings: &Settings, most: u32) -> Option<u32> {
     let budget = set.spec.inference_budget?;
-    let prices = budget.unit().prices(set.spec.models[settings.model].prices);
+    let prices = budget
+        .unit()
+        .prices(set.spec.models[settings.sampling.model].prices);
     let (mut fixed, mut per_answer, mut budget_of_all) = (0.0, 0.0, 0.0);
     for row in 0..set.corpus.rows() {
         fixed += real(prices.request_pico)
@@ -112,11 +120,11 @@ mod tests {
     fn the_best_is_within_the_budget_and_better_than_the_default() {
         let set = recorded::data_set("arithmetic").unwrap();
         let (settings, utility) = best(&set).unwrap();
-        assert_eq!(affordable(&set, &settings, 128), Some(settings.n));
+        assert_eq!(affordable(&set, &settings, 128), Some(settings.extent.n));
         let default = set.spec.baseline.as_ref().unwrap();
         let default = set.spec.settings(default).unwrap();
         assert!(utility > truth::success(&set.corpus, &default));
         // One more answer would be over the budget.
-        assert!(settings.n > 1 && settings.n < 128);
+        assert!(settings.extent.n > 1 && settings.extent.n < 128);
     }
 }

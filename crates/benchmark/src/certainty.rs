@@ -258,9 +258,9 @@ fn synthetic_spec(reduce: &str, n: &Value) -> anyhow::Result<JobSpec> {
 
 /// Abilities with one best model, prompt and temperature, none of them the default.
 fn ability(settings: &Settings) -> f64 {
-    let model = [0.0, 0.6][settings.model.min(1)];
-    let prompt = [0.0, 0.5][settings.prompt.min(1)];
-    let off = settings.temperature.unwrap_or(1.0) - 0.3;
+    let model = [0.0, 0.6][settings.sampling.model.min(1)];
+    let prompt = [0.0, 0.5][settings.sampling.prompt.min(1)];
+    let off = settings.sampling.temperature.unwrap_or(1.0) - 0.3;
     model + prompt - 2.0 * off * off
 }
 

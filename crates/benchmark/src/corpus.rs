@@ -68,7 +68,8 @@ pub struct Corpus {
 
 impl Corpus {
     fn shelf(&self, settings: &Settings) -> Option<&Shelf> {
-        self.shelves.get(&(settings.model, settings.prompt))
+        self.shelves
+            .get(&(settings.sampling.model, settings.sampling.prompt))
     }
 
     fn cell(&self, settings: &Settings, row: usize) -> Option<&Cell> {
@@ -79,7 +80,11 @@ impl Corpus {
 impl Shelf {
     /// The two recorded temperatures around the one asked for.
     fn around(&self, settings: &Settings) -> Option<Bracket> {
-        Bracket::around(&self.temperatures, settings.temperature.unwrap_or(1.0)).ok()
+        Bracket::around(
+            &self.temperatures,
+            settings.sampling.temperature.unwrap_or(1.0),
+        )
+        .ok()
     }
 }
 
@@ -120,7 +125,7 @@ impl Corpus {
         let shelf = self.shelf(settings)?;
         let between = shelf.around(settings)?;
         let cell = shelf.cells.get(row)?;
-        let mean = |temperature| cell.mean(temperature, settings.max_tokens, &of);
+        let mean = |temperature| cell.mean(temperature, settings.extent.max_tokens, &of);
         let weight = between.weight;
         Some((1.0 - weight) * mean(between.lower) + weight * mean(between.upper))
     }

@@ -110,7 +110,7 @@ mod tests {
             let baseline = stepped.spec.baseline.unwrap();
             assert!(stepped.spec.space.contains(&baseline));
             let settings = set.spec.settings(&baseline).unwrap();
-            assert!((settings.temperature.unwrap() - temperature).abs() < 1e-9);
+            assert!((settings.sampling.temperature.unwrap() - temperature).abs() < 1e-9);
         }
     }
 }

@@ -285,8 +285,11 @@ mod tests {
         for (model, configuration) in cheap.iter().enumerate() {
             assert!(spec.space.contains(configuration));
             let settings = spec.settings(configuration).unwrap();
-            assert_eq!(settings.model, model);
-            assert_eq!(spec.prompts[settings.prompt].name, MODELS[model].1[0]);
+            assert_eq!(settings.sampling.model, model);
+            assert_eq!(
+                spec.prompts[settings.sampling.prompt].name,
+                MODELS[model].1[0]
+            );
             assert!(set.corpus.chance(&settings, 0) >= 0.0);
         }
         assert!(spec.space.contains(spec.baseline.as_ref().unwrap()));
@@ -300,7 +303,7 @@ mod tests {
             .settings(set.spec.baseline.as_ref().unwrap())
             .unwrap();
         assert!((set.corpus.chance(&settings, 0) - 0.5).abs() < 1e-12);
-        settings.max_tokens = 19;
+        settings.extent.max_tokens = 19;
         assert_eq!(set.corpus.chance(&settings, 0), 0.0);
     }
 }

@@ -10,8 +10,10 @@ use anyhow::Context;
 use frugal_domain::configuration::Configuration;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Pruning};
+use frugal_domain::request::Purpose;
+use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::StopReason;
-use frugal_domain::trial::{Role, SpendByRole, TrialOutcome};
+use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Rival, Trial};
 use frugal_scoring::reduce;
 use frugal_search::{Ask, Observation, Search, SearchOptions, Searcher};
@@ -47,7 +49,7 @@ pub struct Found {
     /// The winner and the baseline on the held-out rows.
     pub holdout: Option<Holdout>,
     /// What was spent.
-    pub spend: SpendByRole,
+    pub spend: SpendByCategory,
     /// What was bought.
     pub bought: Archive,
 }
@@ -87,7 +89,7 @@ pub fn run(job: Job<'_>) -> anyhow::Result<Found> {
         winner: session.books.best(),
         ended: session.ended,
         holdout,
-        spend: session.books.by_role(),
+        spend: session.books.by_category(),
         bought: session.bought,
     })
 }
@@ -134,7 +136,7 @@ impl<'a> Session<'a> {
     /// The baseline, then trials until there is a reason to stop.
     fn search(&mut self) -> anyhow::Result<()> {
         if let Some(baseline) = &self.job.spec.baseline {
-            self.begin(BASELINE, baseline, Role::Baseline)?;
+            self.begin(BASELINE, baseline, Purpose::Baseline)?;
             while !self.running.is_empty() {
                 self.advance()?;
             }
@@ -157,7 +159,7 @@ impl<'a> Session<'a> {
             match self.search.ask() {
                 Ask::Propose(proposal) => {
                     let number = TrialNumber(proposal.number + 1);
-                    self.begin(number, &proposal.configuration, Role::Search)?;
+                    self.begin(number, &proposal.configuration, Purpose::Search)?;
                     self.open.push_back(number);
                     self.proposed += 1;
                 }
@@ -174,14 +176,14 @@ impl<'a> Session<'a> {
         &mut self,
         number: TrialNumber,
         configuration: &Configuration,
-        role: Role,
+        purpose: Purpose,
     ) -> anyhow::Result<()> {
         let settings = self.job.spec.settings(configuration)?;
-        let mode = match role {
-            Role::Search => Mode::Scheduled,
+        let mode = match purpose {
+            Purpose::Search => Mode::Scheduled,
             _ => Mode::Full,
         };
-        let trial = UnderWay::begin(self.job, &self.evaluator, number, settings, role, mode)?;
+        let trial = UnderWay::begin(self.job, &self.evaluator, number, settings, purpose, mode)?;
         self.running.insert(number, trial);
         Ok(())
     }
@@ -283,7 +285,7 @@ impl<'a> Session<'a> {
             &evaluator,
             number,
             settings,
-            Role::Validation,
+            Purpose::Validation,
             Mode::Full,
         )?;
         while !trial.turn(job, &mut self.books, &mut self.bought)? {}

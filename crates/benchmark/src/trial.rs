@@ -9,8 +9,9 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::metric::Metric;
 use frugal_domain::money::Spend;
+use frugal_domain::request::Purpose;
 use frugal_domain::seed::mix;
-use frugal_domain::trial::{CostEstimate, Evaluation, Role, TrialOutcome};
+use frugal_domain::trial::{CostEstimate, Evaluation, TrialOutcome};
 use frugal_evaluation::{
     Answer, Cut, CutPlan, Ending, EvaluatedInstance, Evaluator, Mode, RequestFailure, RequestPlan,
     Source, Step, Trial, TrialPlan, metrics, statistics,
@@ -53,7 +54,7 @@ impl Ended {
 pub struct UnderWay {
     number: TrialNumber,
     settings: Settings,
-    role: Role,
+    purpose: Purpose,
     trial: Trial,
     spend: Spend,
 }
@@ -68,34 +69,31 @@ impl UnderWay {
         evaluator: &Evaluator,
         number: TrialNumber,
         settings: Settings,
-        role: Role,
+        purpose: Purpose,
         mode: Mode,
     ) -> anyhow::Result<Self> {
-        let bounds = rows(job, role)
-            .iter()
-            .map(|row| job.endpoint.prompt_token_bound(settings.prompt, *row));
+        let bounds = rows(job, purpose).iter().map(|row| {
+            job.endpoint
+                .prompt_token_bound(settings.sampling.prompt, *row)
+        });
         let plan = TrialPlan {
             number,
-            region: settings.region_key(),
-            prompt_key: format!("{}/{}", settings.model, settings.prompt),
-            sampling: settings.sampling_key(),
-            max_tokens: settings.max_tokens,
-            n: settings.n,
+            settings: settings.clone(),
             most_per_request: None,
-            prices: job.spec.models[settings.model].prices,
+            prices: job.spec.models[settings.sampling.model].prices,
             prompt_token_bounds: bounds.collect(),
             mode,
         };
         let mut trial = evaluator.begin(plan)?;
         if let Some(earlier) = job.earlier
-            && role != Role::Validation
+            && purpose != Purpose::Validation
         {
-            trial.offer(earlier.offer(EARLIER, &settings.sampling_key(), rows(job, role)));
+            trial.offer(earlier.offer(EARLIER, &settings.sampling, rows(job, purpose)));
         }
         Ok(Self {
             number,
             settings,
-            role,
+            purpose,
             trial,
             spend: Spend::default(),
         })
@@ -135,14 +133,14 @@ impl UnderWay {
     fn cut(&self, job: Job<'_>, bought: &Archive, plan: &CutPlan) -> Option<Cut> {
         match plan.id.source {
             Source::This => {
-                let role = if plan.id.trial == BASELINE {
-                    Role::Baseline
+                let purpose = if plan.id.trial == BASELINE {
+                    Purpose::Baseline
                 } else {
-                    Role::Search
+                    Purpose::Search
                 };
-                bought.cut(job.endpoint, role, plan)
+                bought.cut(job.endpoint, purpose, plan)
             }
-            Source::Other { role, .. } => job.earlier?.cut(job.endpoint, role, plan),
+            Source::Other { purpose, .. } => job.earlier?.cut(job.endpoint, purpose, plan),
         }
     }
 
@@ -156,8 +154,13 @@ impl UnderWay {
         let reservation = books
             .reserve(plan.worst_case)
             .ok_or(RequestFailure::Unaffordable)?;
-        let row = rows(job, self.role)[plan.instance];
-        let seed = seed(job.spec.search.seed, self.role, self.number, plan.ordinal);
+        let row = rows(job, self.purpose)[plan.instance];
+        let seed = seed(
+            job.spec.search.seed,
+            self.purpose,
+            self.number,
+            plan.ordinal,
+        );
         let answered = job
             .endpoint
             .answer(&self.settings, row, plan.n, plan.max_tokens, seed);
@@ -168,16 +171,23 @@ impl UnderWay {
                 return Err(failure);
             }
         };
-        let prices = job.spec.models[self.settings.model].prices;
+        let prices = job.spec.models[self.settings.sampling.model].prices;
         let cost = Spend::of(answered.usage, prices);
-        books.settle(reservation, cost, self.role);
+        books.settle(reservation, cost, self.purpose);
         self.spend += cost;
         let answer = Answer {
             usage: answered.usage,
             latency_ms: 0,
             responses: answered.responses.clone(),
         };
-        bought.keep(self.role, self.number, &plan, row, &self.settings, answered);
+        bought.keep(
+            self.purpose,
+            self.number,
+            &plan,
+            row,
+            &self.settings,
+            answered,
+        );
         Ok(answer)
     }
 
@@ -218,10 +228,10 @@ impl UnderWay {
     }
 }
 
-/// The endpoint's rows that a trial of this role is evaluated on.
-fn rows<'a>(job: Job<'a>, role: Role) -> &'a [usize] {
-    match role {
-        Role::Validation => job.holdout,
+/// The endpoint's rows that a trial of this purpose is evaluated on.
+fn rows<'a>(job: Job<'a>, purpose: Purpose) -> &'a [usize] {
+    match purpose {
+        Purpose::Validation => job.holdout,
         _ => job.tuning,
     }
 }
@@ -252,7 +262,7 @@ fn evaluation(
 }
 
 /// A seed for each request of its own, from the job's seed and the request's place in the job.
-fn seed(job: u64, role: Role, trial: TrialNumber, ordinal: u32) -> u64 {
+fn seed(job: u64, purpose: Purpose, trial: TrialNumber, ordinal: u32) -> u64 {
     let place = (u64::from(trial.0) << 32) | u64::from(ordinal);
-    mix(mix(mix(job) ^ role as u64) ^ place)
+    mix(mix(mix(job) ^ purpose as u64) ^ place)
 }

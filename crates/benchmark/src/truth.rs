@@ -23,7 +23,7 @@ pub fn utility(endpoint: &dyn Endpoint, settings: &Settings, metric: Metric) -> 
 fn mean(endpoint: &dyn Endpoint, settings: &Settings, reducer: Reducer) -> f64 {
     let rows = endpoint.rows();
     let total: f64 = (0..rows)
-        .map(|row| expectation(reducer, endpoint.chance(settings, row), settings.n))
+        .map(|row| expectation(reducer, endpoint.chance(settings, row), settings.extent.n))
         .sum();
     total / real(rows)
 }

@@ -4,7 +4,7 @@ use crate::configuration::Settings;
 use crate::id::{JobId, TrialNumber};
 use crate::money::Spend;
 use crate::state::StopReason;
-use crate::trial::{CostEstimate, Estimate, PruneReason, Role};
+use crate::trial::{CostEstimate, Estimate, PruneReason, TrialRole};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,7 @@ pub enum EventBody {
         /// Which trial.
         trial: TrialNumber,
         /// Baseline, or search.
-        role: Role,
+        role: TrialRole,
         /// What it asks of the endpoint.
         settings: Settings,
     },

@@ -1,63 +1,25 @@
 //! What is known of a trial: its role, its outcome, its numbers.
 
 use crate::id::TrialNumber;
-use crate::money::{Spend, Unit};
-use crate::state::UnknownName;
+use crate::money::Unit;
+use crate::names::names;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
-/// What money was spent for.
+/// What a trial is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Role {
+pub enum TrialRole {
     /// Evaluating a configuration that the searcher proposed.
     Search,
     /// Evaluating the configuration that the winner is compared with.
     Baseline,
-    /// Scoring the winner and the baseline on held-out instances.
-    Validation,
-    /// Asking a model to judge answers.
-    Judge,
-    /// Requests in flight when a worker died, counted at their worst case: they may have been
-    /// billed, so the budget could be passed if they were forgotten.
-    Lost,
 }
 
-impl Role {
-    /// Every role, in the order of declaration.
-    pub const ALL: &'static [Self] = &[
-        Self::Search,
-        Self::Baseline,
-        Self::Validation,
-        Self::Judge,
-        Self::Lost,
-    ];
-
-    /// The name on the wire and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Search => "search",
-            Self::Baseline => "baseline",
-            Self::Validation => "validation",
-            Self::Judge => "judge",
-            Self::Lost => "lost",
-        }
-    }
-}
-
-impl FromStr for Role {
-    type Err = UnknownName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| UnknownName(text.to_owned(), "role"))
-    }
-}
+names!(TrialRole, "trial role", {
+    Search => "search",
+    Baseline => "baseline",
+});
 
 /// A mean over instances, and how sure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -202,6 +164,3 @@ impl Progress {
             + self.stopped
     }
 }
-
-/// What was spent, by role.
-pub type SpendByRole = BTreeMap<Role, Spend>;

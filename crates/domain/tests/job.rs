@@ -198,10 +198,13 @@ fn settings_are_canonical_and_readable() {
         ]))
         .unwrap();
     let settings = spec.settings(&configuration).unwrap();
-    assert_eq!((settings.model, settings.prompt), (1, 1));
-    assert_eq!((settings.temperature, settings.top_p), (None, Some(0.5)));
+    assert_eq!((settings.sampling.model, settings.sampling.prompt), (1, 1));
     assert_eq!(
-        settings.extra.keys().collect::<Vec<_>>(),
+        (settings.sampling.temperature, settings.sampling.top_p),
+        (None, Some(0.5))
+    );
+    assert_eq!(
+        settings.sampling.extra.keys().collect::<Vec<_>>(),
         ["min_p", "presence_penalty"]
     );
     assert_eq!(

@@ -77,7 +77,7 @@ pub struct Evaluator {
     rival: Option<Rival>,
     validity: Validity,
     pool: Pool,
-    prompt_tokens: BTreeMap<String, Vec<Option<u64>>>,
+    prompt_tokens: BTreeMap<PromptKey, Vec<Option<u64>>>,
     mean_prompt_tokens: Option<f64>,
     spend: Spend,
 }
@@ -104,7 +104,7 @@ impl Evaluator {
     /// The plan makes no sense.
     pub fn begin(&self, plan: TrialPlan) -> Result<Trial, InvalidPlan> {
         self.check(&plan)?;
-        let known = self.prompt_tokens.get(&plan.prompt_key).cloned();
+        let known = self.prompt_tokens.get(&prompt_key(&plan)).cloned();
         let prompts =
             PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
         let course = self.course(&plan, &prompts);
@@ -123,13 +123,19 @@ impl Evaluator {
 
     /// What the pool has for a trial.
     fn supply(&self, plan: &TrialPlan) -> Supply {
-        let draws = self.pool.draws(&plan.sampling).to_vec();
+        let draws = self.pool.draws(&plan.settings.sampling).to_vec();
         let cuts = draws.iter().filter_map(|draw| {
             let id = draw.response.id;
-            Some((id, self.pool.cut(id, plan.max_tokens)?))
+            Some((id, self.pool.cut(id, plan.settings.extent.max_tokens)?))
         });
         let cuts = cuts.collect();
-        Supply::new(self.options.instances, plan.n, plan.max_tokens, draws, cuts)
+        Supply::new(
+            self.options.instances,
+            plan.settings.extent.n,
+            plan.settings.extent.max_tokens,
+            draws,
+            cuts,
+        )
     }
 
     /// Takes in what a trial learned. Call it in the order of proposal, once for each trial
@@ -137,21 +143,24 @@ impl Evaluator {
     /// taken).
     pub fn commit(&mut self, trial: &Trial) {
         let plan = trial.plan();
+        let region = plan.settings.sampling.region();
         for &finding in trial.findings() {
-            self.validity
-                .record(plan.number, &plan.region, plan.max_tokens, finding);
+            self.validity.record(
+                plan.number,
+                &region,
+                plan.settings.extent.max_tokens,
+                finding,
+            );
         }
-        let known = self
-            .prompt_tokens
-            .entry(plan.prompt_key.clone())
-            .or_default();
+        let known = self.prompt_tokens.entry(prompt_key(plan)).or_default();
         known.resize(self.options.instances, None);
         for (known, learned) in known.iter_mut().zip(trial.prompts().known()) {
             *known = known.or(*learned);
         }
         if self.options.pruning != Pruning::Reference {
-            self.pool.add(&plan.sampling, trial.draws());
-            self.pool.remember(plan.max_tokens, trial.cuts());
+            self.pool.add(&plan.settings.sampling, trial.draws());
+            self.pool
+                .remember(plan.settings.extent.max_tokens, trial.cuts());
         }
         self.spend += trial.spend();
         // As the reference does: one mean, from the first trial that gets to its end.
@@ -185,9 +194,9 @@ impl Evaluator {
         let given = plan.prompt_token_bounds.len();
         if instances == 0 {
             Err(InvalidPlan::NoInstances)
-        } else if plan.n == 0 {
+        } else if plan.settings.extent.n == 0 {
             Err(InvalidPlan::NoResponses)
-        } else if plan.max_tokens == 0 {
+        } else if plan.settings.extent.max_tokens == 0 {
             Err(InvalidPlan::NoTokens)
         } else if given != instances {
             Err(InvalidPlan::Bounds { given, instances })
@@ -209,15 +218,18 @@ impl Evaluator {
         let most_per_request = plan.most_per_request.filter(|_| !reference);
         let task = Task {
             instances,
-            n: plan.n,
-            max_tokens: plan.max_tokens,
+            n: plan.settings.extent.n,
+            max_tokens: plan.settings.extent.max_tokens,
             most_per_request,
             cost: inference_budget
                 .map(|budget| InferenceCost::new(budget, plan.prices, most_per_request)),
             prices: plan.prices,
             order: self.order.clone(),
         };
-        let known = self.validity.known(&plan.region, plan.max_tokens);
+        let region = plan.settings.sampling.region();
+        let known = self
+            .validity
+            .known(&region, plan.settings.extent.max_tokens);
         if reference {
             let spending = Spending {
                 budget: self.options.reference.optimization_budget,
@@ -233,6 +245,14 @@ impl Evaluator {
         };
         Ok(Course::Own(schedule))
     }
+}
+
+/// What fixes the tokens of an instance's prompt: the model and the prompt, by position.
+type PromptKey = (usize, usize);
+
+fn prompt_key(plan: &TrialPlan) -> PromptKey {
+    let sampling = &plan.settings.sampling;
+    (sampling.model, sampling.prompt)
 }
 
 /// The order of the instances as the options have it, if it has each of them once.

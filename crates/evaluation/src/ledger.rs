@@ -1,7 +1,7 @@
 //! The ledger: what was spent, what may be spent by requests under way, what is left.
 
 use frugal_domain::money::{Budget, Spend};
-use frugal_domain::trial::{Role, SpendByRole};
+use frugal_domain::spend::{SpendByCategory, SpendCategory};
 
 /// The optimization budget's books, in whole numbers.
 ///
@@ -12,7 +12,7 @@ use frugal_domain::trial::{Role, SpendByRole};
 pub struct Ledger {
     budget: Option<Budget>,
     reserved: Spend,
-    by_role: SpendByRole,
+    by_category: SpendByCategory,
 }
 
 /// A request's worst case, set aside. It must be [settled](Ledger::settle) or
@@ -76,9 +76,9 @@ impl Ledger {
     }
 
     /// Books what a request cost in the end, and gives its reservation back.
-    pub fn settle(&mut self, reservation: Reservation, actual: Spend, role: Role) {
+    pub fn settle(&mut self, reservation: Reservation, actual: Spend, category: SpendCategory) {
         self.release(reservation);
-        self.record(actual, role);
+        self.record(actual, category);
     }
 
     /// Gives back the reservation of a request that was not sent or cost nothing.
@@ -87,8 +87,8 @@ impl Ledger {
     }
 
     /// Books what was spent without a reservation: what an earlier run of the job paid.
-    pub fn record(&mut self, actual: Spend, role: Role) {
-        *self.by_role.entry(role).or_default() += actual;
+    pub fn record(&mut self, actual: Spend, category: SpendCategory) {
+        *self.by_category.entry(category).or_default() += actual;
     }
 
     /// The budget.
@@ -97,16 +97,16 @@ impl Ledger {
         self.budget
     }
 
-    /// What was spent, all roles together.
+    /// What was spent, all categories together.
     #[must_use]
     pub fn spent(&self) -> Spend {
-        self.by_role.values().copied().sum()
+        self.by_category.values().copied().sum()
     }
 
-    /// What was spent, by role. Roles that spent nothing may be absent.
+    /// What was spent, by category. Categories on which nothing was spent may be absent.
     #[must_use]
-    pub const fn by_role(&self) -> &SpendByRole {
-        &self.by_role
+    pub const fn by_category(&self) -> &SpendByCategory {
+        &self.by_category
     }
 
     /// What is set aside for requests under way.
@@ -155,7 +155,7 @@ mod tests {
         let never = ledger.reserve(spend(101)).unwrap_err();
         assert!(!never.fits_alone);
         assert_eq!(ledger.left(), Some(40));
-        ledger.settle(first, spend(10), Role::Search);
+        ledger.settle(first, spend(10), SpendCategory::Search);
         assert_eq!(ledger.left(), Some(90));
         assert_eq!(ledger.spent(), spend(10));
     }
@@ -164,8 +164,8 @@ mod tests {
     fn a_bill_above_the_worst_case_is_booked_in_full() {
         let mut ledger = Ledger::new(Some(Budget::Tokens(100)));
         let reservation = ledger.reserve(spend(100)).unwrap();
-        ledger.settle(reservation, spend(130), Role::Judge);
-        assert_eq!(ledger.by_role()[&Role::Judge], spend(130));
+        ledger.settle(reservation, spend(130), SpendCategory::Judge);
+        assert_eq!(ledger.by_category()[&SpendCategory::Judge], spend(130));
         assert_eq!(ledger.left(), Some(0));
         assert!(ledger.reserve(spend(1)).is_err());
         assert!(ledger.reserve(spend(0)).is_ok());
@@ -175,8 +175,8 @@ mod tests {
     fn amounts_at_the_end_of_the_range_do_not_wrap() {
         let mut ledger = Ledger::new(Some(Budget::Tokens(u64::MAX - 1)));
         assert!(ledger.reserve(spend(u64::MAX)).is_err());
-        ledger.record(spend(u64::MAX), Role::Lost);
-        ledger.record(spend(u64::MAX), Role::Lost);
+        ledger.record(spend(u64::MAX), SpendCategory::Lost);
+        ledger.record(spend(u64::MAX), SpendCategory::Lost);
         assert_eq!(ledger.left(), Some(0));
     }
 
@@ -186,17 +186,17 @@ mod tests {
         Settle {
             which: usize,
             permille: u64,
-            role: Role,
+            category: SpendCategory,
         },
         Release(usize),
     }
 
     fn moves() -> impl Strategy<Value = Vec<Move>> {
-        let role = prop::sample::select(Role::ALL);
+        let category = prop::sample::select(SpendCategory::ALL);
         let one = prop_oneof![
             3 => (0..400_u64).prop_map(Move::Reserve),
-            2 => (0..9_usize, 0..=1000_u64, role)
-                .prop_map(|(which, permille, role)| Move::Settle { which, permille, role }),
+            2 => (0..9_usize, 0..=1000_u64, category)
+                .prop_map(|(which, permille, category)| Move::Settle { which, permille, category }),
             1 => (0..9_usize).prop_map(Move::Release),
         ];
         prop::collection::vec(one, 0..200)
@@ -221,11 +221,11 @@ mod tests {
                         prop_assert_eq!(got.is_ok(), fits);
                         open.extend(got);
                     }
-                    Move::Settle { which, permille, role } if !open.is_empty() => {
+                    Move::Settle { which, permille, category } if !open.is_empty() => {
                         let reservation = open.swap_remove(which % open.len());
                         let actual = reservation.worst().tokens * permille / 1000;
-                        spent[role as usize] += actual;
-                        ledger.settle(reservation, spend(actual), role);
+                        spent[category as usize] += actual;
+                        ledger.settle(reservation, spend(actual), category);
                     }
                     Move::Release(which) if !open.is_empty() => {
                         ledger.release(open.swap_remove(which % open.len()));
@@ -238,8 +238,8 @@ mod tests {
                     open.iter().map(Reservation::worst).sum::<Spend>()
                 );
             }
-            for (role, spent) in Role::ALL.iter().zip(spent) {
-                let booked = ledger.by_role().get(role).copied().unwrap_or_default();
+            for (category, spent) in SpendCategory::ALL.iter().zip(spent) {
+                let booked = ledger.by_category().get(category).copied().unwrap_or_default();
                 prop_assert_eq!(booked, spend(spent));
             }
         }

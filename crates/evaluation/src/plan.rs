@@ -1,5 +1,6 @@
 //! A configuration to evaluate, as far as the evaluator needs to know it.
 
+use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Prices;
 use std::sync::Arc;
@@ -9,16 +10,8 @@ use std::sync::Arc;
 pub struct TrialPlan {
     /// The trial's number, which names its responses.
     pub number: TrialNumber,
-    /// Model, prompt and stop: what is known of valid and invalid n is shared within it.
-    pub region: String,
-    /// Model and prompt: prompt tokens are shared within it.
-    pub prompt_key: String,
-    /// All settings but `n` and `max_tokens`: responses are shared within it.
-    pub sampling: String,
-    /// The most tokens of one response, at least 1.
-    pub max_tokens: u32,
-    /// Responses per instance, at least 1.
-    pub n: u32,
+    /// What is evaluated. Both `n` and `max_tokens` are at least 1.
+    pub settings: Settings,
     /// The most responses that one request yields; no limit where absent. With a limit no
     /// request asks for more, and the inference cost counts the prompt once per request that
     /// n responses take. The reference's schedule takes no notice of it.

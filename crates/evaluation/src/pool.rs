@@ -1,7 +1,8 @@
 //! The pool: every response that was paid for, to be used by later trials.
 
+use frugal_domain::configuration::Sampling;
 use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::trial::Role;
+use frugal_domain::request::Purpose;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +39,7 @@ pub enum Source {
         /// Which.
         job: JobId,
         /// What it bought it for.
-        role: Role,
+        purpose: Purpose,
     },
 }
 
@@ -133,7 +134,7 @@ impl From<Offered> for Draw {
 /// one. Under larger ones the [bias toward short answers](MOST_UNSERVED_SHARE) is kept small.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pool {
-    draws: BTreeMap<String, Vec<Draw>>,
+    draws: BTreeMap<Sampling, Vec<Draw>>,
     known: BTreeSet<ResponseId>,
     /// Scores of responses cut to some `max_tokens`.
     cuts: BTreeMap<(ResponseId, u32), f64>,
@@ -141,10 +142,10 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Takes in what a trial bought or was offered. What the pool has already is left out.
-    pub(crate) fn add(&mut self, sampling: &str, draws: impl IntoIterator<Item = Draw>) {
+    pub(crate) fn add(&mut self, sampling: &Sampling, draws: impl IntoIterator<Item = Draw>) {
         for draw in draws {
             if self.known.insert(draw.response.id) {
-                let held = self.draws.entry(sampling.to_owned()).or_default();
+                let held = self.draws.entry(sampling.clone()).or_default();
                 held.push(draw);
             }
         }
@@ -160,7 +161,7 @@ impl Pool {
             .extend(cuts.map(|(id, score)| ((id, max_tokens), score)));
     }
 
-    pub(crate) fn draws(&self, sampling: &str) -> &[Draw] {
+    pub(crate) fn draws(&self, sampling: &Sampling) -> &[Draw] {
         self.draws.get(sampling).map_or(&[], Vec::as_slice)
     }
 

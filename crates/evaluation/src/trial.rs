@@ -245,11 +245,11 @@ impl Trial {
         let ((n, seen), missing) = match &self.course {
             Ok(Course::Own(schedule)) => (schedule.reached(), schedule.missing()),
             Ok(Course::Reference(schedule)) => (schedule.reached(), 0),
-            Err(_) => ((self.plan.n, 0), 0),
+            Err(_) => ((self.plan.settings.extent.n, 0), 0),
         };
         TrialProgress {
             n,
-            configured_n: self.plan.n,
+            configured_n: self.plan.settings.extent.n,
             seen,
             instances: self.prompts.known().len(),
             missing,
@@ -298,7 +298,7 @@ impl Trial {
         let found = instances.filter_map(|instance| {
             let used = match course {
                 Course::Own(schedule) if schedule.is_missing(instance) => return None,
-                Course::Own(schedule) => schedule.used(instance, self.plan.n),
+                Course::Own(schedule) => schedule.used(instance, self.plan.settings.extent.n),
                 Course::Reference(schedule) => schedule.used(instance),
             };
             Some(self.evaluated(instance, used))
@@ -307,7 +307,8 @@ impl Trial {
     }
 
     fn evaluated(&self, instance: usize, used: &[Held]) -> EvaluatedInstance {
-        let TrialPlan { n, prices, .. } = self.plan;
+        let TrialPlan { prices, .. } = self.plan;
+        let n = self.plan.settings.extent.n;
         let most_per_request = match self.course {
             Ok(Course::Own(_)) => self.plan.most_per_request,
             Ok(Course::Reference(_)) | Err(_) => None,
@@ -332,7 +333,7 @@ impl Trial {
     pub(crate) fn draws(&self) -> impl Iterator<Item = Draw> {
         let bought = self.bought.iter().map(|(instance, response)| Draw {
             instance: *instance,
-            max_tokens: self.plan.max_tokens,
+            max_tokens: self.plan.settings.extent.max_tokens,
             response: response.clone(),
         });
         self.supply.offered().iter().cloned().chain(bought)
@@ -349,13 +350,14 @@ impl Trial {
     fn request(&self, ordinal: u32, ask: Ask) -> RequestPlan {
         let usage = Usage {
             prompt_tokens: self.prompts.upper(ask.instance),
-            completion_tokens: u64::from(ask.n).saturating_mul(self.plan.max_tokens.into()),
+            completion_tokens: u64::from(ask.n)
+                .saturating_mul(self.plan.settings.extent.max_tokens.into()),
         };
         RequestPlan {
             ordinal,
             instance: ask.instance,
             n: ask.n,
-            max_tokens: self.plan.max_tokens,
+            max_tokens: self.plan.settings.extent.max_tokens,
             worst_case: Spend::of(usage, self.plan.prices),
         }
     }

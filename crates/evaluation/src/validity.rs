@@ -1,5 +1,6 @@
 //! What is known of which n is within the inference budget, by region.
 
+use frugal_domain::configuration::Region;
 use frugal_domain::id::TrialNumber;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -71,7 +72,7 @@ pub struct Violation {
     /// The trial that showed it.
     pub trial: TrialNumber,
     /// Model, prompt and stop.
-    pub region: String,
+    pub region: Region,
     /// Responses per instance.
     pub n: u32,
     /// Token limit of a response.
@@ -85,22 +86,20 @@ pub struct Violation {
 /// The tables of all regions, and the violations of the assumption behind them.
 #[derive(Debug, Clone, Default)]
 pub struct Validity {
-    regions: BTreeMap<String, RegionTables>,
+    regions: BTreeMap<Region, RegionTables>,
     violations: Vec<Violation>,
 }
 
 impl Validity {
     /// The tables of a region, if any trial has shown anything of it.
     #[must_use]
-    pub fn region(&self, region: &str) -> Option<&RegionTables> {
+    pub fn region(&self, region: &Region) -> Option<&RegionTables> {
         self.regions.get(region)
     }
 
-    /// Every region with its tables, by name.
-    pub fn regions(&self) -> impl Iterator<Item = (&str, &RegionTables)> {
-        self.regions
-            .iter()
-            .map(|(name, tables)| (name.as_str(), tables))
+    /// Every region with its tables, in order.
+    pub fn regions(&self) -> impl Iterator<Item = (&Region, &RegionTables)> {
+        self.regions.iter()
     }
 
     /// The violations of assumption 3.1, in the order in which they showed.
@@ -109,7 +108,7 @@ impl Validity {
         &self.violations
     }
 
-    pub(crate) fn known(&self, region: &str, max_tokens: u32) -> Known {
+    pub(crate) fn known(&self, region: &Region, max_tokens: u32) -> Known {
         self.region(region)
             .map(|tables| tables.known(max_tokens))
             .unwrap_or_default()
@@ -118,12 +117,12 @@ impl Validity {
     pub(crate) fn record(
         &mut self,
         trial: TrialNumber,
-        region: &str,
+        region: &Region,
         max_tokens: u32,
         finding: Finding,
     ) {
         let Finding { n, valid, measured } = finding;
-        let tables = self.regions.entry(region.to_owned()).or_default();
+        let tables = self.regions.entry(region.clone()).or_default();
         let known = tables.known(max_tokens);
         let contradicted = if valid {
             known.invalid(n)
@@ -133,7 +132,7 @@ impl Validity {
         if measured && contradicted {
             self.violations.push(Violation {
                 trial,
-                region: region.to_owned(),
+                region: region.clone(),
                 n,
                 max_tokens,
                 measured_valid: valid,
@@ -154,13 +153,21 @@ impl Validity {
 mod tests {
     use super::*;
 
+    fn region() -> Region {
+        Region {
+            model: 0,
+            prompt: 0,
+            stop: Vec::new(),
+        }
+    }
+
     fn record(validity: &mut Validity, n: u32, max_tokens: u32, valid: bool) {
         let finding = Finding {
             n,
             valid,
             measured: true,
         };
-        validity.record(TrialNumber(0), "r", max_tokens, finding);
+        validity.record(TrialNumber(0), &region(), max_tokens, finding);
     }
 
     #[test]
@@ -171,13 +178,22 @@ mod tests {
         record(&mut validity, 9, 150, false);
         record(&mut validity, 7, 300, false);
         let known = |max_tokens| {
-            let known = validity.known("r", max_tokens);
+            let known = validity.known(&region(), max_tokens);
             (known.max_valid_n, known.min_invalid_n)
         };
         assert_eq!(known(50), (Some(4), None));
         assert_eq!(known(150), (Some(2), Some(9)));
         assert_eq!(known(400), (None, Some(7)));
-        assert_eq!(validity.known("other", 100), Known::default());
+        assert_eq!(
+            validity.known(
+                &Region {
+                    model: 1,
+                    ..region()
+                },
+                100
+            ),
+            Known::default()
+        );
         assert!(validity.violations().is_empty());
     }
 

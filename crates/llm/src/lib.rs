@@ -25,6 +25,6 @@ pub use client::{Client, RetryGuard};
 pub use clients::Clients;
 pub use error::{Attempts, ClientError, RequestError};
 pub use key::ApiKey;
-pub use request::{Choice, Completion, CompletionRequest, FinishReason, PromptInput};
+pub use request::{Choice, Completion, CompletionRequest, PromptInput};
 pub use retry::Backoff;
 pub use transport::install_crypto_provider;

@@ -3,8 +3,8 @@
 use crate::error::Attempts;
 use frugal_domain::money::Usage;
 use frugal_domain::prompt::Message;
+use frugal_domain::request::FinishReason;
 use frugal_tokens::Prompt;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -80,31 +80,4 @@ pub struct Choice {
     /// A response that was cut without any text is counted at `max_tokens`, since hidden
     /// reasoning used it up.
     pub estimated_tokens: u64,
-}
-
-/// Why a response ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FinishReason {
-    /// By itself or at a stop text.
-    Stop,
-    /// At `max_tokens`, or where the context ended.
-    Length,
-    /// The endpoint's filter refused the prompt or the response.
-    ContentFilter,
-    /// Something else, in the endpoint's word; empty where it gave none.
-    Other(String),
-}
-
-impl FinishReason {
-    /// The meaning of an endpoint's word, which differs from server to server.
-    pub(crate) fn from_wire(word: Option<&str>) -> Self {
-        let word = word.unwrap_or_default();
-        match word.to_ascii_lowercase().as_str() {
-            "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" => Self::Stop,
-            "length" | "max_tokens" | "max_output_tokens" => Self::Length,
-            "content_filter" | "safety" => Self::ContentFilter,
-            _ => Self::Other(word.chars().take(40).collect()),
-        }
-    }
 }

@@ -1,8 +1,9 @@
 //! Tokens where the endpoint is silent or cannot be right. Nothing is ever taken for 0.
 
-use crate::request::{Choice, FinishReason};
+use crate::request::Choice;
 use crate::wire::{RawChoice, RawUsage};
 use frugal_domain::money::Usage;
+use frugal_domain::request::FinishReason;
 
 /// A response with its count of tokens, from all that can be seen of it.
 pub(crate) fn counted(raw: RawChoice, max_tokens: u32) -> Choice {

@@ -1,7 +1,8 @@
 //! The JSON of requests and replies, in both wire formats.
 
-use crate::request::{CompletionRequest, FinishReason, PromptInput};
+use crate::request::{CompletionRequest, PromptInput};
 use frugal_domain::endpoint::{Api, Model};
+use frugal_domain::request::FinishReason;
 use serde_json::{Map, Value, json};
 
 /// A request as it is sent.
@@ -205,7 +206,7 @@ fn read_choice(choice: &Value) -> Option<RawChoice> {
     Some(RawChoice {
         text,
         reasoning,
-        finish_reason: FinishReason::from_wire(finish_reason),
+        finish_reason: meaning_of(finish_reason),
     })
 }
 
@@ -241,6 +242,17 @@ fn whole(number: f64) -> Option<u64> {
         reason = "the range was checked"
     )]
     sensible.then_some(number.ceil() as u64)
+}
+
+/// The meaning of an endpoint's word for why a response ended, which differs from server to server.
+fn meaning_of(word: Option<&str>) -> FinishReason {
+    let word = word.unwrap_or_default();
+    match word.to_ascii_lowercase().as_str() {
+        "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" => FinishReason::Stop,
+        "length" | "max_tokens" | "max_output_tokens" => FinishReason::Length,
+        "content_filter" | "safety" => FinishReason::ContentFilter,
+        _ => FinishReason::Other(word.chars().take(40).collect()),
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The rows of a job's data.
 
-use crate::{Result, read_json, write_json};
+use crate::{Result, read_json, read_name, write_json};
 use frugal_domain::id::JobId;
-use frugal_domain::job::{Data, Instance};
+use frugal_domain::job::{Data, Instance, Split};
 use sqlx::PgConnection;
 
 /// Stores the rows of both splits, in order.
@@ -10,8 +10,9 @@ use sqlx::PgConnection;
 /// # Errors
 /// The database is away.
 pub(crate) async fn insert(connection: &mut PgConnection, job: JobId, data: &Data) -> Result<()> {
-    for (split, rows) in [("tuning", &data.tuning), ("holdout", &data.holdout)] {
-        let rows: Vec<_> = rows
+    for split in Split::ALL {
+        let rows: Vec<_> = data
+            .rows(*split)
             .iter()
             .map(|row| write_json("instance", row))
             .collect::<Result<_>>()?;
@@ -22,7 +23,7 @@ pub(crate) async fn insert(connection: &mut PgConnection, job: JobId, data: &Dat
             FROM unnest($3::jsonb[]) WITH ORDINALITY AS row (data, position)
             "#,
             job.0,
-            split,
+            split.as_str(),
             &rows
         )
         .execute(&mut *connection)
@@ -45,9 +46,9 @@ pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<Data> {
     let mut data = Data::default();
     for row in rows {
         let instance: Instance = read_json("instance", row.data)?;
-        match row.split.as_str() {
-            "tuning" => data.tuning.push(instance),
-            _ => data.holdout.push(instance),
+        match read_name("split", &row.split)? {
+            Split::Tuning => data.tuning.push(instance),
+            Split::Holdout => data.holdout.push(instance),
         }
     }
     Ok(data)

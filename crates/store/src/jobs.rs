@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::{Data, JobSpec};
+use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::{JobState, StopReason};
-use frugal_domain::trial::{Progress, SpendByRole};
+use frugal_domain::trial::Progress;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ pub struct Job {
     /// Trials by outcome, requests, responses.
     pub progress: Progress,
     /// What was spent, by role.
-    pub spend: SpendByRole,
+    pub spend: SpendByCategory,
     /// The best valid trial so far.
     pub best_trial: Option<TrialNumber>,
     /// The number of the last event: it changes whenever anything else does.
@@ -253,7 +254,7 @@ pub async fn update_summary(
     id: JobId,
     attempt: i32,
     progress: &Progress,
-    spend: &SpendByRole,
+    spend: &SpendByCategory,
     best_trial: Option<TrialNumber>,
 ) -> Result<()> {
     let best_trial = best_trial

@@ -9,7 +9,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::{Spend, Usage};
-use frugal_domain::trial::Role;
+use frugal_domain::request::{FinishReason, Purpose};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey {
     /// What it is paid for.
-    pub role: Role,
+    pub purpose: Purpose,
     /// The trial that it belongs to.
     pub trial: TrialNumber,
-    /// 0, 1, 2, … within role and trial, in the order in which the evaluator plans them.
+    /// 0, 1, 2, … within purpose and trial, in the order in which the evaluator plans them.
     pub ordinal: u32,
 }
 
@@ -54,7 +54,7 @@ pub async fn send(
 ) -> Result<()> {
     let mut rows = Columns::default();
     for request in requests {
-        rows.role.push(request.key.role.as_str().to_owned());
+        rows.role.push(request.key.purpose.as_str().to_owned());
         rows.trial
             .push(to_integer("trial number", request.key.trial.0)?);
         rows.ordinal
@@ -136,7 +136,7 @@ pub async fn raise(
           AND state = 'sent'
         "#,
         claim.job.0,
-        key.role.as_str(),
+        key.purpose.as_str(),
         to_integer("trial number", key.trial.0)?,
         to_integer("ordinal", key.ordinal)?,
         claim.attempt,
@@ -187,8 +187,8 @@ pub async fn abandon(
 pub struct Response {
     /// The text. NUL characters, which PostgreSQL cannot hold, are replaced by U+FFFD.
     pub text: String,
-    /// Why it ended, as the endpoint said: `stop`, `length`, `content_filter`, …
-    pub finish_reason: String,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
     /// Its estimated length in tokens.
     pub estimated_tokens: u64,
 }
@@ -202,7 +202,7 @@ impl Response {
     ) -> Result<Self> {
         Ok(Self {
             text,
-            finish_reason,
+            finish_reason: finish_reason.into(),
             estimated_tokens: to_u64("estimated tokens", estimated_tokens)?,
         })
     }
@@ -305,7 +305,7 @@ pub async fn settle(
     let mut tokens = Vec::with_capacity(responses.len());
     for response in responses {
         texts.push(response.text.replace('\0', "\u{FFFD}"));
-        finish_reasons.push(response.finish_reason.replace('\0', "\u{FFFD}"));
+        finish_reasons.push(response.finish_reason.as_str().replace('\0', "\u{FFFD}"));
         tokens.push(to_bigint("estimated tokens", response.estimated_tokens)?);
     }
     let settled_rows = sqlx::query_scalar!(
@@ -328,7 +328,7 @@ pub async fn settle(
         SELECT count(*) AS "count!" FROM settled
         "#,
         claim.job.0,
-        key.role.as_str(),
+        key.purpose.as_str(),
         to_integer("trial number", key.trial.0)?,
         to_integer("ordinal", key.ordinal)?,
         claim.attempt,
@@ -444,7 +444,7 @@ pub async fn load(
 
 pub(crate) fn request_key(role: &str, trial: i32, ordinal: i32) -> Result<RequestKey> {
     Ok(RequestKey {
-        role: read_name("role", role)?,
+        purpose: read_name("purpose", role)?,
         trial: TrialNumber(to_u32("trial number", trial)?),
         ordinal: to_u32("ordinal", ordinal)?,
     })

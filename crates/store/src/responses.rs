@@ -28,7 +28,7 @@ impl Columns {
     fn of<'p>(places: impl Iterator<Item = &'p ResponsePlace>) -> Result<Self> {
         let mut columns = Self::default();
         for ResponsePlace { request, position } in places {
-            columns.role.push(request.role.as_str().to_owned());
+            columns.role.push(request.purpose.as_str().to_owned());
             columns
                 .trial
                 .push(to_integer("trial number", request.trial.0)?);

@@ -6,7 +6,7 @@ use crate::{Error, Result, read_name, to_bigint, to_integer, to_u32, to_u64};
 use chrono::{DateTime, Utc};
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::Usage;
-use frugal_domain::trial::Role;
+use frugal_domain::request::Purpose;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct Found {
     /// The job that sent it.
     pub job: JobId,
     /// What for.
-    pub role: Role,
+    pub purpose: Purpose,
     /// For which trial.
     pub trial: TrialNumber,
     /// The how-manieth of that trial.
@@ -83,7 +83,7 @@ pub async fn find(
         let request = Found {
             key,
             job: JobId(row.job_id),
-            role: read_name("role", &row.role)?,
+            purpose: read_name("purpose", &row.role)?,
             trial: TrialNumber(to_u32("trial number", row.trial)?),
             ordinal: to_u32("ordinal", row.ordinal)?,
             max_tokens: to_u32("max_tokens", row.max_tokens)?,
@@ -103,8 +103,8 @@ pub async fn find(
 }
 
 fn is_same(one: &Found, other: &Found) -> bool {
-    (one.job, one.role, one.trial, one.ordinal)
-        == (other.job, other.role, other.trial, other.ordinal)
+    (one.job, one.purpose, one.trial, one.ordinal)
+        == (other.job, other.purpose, other.trial, other.ordinal)
 }
 
 /// A response of another job, as a trial took it over.
@@ -115,7 +115,7 @@ pub struct Adopted {
     /// The job that bought it.
     pub job: JobId,
     /// What for.
-    pub role: Role,
+    pub purpose: Purpose,
     /// For which trial.
     pub trial: TrialNumber,
     /// The request within that trial.
@@ -168,7 +168,7 @@ pub async fn adopt(
     for one in adopted {
         columns.instance.push(to_integer("instance", one.instance)?);
         columns.job.push(one.job.0);
-        columns.role.push(one.role.as_str().to_owned());
+        columns.role.push(one.purpose.as_str().to_owned());
         columns.trial.push(to_integer("trial number", one.trial.0)?);
         columns.ordinal.push(to_integer("ordinal", one.ordinal)?);
         columns.position.push(to_integer("position", one.position)?);
@@ -191,7 +191,7 @@ pub async fn adopt(
         columns.text.push(one.response.text.clone());
         columns
             .finish_reason
-            .push(one.response.finish_reason.clone());
+            .push(one.response.finish_reason.as_str().to_owned());
     }
     sqlx::query!(
         r#"
@@ -284,7 +284,7 @@ pub async fn load(
         let adopted = Adopted {
             instance: to_u32("instance", row.instance)?,
             job: JobId(row.source_job),
-            role: read_name("role", &row.source_role)?,
+            purpose: read_name("purpose", &row.source_role)?,
             trial: TrialNumber(to_u32("trial number", row.source_trial)?),
             ordinal: to_u32("ordinal", row.source_ordinal)?,
             position: to_u32("position", row.source_position)?,

@@ -9,7 +9,7 @@ use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::Spend;
 use frugal_domain::state::TrialState;
-use frugal_domain::trial::{Role, TrialOutcome};
+use frugal_domain::trial::{TrialOutcome, TrialRole};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub struct Trial {
     /// 0 for the baseline, then 1, 2, … in the order of proposal.
     pub number: TrialNumber,
     /// Baseline or search.
-    pub role: Role,
+    pub role: TrialRole,
     /// Who proposed it.
     pub origin: String,
     /// Where it is in its life.
@@ -64,7 +64,7 @@ impl TryFrom<TrialRow> for Trial {
     fn try_from(row: TrialRow) -> Result<Self> {
         Ok(Self {
             number: TrialNumber(to_u32("trial number", row.number)?),
-            role: read_name("role", &row.role)?,
+            role: read_name("trial role", &row.role)?,
             origin: row.origin,
             state: read_name("trial state", &row.state)?,
             configuration: read_json("configuration", row.configuration)?,
@@ -88,7 +88,7 @@ pub struct NewTrial {
     /// Its number.
     pub number: TrialNumber,
     /// Baseline or search.
-    pub role: Role,
+    pub role: TrialRole,
     /// Who proposed it.
     pub origin: String,
     /// The point of the search space.

@@ -8,7 +8,9 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{Data, Instance, JobSpec};
 use frugal_domain::money::Spend;
-use frugal_domain::trial::{Estimate, Progress, Role, SpendByRole};
+use frugal_domain::request::Purpose;
+use frugal_domain::spend::{SpendByCategory, SpendCategory};
+use frugal_domain::trial::{Estimate, Progress};
 use frugal_evaluation::{DoesNotFit, Ledger, Reservation};
 use frugal_llm::Client;
 use frugal_scoring::{CompiledPrompt, Scorer};
@@ -125,12 +127,12 @@ impl Context {
 
         let mut ledger = Ledger::new(Some(job.spec.optimization_budget));
         if lost != Spend::default() {
-            ledger.record(lost, Role::Lost);
+            ledger.record(lost, SpendCategory::Lost);
         }
         let mut progress = Progress::default();
         let mut counts = Counts::default();
         for (key, request) in &settled {
-            ledger.record(request.settled.cost(), key.role);
+            ledger.record(request.settled.cost(), key.purpose.into());
             counts.add(&request.settled);
             progress.requests += 1;
             if let requests::Settled::Answered(answer) = &request.settled {
@@ -174,9 +176,9 @@ impl Context {
     }
 
     /// The rows that a trial of this role is evaluated on.
-    pub(crate) fn rows(&self, role: Role) -> &[Instance] {
-        match role {
-            Role::Validation => &self.data.holdout,
+    pub(crate) fn rows(&self, purpose: Purpose) -> &[Instance] {
+        match purpose {
+            Purpose::Validation => &self.data.holdout,
             _ => &self.data.tuning,
         }
     }
@@ -187,10 +189,10 @@ impl Context {
     }
 
     /// The summary that polling reads.
-    pub(crate) fn summary(&self) -> (Progress, SpendByRole, Option<TrialNumber>) {
+    pub(crate) fn summary(&self) -> (Progress, SpendByCategory, Option<TrialNumber>) {
         let books = self.books();
         let best = books.best.as_ref().map(|best| best.trial);
-        (books.progress, books.ledger.by_role().clone(), best)
+        (books.progress, books.ledger.by_category().clone(), best)
     }
 }
 

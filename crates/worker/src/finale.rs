@@ -12,8 +12,9 @@ use crate::verdict::{self, Compared};
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::job::Pruning;
+use frugal_domain::request::Purpose;
 use frugal_domain::state::{JobState, StopReason};
-use frugal_domain::trial::{Role, TrialOutcome};
+use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode};
 use frugal_store::events;
 use frugal_store::queue::{self, End};
@@ -95,18 +96,18 @@ async fn validate_one(context: &Context, of: &Ended) -> Result<Ended, DriveError
     let internal = |error: frugal_evaluation::InvalidPlan| DriveError::Internal(error.to_string());
     let rows = context.data.holdout.len();
     let options = EvaluatorOptions::new(rows, Pruning::Off, context.spec().inference_budget);
-    let bounds = session::prompt_bounds(context, Role::Validation)?;
+    let bounds = session::prompt_bounds(context, Purpose::Validation)?;
     let plan = session::trial_plan(context, of.number, &of.settings, &bounds, Mode::Full);
     let mut trial = Evaluator::new(options).begin(plan).map_err(internal)?;
     let assignment = Assignment {
-        role: Role::Validation,
+        purpose: Purpose::Validation,
         number: of.number,
         settings: of.settings.clone(),
     };
     let mut tally = Tally::default();
     let evaluated = tokio::select! {
         evaluated = trial::evaluate(context, &assignment, &mut trial, &mut tally) => evaluated,
-        () = session::grace_over(context, Role::Validation) => Err(DriveError::LetGo),
+        () = session::grace_over(context, Purpose::Validation) => Err(DriveError::LetGo),
     };
     let (outcome, utilities) = match evaluated {
         Ok(()) => outcome::of(context, &trial)?,

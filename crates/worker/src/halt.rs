@@ -1,7 +1,7 @@
 //! Why a job is to stop before its search is done, told to everything that works on it.
 
+use frugal_domain::request::Purpose;
 use frugal_domain::state::StopReason;
-use frugal_domain::trial::Role;
 use std::sync::OnceLock;
 use tokio_util::sync::CancellationToken;
 
@@ -36,18 +36,18 @@ impl Halt {
 
     /// Whether requests of this role are not to be sent any more. The end of a job's time stops
     /// the search; what it found is still scored on the held-out rows.
-    pub(crate) fn stops(&self, role: Role) -> bool {
+    pub(crate) fn stops(&self, purpose: Purpose) -> bool {
         match self.cause() {
             None => false,
-            Some(Cause::End(StopReason::Deadline)) => role != Role::Validation,
+            Some(Cause::End(StopReason::Deadline)) => purpose != Purpose::Validation,
             Some(_) => true,
         }
     }
 
     /// Waits until it is thrown and stops this role.
-    pub(crate) async fn thrown(&self, role: Role) {
+    pub(crate) async fn thrown(&self, purpose: Purpose) {
         self.token.cancelled().await;
-        if !self.stops(role) {
+        if !self.stops(purpose) {
             std::future::pending::<()>().await;
         }
     }

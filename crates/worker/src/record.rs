@@ -6,7 +6,8 @@ use crate::session::Ended;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::money::Spend;
-use frugal_domain::trial::{Evaluation, PruneReason, Role, TrialOutcome};
+use frugal_domain::spend::SpendCategory;
+use frugal_domain::trial::{Evaluation, PruneReason, TrialOutcome};
 use frugal_store::trials::{NewTrial, TrialEnd};
 use frugal_store::{PgConnection, events, jobs, requests, trials};
 
@@ -147,7 +148,7 @@ pub(crate) async fn close_books(
     {
         let mut books = context.books();
         if lost != Spend::default() {
-            books.ledger.record(lost, Role::Lost);
+            books.ledger.record(lost, SpendCategory::Lost);
         }
         books.progress.running = 0;
         books.progress.stopped += cut_off;

@@ -3,14 +3,13 @@
 use crate::context::Context;
 use crate::session::{BASELINE, Ended, Findings};
 use crate::verdict::{self, Compared, Holdout, Verdict};
-use frugal_domain::configuration::Settings;
+use frugal_domain::configuration::{Region, Settings};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Objective};
 use frugal_domain::money::{Budget, Prices, Spend, Usage};
+use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::StopReason;
-use frugal_domain::trial::{
-    Estimate, Evaluation, Progress, PruneReason, SpendByRole, TrialOutcome,
-};
+use frugal_domain::trial::{Estimate, Evaluation, Progress, PruneReason, TrialOutcome};
 use frugal_evaluation::{Trial, statistics};
 use frugal_store::requests::Settled;
 use serde::Serialize;
@@ -42,7 +41,7 @@ pub struct Report {
     /// What was spent, all roles together.
     pub spend: Spend,
     /// What was spent, by role.
-    pub spend_by_role: SpendByRole,
+    pub spend_by_role: SpendByCategory,
     /// What pruning and the pool of responses saved.
     pub savings: Savings,
     /// The evaluated configurations that no other beats in both utility and inference cost,
@@ -253,15 +252,21 @@ fn savings(spec: &JobSpec, findings: &Findings) -> Savings {
     };
     let mut lengths: BTreeMap<(usize, usize), Lengths> = BTreeMap::new();
     for ended in findings.ended.values() {
-        let key = (ended.settings.model, ended.settings.prompt);
+        let key = (
+            ended.settings.sampling.model,
+            ended.settings.sampling.prompt,
+        );
         lengths
             .entry(key)
             .or_default()
             .add(Lengths::of(&ended.trial));
     }
     let full = |ended: &Ended| {
-        let key = (ended.settings.model, ended.settings.prompt);
-        let prices = spec.models[ended.settings.model].prices;
+        let key = (
+            ended.settings.sampling.model,
+            ended.settings.sampling.prompt,
+        );
+        let prices = spec.models[ended.settings.sampling.model].prices;
         let alike = lengths.get(&key).copied().unwrap_or_default();
         full_evaluation(&ended.settings, &ended.trial, alike, prices)
     };
@@ -322,7 +327,8 @@ fn full_evaluation(settings: &Settings, trial: &Trial, alike: Lengths, prices: P
         .map(|prompt_tokens| {
             let usage = Usage {
                 prompt_tokens: *prompt_tokens,
-                completion_tokens: lengths.tokens_of(settings.n.into(), settings.max_tokens),
+                completion_tokens: lengths
+                    .tokens_of(settings.extent.n.into(), settings.extent.max_tokens),
             };
             Spend::of(usage, prices)
         })
@@ -330,10 +336,10 @@ fn full_evaluation(settings: &Settings, trial: &Trial, alike: Lengths, prices: P
 }
 
 fn feasible(spec: &JobSpec, findings: &Findings) -> Vec<Feasible> {
-    let mut by_region: BTreeMap<String, &Settings> = BTreeMap::new();
+    let mut by_region: BTreeMap<Region, &Settings> = BTreeMap::new();
     for ended in findings.ended.values() {
         by_region
-            .entry(ended.settings.region_key())
+            .entry(ended.settings.sampling.region())
             .or_insert(&ended.settings);
     }
     by_region
@@ -341,10 +347,10 @@ fn feasible(spec: &JobSpec, findings: &Findings) -> Vec<Feasible> {
         .filter_map(|(region, settings)| {
             let tables = findings.evaluator.validity().region(&region)?;
             Some(Feasible {
-                endpoint: spec.models[settings.model].endpoint.clone(),
-                model: spec.models[settings.model].model.clone(),
-                prompt: spec.prompts[settings.prompt].name.clone(),
-                stop: settings.stop.clone(),
+                endpoint: spec.models[settings.sampling.model].endpoint.clone(),
+                model: spec.models[settings.sampling.model].model.clone(),
+                prompt: spec.prompts[settings.sampling.prompt].name.clone(),
+                stop: settings.sampling.stop.clone(),
                 largest_valid_n: tables.max_valid_n().clone(),
                 smallest_invalid_n: tables.min_invalid_n().clone(),
             })
@@ -411,7 +417,7 @@ impl Counts {
             Settled::Answered(answer) => {
                 self.estimated += u64::from(answer.usage_estimated);
                 for response in &answer.responses {
-                    self.cut += u64::from(response.finish_reason == crate::request::LENGTH);
+                    self.cut += u64::from(response.finish_reason.is_cut());
                     self.empty += u64::from(response.text.trim().is_empty());
                 }
             }

@@ -7,12 +7,11 @@ use crate::supply::reuse_key;
 use chrono::Utc;
 use frugal_domain::configuration::Settings;
 use frugal_domain::money::Spend;
+use frugal_domain::request::Purpose;
 use frugal_domain::seed::mix;
-use frugal_domain::trial::Role;
 use frugal_evaluation::{Answer, RequestFailure, RequestPlan, Reservation, Response};
 use frugal_llm::{
-    Attempts, Choice, Completion, CompletionRequest, FinishReason, PromptInput, RequestError,
-    RetryGuard,
+    Attempts, Choice, Completion, CompletionRequest, PromptInput, RequestError, RetryGuard,
 };
 use frugal_scoring::RenderedPrompt;
 use frugal_store::requests::{self, Failure, FailureKind, NewRequest, RequestKey, Settled};
@@ -21,9 +20,6 @@ use std::time::{Duration, Instant};
 
 /// How long to wait before an answer that could not be stored is stored again.
 const RETRY_STORE: Duration = Duration::from_millis(250);
-
-/// How the store calls a response that was cut at `max_tokens`.
-pub(crate) const LENGTH: &str = "length";
 
 /// What came of a request, for the evaluator.
 pub(crate) type Reply = Result<Answer, RequestFailure>;
@@ -84,12 +80,12 @@ pub(crate) async fn answer(context: &Context, planned: Planned<'_>) -> Result<Do
             replayed: false,
         });
     };
-    let role = planned.key.role;
+    let category = planned.key.purpose.into();
     match send(context, planned).await {
         Ok((settled, latency_ms, fatal)) => {
             let cost = settled.cost();
             let mut books = context.books();
-            books.ledger.settle(reservation, cost, role);
+            books.ledger.settle(reservation, cost, category);
             books.counts.add(&settled);
             if let Settled::Answered(answer) = &settled {
                 books.progress.responses += answer.responses.len() as u64;
@@ -133,7 +129,7 @@ async fn reserve(
         }
         tokio::select! {
             () = freed => {}
-            () = context.halt.thrown(planned.key.role) => return Err(DriveError::LetGo),
+            () = context.halt.thrown(planned.key.purpose) => return Err(DriveError::LetGo),
         }
     }
 }
@@ -146,10 +142,10 @@ async fn send(
 ) -> Result<(Settled, u64, Option<String>), DriveError> {
     let permit = tokio::select! {
         permit = context.in_flight.acquire() => permit,
-        () = context.halt.thrown(planned.key.role) => return Err(DriveError::LetGo),
+        () = context.halt.thrown(planned.key.purpose) => return Err(DriveError::LetGo),
     };
     let _permit = permit.map_err(|_| DriveError::LetGo)?;
-    if context.halt.stops(planned.key.role) {
+    if context.halt.stops(planned.key.purpose) {
         return Err(DriveError::LetGo);
     }
     let Planned {
@@ -159,7 +155,7 @@ async fn send(
     } = planned;
     let instance = u32::try_from(plan.instance)
         .map_err(|_| DriveError::Internal("more rows than can be numbered".to_owned()))?;
-    let prompt = rendered(context, key.role, plan.instance, settings)?;
+    let prompt = rendered(context, key.purpose, plan.instance, settings)?;
     let new = NewRequest {
         key,
         instance,
@@ -184,7 +180,7 @@ async fn send(
         planned,
         extra: Mutex::default(),
     };
-    let client = &context.models[settings.model].client;
+    let client = &context.models[settings.sampling.model].client;
     let result = client.complete_guarded(&request, None, &guard).await;
     // What the answering attempt took; waiting and attempts before it say nothing of the
     // configuration.
@@ -207,7 +203,7 @@ struct Guard<'a> {
 
 impl RetryGuard for Guard<'_> {
     async fn may_send_again(&self) -> bool {
-        if self.context.halt.stops(self.planned.key.role) {
+        if self.context.halt.stops(self.planned.key.purpose) {
             return false;
         }
         let worst = self.planned.plan.worst_case;
@@ -250,7 +246,7 @@ fn settled(
     };
     match result {
         Ok(completion) => {
-            let prices = context.spec().models[planned.settings.model].prices;
+            let prices = context.spec().models[planned.settings.sampling.model].prices;
             let cost = Spend::of(completion.usage, prices) + billed(completion.attempts);
             let responses = completion
                 .choices
@@ -279,15 +275,9 @@ fn settled(
 }
 
 fn stored_response(choice: Choice) -> requests::Response {
-    let finish_reason = match choice.finish_reason {
-        FinishReason::Stop => "stop".to_owned(),
-        FinishReason::Length => LENGTH.to_owned(),
-        FinishReason::ContentFilter => "content_filter".to_owned(),
-        FinishReason::Other(word) => word,
-    };
     requests::Response {
         text: choice.text,
-        finish_reason,
+        finish_reason: choice.finish_reason,
         estimated_tokens: choice.estimated_tokens,
     }
 }
@@ -336,7 +326,7 @@ fn reply(context: &Context, planned: Planned<'_>, settled: &Settled, latency_ms:
             });
         }
     };
-    let row = &context.rows(planned.key.role)[planned.plan.instance];
+    let row = &context.rows(planned.key.purpose)[planned.plan.instance];
     let mut responses = Vec::with_capacity(answer.responses.len());
     for response in &answer.responses {
         let score = context
@@ -345,7 +335,7 @@ fn reply(context: &Context, planned: Planned<'_>, settled: &Settled, latency_ms:
             .map_err(|error| RequestFailure::Failed(format!("scoring failed: {error}")))?;
         responses.push(Response {
             estimated_tokens: response.estimated_tokens,
-            ended: response.finish_reason != LENGTH,
+            ended: !response.finish_reason.is_cut(),
             score,
         });
     }
@@ -368,27 +358,27 @@ fn completion_request(
         settings,
     } = planned;
     CompletionRequest {
-        model: context.spec().models[settings.model].model.clone(),
+        model: context.spec().models[settings.sampling.model].model.clone(),
         prompt: prompt_input(prompt),
         n: plan.n,
         max_tokens: plan.max_tokens,
-        temperature: settings.temperature,
-        top_p: settings.top_p,
-        stop: settings.stop.clone(),
+        temperature: settings.sampling.temperature,
+        top_p: settings.sampling.top_p,
+        stop: settings.sampling.stop.clone(),
         seed: Some(seed(context.spec().search.seed, key)),
-        extra: settings.extra.clone(),
+        extra: settings.sampling.extra.clone(),
     }
 }
 
 /// The prompt of a row under some settings.
 pub(crate) fn rendered(
     context: &Context,
-    role: Role,
+    purpose: Purpose,
     row: usize,
     settings: &Settings,
 ) -> Result<RenderedPrompt, DriveError> {
-    context.prompts[settings.prompt]
-        .render(&context.rows(role)[row])
+    context.prompts[settings.sampling.prompt]
+        .render(&context.rows(purpose)[row])
         .map_err(|error| DriveError::Internal(format!("prompt of row {row}: {error}")))
 }
 
@@ -402,9 +392,9 @@ fn prompt_input(prompt: RenderedPrompt) -> PromptInput {
 /// A seed for each request of its own, from the job's seed and the request's place in the job:
 /// asked again after a crash, it is the same. 31 bits, which every endpoint takes.
 fn seed(job: u64, key: RequestKey) -> i64 {
-    let role = Role::ALL
+    let role = Purpose::ALL
         .iter()
-        .position(|role| *role == key.role)
+        .position(|role| *role == key.purpose)
         .unwrap_or_default() as u64;
     let place = (u64::from(key.trial.0) << 32) | u64::from(key.ordinal);
     i64::from(u32::try_from(mix(mix(job ^ role) ^ place) >> 33).unwrap_or_default())

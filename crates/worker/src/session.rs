@@ -8,8 +8,9 @@ use crate::record;
 use crate::trial::{self, Assignment, Tally};
 use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::id::TrialNumber;
+use frugal_domain::request::Purpose;
 use frugal_domain::state::{StopReason, TrialState};
-use frugal_domain::trial::{Evaluation, Role, TrialOutcome};
+use frugal_domain::trial::{Evaluation, TrialOutcome, TrialRole};
 use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Rival, Trial, TrialPlan};
 use frugal_scoring::reduce;
 use frugal_search::{Ask, Observation, Origin, Search, SearchOptions, Searcher};
@@ -104,7 +105,7 @@ pub(crate) async fn search(context: &Context) -> Result<Findings, DriveError> {
         context,
         search: new_search(context)?,
         evaluator: Evaluator::new(options),
-        bounds: prompt_bounds(context, Role::Search)?,
+        bounds: prompt_bounds(context, Purpose::Search)?,
         proposed: 0,
         open: VecDeque::new(),
         running: FuturesUnordered::new(),
@@ -144,8 +145,11 @@ fn origin(origin: Origin) -> String {
 }
 
 /// Upper bounds on the prompt tokens of each row, by prompt.
-pub(crate) fn prompt_bounds(context: &Context, role: Role) -> Result<Vec<Arc<[u64]>>, DriveError> {
-    let rows = context.rows(role);
+pub(crate) fn prompt_bounds(
+    context: &Context,
+    purpose: Purpose,
+) -> Result<Vec<Arc<[u64]>>, DriveError> {
+    let rows = context.rows(purpose);
     let of = |(prompt, compiled): (usize, &frugal_scoring::CompiledPrompt)| {
         let bounds = rows
             .iter()
@@ -167,14 +171,10 @@ pub(crate) fn trial_plan(
 ) -> TrialPlan {
     TrialPlan {
         number,
-        region: settings.region_key(),
-        prompt_key: format!("{}/{}", settings.model, settings.prompt),
-        sampling: settings.sampling_key(),
-        max_tokens: settings.max_tokens,
-        n: settings.n,
-        most_per_request: context.models[settings.model].most_per_request,
-        prices: context.spec().models[settings.model].prices,
-        prompt_token_bounds: bounds[settings.prompt].clone(),
+        settings: settings.clone(),
+        most_per_request: context.models[settings.sampling.model].most_per_request,
+        prices: context.spec().models[settings.sampling.model].prices,
+        prompt_token_bounds: bounds[settings.sampling.prompt].clone(),
         mode,
     }
 }
@@ -183,7 +183,7 @@ impl<'a> Session<'a> {
     /// The baseline, then trials until there is a reason to stop.
     async fn run(&mut self) -> Result<(), DriveError> {
         if let Some(baseline) = &self.context.spec().baseline {
-            self.begin(BASELINE, baseline.clone(), Role::Baseline, "baseline")?;
+            self.begin(BASELINE, baseline.clone(), Purpose::Baseline, "baseline")?;
             self.drain().await?;
         }
         while self.fill()? {
@@ -208,7 +208,7 @@ impl<'a> Session<'a> {
                 Ask::Propose(proposal) => {
                     let number = TrialNumber(proposal.number + 1);
                     let origin = origin(proposal.origin);
-                    self.begin(number, proposal.configuration, Role::Search, &origin)?;
+                    self.begin(number, proposal.configuration, Purpose::Search, &origin)?;
                     self.open.push_back(number);
                     self.proposed += 1;
                 }
@@ -226,7 +226,7 @@ impl<'a> Session<'a> {
         &mut self,
         number: TrialNumber,
         configuration: Configuration,
-        role: Role,
+        purpose: Purpose,
         origin: &str,
     ) -> Result<(), DriveError> {
         let context = self.context;
@@ -240,6 +240,10 @@ impl<'a> Session<'a> {
                 "replay proposed another configuration for trial {number} than the one stored"
             )));
         }
+        let role = match purpose {
+            Purpose::Baseline => TrialRole::Baseline,
+            _ => TrialRole::Search,
+        };
         let new = begun.is_none().then(|| NewTrial {
             number,
             role,
@@ -247,8 +251,8 @@ impl<'a> Session<'a> {
             configuration,
             settings: settings.clone(),
         });
-        let mode = match role {
-            Role::Search => Mode::Scheduled,
+        let mode = match purpose {
+            Purpose::Search => Mode::Scheduled,
             _ => Mode::Full,
         };
         let plan = trial_plan(context, number, &settings, &self.bounds, mode);
@@ -257,7 +261,7 @@ impl<'a> Session<'a> {
             .begin(plan)
             .map_err(|error| DriveError::Internal(error.to_string()))?;
         let assignment = Assignment {
-            role,
+            purpose,
             number,
             settings,
         };
@@ -330,8 +334,8 @@ impl<'a> Session<'a> {
 }
 
 /// Waits until the job is to stop and requests under way have had their time to arrive.
-pub(crate) async fn grace_over(context: &Context, role: Role) {
-    context.halt.thrown(role).await;
+pub(crate) async fn grace_over(context: &Context, purpose: Purpose) {
+    context.halt.thrown(purpose).await;
     tokio::time::sleep(context.grace).await;
 }
 
@@ -356,7 +360,7 @@ async fn run_trial(
     } else {
         let evaluated = tokio::select! {
             evaluated = trial::evaluate(context, &assignment, &mut trial, &mut tally) => evaluated,
-            () = grace_over(context, assignment.role) => Err(DriveError::LetGo),
+            () = grace_over(context, assignment.purpose) => Err(DriveError::LetGo),
         };
         match evaluated {
             Ok(()) => outcome::of(context, &trial)?,

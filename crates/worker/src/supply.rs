@@ -3,13 +3,13 @@
 
 use crate::DriveError;
 use crate::context::Context;
-use crate::request::{LENGTH, rendered};
+use crate::request::rendered;
 use crate::session::BASELINE;
 use crate::trial::Assignment;
 use chrono::Utc;
 use frugal_domain::configuration::Settings;
 use frugal_domain::job::{Pruning, Reuse};
-use frugal_domain::trial::Role;
+use frugal_domain::request::Purpose;
 use frugal_evaluation::sharing::share_out;
 use frugal_evaluation::{Cut, CutPlan, Offered, ResponseId, Source, Trial};
 use frugal_scoring::RenderedPrompt;
@@ -33,7 +33,7 @@ pub(crate) fn reuse_key(
     settings: &Settings,
     prompt: &RenderedPrompt,
 ) -> ReuseKey {
-    let choice = &context.spec().models[settings.model];
+    let choice = &context.spec().models[settings.sampling.model];
     let prompt = match prompt {
         RenderedPrompt::Text(text) => json!(text),
         RenderedPrompt::Messages(messages) => json!(messages),
@@ -42,10 +42,10 @@ pub(crate) fn reuse_key(
         choice.endpoint,
         choice.model,
         prompt,
-        settings.temperature,
-        settings.top_p,
-        settings.stop,
-        settings.extra
+        settings.sampling.temperature,
+        settings.sampling.top_p,
+        settings.sampling.stop,
+        settings.sampling.extra
     ]);
     Sha256::digest(asked.to_string()).into()
 }
@@ -61,7 +61,7 @@ pub(crate) async fn offer(
     let search = &context.spec().search;
     if search.reuse != Reuse::Owner
         || search.pruning == Pruning::Reference
-        || assignment.role == Role::Validation
+        || assignment.purpose == Purpose::Validation
     {
         return Ok(());
     }
@@ -73,7 +73,7 @@ pub(crate) async fn offer(
             &found
         }
     };
-    let rows = context.rows(assignment.role);
+    let rows = context.rows(assignment.purpose);
     for one in adopted {
         let instance = one.instance as usize;
         let Some(row) = rows.get(instance) else {
@@ -89,7 +89,7 @@ pub(crate) async fn offer(
             max_tokens: one.max_tokens,
             prompt_tokens: one.prompt_tokens,
             tokens: one.completion_tokens,
-            ended: one.response.finish_reason != LENGTH,
+            ended: !one.response.finish_reason.is_cut(),
             score,
             latency_ms: one.latency_ms,
         }]);
@@ -103,7 +103,7 @@ fn id_of(adopted: &Adopted) -> ResponseId {
     ResponseId {
         source: Source::Other {
             job: adopted.job,
-            role: adopted.role,
+            purpose: adopted.purpose,
         },
         trial: adopted.trial,
         ordinal: adopted.ordinal,
@@ -114,8 +114,8 @@ fn id_of(adopted: &Adopted) -> ResponseId {
 /// Looks for responses of other jobs to the trial's prompts, and stores what it found.
 async fn adopt(context: &Context, assignment: &Assignment) -> Result<Vec<Adopted>, DriveError> {
     let mut rows_of: BTreeMap<ReuseKey, Vec<u32>> = BTreeMap::new();
-    for (row, instance) in (0..context.rows(assignment.role).len()).zip(0_u32..) {
-        let prompt = rendered(context, assignment.role, row, &assignment.settings)?;
+    for (row, instance) in (0..context.rows(assignment.purpose).len()).zip(0_u32..) {
+        let prompt = rendered(context, assignment.purpose, row, &assignment.settings)?;
         let key = reuse_key(context, &assignment.settings, &prompt);
         rows_of.entry(key).or_default().push(instance);
     }
@@ -145,7 +145,7 @@ async fn adopt(context: &Context, assignment: &Assignment) -> Result<Vec<Adopted
             adopted.push(Adopted {
                 instance,
                 job: request.job,
-                role: request.role,
+                purpose: request.purpose,
                 trial: request.trial,
                 ordinal: request.ordinal,
                 position,
@@ -193,7 +193,7 @@ pub(crate) async fn cut(
     })
     .await
     .map_err(|error| DriveError::Internal(error.to_string()))?;
-    let rows = context.rows(assignment.role);
+    let rows = context.rows(assignment.purpose);
     let mut cuts = Vec::with_capacity(cut.len());
     for (plan, text) in cut {
         // What cannot be scored does not serve.
@@ -231,19 +231,19 @@ async fn texts(
 ) -> Result<BTreeMap<ResponseId, (String, u64)>, DriveError> {
     let (mut own, mut foreign) = (BTreeMap::new(), BTreeMap::new());
     for CutPlan { id, .. } in plans {
-        let place = |role| ResponsePlace {
+        let place = |purpose| ResponsePlace {
             request: RequestKey {
-                role,
+                purpose,
                 trial: id.trial,
                 ordinal: id.ordinal,
             },
             position: id.position,
         };
         match id.source {
-            Source::This if id.trial == BASELINE => own.insert(place(Role::Baseline), *id),
-            Source::This => own.insert(place(Role::Search), *id),
-            Source::Other { job, role } => {
-                let place = place(role);
+            Source::This if id.trial == BASELINE => own.insert(place(Purpose::Baseline), *id),
+            Source::This => own.insert(place(Purpose::Search), *id),
+            Source::Other { job, purpose } => {
+                let place = place(purpose);
                 foreign.insert(ForeignPlace { job, place }, *id);
                 None
             }

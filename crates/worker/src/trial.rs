@@ -10,7 +10,7 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Spend;
-use frugal_domain::trial::Role;
+use frugal_domain::request::Purpose;
 use frugal_evaluation::{RequestPlan, Step, Trial};
 use frugal_store::events;
 use frugal_store::requests::RequestKey;
@@ -19,7 +19,7 @@ use futures::stream::FuturesUnordered;
 
 /// What a trial is evaluated for.
 pub(crate) struct Assignment {
-    pub role: Role,
+    pub purpose: Purpose,
     pub number: TrialNumber,
     pub settings: Settings,
 }
@@ -78,7 +78,7 @@ async fn answer_all(
         .into_iter()
         .map(|plan| {
             let key = RequestKey {
-                role: assignment.role,
+                purpose: assignment.purpose,
                 trial: assignment.number,
                 ordinal: plan.ordinal,
             };
@@ -127,7 +127,7 @@ async fn tell_progress(
     let reached = trial.progress();
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let mut bodies = Vec::new();
-    if assignment.role != Role::Validation {
+    if assignment.purpose != Purpose::Validation {
         bodies.push(EventBody::TrialProgress {
             trial: assignment.number,
             n: reached.n,

@@ -5,8 +5,9 @@ use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::{Spend, Unit, Usd};
+use frugal_domain::spend::{SpendByCategory, SpendCategory};
 use frugal_domain::trial::{
-    CostEstimate, Estimate, Evaluation, Progress, PruneReason, Role, SpendByRole, TrialOutcome,
+    CostEstimate, Estimate, Evaluation, Progress, PruneReason, TrialOutcome, TrialRole,
 };
 use frugal_store::jobs;
 use frugal_store::queue::Claim;
@@ -77,9 +78,9 @@ async fn carry_out(app: &TestApp, claim: Claim, number: u32, outcome: Option<Tri
     let trial = NewTrial {
         number,
         role: if number.0 == 0 {
-            Role::Baseline
+            TrialRole::Baseline
         } else {
-            Role::Search
+            TrialRole::Search
         },
         origin: "start".to_owned(),
         settings: job.spec.settings(&configuration).unwrap(),
@@ -172,7 +173,10 @@ async fn a_job_shows_its_best_trial_and_what_it_has_spent() {
         responses: 3,
         ..Progress::default()
     };
-    let by_role = SpendByRole::from([(Role::Baseline, spend()), (Role::Search, spend())]);
+    let by_role = SpendByCategory::from([
+        (SpendCategory::Baseline, spend()),
+        (SpendCategory::Search, spend()),
+    ]);
     let mut connection = app.pool.acquire().await.unwrap();
     let best = Some(TrialNumber(0));
     jobs::update_summary(
@@ -221,7 +225,7 @@ async fn events_of_every_type_are_shown() {
     let bodies = [
         EventBody::TrialStarted {
             trial,
-            role: Role::Search,
+            role: TrialRole::Search,
             settings: settings.clone(),
         },
         EventBody::TrialProgress {

@@ -2,8 +2,8 @@
 
 use crate::{World, job};
 use frugal_domain::id::JobId;
+use frugal_domain::request::Purpose;
 use frugal_domain::scoring::Reducer;
-use frugal_domain::trial::Role;
 use frugal_scoring::{Scorer, reduce};
 use frugal_store::requests::{self, Settled};
 use frugal_store::{instances, jobs};
@@ -43,7 +43,7 @@ async fn held_out_scores(world: &World, path: &str) -> BTreeMap<u32, BTreeMap<u3
     let scorer = Scorer::compile(&job.spec.scorer).unwrap();
     let mut scores: BTreeMap<u32, BTreeMap<u32, Vec<f64>>> = BTreeMap::new();
     for (key, request) in settled {
-        if key.role != Role::Validation {
+        if key.purpose != Purpose::Validation {
             continue;
         }
         let answer = match request.settled {

@@ -10,8 +10,9 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::read;
 use frugal_domain::money::{Spend, Usage, Usd};
+use frugal_domain::request::Purpose;
 use frugal_domain::state::{JobState, StopReason};
-use frugal_domain::trial::{Progress, Role};
+use frugal_domain::trial::{Progress, TrialRole};
 use frugal_scoring::JobChecks;
 use frugal_store::queue::{self, Claim, End};
 use frugal_store::requests::{self, Answer, NewRequest, RequestKey, Response, Settled};
@@ -83,7 +84,7 @@ impl Store {
         let configuration = spec.default_configuration();
         let trial = NewTrial {
             number: TrialNumber(0),
-            role: Role::Baseline,
+            role: TrialRole::Baseline,
             origin: "baseline".to_owned(),
             settings: spec.settings(&configuration).unwrap(),
             configuration,
@@ -93,7 +94,7 @@ impl Store {
             .unwrap();
         let request = NewRequest {
             key: RequestKey {
-                role: Role::Baseline,
+                purpose: Purpose::Baseline,
                 trial: TrialNumber(0),
                 ordinal: 0,
             },

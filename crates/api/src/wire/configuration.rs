@@ -50,7 +50,7 @@ impl Configuration {
     /// have, which no worker stores, reads as an empty name.
     #[must_use]
     pub fn new(spec: &JobSpec, settings: &Settings) -> Self {
-        let model = spec.models.get(settings.model);
+        let model = spec.models.get(settings.sampling.model);
         Self {
             endpoint: model
                 .map(|model| model.endpoint.clone())
@@ -58,15 +58,15 @@ impl Configuration {
             model: model.map(|model| model.model.clone()).unwrap_or_default(),
             prompt: spec
                 .prompts
-                .get(settings.prompt)
+                .get(settings.sampling.prompt)
                 .map(|prompt| prompt.name.clone())
                 .unwrap_or_default(),
-            temperature: settings.temperature,
-            top_p: settings.top_p,
-            max_tokens: settings.max_tokens,
-            n: settings.n,
-            stop: settings.stop.clone(),
-            extra: settings.extra.clone(),
+            temperature: settings.sampling.temperature,
+            top_p: settings.sampling.top_p,
+            max_tokens: settings.extent.max_tokens,
+            n: settings.extent.n,
+            stop: settings.sampling.stop.clone(),
+            extra: settings.sampling.extra.clone(),
         }
     }
 }

@@ -176,8 +176,16 @@ impl JobEstimate {
     ) -> Self {
         let of = |point: Point| ConfigurationEstimate {
             configuration: Configuration::new(spec, &point.settings),
-            expected: cost(point.expected, basis, has_price(point.settings.model)),
-            at_most: cost(point.at_most, basis, has_price(point.settings.model)),
+            expected: cost(
+                point.expected,
+                basis,
+                has_price(point.settings.sampling.model),
+            ),
+            at_most: cost(
+                point.at_most,
+                basis,
+                has_price(point.settings.sampling.model),
+            ),
             within_inference_budget: point.within_inference_budget.map(Into::into),
         };
         Self {

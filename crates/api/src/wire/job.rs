@@ -1,8 +1,8 @@
 //! A job as clients see it.
 
 use super::{
-    Budget, Configuration, CostEstimate, Direction, Estimate, JobState, Metric, Role, Search,
-    Spend, StopReason,
+    Budget, Configuration, CostEstimate, Direction, Estimate, JobState, Metric, Search, Spend,
+    SpendCategory, StopReason,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::trial::{self, TrialOutcome};
@@ -113,11 +113,11 @@ pub struct JobSpend {
     /// Tokens of prompts and completions, all roles together.
     pub tokens: u64,
     /// The same by what it was spent for. Roles without any spend are left out.
-    pub by_role: BTreeMap<Role, Spend>,
+    pub by_role: BTreeMap<SpendCategory, Spend>,
 }
 
-impl From<&trial::SpendByRole> for JobSpend {
-    fn from(spend: &trial::SpendByRole) -> Self {
+impl From<&frugal_domain::spend::SpendByCategory> for JobSpend {
+    fn from(spend: &frugal_domain::spend::SpendByCategory) -> Self {
         let total: Spend = spend.values().copied().sum::<money::Spend>().into();
         Self {
             usd: total.usd,

@@ -30,8 +30,8 @@ pub use job::{
 };
 pub use names::{
     Algorithm, Direction, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
-    PruneReasonName, Pruning, Reducer, Reuse, Role, Sequence, StopReason, TrialRole, TrialState,
-    Unit,
+    PruneReasonName, Pruning, Reducer, Reuse, Sequence, SpendCategory, StopReason, TrialRole,
+    TrialState, Unit,
 };
 pub use post::{
     BaselinePost, BudgetsPost, DataPost, ExtractName, ExtractPost, HoldoutPost, JobPost,

@@ -1,6 +1,6 @@
 //! Closed sets of names.
 
-use frugal_domain::{job, metric, money, scoring, state, trial};
+use frugal_domain::{job, metric, money, scoring, spend, state, trial};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -115,7 +115,7 @@ mirror! {
 
 mirror! {
     /// What money was spent for.
-    Role of trial::Role {
+    SpendCategory of spend::SpendCategory {
         /// Evaluating what the searcher proposed.
         Search,
         /// Evaluating the configuration that the winner is compared with.
@@ -272,25 +272,13 @@ mirror! {
     }
 }
 
-/// What a trial is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TrialRole {
-    /// What the searcher proposed.
-    Search,
-    /// What the winner is compared with.
-    Baseline,
-}
-
-impl From<trial::Role> for TrialRole {
-    fn from(role: trial::Role) -> Self {
-        match role {
-            trial::Role::Baseline => Self::Baseline,
-            trial::Role::Search
-            | trial::Role::Validation
-            | trial::Role::Judge
-            | trial::Role::Lost => Self::Search,
-        }
+mirror! {
+    /// What a trial is for.
+    TrialRole of trial::TrialRole {
+        /// What the searcher proposed.
+        Search,
+        /// What the winner is compared with.
+        Baseline,
     }
 }
 
@@ -324,8 +312,11 @@ mod tests {
         for state in state::TrialState::ALL {
             assert_eq!(serde_json::json!(TrialState::from(*state)), state.as_str());
         }
-        for role in trial::Role::ALL {
-            assert_eq!(serde_json::json!(Role::from(*role)), role.as_str());
+        for category in spend::SpendCategory::ALL {
+            assert_eq!(
+                serde_json::json!(SpendCategory::from(*category)),
+                category.as_str()
+            );
         }
         for reducer in scoring::Reducer::ALL {
             assert_eq!(serde_json::json!(Reducer::from(*reducer)), reducer.as_str());

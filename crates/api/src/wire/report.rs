@@ -2,7 +2,8 @@
 //! stored.
 
 use super::{
-    Budgets, Configuration, CostEstimate, Estimate, Improvement, Objective, Role, Spend, StopReason,
+    Budgets, Configuration, CostEstimate, Estimate, Improvement, Objective, Spend, SpendCategory,
+    StopReason,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ pub struct Report {
     /// What was spent, all roles together.
     pub spend: Spend,
     /// What was spent, by role.
-    pub spend_by_role: BTreeMap<Role, Spend>,
+    pub spend_by_role: BTreeMap<SpendCategory, Spend>,
     /// What pruning and the use of responses for several trials saved.
     pub savings: Savings,
     /// The evaluated configurations that no other beats in both utility and inference cost,

@@ -36,7 +36,7 @@ fn the_budget_is_kept_and_used() {
             assert_eq!(found.stop_reason, StopReason::BudgetExhausted);
             // Trials and what their requests cost are the same money.
             let of_trials: Spend = found.ended.values().map(|ended| ended.spend).sum();
-            let of_holdout = found.spend.get(&Role::Validation).copied();
+            let of_holdout = found.spend.get(&Purpose::Validation).copied();
             assert_eq!(of_trials + of_holdout.unwrap_or_default(), spent);
             assert_eq!(of_holdout.is_some(), held_out > 0);
             assert_eq!(found.holdout.is_some(), held_out > 0);

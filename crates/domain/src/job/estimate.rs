@@ -7,7 +7,7 @@ mod points;
 
 use super::JobSpec;
 use super::points::NotAPoint;
-use crate::configuration::{Configuration, Settings};
+use crate::configuration::{Configuration, Extent, Sampling, Settings};
 use crate::money::{Budget, Spend, Unit, Usd};
 
 /// The most that is kept back from the search for the held-out instances, as a part of the
@@ -220,13 +220,8 @@ impl Cost {
 impl Costs<'_> {
     /// What a full evaluation on all tuning rows costs.
     fn full(&self, settings: &Settings, responses: Responses) -> Cost {
-        let Settings {
-            model,
-            prompt,
-            n,
-            max_tokens,
-            ..
-        } = *settings;
+        let Sampling { model, prompt, .. } = settings.sampling;
+        let Extent { max_tokens, n } = settings.extent;
         self.of(model, prompt, n, max_tokens, responses)
     }
 
@@ -295,8 +290,9 @@ impl Costs<'_> {
             }
         }
         let (_, configuration, prompt) = most.ok_or_else(|| NotAPoint("n".to_owned()))?;
-        let settings = self.spec.settings(&configuration)?;
-        Ok(Settings { prompt, ..settings })
+        let mut settings = self.spec.settings(&configuration)?;
+        settings.sampling.prompt = prompt;
+        Ok(settings)
     }
 
     fn trials(

@@ -22,6 +22,7 @@ pub use read::Checks;
 use crate::configuration::Configuration;
 use crate::metric::{Constraint, Metric};
 use crate::money::{Budget, Prices, Unit};
+use crate::names::names;
 use crate::prompt::Prompt;
 use crate::scoring::ScorerSpec;
 use crate::seed::order;
@@ -196,6 +197,21 @@ pub enum Pruning {
     Reference,
 }
 
+/// Which part of a job's data a row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// The search sees it.
+    Tuning,
+    /// Only the winner and the baseline are scored on it, in the end.
+    Holdout,
+}
+
+names!(Split, "split", {
+    Tuning => "tuning",
+    Holdout => "holdout",
+});
+
 /// The rows of a job's data, split.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Data {
@@ -203,4 +219,15 @@ pub struct Data {
     pub tuning: Vec<Instance>,
     /// Instances that only the winner and the baseline are scored on, in the end.
     pub holdout: Vec<Instance>,
+}
+
+impl Data {
+    /// The rows of a split.
+    #[must_use]
+    pub fn rows(&self, split: Split) -> &[Instance] {
+        match split {
+            Split::Tuning => &self.tuning,
+            Split::Holdout => &self.holdout,
+        }
+    }
 }

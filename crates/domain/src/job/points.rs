@@ -2,7 +2,7 @@
 
 use super::read_space::{explain_value, stop_texts};
 use super::{JobSpec, MODEL, PROMPT};
-use crate::configuration::{Configuration, Settings};
+use crate::configuration::{Configuration, Extent, Sampling, Settings};
 use crate::space::{Dimension, Domain, Space};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -59,14 +59,15 @@ impl JobSpec {
             Some(value) => stop_texts(&value).ok_or_else(|| NotAPoint("stop".to_owned()))?,
         };
         Ok(Settings {
-            model,
-            prompt,
-            temperature,
-            top_p,
-            max_tokens,
-            n,
-            stop,
-            extra: values,
+            sampling: Sampling {
+                model,
+                prompt,
+                temperature,
+                top_p,
+                stop,
+                extra: values,
+            },
+            extent: Extent { max_tokens, n },
         })
     }
 
@@ -117,25 +118,25 @@ impl JobSpec {
     #[must_use]
     pub fn describe(&self, settings: &Settings) -> Map<String, Value> {
         let mut described = Map::new();
-        if let Some(choice) = self.models.get(settings.model) {
+        if let Some(choice) = self.models.get(settings.sampling.model) {
             described.insert("endpoint".to_owned(), json!(choice.endpoint));
             described.insert(MODEL.to_owned(), json!(choice.model));
         }
-        if let Some(prompt) = self.prompts.get(settings.prompt) {
+        if let Some(prompt) = self.prompts.get(settings.sampling.prompt) {
             described.insert(PROMPT.to_owned(), json!(prompt.name));
         }
-        if let Some(temperature) = settings.temperature {
+        if let Some(temperature) = settings.sampling.temperature {
             described.insert("temperature".to_owned(), json!(temperature));
         }
-        if let Some(top_p) = settings.top_p {
+        if let Some(top_p) = settings.sampling.top_p {
             described.insert("top_p".to_owned(), json!(top_p));
         }
-        described.insert("max_tokens".to_owned(), json!(settings.max_tokens));
-        described.insert("n".to_owned(), json!(settings.n));
-        if !settings.stop.is_empty() {
-            described.insert("stop".to_owned(), json!(settings.stop));
+        described.insert("max_tokens".to_owned(), json!(settings.extent.max_tokens));
+        described.insert("n".to_owned(), json!(settings.extent.n));
+        if !settings.sampling.stop.is_empty() {
+            described.insert("stop".to_owned(), json!(settings.sampling.stop));
         }
-        described.extend(settings.extra.clone());
+        described.extend(settings.sampling.extra.clone());
         described
     }
 

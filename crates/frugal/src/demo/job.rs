@@ -224,8 +224,8 @@ mod tests {
         assert_eq!(spec.inference_budget, Some(usd(0.00004)));
         assert_eq!(spec.optimization_budget, usd(0.06));
         let baseline = spec.settings(spec.baseline.as_ref().unwrap()).unwrap();
-        assert_eq!((baseline.n, baseline.max_tokens), (1, 128));
-        assert_eq!(baseline.temperature, Some(1.0));
+        assert_eq!((baseline.extent.n, baseline.extent.max_tokens), (1, 128));
+        assert_eq!(baseline.sampling.temperature, Some(1.0));
 
         let recordings = Recordings::embedded().unwrap();
         for (model, ..) in MODELS {

@@ -210,7 +210,7 @@ fn reasons_to_end_have_one_meaning_each() {
         ),
         (None, FinishReason::Other(String::new())),
     ] {
-        assert_eq!(FinishReason::from_wire(word), expected);
+        assert_eq!(meaning_of(word), expected);
     }
 }
 

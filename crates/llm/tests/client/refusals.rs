@@ -1,7 +1,8 @@
 //! Refusals that are not tried again, and what must never show.
 
 use crate::server::{Server, Turn, client, completed, endpoint, request};
-use frugal_llm::{CompletionRequest, FinishReason, RequestError};
+use frugal_domain::request::FinishReason;
+use frugal_llm::{CompletionRequest, RequestError};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::{Arc, Mutex};

@@ -3,7 +3,8 @@
 use crate::server::{Server, Turn, client, completed, endpoint, request};
 use frugal_domain::endpoint::Api;
 use frugal_domain::prompt::Message;
-use frugal_llm::{CompletionRequest, FinishReason, PromptInput};
+use frugal_domain::request::FinishReason;
+use frugal_llm::{CompletionRequest, PromptInput};
 use serde_json::json;
 
 #[tokio::test]

@@ -86,8 +86,11 @@ fn a_point_costs_its_prompts_and_its_responses() {
 
     // The middle: n = 4, max_tokens = √(4 · 100) = 20.
     let middle = estimate.mid_space;
-    assert_eq!((middle.settings.n, middle.settings.max_tokens), (4, 20));
-    assert_eq!(middle.settings.temperature, Some(0.5));
+    assert_eq!(
+        (middle.settings.extent.n, middle.settings.extent.max_tokens),
+        (4, 20)
+    );
+    assert_eq!(middle.settings.sampling.temperature, Some(0.5));
     // 30 tokens of prompts at 3; 2 · 4 · 10 or 2 · 4 · 20 of responses at 7.
     assert_eq!(middle.expected, spend(90 + 560, 30 + 80));
     assert_eq!(middle.at_most, spend(90 + 1120, 30 + 160));
@@ -95,14 +98,20 @@ fn a_point_costs_its_prompts_and_its_responses() {
     // The default: n = 1, max_tokens = 100.
     let baseline = estimate.baseline.unwrap();
     assert_eq!(
-        (baseline.settings.n, baseline.settings.max_tokens),
+        (
+            baseline.settings.extent.n,
+            baseline.settings.extent.max_tokens
+        ),
         (1, 100)
     );
     assert_eq!(baseline.expected, spend(90 + 700, 30 + 100));
     assert_eq!(baseline.at_most, spend(90 + 1400, 30 + 200));
 
     let most = estimate.most_expensive;
-    assert_eq!((most.settings.n, most.settings.max_tokens), (7, 100));
+    assert_eq!(
+        (most.settings.extent.n, most.settings.extent.max_tokens),
+        (7, 100)
+    );
     assert_eq!(most.expected, spend(90 + 4900, 30 + 700));
     assert_eq!(most.at_most, spend(90 + 9800, 30 + 1400));
     assert_eq!(most.within_inference_budget, None);
@@ -285,13 +294,27 @@ fn the_most_expensive_has_the_model_and_the_prompt_that_cost_most() {
     // A row: 1000 + 30 + 90 · 2 for the first model, 90 + 50 · 7 for the second.
     let most = job.estimate(&basis).unwrap().most_expensive;
     let settings = &most.settings;
-    assert_eq!((settings.model, settings.prompt, settings.n), (0, 1, 9));
+    assert_eq!(
+        (
+            settings.sampling.model,
+            settings.sampling.prompt,
+            settings.extent.n
+        ),
+        (0, 1, 9)
+    );
     assert_eq!(most.at_most.usd.pico(), 2 * 1210);
     // With 1000 tokens in the first prompt: 3000 + 350 for the second model.
     basis.models[1].prompts = prompts([1000, 30]);
     let most = job.estimate(&basis).unwrap().most_expensive;
     let settings = &most.settings;
-    assert_eq!((settings.model, settings.prompt, settings.n), (1, 0, 5));
+    assert_eq!(
+        (
+            settings.sampling.model,
+            settings.sampling.prompt,
+            settings.extent.n
+        ),
+        (1, 0, 5)
+    );
     assert_eq!(most.at_most.usd.pico(), 2 * 3350);
 }
 
@@ -311,8 +334,8 @@ fn every_branch_with_a_largest_number_is_looked_at() {
             });
         });
         let most = job.estimate(&basis(Some(1))).unwrap().most_expensive;
-        assert_eq!(most.settings.temperature, Some(0.5));
-        (most.settings.n, most.settings.max_tokens)
+        assert_eq!(most.settings.sampling.temperature, Some(0.5));
+        (most.settings.extent.n, most.settings.extent.max_tokens)
     };
     // Responses cost more than prompts do: 1 · 200 tokens.
     assert_eq!(branches("plain"), (1, 200));

@@ -1,0 +1,120 @@
+//! What is known of a request whatever came of it: what it is sent for, why its responses ended.
+
+use crate::job::Split;
+use crate::names::names;
+use crate::trial::TrialRole;
+use serde::{Deserialize, Serialize};
+
+/// What a request is sent for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Evaluating a configuration that the searcher proposed.
+    Search,
+    /// Evaluating the configuration that the winner is compared with.
+    Baseline,
+    /// Scoring the winner or the baseline on held-out instances.
+    Validation,
+    /// Asking a model to judge answers.
+    Judge,
+}
+
+names!(Purpose, "purpose", {
+    Search => "search",
+    Baseline => "baseline",
+    Validation => "validation",
+    Judge => "judge",
+});
+
+impl Purpose {
+    /// The rows that its instances are numbered in.
+    #[must_use]
+    pub const fn split(self) -> Split {
+        match self {
+            Self::Validation => Split::Holdout,
+            Self::Search | Self::Baseline | Self::Judge => Split::Tuning,
+        }
+    }
+}
+
+impl From<TrialRole> for Purpose {
+    fn from(role: TrialRole) -> Self {
+        match role {
+            TrialRole::Search => Self::Search,
+            TrialRole::Baseline => Self::Baseline,
+        }
+    }
+}
+
+/// Why a response ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum FinishReason {
+    /// By itself or at a stop text.
+    Stop,
+    /// At `max_tokens`, or where the context ended.
+    Length,
+    /// The endpoint's filter refused the prompt or the response.
+    ContentFilter,
+    /// Something else, in the endpoint's word; empty where it gave none.
+    Other(String),
+}
+
+impl FinishReason {
+    /// The name on the wire and in the database.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ContentFilter => "content_filter",
+            Self::Other(word) => word,
+        }
+    }
+
+    /// Whether the response was cut at `max_tokens` and could have been longer.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        matches!(self, Self::Length)
+    }
+}
+
+impl From<String> for FinishReason {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "stop" => Self::Stop,
+            "length" => Self::Length,
+            "content_filter" => Self::ContentFilter,
+            _ => Self::Other(name),
+        }
+    }
+}
+
+impl From<FinishReason> for String {
+    fn from(reason: FinishReason) -> Self {
+        match reason {
+            FinishReason::Other(word) => word,
+            known => known.as_str().to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_stored_by_name() {
+        for reason in [
+            FinishReason::Stop,
+            FinishReason::Length,
+            FinishReason::ContentFilter,
+            FinishReason::Other("tool_calls".to_owned()),
+            FinishReason::Other(String::new()),
+        ] {
+            assert_eq!(FinishReason::from(String::from(reason.clone())), reason);
+            assert_eq!(serde_json::json!(reason), reason.as_str());
+            assert_eq!(reason.is_cut(), reason == FinishReason::Length);
+        }
+    }
+}
