@@ -1,5 +1,6 @@
 //! What is known of a request whatever came of it: what it is sent for, why its responses ended.
 
+use crate::id::{JobId, TrialNumber};
 use crate::job::Split;
 use crate::names::names;
 use crate::trial::TrialRole;
@@ -44,6 +45,29 @@ impl From<TrialRole> for Purpose {
             TrialRole::Baseline => Self::Baseline,
         }
     }
+}
+
+/// Which request of a job: for what, in which trial, the how-manieth of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RequestKey {
+    /// What it is sent for.
+    pub purpose: Purpose,
+    /// The trial that it belongs to.
+    pub trial: TrialNumber,
+    /// 0, 1, 2, … within purpose and trial, in the order in which the evaluator plans them.
+    pub ordinal: u32,
+}
+
+/// Which response: the job that bought it, the request that it came from, and its position in
+/// what that request brought, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ResponseId {
+    /// Another job of the same owner that bought it; absent where it is this job's own.
+    pub job: Option<JobId>,
+    /// The request that it came from.
+    pub request: RequestKey,
+    /// Its position in what the request brought.
+    pub position: u32,
 }
 
 /// Why a response ended.

@@ -176,8 +176,11 @@ fn a_short_job_has_good_defaults() {
         Budget::Usd(Usd::from_dollars(1.0).unwrap())
     );
     let baseline = spec.settings(spec.baseline.as_ref().unwrap()).unwrap();
-    assert_eq!((baseline.temperature, baseline.top_p), (Some(1.0), None));
-    assert_eq!((baseline.max_tokens, baseline.n), (1000, 1));
+    assert_eq!(
+        (baseline.sampling.temperature, baseline.sampling.top_p),
+        (Some(1.0), None)
+    );
+    assert_eq!((baseline.extent.max_tokens, baseline.extent.n), (1000, 1));
 }
 
 #[test]

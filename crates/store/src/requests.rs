@@ -9,21 +9,10 @@ use crate::{
 use chrono::{DateTime, Utc};
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::{Spend, Usage};
-use frugal_domain::request::{FinishReason, Purpose};
+use frugal_domain::request::{FinishReason, RequestKey};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
-
-/// Which request of a job: for what, in which trial, the how-manieth of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestKey {
-    /// What it is paid for.
-    pub purpose: Purpose,
-    /// The trial that it belongs to.
-    pub trial: TrialNumber,
-    /// 0, 1, 2, … within purpose and trial, in the order in which the evaluator plans them.
-    pub ordinal: u32,
-}
 
 /// A request that is about to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! The texts of single responses, for those who have lost sight of them.
 
-use crate::requests::{RequestKey, Response, request_key};
+use crate::requests::{Response, request_key};
 use crate::{Result, to_integer, to_u32};
 use frugal_domain::id::JobId;
+use frugal_domain::request::RequestKey;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 

@@ -8,13 +8,14 @@ use chrono::Utc;
 use frugal_domain::configuration::Settings;
 use frugal_domain::money::Spend;
 use frugal_domain::request::Purpose;
+use frugal_domain::request::RequestKey;
 use frugal_domain::seed::mix;
 use frugal_evaluation::{Answer, RequestFailure, RequestPlan, Reservation, Response};
 use frugal_llm::{
     Attempts, Choice, Completion, CompletionRequest, PromptInput, RequestError, RetryGuard,
 };
 use frugal_scoring::RenderedPrompt;
-use frugal_store::requests::{self, Failure, FailureKind, NewRequest, RequestKey, Settled};
+use frugal_store::requests::{self, Failure, FailureKind, NewRequest, Settled};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

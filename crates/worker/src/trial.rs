@@ -11,9 +11,9 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Spend;
 use frugal_domain::request::Purpose;
+use frugal_domain::request::RequestKey;
 use frugal_evaluation::{RequestPlan, Step, Trial};
 use frugal_store::events;
-use frugal_store::requests::RequestKey;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
