@@ -49,19 +49,43 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Whoever answers for the money: asked before a request is sent again that may have been billed
-/// already, so that its worst case can be reserved once more.
-pub trait RetryGuard: Sync {
-    /// Whether the request may be sent again.
-    fn may_send_again(&self) -> impl Future<Output = bool> + Send;
+/// Whoever answers for the money. It is asked before every attempt, when nothing else is in the
+/// way of it any more.
+pub trait SendGuard: Sync {
+    /// Whether the request may be sent. `before` counts the attempts so far. Where the last of them
+    /// may have been billed, sending it once more may cost its worst case once more.
+    fn may_send(
+        &self,
+        before: Attempts,
+        last_possibly_billed: bool,
+    ) -> impl Future<Output = Permission> + Send;
+
+    /// Comes to its end once nothing more is to be sent. Requests that wait are then withdrawn at
+    /// once.
+    fn withdrawn(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// What a guard says to an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// It may be made.
+    Granted,
+    /// It may not, and the request has failed with what went wrong before.
+    GivenUp,
+    /// It may not, as the answer is not wanted any more.
+    Withdrawn,
 }
 
 /// Lets everything pass.
 struct Unguarded;
 
-impl RetryGuard for Unguarded {
-    async fn may_send_again(&self) -> bool {
-        true
+impl SendGuard for Unguarded {
+    async fn may_send(&self, _: Attempts, _: bool) -> Permission {
+        Permission::Granted
+    }
+
+    async fn withdrawn(&self) {
+        std::future::pending().await
     }
 }
 
@@ -132,8 +156,7 @@ impl Client {
         self.complete_guarded(request, deadline, &Unguarded).await
     }
 
-    /// As [`Self::complete`], but after an attempt that may be billed the request is sent again
-    /// only if `guard` agrees.
+    /// As [`Self::complete`], but each attempt is made only if `guard` agrees.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -141,18 +164,25 @@ impl Client {
         &self,
         request: &CompletionRequest,
         deadline: Option<Instant>,
-        guard: &impl RetryGuard,
+        guard: &impl SendGuard,
     ) -> Result<Completion, RequestError> {
         let mut attempts = Attempts::default();
         let call = self.prepare(request)?;
         let deadline = deadline.map(tokio::time::Instant::from_std);
         // What went wrong last, for when the time runs out.
         let mut last = None;
+        let mut last_possibly_billed = false;
         loop {
             // Held during the attempt alone: who waits for the next one is not in flight.
-            let permit = match deadline {
-                Some(deadline) => timeout_at(deadline, self.inner.in_flight.acquire()).await,
-                None => Ok(self.inner.in_flight.acquire().await),
+            let acquired = async {
+                match deadline {
+                    Some(deadline) => timeout_at(deadline, self.inner.in_flight.acquire()).await,
+                    None => Ok(self.inner.in_flight.acquire().await),
+                }
+            };
+            let permit = tokio::select! {
+                permit = acquired => permit,
+                () = guard.withdrawn() => return Err(RequestError::Withdrawn { attempts }),
             };
             let Ok(permit) = permit else {
                 return Err(self.gave_up(
@@ -161,6 +191,13 @@ impl Client {
                     attempts,
                 ));
             };
+            match guard.may_send(attempts, last_possibly_billed).await {
+                Permission::Granted => {}
+                Permission::GivenUp => {
+                    return Err(self.gave_up(last, "it is not sent again", attempts));
+                }
+                Permission::Withdrawn => return Err(RequestError::Withdrawn { attempts }),
+            }
             attempts.made += 1;
             let start = tokio::time::Instant::now();
             let outcome = self.attempt(request, &call, deadline).await;
@@ -174,7 +211,8 @@ impl Client {
                 }
                 Outcome::Faulty(fault, asked_for) => (fault, asked_for),
             };
-            attempts.possibly_billed += u32::from(fault.possibly_billed);
+            last_possibly_billed = fault.possibly_billed;
+            attempts.possibly_billed += u32::from(last_possibly_billed);
             let reason = self.fit_for_users(&fault.reason);
             match fault.verdict {
                 Verdict::Filtered => return Ok(filtered(request, attempts, start.elapsed()).await),
@@ -208,9 +246,9 @@ impl Client {
                     attempts,
                 ));
             }
-            sleep(wait).await;
-            if fault.possibly_billed && !guard.may_send_again().await {
-                return Err(self.gave_up(last, "it is not sent again", attempts));
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = guard.withdrawn() => return Err(RequestError::Withdrawn { attempts }),
             }
         }
     }

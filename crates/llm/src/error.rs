@@ -100,6 +100,12 @@ pub enum RequestError {
         /// What was sent.
         attempts: Attempts,
     },
+    /// Whoever asked for it did not let it be sent, or not again.
+    #[error("the request was withdrawn")]
+    Withdrawn {
+        /// What was sent before.
+        attempts: Attempts,
+    },
 }
 
 impl RequestError {
@@ -109,7 +115,8 @@ impl RequestError {
         match self {
             Self::Infeasible { attempts, .. }
             | Self::Failed { attempts, .. }
-            | Self::Fatal { attempts, .. } => *attempts,
+            | Self::Fatal { attempts, .. }
+            | Self::Withdrawn { attempts } => *attempts,
         }
     }
 }

@@ -21,7 +21,7 @@ mod transport;
 mod usage;
 mod wire;
 
-pub use client::{Client, RetryGuard};
+pub use client::{Client, Permission, SendGuard};
 pub use clients::Clients;
 pub use error::{Attempts, ClientError, RequestError};
 pub use key::ApiKey;

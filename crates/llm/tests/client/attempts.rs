@@ -4,11 +4,12 @@ use crate::server::{Server, Turn, client, completed, endpoint, request, serve};
 use axum::Router;
 use axum::routing::post;
 use frugal_domain::endpoint::Endpoint;
-use frugal_llm::{Backoff, Client, RequestError};
+use frugal_llm::{Attempts, Backoff, Client, Permission, RequestError, SendGuard};
 use futures::future::join_all;
 use serde_json::json;
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Barrier, Notify};
 
@@ -275,5 +276,118 @@ async fn a_request_that_never_gets_its_turn_was_never_sent() {
         biased;
         outcome = holder => panic!("{outcome:?}"),
         outcome = late => assert_eq!(outcome.unwrap_err().attempts().made, 0),
+    }
+}
+
+/// Answers what it is asked in turn, and is withdrawn when told.
+#[derive(Default)]
+struct Guard {
+    answers: Mutex<VecDeque<Permission>>,
+    asked: Mutex<Vec<(Attempts, bool)>>,
+    withdrawn: Notify,
+}
+
+impl Guard {
+    fn of(answers: &[Permission]) -> Self {
+        Self {
+            answers: Mutex::new(answers.iter().copied().collect()),
+            ..Self::default()
+        }
+    }
+}
+
+impl SendGuard for Guard {
+    async fn may_send(&self, before: Attempts, last_possibly_billed: bool) -> Permission {
+        let mut asked = self.asked.lock().unwrap();
+        asked.push((before, last_possibly_billed));
+        let answer = self.answers.lock().unwrap().pop_front();
+        answer.unwrap_or(Permission::Granted)
+    }
+
+    async fn withdrawn(&self) {
+        self.withdrawn.notified().await;
+    }
+}
+
+#[tokio::test]
+async fn every_attempt_asks_its_guard() {
+    let json = |status| Turn::Json(status, json!({"error": {"message": "later"}}));
+    let attempts = |made, possibly_billed| Attempts {
+        made,
+        possibly_billed,
+    };
+    // A gateway's error may have been billed, a refusal for too many requests is not.
+    let server = Server::new([json(502), json(429), fine()]).await;
+    let guard = Guard::default();
+    let sent = server.client();
+    let completion = sent.complete_guarded(&request(1), None, &guard).await;
+    assert_eq!(completion.unwrap().attempts, attempts(3, 1));
+    assert_eq!(
+        *guard.asked.lock().unwrap(),
+        [
+            (attempts(0, 0), false),
+            (attempts(1, 1), true),
+            (attempts(2, 1), false)
+        ]
+    );
+
+    let server = Server::new([fine()]).await;
+    let guard = Guard::of(&[Permission::Withdrawn]);
+    let refused = server.client();
+    let refused = refused.complete_guarded(&request(1), None, &guard).await;
+    assert_eq!(
+        refused.unwrap_err(),
+        RequestError::Withdrawn {
+            attempts: attempts(0, 0)
+        }
+    );
+    assert!(server.asked().is_empty());
+
+    let server = Server::new([json(502), fine()]).await;
+    let guard = Guard::of(&[Permission::Granted, Permission::GivenUp]);
+    let given_up = server.client();
+    let given_up = given_up.complete_guarded(&request(1), None, &guard).await;
+    let error = given_up.unwrap_err();
+    assert!(matches!(error, RequestError::Failed { .. }), "{error:?}");
+    assert_eq!(error.attempts(), attempts(1, 1));
+    assert!(error.to_string().contains("it is not sent again"));
+}
+
+#[tokio::test]
+async fn a_request_that_waits_is_withdrawn_at_once() {
+    // It waits for an hour between two attempts.
+    let json = Turn::Json(429, json!({"error": {"message": "later"}}));
+    let server = Server::new([json, fine()]).await;
+    let slow = Backoff {
+        base: LONG,
+        most: LONG,
+        most_asked_for: LONG,
+    };
+    let client = Client::with_backoff("test", &endpoint(&server.base_url), None, slow, 1).unwrap();
+    let guard = Guard::default();
+    guard.withdrawn.notify_one();
+    let (first, one) = (Attempts::default(), request(1));
+    let withdrawn = client
+        .complete_guarded(&one, None, &guard)
+        .await
+        .unwrap_err();
+    // The one notification finds it at the first wait, whichever that is.
+    assert!(matches!(withdrawn, RequestError::Withdrawn { .. }));
+    assert_eq!(withdrawn.attempts().possibly_billed, first.possibly_billed);
+
+    // It waits at the gate, which another holds.
+    let silent = Server::new([Turn::Silence]).await;
+    let client = self::client(&limited(&silent.base_url, 1), None);
+    let holder = client.complete(&one, None);
+    let guard = Guard::default();
+    guard.withdrawn.notify_one();
+    let late = client.complete_guarded(&one, None, &guard);
+    tokio::select! {
+        biased;
+        outcome = holder => panic!("{outcome:?}"),
+        outcome = late => assert_eq!(
+            outcome.unwrap_err(),
+            RequestError::Withdrawn { attempts: Attempts::default() }
+        ),
     }
 }
