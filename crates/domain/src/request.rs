@@ -5,6 +5,7 @@ use crate::job::Split;
 use crate::names::names;
 use crate::trial::TrialRole;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What a request is sent for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,6 +57,17 @@ pub struct RequestKey {
     pub trial: TrialNumber,
     /// 0, 1, 2, … within purpose and trial, in the order in which the evaluator plans them.
     pub ordinal: u32,
+}
+
+impl fmt::Display for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            purpose,
+            trial,
+            ordinal,
+        } = self;
+        write!(f, "{purpose} request {ordinal} of trial {trial}")
+    }
 }
 
 /// Which response: the job that bought it, the request that it came from, and its position in

@@ -3,6 +3,7 @@
 use crate::id::TrialNumber;
 use crate::money::Unit;
 use crate::names::names;
+use crate::state::TrialState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -126,6 +127,20 @@ pub enum TrialOutcome {
     },
     /// Cut off by the end of the job.
     Stopped,
+}
+
+impl TrialOutcome {
+    /// The state that a trial with this outcome is in.
+    #[must_use]
+    pub const fn state(&self) -> TrialState {
+        match self {
+            Self::Evaluated(_) => TrialState::Evaluated,
+            Self::Pruned { .. } => TrialState::Pruned,
+            Self::Infeasible { .. } => TrialState::Infeasible,
+            Self::Failed { .. } => TrialState::Failed,
+            Self::Stopped => TrialState::Stopped,
+        }
+    }
 }
 
 /// How many trials ended in which way, how many requests were sent, how many responses came.

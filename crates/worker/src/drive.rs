@@ -1,21 +1,22 @@
 //! One job, from its claim to its end or to the moment when it is let go.
 
-use crate::DriveError;
 use crate::context::Context;
-use crate::finale;
-use crate::halt::Cause;
+use crate::error::DriveError;
 use crate::heartbeat::{self, Heart};
-use crate::record;
+use crate::play;
 use crate::run::Options;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_store::listen::Notice;
+use frugal_store::jobs;
 use frugal_store::queue::{self, Claim, End};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long a slot rests after a job that a failing database broke off, so that it does not
 /// turn in circles.
@@ -51,25 +52,25 @@ async fn attempt(
     notices: Receiver<Notice>,
     shutdown: &CancellationToken,
 ) -> Result<JobState, DriveError> {
-    let context = match Context::load(options, claim).await {
-        Ok(context) => context,
-        Err(error) => return end_failed(options, claim, None, error).await,
+    let played = async {
+        let context = Context::load(options, claim).await?;
+        let heart = Heart {
+            pool: options.pool.clone(),
+            claim,
+            lease_seconds: options.lease_seconds,
+            halt: Arc::clone(&context.halt),
+            shutdown: shutdown.clone(),
+            deadline: deadline(&context),
+        };
+        // In a task of its own, so that it beats however long the job's loop thinks.
+        let beating = AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(heart, notices)));
+        let played = play::play(&context).await;
+        drop(beating);
+        played
     };
-    let heart = Heart {
-        pool: &options.pool,
-        claim,
-        lease_seconds: options.lease_seconds,
-        halt: &context.halt,
-        shutdown,
-        deadline: deadline(&context),
-    };
-    let ended = tokio::select! {
-        ended = finale::play(&context) => ended,
-        () = heartbeat::beat(heart, notices) => Err(DriveError::LetGo),
-    };
-    match ended {
+    match played.await {
         Ok(state) => Ok(state),
-        Err(error) => end_failed(options, claim, Some(&context), error).await,
+        Err(error) => end_failed(options, claim, error).await,
     }
 }
 
@@ -99,14 +100,13 @@ async fn give_back(options: &Options, claim: Claim) {
 async fn end_failed(
     options: &Options,
     claim: Claim,
-    context: Option<&Context>,
     error: DriveError,
 ) -> Result<JobState, DriveError> {
     let (stop_reason, detail) = match &error {
         DriveError::LetGo => return Err(error),
         DriveError::Store(cause) if cause.may_pass() => return Err(error),
         DriveError::Endpoint(reason) => (StopReason::EndpointUnusable, reason.clone()),
-        DriveError::Store(_) | DriveError::Internal(_) => {
+        _ => {
             tracing::error!(%error, cause = ?std::error::Error::source(&error), "the job has failed");
             let detail = "a fault inside the server; its operator finds the cause in the log";
             (StopReason::InternalError, detail.to_owned())
@@ -123,15 +123,8 @@ async fn end_failed(
         },
     };
     let mut transaction = options.pool.begin().await?;
-    if let Some(context) = context {
-        record::close_books(context, &mut transaction).await?;
-    }
+    jobs::close_books(&mut transaction, claim, Utc::now()).await?;
     queue::finish(&mut transaction, claim, &end, Utc::now()).await?;
     transaction.commit().await?;
     Ok(JobState::Failed)
-}
-
-/// Whether the job is to be given to another worker.
-pub(crate) fn let_go(context: &Context) -> bool {
-    context.halt.cause() == Some(Cause::LetGo)
 }

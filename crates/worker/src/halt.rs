@@ -2,53 +2,88 @@
 
 use frugal_domain::request::Purpose;
 use frugal_domain::state::StopReason;
-use std::sync::OnceLock;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
-/// Why no further request is to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why no further request is to be sent, from the mildest to the one that stands above all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cause {
-    /// A client cancelled the job, or its time is over. It ends with what it has.
-    End(StopReason),
+    /// The job's time is over. It ends with what it has; the held-out rows are still scored.
+    Deadline,
+    /// A client cancelled the job. It ends with what it has.
+    Cancelled,
     /// The process is to stop, or the lease is lost. Another worker goes on.
     LetGo,
 }
 
-/// A switch that is thrown once. Requests under way may still arrive; none is sent after it.
-#[derive(Debug, Default)]
+impl Cause {
+    /// Whether it keeps requests of this purpose from being sent: the end of a job's time stops the
+    /// search, and what that found is still scored on the held-out rows.
+    pub(crate) fn stops(self, purpose: Purpose) -> bool {
+        self != Self::Deadline || purpose != Purpose::Validation
+    }
+
+    /// Why the job stops, unless another worker goes on with it.
+    pub(crate) const fn stop_reason(self) -> Option<StopReason> {
+        match self {
+            Self::Deadline => Some(StopReason::Deadline),
+            Self::Cancelled => Some(StopReason::Cancelled),
+            Self::LetGo => None,
+        }
+    }
+}
+
+/// A switch that only ever goes up: a cause above the present one takes its place.
+#[derive(Debug)]
 pub(crate) struct Halt {
-    cause: OnceLock<Cause>,
-    token: CancellationToken,
+    cause: watch::Sender<Option<Cause>>,
 }
 
 impl Halt {
-    /// Throws the switch; the first cause stands.
+    pub(crate) fn new() -> Self {
+        Self {
+            cause: watch::Sender::new(None),
+        }
+    }
+
+    /// Throws the switch, unless a cause stands that is as high.
     pub(crate) fn throw(&self, cause: Cause) {
-        if self.cause.set(cause).is_ok() {
-            self.token.cancel();
-        }
+        self.cause.send_if_modified(|present| {
+            let higher = *present < Some(cause);
+            if higher {
+                *present = Some(cause);
+            }
+            higher
+        });
     }
 
-    /// Why it was thrown, if it was.
+    /// The highest cause so far.
     pub(crate) fn cause(&self) -> Option<Cause> {
-        self.cause.get().copied()
+        *self.cause.borrow()
     }
 
-    /// Whether requests of this role are not to be sent any more. The end of a job's time stops
-    /// the search; what it found is still scored on the held-out rows.
-    pub(crate) fn stops(&self, purpose: Purpose) -> bool {
-        match self.cause() {
-            None => false,
-            Some(Cause::End(StopReason::Deadline)) => purpose != Purpose::Validation,
-            Some(_) => true,
-        }
+    /// Waits until a cause is thrown that is above this one; with none given, until there is any.
+    pub(crate) async fn above(&self, seen: Option<Cause>) -> Option<Cause> {
+        let mut watched = self.cause.subscribe();
+        let found = watched.wait_for(|cause| *cause > seen).await;
+        // The sender is this switch, so it is there.
+        found.ok().and_then(|cause| *cause)
     }
+}
 
-    /// Waits until it is thrown and stops this role.
-    pub(crate) async fn thrown(&self, purpose: Purpose) {
-        self.token.cancelled().await;
-        if !self.stops(purpose) {
-            std::future::pending::<()>().await;
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn causes_have_an_order_and_none_hides_a_higher_one() {
+        let halt = Halt::new();
+        assert_eq!(halt.cause(), None);
+        halt.throw(Cause::Deadline);
+        assert_eq!(halt.above(None).await, Some(Cause::Deadline));
+        let higher = halt.above(Some(Cause::Deadline));
+        halt.throw(Cause::LetGo);
+        assert_eq!(higher.await, Some(Cause::LetGo));
+        halt.throw(Cause::Cancelled);
+        assert_eq!(halt.cause(), Some(Cause::LetGo));
     }
 }

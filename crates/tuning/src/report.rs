@@ -1,7 +1,7 @@
 //! What a job found, and how sure that is.
 
-use crate::context::Context;
-use crate::session::{BASELINE, Ended, Findings};
+use crate::books::Books;
+use crate::ended::{BASELINE, EndedTrial, EndedTrials};
 use crate::verdict::{self, Compared, Holdout, Verdict};
 use frugal_domain::configuration::{Region, Settings};
 use frugal_domain::id::TrialNumber;
@@ -10,8 +10,7 @@ use frugal_domain::money::{Budget, Prices, Spend, Usage};
 use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Estimate, Evaluation, Progress, PruneReason, TrialOutcome};
-use frugal_evaluation::{Trial, statistics};
-use frugal_store::requests::Settled;
+use frugal_evaluation::{Evaluator, TrialRun, statistics};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -165,23 +164,40 @@ pub struct Violation {
     pub measured_valid: bool,
 }
 
-/// The best valid trial.
-pub(crate) fn winner<'a>(context: &Context, findings: &'a Findings) -> Option<&'a Ended> {
-    let best = context.books().best.as_ref().map(|best| best.trial)?;
-    findings.ended.get(&best)
+/// What a report is made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Findings<'a> {
+    pub(crate) spec: &'a JobSpec,
+    pub(crate) books: &'a Books,
+    pub(crate) evaluator: &'a Evaluator,
+    pub(crate) ended: &'a EndedTrials,
+    /// Instances held out from the search.
+    pub(crate) holdout_rows: usize,
+    /// Why the endpoint could not be asked any more, in its words.
+    pub(crate) unusable: Option<&'a str>,
+}
+
+impl<'a> Findings<'a> {
+    /// The best valid trial.
+    pub(crate) fn winner(&self) -> Option<&'a EndedTrial> {
+        self.ended.get(&self.books.best()?)
+    }
+
+    /// The configuration that the winner is compared with, once its trial has ended.
+    pub(crate) fn baseline(&self) -> Option<&'a EndedTrial> {
+        self.ended.get(&BASELINE)
+    }
 }
 
 /// The report of a job whose search is over.
 pub(crate) fn build(
-    context: &Context,
-    findings: &Findings,
+    findings: &Findings<'_>,
     stop_reason: StopReason,
-    compared: Option<Compared>,
+    compared: Option<&Compared>,
 ) -> Report {
-    let spec = context.spec();
-    let winner = winner(context, findings);
-    let baseline = findings.ended.get(&BASELINE);
-    let (trials, spend_by_role, _) = context.summary();
+    let spec = findings.spec;
+    let (winner, baseline) = (findings.winner(), findings.baseline());
+    let summary = findings.books.summary();
     Report {
         objective: spec.objective,
         stop_reason,
@@ -190,23 +206,23 @@ pub(crate) fn build(
         difference: winner.zip(baseline).and_then(|(winner, baseline)| {
             statistics::paired_difference(&winner.utilities, &baseline.utilities)
         }),
-        verdict: verdict::verdict(context, findings, compared.as_ref()),
-        holdout: compared.map(|compared| compared.holdout),
-        trials,
+        verdict: verdict::verdict(findings, compared),
+        holdout: compared.map(|compared| compared.holdout.clone()),
+        trials: summary.progress,
         budgets: Budgets {
             inference: spec.inference_budget,
             optimization: spec.optimization_budget,
         },
-        spend: spend_by_role.values().copied().sum(),
-        spend_by_role,
-        savings: savings(spec, findings),
-        front: front(spec, findings),
-        feasible: feasible(spec, findings),
-        diagnostics: diagnostics(context, findings),
+        spend: summary.spend.values().copied().sum(),
+        spend_by_role: summary.spend,
+        savings: savings(findings),
+        front: front(findings),
+        feasible: feasible(findings),
+        diagnostics: diagnostics(findings),
     }
 }
 
-fn scored(spec: &JobSpec, ended: &Ended) -> Option<Scored> {
+fn scored(spec: &JobSpec, ended: &EndedTrial) -> Option<Scored> {
     Some(Scored {
         trial: ended.number,
         configuration: spec.describe(&ended.settings),
@@ -215,7 +231,8 @@ fn scored(spec: &JobSpec, ended: &Ended) -> Option<Scored> {
 }
 
 /// The evaluated trials that no other beats in both utility and cost, cheapest first.
-fn front(spec: &JobSpec, findings: &Findings) -> Vec<Scored> {
+fn front(findings: &Findings<'_>) -> Vec<Scored> {
+    let spec = findings.spec;
     let mut all: Vec<Scored> = findings
         .ended
         .values()
@@ -243,7 +260,8 @@ fn front(spec: &JobSpec, findings: &Findings) -> Vec<Scored> {
 }
 
 /// What the search spent, and what full evaluation would have cost.
-fn savings(spec: &JobSpec, findings: &Findings) -> Savings {
+fn savings(findings: &Findings<'_>) -> Savings {
+    let spec = findings.spec;
     let search = || {
         findings
             .ended
@@ -256,10 +274,7 @@ fn savings(spec: &JobSpec, findings: &Findings) -> Savings {
             ended.settings.sampling.model,
             ended.settings.sampling.prompt,
         );
-        lengths
-            .entry(key)
-            .or_default()
-            .add(Lengths::of(&ended.trial));
+        lengths.entry(key).or_default().add(Lengths::of(&ended.run));
     }
     let full = |ended: &Ended| {
         let key = (
@@ -268,7 +283,7 @@ fn savings(spec: &JobSpec, findings: &Findings) -> Savings {
         );
         let prices = spec.models[ended.settings.sampling.model].prices;
         let alike = lengths.get(&key).copied().unwrap_or_default();
-        full_evaluation(&ended.settings, &ended.trial, alike, prices)
+        full_evaluation(&ended.settings, &ended.run, alike, prices)
     };
     let mut pruned = Pruned::default();
     for ended in search() {
@@ -278,7 +293,7 @@ fn savings(spec: &JobSpec, findings: &Findings) -> Savings {
     }
     Savings {
         pruned,
-        reused_responses: search().map(|ended| ended.trial.pooled_responses()).sum(),
+        reused_responses: search().map(|ended| ended.run.pooled_responses()).sum(),
         spent: search().map(|ended| ended.tally.spend).sum(),
         full_evaluation: search()
             .filter(|ended| !matches!(ended.outcome, TrialOutcome::Infeasible { .. }))
@@ -296,7 +311,7 @@ struct Lengths {
 
 impl Lengths {
     /// Those of a trial's own requests.
-    fn of(trial: &Trial) -> Self {
+    fn of(trial: &TrialRun) -> Self {
         let (tokens, responses) = trial.completion_tokens();
         Self { tokens, responses }
     }
@@ -318,7 +333,7 @@ impl Lengths {
     }
 }
 
-fn full_evaluation(settings: &Settings, trial: &Trial, alike: Lengths, prices: Prices) -> Spend {
+fn full_evaluation(settings: &Settings, trial: &TrialRun, alike: Lengths, prices: Prices) -> Spend {
     let own = Lengths::of(trial);
     let lengths = if own.responses == 0 { alike } else { own };
     let instances = trial.prompt_token_estimates();
@@ -335,7 +350,8 @@ fn full_evaluation(settings: &Settings, trial: &Trial, alike: Lengths, prices: P
         .sum()
 }
 
-fn feasible(spec: &JobSpec, findings: &Findings) -> Vec<Feasible> {
+fn feasible(findings: &Findings<'_>) -> Vec<Feasible> {
+    let spec = findings.spec;
     let mut by_region: BTreeMap<Region, &Settings> = BTreeMap::new();
     for ended in findings.ended.values() {
         by_region
@@ -358,11 +374,10 @@ fn feasible(spec: &JobSpec, findings: &Findings) -> Vec<Feasible> {
         .collect()
 }
 
-fn diagnostics(context: &Context, findings: &Findings) -> Diagnostics {
-    let (counts, progress) = {
-        let books = context.books();
-        (books.counts, books.progress)
-    };
+fn diagnostics(findings: &Findings<'_>) -> Diagnostics {
+    let Books {
+        counts, progress, ..
+    } = findings.books;
     let violations: Vec<Violation> = findings
         .evaluator
         .validity()
@@ -372,7 +387,7 @@ fn diagnostics(context: &Context, findings: &Findings) -> Diagnostics {
             let ended = findings.ended.get(&violation.trial)?;
             Some(Violation {
                 trial: violation.trial,
-                configuration: context.spec().describe(&ended.settings),
+                configuration: findings.spec.describe(&ended.settings),
                 n: violation.n,
                 measured_valid: violation.measured_valid,
             })
@@ -398,29 +413,4 @@ fn diagnostics(context: &Context, findings: &Findings) -> Diagnostics {
 )]
 fn rate(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-/// Counts of what is worth a second look among a job's requests and responses.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
-    cut: u64,
-    empty: u64,
-    failed: u64,
-    estimated: u64,
-}
-
-impl Counts {
-    /// Takes in what became of a request.
-    pub(crate) fn add(&mut self, settled: &Settled) {
-        match settled {
-            Settled::Failed { .. } => self.failed += 1,
-            Settled::Answered(answer) => {
-                self.estimated += u64::from(answer.usage_estimated);
-                for response in &answer.responses {
-                    self.cut += u64::from(response.finish_reason.is_cut());
-                    self.empty += u64::from(response.text.trim().is_empty());
-                }
-            }
-        }
-    }
 }

@@ -1,9 +1,8 @@
 //! The winner and the baseline on the held-out instances, and what that says of the winner.
 
-use crate::context::Context;
-use crate::report;
-use crate::session::{BASELINE, Ended, Findings};
-use frugal_domain::job::Direction;
+use crate::ended::EndedTrial;
+use crate::report::Findings;
+use frugal_domain::job::{Direction, JobSpec};
 use frugal_domain::seed::mix;
 use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Interval};
 use frugal_evaluation::statistics::{self, FEWEST_DIFFERING};
@@ -56,13 +55,14 @@ pub(crate) struct Compared {
 
 /// The comparison on held-out instances, where the winner was evaluated on them.
 pub(crate) fn compare(
-    context: &Context,
-    winner: &Ended,
-    baseline: Option<&Ended>,
+    spec: &JobSpec,
+    holdout_rows: usize,
+    winner: &EndedTrial,
+    baseline: Option<&EndedTrial>,
 ) -> Option<Compared> {
-    let objective = context.spec().objective;
-    let seed = mix(context.spec().search.seed);
-    let interval_estimate = |ended: &Ended| {
+    let objective = spec.objective;
+    let seed = mix(spec.search.seed);
+    let interval_estimate = |ended: &EndedTrial| {
         let values: Vec<f64> = ended.utilities.values().copied().collect();
         IntervalEstimate::of(&values, seed)
     };
@@ -76,12 +76,12 @@ pub(crate) fn compare(
             .as_ref()
             .map(|differences| statistics::improvement(objective.direction, differences, seed)),
         holdout: Holdout {
-            instances: context.data.holdout.len(),
+            instances: holdout_rows,
             winner: interval_estimate(winner)?,
             winner_inference_cost: found.inference_cost,
             baseline: baseline.and_then(interval_estimate),
             baseline_inference_cost: baseline
-                .and_then(Ended::evaluation)
+                .and_then(EndedTrial::evaluation)
                 .map(|evaluation| evaluation.inference_cost),
             difference: differences
                 .and_then(|differences| IntervalEstimate::of(&differences, seed)),
@@ -100,7 +100,7 @@ pub struct Verdict {
 
 /// What there is to judge by.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Grounds {
+enum Grounds<'a> {
     NoWinner,
     /// The job has no baseline.
     NoBaseline,
@@ -118,26 +118,24 @@ enum Grounds {
         difference: Option<Estimate>,
         /// Whether there are others, which were not scored for both.
         held_out: bool,
+        /// Why the endpoint could not be asked any more, in its words.
+        unusable: Option<&'a str>,
     },
 }
 
 /// The verdict on what a search has found.
-pub(crate) fn verdict(
-    context: &Context,
-    findings: &Findings,
-    compared: Option<&Compared>,
-) -> Verdict {
-    let grounds = grounds(context, findings, compared);
-    judge(context.spec().objective.direction, grounds)
+pub(crate) fn verdict(findings: &Findings<'_>, compared: Option<&Compared>) -> Verdict {
+    let grounds = grounds(findings, compared);
+    judge(findings.spec.objective.direction, grounds)
 }
 
-fn grounds(context: &Context, findings: &Findings, compared: Option<&Compared>) -> Grounds {
-    let Some(winner) = report::winner(context, findings) else {
+fn grounds<'a>(findings: &Findings<'a>, compared: Option<&Compared>) -> Grounds<'a> {
+    let Some(winner) = findings.winner() else {
         return Grounds::NoWinner;
     };
-    let baseline = findings.ended.get(&BASELINE);
+    let baseline = findings.baseline();
     let Some(baseline) = baseline.filter(|baseline| baseline.evaluation().is_some()) else {
-        return match context.spec().baseline {
+        return match findings.spec.baseline {
             None => Grounds::NoBaseline,
             Some(_) => Grounds::BaselineNotEvaluated,
         };
@@ -154,11 +152,12 @@ fn grounds(context: &Context, findings: &Findings, compared: Option<&Compared>) 
     });
     held_out.unwrap_or_else(|| Grounds::Seen {
         difference: statistics::paired_difference(&winner.utilities, &baseline.utilities),
-        held_out: !context.data.holdout.is_empty(),
+        held_out: findings.holdout_rows > 0,
+        unusable: findings.unusable,
     })
 }
 
-fn judge(direction: Direction, grounds: Grounds) -> Verdict {
+fn judge(direction: Direction, grounds: Grounds<'_>) -> Verdict {
     const CHOSEN: &str = "the search chose the winner on the same instances, so its lead is too \
                           hopeful";
     let none = |detail: &str| (Improvement::None, detail.to_owned());
@@ -182,11 +181,18 @@ fn judge(direction: Direction, grounds: Grounds) -> Verdict {
         } if !direction.better(difference.mean, 0.0) => {
             none("the winner is not better than the baseline on the instances of the search")
         }
-        Grounds::Seen { held_out, .. } => {
-            let detail = if held_out {
-                format!("the held-out instances were not scored for both: {CHOSEN}")
-            } else {
-                format!("no held-out instances: {CHOSEN}; give data.holdout")
+        Grounds::Seen {
+            held_out, unusable, ..
+        } => {
+            let detail = match (held_out, unusable) {
+                (true, Some(reason)) => format!(
+                    "the held-out instances were not scored for both, as the endpoint could not \
+                     be asked any more ({reason}): {CHOSEN}"
+                ),
+                (true, None) => {
+                    format!("the held-out instances were not scored for both: {CHOSEN}")
+                }
+                (false, _) => format!("no held-out instances: {CHOSEN}; give data.holdout"),
             };
             (Improvement::NotSignificant, detail)
         }
@@ -253,6 +259,7 @@ mod tests {
             Grounds::Seen {
                 difference: Some(difference),
                 held_out,
+                unusable: None,
             },
         )
     }
@@ -313,6 +320,7 @@ mod tests {
                 Grounds::Seen {
                     difference: None,
                     held_out: true,
+                    unusable: None,
                 },
                 "no instance",
             ),

@@ -1,11 +1,11 @@
-//! From the evaluator's ending to what is stored, shown and told.
+//! From the evaluation's ending to what is stored, shown and told.
 
-use crate::DriveError;
-use crate::context::Context;
+use crate::error::TuningError;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::JobSpec;
 use frugal_domain::metric::{self, Metric};
 use frugal_domain::trial::{CostEstimate, Estimate, Evaluation, TrialOutcome};
-use frugal_evaluation::{Ending, EvaluatedInstance, Trial, metrics, statistics};
-use frugal_scoring::reduce;
+use frugal_evaluation::{Ending, EvaluatedInstance, TrialRun, metrics, statistics};
 use std::collections::BTreeMap;
 
 /// The objective on each instance, by the instance's position.
@@ -13,42 +13,41 @@ pub(crate) type Utilities = BTreeMap<usize, f64>;
 
 /// How a trial ended, and the objective on each instance where it was evaluated.
 pub(crate) fn of(
-    context: &Context,
-    trial: &Trial,
-) -> Result<(TrialOutcome, Utilities), DriveError> {
-    let outcome = match trial.ending() {
-        Some(Ending::Evaluated { within_budget }) => {
-            let instances = trial.evaluation().unwrap_or_default();
-            return evaluation(context, &instances, *within_budget);
+    spec: &JobSpec,
+    run: &TrialRun,
+    ending: &Ending,
+) -> Result<(TrialOutcome, Utilities), TuningError> {
+    let outcome = match ending {
+        Ending::Evaluated { within_budget } => {
+            let instances = run.evaluation().unwrap_or_default();
+            return evaluation(spec, run.plan().number, &instances, *within_budget);
         }
-        Some(Ending::Pruned(reason)) => TrialOutcome::Pruned {
+        Ending::Pruned(reason) => TrialOutcome::Pruned {
             reason: reason.clone(),
         },
-        Some(Ending::Infeasible(detail)) => TrialOutcome::Infeasible {
+        Ending::Infeasible(detail) => TrialOutcome::Infeasible {
             detail: detail.clone(),
         },
-        Some(Ending::Failed(detail)) => TrialOutcome::Failed {
+        Ending::Failed(detail) => TrialOutcome::Failed {
             detail: detail.clone(),
         },
-        Some(Ending::BudgetExhausted) => TrialOutcome::Stopped,
-        None => return Err(DriveError::Internal("a trial has no ending".to_owned())),
+        Ending::BudgetExhausted => TrialOutcome::Stopped,
     };
     Ok((outcome, Utilities::new()))
 }
 
 /// What the instances came to: every metric, and whether the configuration may win.
 fn evaluation(
-    context: &Context,
+    spec: &JobSpec,
+    trial: TrialNumber,
     instances: &[EvaluatedInstance],
     within_budget: bool,
-) -> Result<(TrialOutcome, Utilities), DriveError> {
-    let spec = context.spec();
+) -> Result<(TrialOutcome, Utilities), TuningError> {
     let unit = spec.cost_unit();
-    let values = |metric: Metric| metrics::values(metric, instances, unit, reduce);
-    let estimate = |metric: Metric| -> Result<Estimate, DriveError> {
+    let values = |metric: Metric| metrics::values(metric, instances, unit);
+    let estimate = |metric: Metric| -> Result<Estimate, TuningError> {
         let values: Vec<f64> = values(metric).into_values().collect();
-        statistics::estimate(&values)
-            .ok_or_else(|| DriveError::Internal("an evaluated trial has no instance".to_owned()))
+        statistics::estimate(&values).ok_or(TuningError::NoInstance(trial))
     };
     let mut metrics = BTreeMap::new();
     for metric in Metric::ALL {

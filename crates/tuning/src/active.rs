@@ -1,0 +1,355 @@
+//! One trial under way: the evaluation says what it wants; the past, the driver or the end of the
+//! job answer it, until it has its ending.
+
+use crate::books::Books;
+use crate::ended::EndedTrial;
+use crate::error::TuningError;
+use crate::outcome::{self, Utilities};
+use crate::past::{Past, PastRequest};
+use crate::requests::Requests;
+use crate::step::{
+    Change, LookUp, Record, RequestToSend, ScoreBatch, Scored, SettledRequest, Step, Tally,
+};
+use frugal_domain::configuration::Settings;
+use frugal_domain::event::EventBody;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::{JobSpec, Pruning, Reuse};
+use frugal_domain::request::{Purpose, RequestKey};
+use frugal_domain::seed::mix;
+use frugal_domain::trial::TrialOutcome;
+use frugal_evaluation::{
+    OfferedResponse, RequestFailure, RequestPlan, ScorePlan, Step as RunStep, TrialRun,
+};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Which evaluation: the winner's trial is evaluated once more on the held-out rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RunKey {
+    pub(crate) purpose: Purpose,
+    pub(crate) trial: TrialNumber,
+}
+
+impl From<RequestKey> for RunKey {
+    fn from(key: RequestKey) -> Self {
+        Self {
+            purpose: key.purpose,
+            trial: key.trial,
+        }
+    }
+}
+
+/// A trial under way.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) key: RunKey,
+    settings: Arc<Settings>,
+    run: TrialRun,
+    tally: Tally,
+    stage: Stage,
+    /// Requests of the current batch that wait to be sent or are in flight.
+    outstanding: BTreeSet<u32>,
+    /// Scores that are known already of a batch of which others are being made.
+    scored: Vec<Scored>,
+    scoring: bool,
+    /// Whether a batch was paid for that no event has told of yet.
+    untold: bool,
+    /// The end of the job keeps it from something that it needs.
+    cut_off: bool,
+}
+
+/// How far a trial is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its beginning is being stored.
+    Beginning,
+    /// Nothing was asked for yet.
+    Begun,
+    /// Other jobs' responses are being looked for.
+    LookingUp,
+    /// It is being evaluated.
+    Running,
+}
+
+/// What a trial works with.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) spec: &'a JobSpec,
+    pub(crate) past: &'a mut Past,
+    pub(crate) books: &'a mut Books,
+    pub(crate) requests: &'a mut Requests,
+    pub(crate) steps: &'a mut VecDeque<Step>,
+    /// Whether nothing new is to be sent for the trial.
+    pub(crate) halted: bool,
+}
+
+impl Active {
+    /// A trial whose beginning is stored, or is being stored.
+    pub(crate) fn new(key: RunKey, settings: Arc<Settings>, run: TrialRun, stored: bool) -> Self {
+        Self {
+            key,
+            settings,
+            run,
+            tally: Tally::default(),
+            stage: if stored {
+                Stage::Begun
+            } else {
+                Stage::Beginning
+            },
+            outstanding: BTreeSet::new(),
+            scored: Vec::new(),
+            scoring: false,
+            untold: false,
+            cut_off: false,
+        }
+    }
+
+    /// The beginning is stored.
+    pub(crate) fn begun(&mut self) {
+        if self.stage == Stage::Beginning {
+            self.stage = Stage::Begun;
+        }
+    }
+
+    /// Takes what other jobs have for it.
+    pub(crate) fn looked_up(&mut self, offered: Vec<OfferedResponse>) {
+        if self.stage == Stage::LookingUp {
+            self.run.offer(offered);
+            self.stage = Stage::Running;
+        }
+    }
+
+    /// Takes the scores that were asked for.
+    pub(crate) fn scores_made(&mut self, scores: Vec<Scored>) {
+        if std::mem::take(&mut self.scoring) {
+            self.scored.extend(scores);
+            self.run.receive_scores(std::mem::take(&mut self.scored));
+        }
+    }
+
+    /// Takes what came of a request that was sent.
+    ///
+    /// # Errors
+    /// The trial does not wait for it.
+    pub(crate) fn settled(
+        &mut self,
+        ordinal: u32,
+        settled: SettledRequest,
+    ) -> Result<(), TuningError> {
+        self.untold = true;
+        self.outstanding.remove(&ordinal);
+        self.take(ordinal, settled)
+    }
+
+    /// Hears that a request can never be afforded.
+    ///
+    /// # Errors
+    /// The trial does not wait for it.
+    pub(crate) fn unaffordable(&mut self, ordinal: u32) -> Result<(), TuningError> {
+        self.outstanding.remove(&ordinal);
+        self.receive(ordinal, Err(RequestFailure::Unaffordable))
+    }
+
+    /// Hears that a request will not be answered, because the job is to stop.
+    pub(crate) fn cut_off(&mut self, ordinal: u32) {
+        self.outstanding.remove(&ordinal);
+        self.cut_off = true;
+    }
+
+    fn take(&mut self, ordinal: u32, settled: SettledRequest) -> Result<(), TuningError> {
+        self.tally.spend += settled.cost;
+        self.tally.requests += 1;
+        if let Ok(receipt) = &settled.result {
+            let count = u32::try_from(receipt.responses.len()).unwrap_or(u32::MAX);
+            self.tally.responses = self.tally.responses.saturating_add(count);
+        }
+        self.receive(ordinal, settled.result)
+    }
+
+    fn receive(
+        &mut self,
+        ordinal: u32,
+        result: Result<frugal_evaluation::Receipt, RequestFailure>,
+    ) -> Result<(), TuningError> {
+        self.run
+            .receive(ordinal, result)
+            .map_err(|source| TuningError::NotExpected {
+                key: self.request_key(ordinal),
+                source: Some(source),
+            })
+    }
+
+    fn request_key(&self, ordinal: u32) -> RequestKey {
+        RequestKey {
+            purpose: self.key.purpose,
+            trial: self.key.trial,
+            ordinal,
+        }
+    }
+
+    /// Goes on as far as possible. Returns how the trial ended, once it has.
+    ///
+    /// # Errors
+    /// The past is another one than this trial's, or the trial cannot go on.
+    pub(crate) fn advance(
+        &mut self,
+        around: &mut Surroundings<'_>,
+    ) -> Result<Option<(TrialOutcome, Utilities)>, TuningError> {
+        loop {
+            match self.stage {
+                Stage::Beginning | Stage::LookingUp => return Ok(None),
+                Stage::Begun => self.look_up(around),
+                Stage::Running => {}
+            }
+            if self.stage != Stage::Running || self.scoring || !self.outstanding.is_empty() {
+                return Ok(None);
+            }
+            if self.cut_off {
+                return Ok(Some((TrialOutcome::Stopped, Utilities::new())));
+            }
+            match self.run.step() {
+                RunStep::Ended(ending) => {
+                    return outcome::of(around.spec, &self.run, &ending).map(Some);
+                }
+                RunStep::Wait => return Err(TuningError::Stuck(self.key.trial)),
+                RunStep::Score(plans) => self.score(plans, around),
+                RunStep::Request(batch) => self.request(batch, around)?,
+            }
+        }
+    }
+
+    /// Looks for what other jobs have, if the job wants that.
+    fn look_up(&mut self, around: &mut Surroundings<'_>) {
+        let search = &around.spec.search;
+        let wanted = search.reuse == Reuse::Owner
+            && search.pruning != Pruning::Reference
+            && self.key.purpose != Purpose::Validation;
+        self.stage = Stage::Running;
+        if !wanted {
+            return;
+        }
+        match around.past.looked_up.remove(&self.key.trial) {
+            Some(offered) => self.run.offer(offered),
+            None if around.halted => {}
+            None => {
+                self.stage = Stage::LookingUp;
+                around.steps.push_back(Step::LookUp(LookUp {
+                    trial: self.key.trial,
+                    settings: self.settings.clone(),
+                }));
+            }
+        }
+    }
+
+    /// Has responses scored that were not scored before.
+    fn score(&mut self, plans: Vec<ScorePlan>, around: &mut Surroundings<'_>) {
+        let mut unknown = Vec::new();
+        for plan in plans {
+            match around.past.scores.get(&plan.key) {
+                Some(score) => self.scored.push((plan.key, score.clone())),
+                None => unknown.push(plan),
+            }
+        }
+        if unknown.is_empty() {
+            self.run.receive_scores(std::mem::take(&mut self.scored));
+            return;
+        }
+        self.scoring = true;
+        around.steps.push_back(Step::Score(ScoreBatch {
+            purpose: self.key.purpose,
+            trial: self.key.trial,
+            plans: unknown,
+        }));
+    }
+
+    /// Answers a batch from the past as far as it goes, and lines the rest up to be sent.
+    fn request(
+        &mut self,
+        batch: Vec<RequestPlan>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), TuningError> {
+        // Told here and not before: only now has the trial judged the batch before.
+        if std::mem::take(&mut self.untold) {
+            self.tell_progress(around);
+        }
+        for plan in batch {
+            if let Some(before) = around.past.requests.remove(&plan.key) {
+                let PastRequest {
+                    instance,
+                    n,
+                    max_tokens,
+                    settled,
+                } = before;
+                if (instance, n, max_tokens) != (plan.instance, plan.n, plan.max_tokens) {
+                    return Err(TuningError::OtherRequest(plan.key));
+                }
+                self.take(plan.key.ordinal, settled)?;
+            } else if around.halted {
+                self.cut_off = true;
+            } else {
+                self.outstanding.insert(plan.key.ordinal);
+                around.requests.push(RequestToSend {
+                    key: plan.key,
+                    settings: self.settings.clone(),
+                    instance: plan.instance,
+                    n: plan.n,
+                    max_tokens: plan.max_tokens,
+                    worst_case: plan.worst_case,
+                    seed: seed(around.spec.search.seed, plan.key),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the summary stored, and an event after a step of the evaluation. Validation is not a
+    /// trial of its own, so it only shows in the summary.
+    fn tell_progress(&self, around: &mut Surroundings<'_>) {
+        let reached = self.run.progress();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let mut events = Vec::new();
+        if self.key.purpose != Purpose::Validation {
+            events.push(EventBody::TrialProgress {
+                trial: self.key.trial,
+                n: reached.n,
+                instances: count(reached.seen),
+                of: count(reached.instances),
+                spend: self.tally.spend,
+            });
+        }
+        events.push(EventBody::BudgetUpdated {
+            spend: around.books.ledger.spent(),
+        });
+        around.steps.push_back(Step::Record(Record {
+            change: Change::Progressed,
+            events,
+            summary: around.books.summary(),
+        }));
+    }
+
+    /// The trial with its ending. A trial that ended before a worker died keeps what it had used by
+    /// then.
+    pub(crate) fn end(
+        self,
+        (outcome, utilities): (TrialOutcome, Utilities),
+        before: Option<Tally>,
+    ) -> EndedTrial {
+        EndedTrial {
+            number: self.key.trial,
+            settings: self.settings,
+            outcome,
+            utilities,
+            tally: before.unwrap_or(self.tally),
+            run: self.run,
+        }
+    }
+}
+
+/// A seed for each request of its own, from the job's seed and the request's place in the job.
+fn seed(job: u64, key: RequestKey) -> u32 {
+    let purpose = Purpose::ALL
+        .iter()
+        .position(|purpose| *purpose == key.purpose)
+        .unwrap_or_default() as u64;
+    let place = (u64::from(key.trial.0) << 32) | u64::from(key.ordinal);
+    u32::try_from(mix(mix(job ^ purpose) ^ place) >> 33).unwrap_or_default()
+}

@@ -1,0 +1,180 @@
+//! The running totals of a job: what was spent and set aside, what was counted, the best trial.
+
+use crate::ended::EndedTrial;
+use crate::past::Past;
+use crate::step::{SettledRequest, Summary};
+use frugal_domain::configuration::Settings;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::{Direction, JobSpec};
+use frugal_domain::money::Spend;
+use frugal_domain::spend::SpendCategory;
+use frugal_domain::trial::{CostEstimate, Estimate, Progress, PruneReason, TrialOutcome};
+use frugal_evaluation::{DoesNotFit, Ledger, Reservation};
+
+/// The running totals of a job.
+#[derive(Debug)]
+pub(crate) struct Books {
+    pub(crate) ledger: Ledger,
+    /// What is kept back from the search for the held-out instances.
+    kept: Option<Reservation>,
+    pub(crate) progress: Progress,
+    pub(crate) counts: Counts,
+    best: Option<Best>,
+}
+
+/// Counts of what is worth a second look among a job's requests and responses.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) cut: u64,
+    pub(crate) empty: u64,
+    pub(crate) failed: u64,
+    pub(crate) estimated: u64,
+}
+
+/// The best valid trial so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Best {
+    pub(crate) trial: TrialNumber,
+    pub(crate) settings: Settings,
+    pub(crate) utility: Estimate,
+    pub(crate) inference_cost: CostEstimate,
+    /// Less is better.
+    loss: f64,
+}
+
+impl Best {
+    /// A trial as the best one, if it is valid.
+    fn of(direction: Direction, ended: &EndedTrial) -> Option<Self> {
+        let evaluation = ended.evaluation().filter(|found| found.valid)?;
+        Some(Self {
+            trial: ended.number,
+            settings: ended.settings.as_ref().clone(),
+            utility: evaluation.utility,
+            inference_cost: evaluation.inference_cost,
+            loss: direction.loss(evaluation.utility.mean),
+        })
+    }
+
+    /// Whether this one is to be preferred: better; or as good and cheaper; or as both and
+    /// earlier. The order in which trials end does not matter.
+    fn beats(&self, other: &Self) -> bool {
+        let key = |best: &Self| (best.loss, best.inference_cost.estimate.mean, best.trial);
+        key(self).partial_cmp(&key(other)) == Some(std::cmp::Ordering::Less)
+    }
+}
+
+impl Counts {
+    fn add(&mut self, settled: &SettledRequest) {
+        self.estimated += u64::from(settled.usage_estimated);
+        self.empty += u64::from(settled.empty_responses);
+        match &settled.result {
+            Ok(receipt) => {
+                let cut = receipt.responses.iter().filter(|one| !one.ended);
+                self.cut += cut.count() as u64;
+            }
+            Err(_) => self.failed += 1,
+        }
+    }
+}
+
+impl Books {
+    /// Books that hold what was paid before, and what is kept back so that the search leaves
+    /// enough for the winner and the baseline on so many held-out rows.
+    pub(crate) fn new(spec: &JobSpec, holdout_rows: usize, past: &Past) -> Self {
+        let mut books = Self {
+            ledger: Ledger::new(Some(spec.optimization_budget)),
+            kept: None,
+            progress: Progress::default(),
+            counts: Counts::default(),
+            best: None,
+        };
+        if past.lost != Spend::default() {
+            books.ledger.record(past.lost, SpendCategory::Lost);
+        }
+        for (key, request) in &past.requests {
+            books
+                .ledger
+                .record(request.settled.cost, key.purpose.into());
+            books.progress.requests += 1;
+            books.count(&request.settled);
+        }
+        let kept = spec.kept_for_holdout(holdout_rows as u64);
+        books.kept = kept.and_then(|kept| books.ledger.reserve(kept.whole()).ok());
+        books
+    }
+
+    /// Makes what was kept back available.
+    pub(crate) fn release_kept(&mut self) {
+        if let Some(kept) = self.kept.take() {
+            self.ledger.release(kept);
+        }
+    }
+
+    /// Sets a worst case aside.
+    ///
+    /// # Errors
+    /// It does not fit. `fits_alone` then says whether waiting helps: whether it would fit once
+    /// the requests under way are settled. What is kept back is not given back for it.
+    pub(crate) fn reserve(&mut self, worst: Spend) -> Result<Reservation, DoesNotFit> {
+        let kept = self.kept.as_ref().map(Reservation::worst);
+        self.ledger.reserve(worst).map_err(|refused| {
+            let others_hold = self.ledger.reserved() != kept.unwrap_or_default();
+            DoesNotFit {
+                fits_alone: refused.fits_alone && others_hold,
+                ..refused
+            }
+        })
+    }
+
+    /// Counts what came of a request.
+    pub(crate) fn count(&mut self, settled: &SettledRequest) {
+        self.counts.add(settled);
+        if let Ok(receipt) = &settled.result {
+            self.progress.responses += receipt.responses.len() as u64;
+        }
+    }
+
+    /// Counts the beginning of a trial.
+    pub(crate) fn begin(&mut self) {
+        self.progress.running += 1;
+    }
+
+    /// Counts the end of a trial. Returns the new best, if it is one.
+    pub(crate) fn end(&mut self, direction: Direction, ended: &EndedTrial) -> Option<&Best> {
+        let progress = &mut self.progress;
+        progress.running = progress.running.saturating_sub(1);
+        *match &ended.outcome {
+            TrialOutcome::Evaluated(_) => &mut progress.evaluated,
+            TrialOutcome::Pruned {
+                reason: PruneReason::KnownInvalid,
+            } => &mut progress.pruned_before_requests,
+            TrialOutcome::Pruned { .. } => &mut progress.pruned_on_the_way,
+            TrialOutcome::Infeasible { .. } => &mut progress.infeasible,
+            TrialOutcome::Failed { .. } => &mut progress.failed,
+            TrialOutcome::Stopped => &mut progress.stopped,
+        } += 1;
+        let candidate = Best::of(direction, ended)?;
+        if self
+            .best
+            .as_ref()
+            .is_some_and(|best| !candidate.beats(best))
+        {
+            return None;
+        }
+        Some(self.best.insert(candidate))
+    }
+
+    /// The best valid trial so far.
+    pub(crate) fn best(&self) -> Option<TrialNumber> {
+        self.best.as_ref().map(|best| best.trial)
+    }
+
+    /// The job at a glance.
+    pub(crate) fn summary(&self) -> Summary {
+        Summary {
+            progress: self.progress,
+            spend: self.ledger.by_category().clone(),
+            best: self.best(),
+        }
+    }
+}

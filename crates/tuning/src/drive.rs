@@ -1,0 +1,59 @@
+//! The smallest driver: everything in memory, one thing after the other.
+
+use crate::error::TuningError;
+use crate::step::{
+    Change, JobEnding, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step,
+};
+use crate::tuning::Tuning;
+use frugal_evaluation::OfferedResponse;
+
+/// What a job asks, answered in memory.
+pub trait Answers {
+    /// Sends a request.
+    fn send(&mut self, request: &RequestToSend) -> RequestEnd;
+
+    /// Scores responses.
+    fn score(&mut self, batch: &ScoreBatch) -> Vec<Scored>;
+
+    /// Looks for responses of other jobs; by default there are none.
+    fn look_up(&mut self, _: &LookUp) -> Vec<OfferedResponse> {
+        Vec::new()
+    }
+
+    /// Takes a record; by default nobody reads it.
+    fn record(&mut self, _: &Record) {}
+}
+
+/// Drives a job to its end.
+///
+/// # Errors
+/// The job cannot go on.
+pub fn drive(
+    tuning: &mut Tuning,
+    answers: &mut (impl Answers + ?Sized),
+) -> Result<JobEnding, TuningError> {
+    while let Some(step) = tuning.next()? {
+        match step {
+            Step::Send(request) => {
+                let end = answers.send(&request);
+                tuning.request_ended(request.key, end)?;
+            }
+            Step::Score(batch) => {
+                let scores = answers.score(&batch);
+                tuning.scored(batch.purpose, batch.trial, scores);
+            }
+            Step::LookUp(wanted) => {
+                let offered = answers.look_up(&wanted);
+                tuning.looked_up(wanted.trial, offered);
+            }
+            Step::Record(record) => {
+                answers.record(&record);
+                if let Change::TrialBegun(begun) = &record.change {
+                    tuning.trial_begun(begun.number);
+                }
+            }
+            Step::Finish => break,
+        }
+    }
+    Ok(tuning.ending())
+}

@@ -1,0 +1,50 @@
+//! A trial that has ended, as the search and the report need it.
+
+use crate::outcome::Utilities;
+use crate::step::Tally;
+use frugal_domain::configuration::Settings;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::JobSpec;
+use frugal_domain::trial::{Evaluation, TrialOutcome};
+use frugal_evaluation::{Rival, TrialRun};
+use frugal_search::Observation;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The number of the baseline's trial. The searcher's proposals follow from 1.
+pub(crate) const BASELINE: TrialNumber = TrialNumber(0);
+
+/// The trials that have ended, by number.
+pub(crate) type EndedTrials = BTreeMap<TrialNumber, EndedTrial>;
+
+/// A trial that has ended.
+#[derive(Debug, Clone)]
+pub(crate) struct EndedTrial {
+    pub(crate) number: TrialNumber,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) outcome: TrialOutcome,
+    pub(crate) utilities: Utilities,
+    pub(crate) tally: Tally,
+    pub(crate) run: TrialRun,
+}
+
+impl EndedTrial {
+    /// What was found, if the trial was evaluated.
+    pub(crate) const fn evaluation(&self) -> Option<&Evaluation> {
+        match &self.outcome {
+            TrialOutcome::Evaluated(evaluation) => Some(evaluation),
+            _ => None,
+        }
+    }
+
+    /// What the searcher hears of it, the others being those that ended so far.
+    pub(crate) fn observation(&self, spec: &JobSpec, others: &EndedTrials) -> Option<Observation> {
+        let utility_of = |number| Some(others.get(&number)?.evaluation()?.utility.mean);
+        Observation::of(spec, &self.outcome, self.tally.spend, utility_of)
+    }
+
+    /// The trial as one to hold others against.
+    pub(crate) fn rival(&self, spec: &JobSpec) -> Option<Rival> {
+        Rival::of(spec, self.number, &self.outcome, &self.utilities)
+    }
+}

@@ -1,0 +1,75 @@
+//! What a job is tuned with, besides its past.
+
+use frugal_domain::configuration::Settings;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::{JobSpec, Split};
+use frugal_domain::request::Purpose;
+use frugal_evaluation::{EvaluatorOptions, Mode, TrialPlan};
+use std::sync::Arc;
+
+/// What is known of a job from the start.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What was posted.
+    pub spec: Arc<JobSpec>,
+    /// By the model's position, the most responses that one request yields; no limit where absent.
+    pub most_per_request: Vec<Option<u32>>,
+    /// Upper bounds on the tokens of the prompts. They also say how many rows there are.
+    pub prompt_token_bounds: PromptTokenBounds,
+}
+
+/// Upper bounds on the tokens of each row's prompt, by the prompt's position.
+#[derive(Debug, Clone, Default)]
+pub struct PromptTokenBounds {
+    /// On the rows that the search sees.
+    pub tuning: Vec<Arc<[u64]>>,
+    /// On the rows held out from it.
+    pub holdout: Vec<Arc<[u64]>>,
+}
+
+impl Job {
+    fn bounds(&self, split: Split) -> &[Arc<[u64]>] {
+        match split {
+            Split::Tuning => &self.prompt_token_bounds.tuning,
+            Split::Holdout => &self.prompt_token_bounds.holdout,
+        }
+    }
+
+    /// How many rows a split has.
+    pub(crate) fn rows(&self, split: Split) -> usize {
+        self.bounds(split).first().map_or(0, |rows| rows.len())
+    }
+
+    /// How trials of the search and the baseline are evaluated.
+    pub(crate) fn evaluator_options(&self) -> EvaluatorOptions {
+        let rows = self.rows(Split::Tuning);
+        let spec = &self.spec;
+        let mut options = EvaluatorOptions::new(rows, spec.search.pruning, spec.inference_budget);
+        options.reference.optimization_budget = Some(spec.optimization_budget);
+        options.order = spec.row_order(rows);
+        options
+    }
+
+    /// The evaluator's plan for some settings.
+    pub(crate) fn trial_plan(
+        &self,
+        number: TrialNumber,
+        purpose: Purpose,
+        settings: &Settings,
+    ) -> TrialPlan {
+        let sampling = &settings.sampling;
+        let bounds = self.bounds(purpose.split()).get(sampling.prompt);
+        TrialPlan {
+            number,
+            purpose,
+            settings: settings.clone(),
+            most_per_request: self.most_per_request.get(sampling.model).copied().flatten(),
+            prices: self.spec.models[sampling.model].prices,
+            prompt_token_bounds: bounds.cloned().unwrap_or_default(),
+            mode: match purpose {
+                Purpose::Search => Mode::Scheduled,
+                Purpose::Baseline | Purpose::Validation | Purpose::Judge => Mode::Full,
+            },
+        }
+    }
+}

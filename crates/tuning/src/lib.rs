@@ -1,0 +1,45 @@
+//! A job's loop as a pure state machine: what to do next, given what happened so far.
+//!
+//! [`Tuning`] owns everything that a job decides by: the searcher, the evaluator, the ledger, the
+//! best trial, the reasons to stop, the scoring of held-out rows, the report and its verdict. It is
+//! asked for [steps](Step) (send this request, score these responses, store this record, the job is
+//! over) and told what became of them, in any order. It does no I/O, reads no clock, and knows
+//! nothing of texts, endpoints or databases; a driver does what the steps say and decides nothing.
+//!
+//! A job is rebuilt by telling it its [past](Past): what was settled, scored and ended before is
+//! taken from there, without a step, until the job comes to what never happened. So there is one
+//! path through the code, whether a job begins or goes on.
+//!
+//! [`drive`] is the smallest driver, in memory; Frugal's worker is another, with a database and a
+//! network.
+//!
+//! Start with `tuning.rs` (the machine and what it is told), then `search.rs` (the loop over trials),
+//! `active.rs` (one trial under way), `requests.rs` (what waits to be sent and what is in flight),
+//! `books.rs` (the running totals), `validation.rs`, `report.rs` and `verdict.rs`.
+
+mod active;
+mod books;
+mod drive;
+mod ended;
+mod error;
+mod job;
+mod outcome;
+mod past;
+pub mod report;
+mod requests;
+mod search;
+mod step;
+mod tuning;
+mod validation;
+pub mod verdict;
+
+pub use drive::{Answers, drive};
+pub use error::TuningError;
+pub use job::{Job, PromptTokenBounds};
+pub use past::{Past, PastRequest, PastTrial};
+pub use report::Report;
+pub use step::{
+    BegunTrial, Change, JobEnding, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored,
+    SettledRequest, Step, Summary, Tally,
+};
+pub use tuning::Tuning;

@@ -1,0 +1,167 @@
+//! Requests that wait to be sent, and those in flight: what each may cost is set aside before it
+//! goes out.
+
+use crate::books::Books;
+use crate::step::{RequestToSend, SettledRequest};
+use frugal_domain::money::Spend;
+use frugal_domain::request::{Purpose, RequestKey};
+use frugal_domain::spend::SpendCategory;
+use frugal_evaluation::Reservation;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The requests of a job that are not settled.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    waiting: VecDeque<RequestToSend>,
+    in_flight: BTreeMap<RequestKey, InFlight>,
+    /// The most in flight at a time.
+    most: usize,
+}
+
+/// What is set aside for a request in flight: its worst case, once for each time that it may be
+/// billed.
+#[derive(Debug)]
+struct InFlight {
+    reservations: Vec<Reservation>,
+    worst: Spend,
+}
+
+/// The next of the requests that wait.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// It may be sent.
+    Send(RequestToSend),
+    /// It can never be afforded.
+    Unaffordable(RequestKey),
+    /// None may be sent now.
+    None,
+}
+
+impl Requests {
+    pub(crate) fn new(most: u32) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            most: usize::try_from(most).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Lines a request up.
+    pub(crate) fn push(&mut self, request: RequestToSend) {
+        self.waiting.push_back(request);
+    }
+
+    /// The first request in line that the budget allows now, its worst case set aside. One that is
+    /// only kept waiting by what others have set aside lets those behind it pass.
+    pub(crate) fn next(&mut self, books: &mut Books) -> Next {
+        if self.in_flight.len() >= self.most {
+            return Next::None;
+        }
+        for position in 0..self.waiting.len() {
+            let worst = self.waiting[position].worst_case;
+            let reservation = match books.reserve(worst) {
+                Ok(reservation) => Some(reservation),
+                Err(refused) if refused.fits_alone => continue,
+                Err(_) => None,
+            };
+            let Some(request) = self.waiting.remove(position) else {
+                return Next::None;
+            };
+            let Some(reservation) = reservation else {
+                return Next::Unaffordable(request.key);
+            };
+            books.progress.requests += 1;
+            self.in_flight.insert(
+                request.key,
+                InFlight {
+                    reservations: vec![reservation],
+                    worst,
+                },
+            );
+            return Next::Send(request);
+        }
+        Next::None
+    }
+
+    /// Sets the worst case of a request in flight aside once more, so that it may be sent again.
+    /// Whether that fits.
+    pub(crate) fn reserve_again(&mut self, key: RequestKey, books: &mut Books) -> bool {
+        let Some(request) = self.in_flight.get_mut(&key) else {
+            return false;
+        };
+        match books.reserve(request.worst) {
+            Ok(reservation) => {
+                request.reservations.push(reservation);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Books what a request came to. Whether it was in flight.
+    pub(crate) fn settle(
+        &mut self,
+        key: RequestKey,
+        settled: &SettledRequest,
+        books: &mut Books,
+    ) -> bool {
+        let Some(_) = self.take_back(key, books) else {
+            return false;
+        };
+        books.ledger.record(settled.cost, key.purpose.into());
+        books.count(settled);
+        true
+    }
+
+    /// Forgets a request that was not sent in the end. Whether it was in flight.
+    pub(crate) fn withdraw(&mut self, key: RequestKey, books: &mut Books) -> bool {
+        if self.take_back(key, books).is_none() {
+            return false;
+        }
+        books.progress.requests = books.progress.requests.saturating_sub(1);
+        true
+    }
+
+    /// Books a request that was given up at what it may have cost: at all that is set aside for
+    /// it, unless it is known to be less. Whether it was in flight.
+    pub(crate) fn give_up(
+        &mut self,
+        key: RequestKey,
+        cost: Option<Spend>,
+        books: &mut Books,
+    ) -> bool {
+        let Some(worst) = self.take_back(key, books) else {
+            return false;
+        };
+        let cost = cost.unwrap_or(worst);
+        if cost != Spend::default() {
+            books.ledger.record(cost, SpendCategory::Lost);
+        }
+        true
+    }
+
+    /// Gives back what is set aside for a request, and says how much that was.
+    fn take_back(&mut self, key: RequestKey, books: &mut Books) -> Option<Spend> {
+        let request = self.in_flight.remove(&key)?;
+        let mut worst = Spend::default();
+        for reservation in request.reservations {
+            worst += reservation.worst();
+            books.ledger.release(reservation);
+        }
+        Some(worst)
+    }
+
+    /// Drops the requests in line that a condition holds for, and returns what they are for.
+    pub(crate) fn drop_waiting(&mut self, condition: impl Fn(Purpose) -> bool) -> Vec<RequestKey> {
+        let (dropped, kept) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|request| condition(request.key.purpose));
+        self.waiting = kept;
+        dropped.into_iter().map(|request| request.key).collect()
+    }
+
+    /// Whether nothing is in flight.
+    pub(crate) fn none_in_flight(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+}

@@ -1,0 +1,153 @@
+//! The loop over trials: ask, evaluate several at once, tell in order.
+//!
+//! One tell a turn, and asks in between: the sequence of asks and tells, which everything random
+//! depends on, is the same whichever trial ends first.
+
+use crate::ended::EndedTrials;
+use crate::past::Past;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::JobSpec;
+use frugal_domain::state::StopReason;
+use frugal_search::{
+    Ask, Origin, Proposal, Search, SearchError, SearchOptions, Searcher, TellError,
+};
+use std::collections::VecDeque;
+
+/// The state of the loop.
+#[derive(Debug)]
+pub(crate) struct SearchLoop {
+    search: Search,
+    /// Trials that the searcher has proposed.
+    proposed: u32,
+    /// Those of them not told yet, oldest first.
+    open: VecDeque<TrialNumber>,
+    /// The oldest of these, once enough are in the air: nothing is asked before it has been told.
+    awaited: Option<TrialNumber>,
+}
+
+/// What the loop wants.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Begin this trial.
+    Begin(TrialNumber, Proposal),
+    /// This trial has ended and is the next to be told.
+    Tell(TrialNumber),
+    /// The oldest trial in the air has not ended.
+    Wait,
+    /// No trial is in the air, and none will be.
+    Over,
+}
+
+/// What bears on whether more is asked.
+pub(crate) struct Circumstances<'a> {
+    pub(crate) spec: &'a JobSpec,
+    pub(crate) past: &'a Past,
+    pub(crate) ended: &'a EndedTrials,
+    /// Why the search ends, once it does.
+    pub(crate) stop: &'a mut Option<StopReason>,
+    /// Why the job is to stop, if it is.
+    pub(crate) halted: Option<StopReason>,
+}
+
+impl SearchLoop {
+    pub(crate) fn new(spec: &JobSpec) -> Result<Self, SearchError> {
+        Ok(Self {
+            search: Search::new(SearchOptions::for_job(spec))?,
+            proposed: 0,
+            open: VecDeque::new(),
+            awaited: None,
+        })
+    }
+
+    /// Whether the next trial was begun before. Then there was no reason to stop yet, whatever
+    /// there is now.
+    fn replays(&self, past: &Past) -> bool {
+        past.trials.contains_key(&TrialNumber(self.proposed + 1))
+    }
+
+    /// What comes next.
+    pub(crate) fn turn(&mut self, around: &mut Circumstances<'_>) -> Turn {
+        if let Some(oldest) = self.awaited {
+            return if around.ended.contains_key(&oldest) {
+                Turn::Tell(oldest)
+            } else {
+                Turn::Wait
+            };
+        }
+        if let Some(proposal) = self.ask(around) {
+            let number = TrialNumber(proposal.number + 1);
+            self.proposed += 1;
+            self.open.push_back(number);
+            return Turn::Begin(number, proposal);
+        }
+        self.awaited = self.open.pop_front();
+        if self.awaited.is_some() {
+            self.turn(around)
+        } else {
+            Turn::Over
+        }
+    }
+
+    /// Asks for a trial, unless enough are in the air or there is a reason to stop.
+    fn ask(&mut self, around: &mut Circumstances<'_>) -> Option<Proposal> {
+        let spec = around.spec;
+        if self.open.len() >= spec.search.parallel_trials as usize {
+            return None;
+        }
+        if !self.replays(around.past) {
+            if around.stop.is_none() {
+                *around.stop = around.halted;
+            }
+            if around.stop.is_some() {
+                return None;
+            }
+        }
+        if self.proposed >= spec.limits.trials {
+            around.stop.get_or_insert(StopReason::TrialLimit);
+            return None;
+        }
+        match self.search.ask() {
+            Ask::Propose(proposal) => Some(proposal),
+            Ask::Wait => None,
+            Ask::Exhausted(reason) => {
+                around.stop.get_or_insert(reason.into());
+                None
+            }
+        }
+    }
+
+    /// Tells the searcher of the trial that it waits for.
+    ///
+    /// # Errors
+    /// It waits for another.
+    pub(crate) fn tell(
+        &mut self,
+        trial: TrialNumber,
+        around: &Circumstances<'_>,
+    ) -> Result<(), TellError> {
+        self.awaited = None;
+        // A search that is to stop is not asked again, so it need not hear either; a trial that
+        // was cut off has nothing to tell.
+        let goes_on = around.stop.is_none() || self.replays(around.past);
+        let ended = around.ended.get(&trial).filter(|_| goes_on);
+        if let Some(observation) =
+            ended.and_then(|ended| ended.observation(around.spec, around.ended))
+        {
+            self.search.tell(trial.0 - 1, observation)?;
+        }
+        Ok(())
+    }
+}
+
+/// Who proposed a configuration, as it is stored.
+pub(crate) fn origin(origin: Origin) -> String {
+    match origin {
+        Origin::Start => "start".to_owned(),
+        Origin::LowCost => "low_cost".to_owned(),
+        Origin::Global => "global".to_owned(),
+        Origin::Local { thread } => format!("local:{thread}"),
+        Origin::Restart => "restart".to_owned(),
+        Origin::Random => "random".to_owned(),
+        Origin::Grid => "grid".to_owned(),
+    }
+}

@@ -1,0 +1,201 @@
+//! What a job asks its driver for, and what the driver tells it in return.
+
+use crate::report::Report;
+use frugal_domain::configuration::{Configuration, Settings};
+use frugal_domain::event::EventBody;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::Split;
+use frugal_domain::money::Spend;
+use frugal_domain::request::{Purpose, RequestKey};
+use frugal_domain::spend::SpendByCategory;
+use frugal_domain::state::{JobState, StopReason};
+use frugal_domain::trial::{Progress, TrialOutcome, TrialRole};
+use frugal_evaluation::{Receipt, RequestFailure, ScoreKey, ScorePlan};
+use std::sync::Arc;
+
+/// What is to be done next. Steps may be carried out side by side, but records are stored in the
+/// order in which they come.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this request, and say [how it ended](crate::Tuning::request_ended).
+    Send(RequestToSend),
+    /// Score these responses, and say [how good they are](crate::Tuning::scored).
+    Score(ScoreBatch),
+    /// Look for responses of the owner's other jobs that serve this trial, and say
+    /// [what was found](crate::Tuning::looked_up).
+    LookUp(LookUp),
+    /// Store this, after all records before it. Of a [begun trial](Change::TrialBegun) it must be
+    /// [said](crate::Tuning::trial_begun) when that is done.
+    Record(Record),
+    /// Nothing more: the job [ends](crate::Tuning::ending). Nothing is in flight.
+    Finish,
+}
+
+/// A request to send. Its worst case is set aside.
+#[derive(Debug, Clone)]
+pub struct RequestToSend {
+    /// Which request.
+    pub key: RequestKey,
+    /// What is asked of the endpoint, `n` and `max_tokens` apart.
+    pub settings: Arc<Settings>,
+    /// The row that it is about, by position within the split of its purpose.
+    pub instance: usize,
+    /// Responses to ask for.
+    pub n: u32,
+    /// The most tokens of each.
+    pub max_tokens: u32,
+    /// The most that sending it once can cost.
+    pub worst_case: Spend,
+    /// A seed of its own, from the job's seed and the request's place in the job: asked again after
+    /// a crash, it is the same. 31 bits, which every endpoint takes.
+    pub seed: u32,
+}
+
+impl RequestToSend {
+    /// The rows that [`Self::instance`] counts in.
+    #[must_use]
+    pub const fn split(&self) -> Split {
+        self.key.purpose.split()
+    }
+}
+
+/// Responses to score for one trial.
+#[derive(Debug, Clone)]
+pub struct ScoreBatch {
+    /// What the trial is evaluated for.
+    pub purpose: Purpose,
+    /// The trial.
+    pub trial: TrialNumber,
+    /// What to score, each against a row of the split of the purpose.
+    pub plans: Vec<ScorePlan>,
+}
+
+/// What a scorer said of one response, or why it could not say anything.
+pub type Scored = (ScoreKey, Result<f64, String>);
+
+/// A trial that may use what other jobs have bought.
+#[derive(Debug, Clone)]
+pub struct LookUp {
+    /// The trial.
+    pub trial: TrialNumber,
+    /// What it asks of the endpoint.
+    pub settings: Arc<Settings>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone)]
+pub enum RequestEnd {
+    /// It was answered, or failed for good; that is stored.
+    Settled {
+        /// What came of it.
+        settled: SettledRequest,
+        /// Why no other request to the endpoint can succeed either, where that is so.
+        endpoint_unusable: Option<String>,
+    },
+    /// It was not sent, because the job was to stop. It cost nothing.
+    NotSent,
+    /// It was sent and then given up, because the job was to stop.
+    GivenUp {
+        /// What its attempts may have cost; all that is set aside for it, where an attempt was in
+        /// flight.
+        cost: Option<Spend>,
+    },
+}
+
+/// What came of a request, and what it is counted at.
+#[derive(Debug, Clone)]
+pub struct SettledRequest {
+    /// The responses, or why there are none.
+    pub result: Result<Receipt, RequestFailure>,
+    /// What is counted against the budget, attempts before the last included.
+    pub cost: Spend,
+    /// Whether the endpoint left the usage out, so that it is an estimate.
+    pub usage_estimated: bool,
+    /// How many of the responses hold no text.
+    pub empty_responses: u32,
+}
+
+/// Something to store, with the events that tell of it, in one transaction.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// What changed.
+    pub change: Change,
+    /// The events, in order.
+    pub events: Vec<EventBody>,
+    /// The job's summary from now on.
+    pub summary: Summary,
+}
+
+/// What changed.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A trial is about to begin: none of its requests is sent before this is stored.
+    TrialBegun(BegunTrial),
+    /// A step of some trial's evaluation is done.
+    Progressed,
+    /// A trial has ended.
+    TrialEnded {
+        /// Which.
+        trial: TrialNumber,
+        /// How.
+        outcome: TrialOutcome,
+        /// What it used.
+        tally: Tally,
+    },
+    /// The winner was scored on the held-out rows.
+    Validated,
+}
+
+/// A trial that is about to begin.
+#[derive(Debug, Clone)]
+pub struct BegunTrial {
+    /// Its number.
+    pub number: TrialNumber,
+    /// What it is for.
+    pub role: TrialRole,
+    /// Who proposed it: `baseline`, `start`, `global`, `local:3`, …
+    pub origin: String,
+    /// The point of the search space.
+    pub configuration: Configuration,
+    /// What it asks of the endpoint.
+    pub settings: Settings,
+}
+
+/// What a trial has used so far, whether it was done anew or taken from the past.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// What its requests cost.
+    pub spend: Spend,
+    /// Requests settled.
+    pub requests: u32,
+    /// Responses received.
+    pub responses: u32,
+}
+
+/// A job at a glance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Trials by outcome, requests, responses.
+    pub progress: Progress,
+    /// What was spent.
+    pub spend: SpendByCategory,
+    /// The best valid trial.
+    pub best: Option<TrialNumber>,
+}
+
+/// How a job ends.
+#[derive(Debug, Clone)]
+pub struct JobEnding {
+    /// `succeeded`, `failed` or `cancelled`.
+    pub state: JobState,
+    /// Why its search ended.
+    pub stop_reason: StopReason,
+    /// Why it failed, in words for its owner.
+    pub detail: Option<String>,
+    /// What was found, unless it failed.
+    pub report: Option<Report>,
+    /// The terminal event.
+    pub event: EventBody,
+    /// The job's summary.
+    pub summary: Summary,
+}

@@ -1,0 +1,51 @@
+//! Why a job could not be driven on.
+
+use frugal_domain::request::ResponseId;
+use frugal_scoring::{PromptError, ScorerError};
+use frugal_tuning::TuningError;
+
+/// Why a job could not be driven on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DriveError {
+    /// The lease went to another worker, or the process is to stop: nothing may be written.
+    #[error("the job is let go")]
+    LetGo,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] frugal_store::Error),
+    /// The job cannot go on. The text is for its owner.
+    #[error("the endpoint is of no use: {0}")]
+    Endpoint(String),
+    /// The job's loop cannot go on.
+    #[error(transparent)]
+    Tuning(#[from] TuningError),
+    /// A stored prompt no longer makes sense.
+    #[error("prompt {prompt} cannot be used")]
+    Prompt {
+        /// Its position.
+        prompt: usize,
+        /// Why.
+        source: PromptError,
+    },
+    /// The stored scorer no longer makes sense.
+    #[error("the scorer cannot be used")]
+    Scorer(#[from] ScorerError),
+    /// A response that was paid for is not there.
+    #[error("the text of {0:?} is not there")]
+    NoText(ResponseId),
+    /// A number from the job's loop does not fit the database.
+    #[error("a number is too large")]
+    TooLarge(#[from] std::num::TryFromIntError),
+    /// The report cannot be written.
+    #[error("the report cannot be written")]
+    Report(#[from] serde_json::Error),
+    /// A task beside the job's own broke down.
+    #[error("a task broke down")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl From<sqlx::Error> for DriveError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

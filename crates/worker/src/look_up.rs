@@ -1,0 +1,83 @@
+//! What other jobs of the owner have for a trial. What was found when the trial looked is stored
+//! before anything is derived from it, and is what it has ever after.
+
+use crate::context::Context;
+use crate::error::DriveError;
+use crate::past;
+use crate::prompt::{rendered, reuse_key};
+use chrono::Utc;
+use frugal_domain::job::Split;
+use frugal_evaluation::OfferedResponse;
+use frugal_evaluation::sharing::share_out;
+use frugal_store::ReuseKey;
+use frugal_store::reuse::{self, Adopted};
+use frugal_tuning::LookUp;
+use std::collections::BTreeMap;
+
+/// The most responses of other jobs that one trial takes over.
+const MOST_ADOPTED: u32 = 20_000;
+
+/// Looks for responses of other jobs to the trial's prompts, and stores what it found.
+///
+/// # Errors
+/// The database failed, or the lease is lost.
+pub(crate) async fn look_up(
+    context: &Context,
+    wanted: &LookUp,
+) -> Result<Vec<OfferedResponse>, DriveError> {
+    let sampling = &wanted.settings.sampling;
+    let mut rows_of: BTreeMap<ReuseKey, Vec<u32>> = BTreeMap::new();
+    for (row, instance) in (0..context.data.tuning.len()).zip(0_u32..) {
+        let prompt = rendered(context, Split::Tuning, row, sampling)?;
+        let key = reuse_key(context, sampling, &prompt);
+        rows_of.entry(key).or_default().push(instance);
+    }
+    let keys: Vec<ReuseKey> = rows_of.keys().copied().collect();
+    let mut transaction = context.pool.begin().await?;
+    let job = context.claim.job;
+    let found = reuse::find(&mut transaction, job, &keys, MOST_ADOPTED).await?;
+    let mut adopted = Vec::new();
+    let mut seen: BTreeMap<ReuseKey, usize> = BTreeMap::new();
+    for request in found {
+        let Some(rows) = rows_of.get(&request.key) else {
+            continue;
+        };
+        // Rows with the same prompt share what there is: no response answers two of them.
+        let turn = seen.entry(request.key).or_default();
+        let Some(instance) = rows.get(*turn % rows.len()).copied() else {
+            continue;
+        };
+        *turn += 1;
+        let lengths: Vec<u64> = request
+            .responses
+            .iter()
+            .map(|response| response.estimated_tokens)
+            .collect();
+        let shares = share_out(request.usage.completion_tokens, &lengths);
+        for (position, (response, tokens)) in (0..).zip(request.responses.into_iter().zip(shares)) {
+            adopted.push(Adopted {
+                instance,
+                job: request.job,
+                purpose: request.purpose,
+                trial: request.trial,
+                ordinal: request.ordinal,
+                position,
+                max_tokens: request.max_tokens,
+                prompt_tokens: request.usage.prompt_tokens,
+                completion_tokens: tokens,
+                latency_ms: request.latency_ms,
+                response,
+            });
+        }
+    }
+    reuse::adopt(
+        &mut transaction,
+        context.claim,
+        wanted.trial,
+        &adopted,
+        Utc::now(),
+    )
+    .await?;
+    transaction.commit().await?;
+    Ok(adopted.iter().map(past::offered).collect())
+}

@@ -1,0 +1,119 @@
+//! What happened to a job before, from the database.
+
+use frugal_domain::id::JobId;
+use frugal_domain::request::ResponseId;
+use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse, RequestFailure, ScoreKey};
+use frugal_store::requests::{self, FailureKind, Settled};
+use frugal_store::reuse::{self, Adopted};
+use frugal_store::{PgConnection, Result, events, scores, trials};
+use frugal_tuning::{Past, PastRequest, PastTrial, SettledRequest, Tally};
+
+/// The event that tells that held-out rows were scored.
+const VALIDATION_COMPLETED: &str = "validation.completed";
+
+/// Loads all that happened to a job.
+pub(crate) async fn load(connection: &mut PgConnection, job: JobId) -> Result<Past> {
+    let trials = trials::load(connection, job).await?;
+    let looked_up = reuse::load(connection, job).await?;
+    let requests = requests::load(connection, job).await?;
+    let scores = scores::load(connection, job).await?;
+    let of_trial = |trial: trials::StoredTrial| {
+        let tally = Tally {
+            spend: trial.spend,
+            requests: trial.requests,
+            responses: trial.responses,
+        };
+        let past = PastTrial {
+            configuration: trial.configuration,
+            end: trial.outcome.map(|outcome| (outcome, tally)),
+        };
+        (trial.number, past)
+    };
+    let of_request = |request: requests::Request| PastRequest {
+        instance: request.instance as usize,
+        n: request.n,
+        max_tokens: request.max_tokens,
+        settled: settled(&request.settled, request.latency_ms),
+    };
+    Ok(Past {
+        trials: trials.into_iter().map(of_trial).collect(),
+        looked_up: looked_up
+            .into_iter()
+            .map(|(trial, adopted)| (trial, adopted.iter().map(offered).collect()))
+            .collect(),
+        requests: requests
+            .into_iter()
+            .map(|(key, request)| (key, of_request(request)))
+            .collect(),
+        scores: scores
+            .into_iter()
+            .map(|((response, max_tokens), score)| {
+                let key = ScoreKey {
+                    response,
+                    max_tokens,
+                };
+                (key, score)
+            })
+            .collect(),
+        lost: requests::lost(connection, job).await?,
+        validation_completed: events::has(connection, job, VALIDATION_COMPLETED).await?,
+    })
+}
+
+/// What came of a request, as the job's loop hears of it.
+pub(crate) fn settled(settled: &Settled, latency_ms: u64) -> SettledRequest {
+    match settled {
+        Settled::Answered(answer) => {
+            let empty = answer
+                .responses
+                .iter()
+                .filter(|response| response.text.trim().is_empty());
+            SettledRequest {
+                cost: answer.cost,
+                usage_estimated: answer.usage_estimated,
+                empty_responses: u32::try_from(empty.count()).unwrap_or(u32::MAX),
+                result: Ok(Receipt {
+                    usage: answer.usage,
+                    latency_ms,
+                    responses: answer
+                        .responses
+                        .iter()
+                        .map(|response| ReceivedResponse {
+                            estimated_tokens: response.estimated_tokens,
+                            ended: !response.finish_reason.is_cut(),
+                        })
+                        .collect(),
+                }),
+            }
+        }
+        Settled::Failed { failure, cost } => {
+            let detail = failure.detail.clone();
+            SettledRequest {
+                cost: *cost,
+                usage_estimated: false,
+                empty_responses: 0,
+                result: Err(match failure.kind {
+                    FailureKind::Infeasible => RequestFailure::Infeasible(detail),
+                    FailureKind::Failed => RequestFailure::Failed(detail),
+                }),
+            }
+        }
+    }
+}
+
+/// A response of another job, as the job's loop hears of it.
+pub(crate) fn offered(adopted: &Adopted) -> OfferedResponse {
+    OfferedResponse {
+        id: ResponseId {
+            job: Some(adopted.job),
+            request: adopted.request_key(),
+            position: adopted.position,
+        },
+        instance: adopted.instance as usize,
+        max_tokens: adopted.max_tokens,
+        prompt_tokens: adopted.prompt_tokens,
+        tokens: adopted.completion_tokens,
+        ended: !adopted.response.finish_reason.is_cut(),
+        latency_ms: adopted.latency_ms,
+    }
+}

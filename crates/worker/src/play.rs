@@ -1,0 +1,213 @@
+//! The loop over the machine's steps: requests, scores and look-ups side by side, records one after
+//! the other in their order.
+
+use crate::context::Context;
+use crate::error::DriveError;
+use crate::halt::Cause;
+use crate::heartbeat::at;
+use crate::look_up;
+use crate::record;
+use crate::score;
+use crate::send::{self, Sent};
+use frugal_domain::id::TrialNumber;
+use frugal_domain::request::{Purpose, RequestKey};
+use frugal_domain::state::JobState;
+use frugal_evaluation::OfferedResponse;
+use frugal_store::requests;
+use frugal_tuning::{Change, Record, RequestEnd, RequestToSend, Scored, Step};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use std::collections::{BTreeSet, VecDeque};
+use tokio::time::Instant;
+
+/// What became of a step that does not cost money.
+enum Done {
+    Scored(Purpose, TrialNumber, Vec<Scored>),
+    LookedUp(TrialNumber, Vec<OfferedResponse>),
+}
+
+type Sending<'a> = BoxFuture<'a, Result<Sent, DriveError>>;
+type Working<'a> = BoxFuture<'a, Result<Done, DriveError>>;
+
+/// The work under way for a job.
+struct Play<'a> {
+    context: &'a Context,
+    sending: FuturesUnordered<Sending<'a>>,
+    /// The requests among these, so that none is forgotten when they are dropped.
+    in_flight: BTreeSet<RequestKey>,
+    working: FuturesUnordered<Working<'a>>,
+    records: VecDeque<Record>,
+    recording: Option<BoxFuture<'a, Result<Record, DriveError>>>,
+    /// The highest cause that the job's loop has heard of.
+    halted: Option<Cause>,
+    /// When what is in flight is given up.
+    grace_over: Option<Instant>,
+    finished: bool,
+}
+
+/// Drives a job to its end.
+///
+/// # Errors
+/// The job is let go, the database failed, or the job cannot go on. Answers that were under way are
+/// stored all the same, as far as they arrive in time.
+pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
+    let mut play = Play {
+        context,
+        sending: FuturesUnordered::new(),
+        in_flight: BTreeSet::new(),
+        working: FuturesUnordered::new(),
+        records: VecDeque::new(),
+        recording: None,
+        halted: None,
+        grace_over: None,
+        finished: false,
+    };
+    match play.run().await {
+        Ok(()) => record::finish(context).await,
+        Err(error) => {
+            // What is in flight is paid for: it is waited for and stored.
+            context.halt.throw(Cause::LetGo);
+            play.bring_home().await;
+            Err(error)
+        }
+    }
+}
+
+impl<'a> Play<'a> {
+    /// Does what the machine asks for until it is finished and everything is stored.
+    async fn run(&mut self) -> Result<(), DriveError> {
+        loop {
+            self.hear_halt()?;
+            self.take_steps()?;
+            self.next_record();
+            if self.finished && self.recording.is_none() {
+                return Ok(());
+            }
+            let context = self.context;
+            tokio::select! {
+                Some(sent) = self.sending.next() => self.sent(sent?)?,
+                Some(done) = self.working.next() => self.done(done?),
+                Some(record) = recorded(&mut self.recording) => {
+                    if let Change::TrialBegun(begun) = record?.change {
+                        context.tuning().trial_begun(begun.number);
+                    }
+                }
+                _ = context.halt.above(self.halted) => {}
+                () = at(self.grace_over) => self.give_up().await?,
+            }
+        }
+    }
+
+    /// Hands the machine the reason to stop, if there is a new one.
+    fn hear_halt(&mut self) -> Result<(), DriveError> {
+        let cause = self.context.halt.cause();
+        if cause <= self.halted {
+            return Ok(());
+        }
+        self.halted = cause;
+        let Some(reason) = cause.and_then(Cause::stop_reason) else {
+            return Err(DriveError::LetGo);
+        };
+        self.context.tuning().halt(reason);
+        self.grace_over = Some(Instant::now() + self.context.grace);
+        Ok(())
+    }
+
+    /// Takes all steps that there are, and sets to work on them.
+    fn take_steps(&mut self) -> Result<(), DriveError> {
+        let context = self.context;
+        loop {
+            let step = context.tuning().next()?;
+            match step {
+                None => return Ok(()),
+                Some(Step::Send(request)) => self.send(request),
+                Some(Step::Score(batch)) => self.working.push(Box::pin(async move {
+                    let (purpose, trial) = (batch.purpose, batch.trial);
+                    let scores = score::score(context, batch).await?;
+                    Ok(Done::Scored(purpose, trial, scores))
+                })),
+                Some(Step::LookUp(wanted)) => self.working.push(Box::pin(async move {
+                    let found = look_up::look_up(context, &wanted).await?;
+                    Ok(Done::LookedUp(wanted.trial, found))
+                })),
+                Some(Step::Record(record)) => self.records.push_back(record),
+                Some(Step::Finish) => self.finished = true,
+            }
+        }
+    }
+
+    fn send(&mut self, request: RequestToSend) {
+        self.in_flight.insert(request.key);
+        self.sending
+            .push(Box::pin(send::send(self.context, request)));
+    }
+
+    fn sent(&mut self, sent: Sent) -> Result<(), DriveError> {
+        self.in_flight.remove(&sent.key);
+        Ok(self.context.tuning().request_ended(sent.key, sent.end)?)
+    }
+
+    fn done(&mut self, done: Done) {
+        let mut tuning = self.context.tuning();
+        match done {
+            Done::Scored(purpose, trial, scores) => tuning.scored(purpose, trial, scores),
+            Done::LookedUp(trial, found) => tuning.looked_up(trial, found),
+        }
+    }
+
+    /// Begins to store the next record, if none is being stored.
+    fn next_record(&mut self) {
+        if self.recording.is_none()
+            && let Some(record) = self.records.pop_front()
+        {
+            let context = self.context;
+            self.recording = Some(Box::pin(async move {
+                record::store(context, &record).await?;
+                Ok(record)
+            }));
+        }
+    }
+
+    /// Gives up what has not come home in time. It may be billed, so it counts as lost, in the
+    /// database and on the books.
+    async fn give_up(&mut self) -> Result<(), DriveError> {
+        self.grace_over = None;
+        // Either all that is in flight is concerned, or nothing: held-out rows are scored once
+        // nothing of the search is in flight.
+        let concerned = |key: &RequestKey| {
+            self.halted
+                .is_some_and(|cause| cause.stops(key.purpose))
+        };
+        if !self.in_flight.iter().any(concerned) {
+            return Ok(());
+        }
+        self.sending = FuturesUnordered::new();
+        let given_up = std::mem::take(&mut self.in_flight);
+        let context = self.context;
+        let mut connection = context.pool.acquire().await?;
+        requests::abandon(&mut connection, context.claim.job, chrono::Utc::now()).await?;
+        for key in given_up {
+            let end = RequestEnd::GivenUp { cost: None };
+            context.tuning().request_ended(key, end)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is in flight, as long as the grace allows.
+    async fn bring_home(&mut self) {
+        let until = Instant::now() + self.context.grace;
+        let all = async { while self.sending.next().await.is_some() {} };
+        // Those that do not arrive are found in flight by whoever takes the job up.
+        let _ = tokio::time::timeout_at(until, all).await;
+    }
+}
+
+/// Waits for a record to be stored; for ever where none is.
+async fn recorded(
+    recording: &mut Option<BoxFuture<'_, Result<Record, DriveError>>>,
+) -> Option<Result<Record, DriveError>> {
+    let stored = recording.as_mut()?.await;
+    *recording = None;
+    Some(stored)
+}

@@ -1,0 +1,70 @@
+//! The prompts of a job, rendered for its rows.
+
+use crate::context::Context;
+use crate::error::DriveError;
+use frugal_domain::configuration::Sampling;
+use frugal_domain::job::{Instance, JobSpec, Split};
+use frugal_scoring::{CompiledPrompt, RenderedPrompt};
+use frugal_store::ReuseKey;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Compiles the prompts of a job, by position.
+pub(crate) fn compile(spec: &JobSpec) -> Result<Vec<CompiledPrompt>, DriveError> {
+    let compiled = spec.prompts.iter().enumerate().map(|(prompt, source)| {
+        CompiledPrompt::compile(source).map_err(|source| DriveError::Prompt { prompt, source })
+    });
+    compiled.collect()
+}
+
+/// Upper bounds on the prompt tokens of each row, by prompt.
+pub(crate) fn token_bounds(
+    prompts: &[CompiledPrompt],
+    rows: &[Instance],
+) -> Result<Vec<Arc<[u64]>>, DriveError> {
+    let of = |(prompt, compiled): (usize, &CompiledPrompt)| {
+        let bounds = rows
+            .iter()
+            .map(|row| compiled.render(row).map(|text| text.token_bound()));
+        let bounds = bounds.collect::<Result<Arc<[u64]>, _>>();
+        bounds.map_err(|source| DriveError::Prompt { prompt, source })
+    };
+    prompts.iter().enumerate().map(of).collect()
+}
+
+/// The prompt of a row under some settings.
+pub(crate) fn rendered(
+    context: &Context,
+    split: Split,
+    row: usize,
+    sampling: &Sampling,
+) -> Result<RenderedPrompt, DriveError> {
+    let prompt = sampling.prompt;
+    context.prompts[prompt]
+        .render(&context.data.rows(split)[row])
+        .map_err(|source| DriveError::Prompt { prompt, source })
+}
+
+/// What a request asks of which model, hashed. The endpoint goes by its name at this server.
+pub(crate) fn reuse_key(
+    context: &Context,
+    sampling: &Sampling,
+    prompt: &RenderedPrompt,
+) -> ReuseKey {
+    let choice = &context.spec().models[sampling.model];
+    let prompt = match prompt {
+        RenderedPrompt::Text(text) => json!(text),
+        RenderedPrompt::Messages(messages) => json!(messages),
+    };
+    let asked = json!([
+        choice.endpoint,
+        choice.model,
+        prompt,
+        sampling.temperature,
+        sampling.top_p,
+        sampling.stop,
+        sampling.extra
+    ]);
+    Sha256::digest(asked.to_string()).into()
+}

@@ -1,0 +1,154 @@
+//! Scores: the one place where a scorer is called. What it said is stored before anything is
+//! derived from it.
+
+use crate::context::Context;
+use crate::error::DriveError;
+use chrono::Utc;
+use frugal_domain::job::Instance;
+use frugal_domain::request::ResponseId;
+use frugal_evaluation::{Cut, ScorePlan};
+use frugal_scoring::Scorer;
+use frugal_store::responses;
+use frugal_store::scores::{self, NewScore};
+use frugal_tuning::{ScoreBatch, Scored};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Billed tokens over those of our own count from which on some of them must have been hidden: no
+/// two tokenizers differ by so much on text.
+const LARGEST_RATIO: u64 = 3;
+
+/// Scores responses, whole or cut, off the threads that everything else runs on, and stores the
+/// scores.
+///
+/// # Errors
+/// The database failed, the lease is lost, or a text is not there.
+pub(crate) async fn score(
+    context: &Context,
+    batch: ScoreBatch,
+) -> Result<Vec<Scored>, DriveError> {
+    let mut texts = texts(context, &batch.plans).await?;
+    let mut work = Vec::with_capacity(batch.plans.len());
+    for plan in batch.plans {
+        let response = plan.key.response;
+        let text = texts
+            .remove(&response)
+            .ok_or(DriveError::NoText(response))?;
+        work.push((plan, text));
+    }
+    let (data, scorer) = (Arc::clone(&context.data), Arc::clone(&context.scorer));
+    let split = batch.purpose.split();
+    let scored = tokio::task::spawn_blocking(move || {
+        let one = |(plan, (text, estimated)): (ScorePlan, (String, u64))| {
+            let score = score_one(&scorer, data.rows(split), &plan, &text, estimated);
+            (plan, score)
+        };
+        work.into_iter().map(one).collect::<Vec<_>>()
+    })
+    .await?;
+    let new: Vec<NewScore> = scored
+        .iter()
+        .map(|(plan, score)| {
+            Ok(NewScore {
+                response: plan.key.response,
+                max_tokens: plan.key.max_tokens,
+                instance: u32::try_from(plan.instance)?,
+                result: score.clone(),
+            })
+        })
+        .collect::<Result<_, DriveError>>()?;
+    let mut connection = context.pool.acquire().await?;
+    scores::insert(&mut connection, context.claim, &new, Utc::now()).await?;
+    Ok(scored
+        .into_iter()
+        .map(|(plan, score)| (plan.key, score))
+        .collect())
+}
+
+fn score_one(
+    scorer: &Scorer,
+    rows: &[Instance],
+    plan: &ScorePlan,
+    text: &str,
+    estimated: u64,
+) -> Result<f64, String> {
+    let row = rows
+        .get(plan.instance)
+        .ok_or_else(|| format!("there is no row {}", plan.instance))?;
+    let text = match plan.cut {
+        Some(cut) => frugal_tokens::cut(text, kept(cut, estimated)),
+        None => text,
+    };
+    scorer.score(row, text).map_err(|error| error.to_string())
+}
+
+/// How many tokens of a text to keep by our tokenizer, which counts `estimated` in all of it.
+///
+/// Tokenizers differ, so the limit is taken in proportion. Where far more was billed than the text
+/// has, the rest was hidden reasoning, which comes first: the limit then leaves the text what it
+/// leaves.
+fn kept(cut: Cut, estimated: u64) -> u64 {
+    let (billed, limit) = (cut.tokens, u64::from(cut.max_tokens));
+    if billed == 0 {
+        return limit;
+    }
+    if billed / LARGEST_RATIO > estimated {
+        return limit.saturating_sub(billed - estimated);
+    }
+    let kept = u128::from(limit) * u128::from(estimated) / u128::from(billed);
+    u64::try_from(kept).unwrap_or(u64::MAX)
+}
+
+/// The texts to score, each with its estimated length: those that have just arrived are at hand,
+/// others are in the database.
+async fn texts(
+    context: &Context,
+    plans: &[ScorePlan],
+) -> Result<BTreeMap<ResponseId, (String, u64)>, DriveError> {
+    let mut found = BTreeMap::new();
+    let mut stored = Vec::new();
+    {
+        let mut arrived = context.arrived();
+        for plan in plans {
+            match arrived.remove(&plan.key.response) {
+                Some(text) => {
+                    found.insert(plan.key.response, text);
+                }
+                None => stored.push(plan.key.response),
+            }
+        }
+    }
+    if !stored.is_empty() {
+        let mut connection = context.pool.acquire().await?;
+        let job = context.claim.job;
+        for (id, response) in responses::texts(&mut connection, job, &stored).await? {
+            found.insert(id, (response.text, response.estimated_tokens));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(tokens: u64, max_tokens: u32) -> Cut {
+        Cut { tokens, max_tokens }
+    }
+
+    #[test]
+    fn the_limit_is_taken_in_proportion_where_tokenizers_differ() {
+        assert_eq!(kept(cut(100, 50), 100), 50);
+        assert_eq!(kept(cut(100, 50), 80), 40);
+        assert_eq!(kept(cut(100, 50), 120), 60);
+        assert_eq!(kept(cut(0, 50), 7), 50);
+    }
+
+    #[test]
+    fn hidden_reasoning_uses_the_limit_up_first() {
+        // 500 tokens of reasoning and 20 of text.
+        assert_eq!(kept(cut(520, 300), 20), 0);
+        assert_eq!(kept(cut(520, 510), 20), 10);
+        assert_eq!(kept(cut(520, 519), 20), 19);
+    }
+}

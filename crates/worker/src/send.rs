@@ -1,0 +1,282 @@
+//! One request: store it, send it, store what became of it. Its worst case is set aside by the
+//! job's loop before it comes here.
+
+use crate::context::Context;
+use crate::error::DriveError;
+use crate::halt::Cause;
+use crate::past;
+use crate::prompt::{rendered, reuse_key};
+use chrono::Utc;
+use frugal_domain::money::Spend;
+use frugal_domain::request::{RequestKey, ResponseId};
+use frugal_llm::{
+    Attempts, Choice, Completion, CompletionRequest, Permission, PromptInput, RequestError,
+    SendGuard,
+};
+use frugal_scoring::RenderedPrompt;
+use frugal_store::requests::{self, Answered, Failure, FailureKind, NewRequest, Settled};
+use frugal_tuning::{RequestEnd, RequestToSend};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long to wait before an answer that could not be stored is stored again.
+const RETRY_STORE: Duration = Duration::from_millis(250);
+
+/// A request with how it ended.
+pub(crate) struct Sent {
+    pub key: RequestKey,
+    pub end: RequestEnd,
+}
+
+/// Sends a request and stores what becomes of it.
+///
+/// # Errors
+/// The database failed, or the lease is lost.
+pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Sent, DriveError> {
+    let key = request.key;
+    let sampling = &request.settings.sampling;
+    let prompt = rendered(context, request.split(), request.instance, sampling)?;
+    let guard = Guard {
+        context,
+        key,
+        worst_case: request.worst_case,
+        new: NewRequest {
+            key,
+            instance: u32::try_from(request.instance)?,
+            n: request.n,
+            max_tokens: request.max_tokens,
+            worst_case: request.worst_case,
+            reuse_key: Some(reuse_key(context, sampling, &prompt)),
+        },
+        failed: Mutex::new(None),
+    };
+    let wire = completion_request(context, &request, prompt);
+    let begun = Instant::now();
+    let client = &context.clients[sampling.model];
+    let result = client.complete_guarded(&wire, None, &guard).await;
+    if let Some(error) = guard.into_failure() {
+        return Err(error);
+    }
+    if let Err(RequestError::Withdrawn { attempts }) = result {
+        let end = withdraw(context, &request, attempts).await?;
+        return Ok(Sent { key, end });
+    }
+    // What the answering attempt took; waiting and attempts before it say nothing of the
+    // configuration.
+    let latency = result
+        .as_ref()
+        .map_or_else(|_| begun.elapsed(), |completion| completion.latency);
+    let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+    let (settled, endpoint_unusable) = settled(context, &request, result);
+    store(context, key, &settled, latency_ms).await?;
+    let end = RequestEnd::Settled {
+        settled: past::settled(&settled, latency_ms),
+        endpoint_unusable,
+    };
+    if let Settled::Answered(answer) = settled {
+        keep_texts(context, key, answer);
+    }
+    Ok(Sent { key, end })
+}
+
+/// Answers for the money and the record of a request: it is in the database, with its worst case,
+/// before its first attempt, and with one more before each further attempt that may cost as much
+/// again. Then neither retries nor a crash among them pass the budget.
+struct Guard<'a> {
+    context: &'a Context,
+    key: RequestKey,
+    worst_case: Spend,
+    new: NewRequest,
+    failed: Mutex<Option<DriveError>>,
+}
+
+impl Guard<'_> {
+    /// Why an attempt could not be recorded, if one could not.
+    fn into_failure(self) -> Option<DriveError> {
+        self.failed
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing more is to be sent.
+    fn stopped(&self) -> bool {
+        let cause = self.context.halt.cause();
+        cause.is_some_and(|cause| cause.stops(self.key.purpose))
+            || self.context.tuning().sends_nothing_for(self.key.purpose)
+    }
+
+    async fn record(&self, first: bool) -> Result<(), DriveError> {
+        let Context { pool, claim, .. } = self.context;
+        let mut connection = pool.acquire().await?;
+        if first {
+            let new = std::slice::from_ref(&self.new);
+            requests::send(&mut connection, *claim, new, Utc::now()).await?;
+        } else {
+            requests::raise(&mut connection, *claim, self.key, self.worst_case).await?;
+        }
+        Ok(())
+    }
+}
+
+impl SendGuard for Guard<'_> {
+    async fn may_send(&self, before: Attempts, last_possibly_billed: bool) -> Permission {
+        if self.stopped() {
+            return Permission::Withdrawn;
+        }
+        let first = before.made == 0;
+        if !first && !last_possibly_billed {
+            return Permission::Granted;
+        }
+        if !first && !self.context.tuning().may_send_again(self.key) {
+            return Permission::GivenUp;
+        }
+        match self.record(first).await {
+            Ok(()) => Permission::Granted,
+            Err(error) => {
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                *failed = Some(error);
+                Permission::Withdrawn
+            }
+        }
+    }
+
+    async fn withdrawn(&self) {
+        let mut seen = None;
+        while !seen.is_some_and(|cause: Cause| cause.stops(self.key.purpose)) {
+            seen = self.context.halt.above(seen).await;
+        }
+    }
+}
+
+/// What becomes of a request whose answer is not wanted any more and that is not in flight.
+async fn withdraw(
+    context: &Context,
+    request: &RequestToSend,
+    attempts: Attempts,
+) -> Result<RequestEnd, DriveError> {
+    if attempts.made == 0 {
+        return Ok(RequestEnd::NotSent);
+    }
+    let cost = billed(request.worst_case, attempts);
+    let mut connection = context.pool.acquire().await?;
+    requests::give_up(&mut connection, context.claim, request.key, cost, Utc::now()).await?;
+    Ok(RequestEnd::GivenUp { cost: Some(cost) })
+}
+
+/// What attempts that brought nothing may have cost.
+fn billed(worst_case: Spend, attempts: Attempts) -> Spend {
+    (0..attempts.possibly_billed).map(|_| worst_case).sum()
+}
+
+/// What became of a request, and the reason where no other can succeed either.
+fn settled(
+    context: &Context,
+    request: &RequestToSend,
+    result: Result<Completion, RequestError>,
+) -> (Settled, Option<String>) {
+    let worst = request.worst_case;
+    let failed = |kind: FailureKind, detail: String, attempts: Attempts| Settled::Failed {
+        failure: Failure { kind, detail },
+        cost: billed(worst, attempts),
+    };
+    match result {
+        Ok(completion) => {
+            let prices = context.spec().models[request.settings.sampling.model].prices;
+            let answer = Answered {
+                usage: completion.usage,
+                usage_estimated: completion.usage_estimated,
+                cost: Spend::of(completion.usage, prices) + billed(worst, completion.attempts),
+                responses: completion.choices.into_iter().map(response).collect(),
+            };
+            (Settled::Answered(answer), None)
+        }
+        Err(RequestError::Infeasible {
+            reason, attempts, ..
+        }) => (failed(FailureKind::Infeasible, reason, attempts), None),
+        Err(RequestError::Fatal { reason, attempts }) => (
+            failed(FailureKind::Failed, reason.clone(), attempts),
+            Some(reason),
+        ),
+        Err(
+            error @ (RequestError::Failed { attempts, .. } | RequestError::Withdrawn { attempts }),
+        ) => (
+            failed(FailureKind::Failed, error.to_string(), attempts),
+            None,
+        ),
+    }
+}
+
+fn response(choice: Choice) -> requests::Response {
+    requests::Response {
+        text: choice.text,
+        finish_reason: choice.finish_reason,
+        estimated_tokens: choice.estimated_tokens,
+    }
+}
+
+/// Stores what became of a request. It is paid for, so while the database is away this waits
+/// for it, until the lease is lost.
+async fn store(
+    context: &Context,
+    key: RequestKey,
+    settled: &Settled,
+    latency_ms: u64,
+) -> Result<(), DriveError> {
+    loop {
+        let stored = async {
+            let mut connection = context.pool.acquire().await?;
+            requests::settle(
+                &mut connection,
+                context.claim,
+                key,
+                settled,
+                latency_ms,
+                Utc::now(),
+            )
+            .await
+        };
+        match stored.await {
+            Err(error) if error.is_unavailable() && context.halt.cause() != Some(Cause::LetGo) => {
+                tracing::warn!(%error, "an answer waits for the database");
+                tokio::time::sleep(RETRY_STORE).await;
+            }
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// Keeps the texts at hand until they are scored.
+fn keep_texts(context: &Context, key: RequestKey, answer: Answered) {
+    let mut arrived = context.arrived();
+    for (position, response) in (0..).zip(answer.responses) {
+        let id = ResponseId {
+            job: None,
+            request: key,
+            position,
+        };
+        arrived.insert(id, (response.text, response.estimated_tokens));
+    }
+}
+
+/// The request on the wire. Every tuned setting is sent in so many words.
+fn completion_request(
+    context: &Context,
+    request: &RequestToSend,
+    prompt: RenderedPrompt,
+) -> CompletionRequest {
+    let sampling = &request.settings.sampling;
+    CompletionRequest {
+        model: context.spec().models[sampling.model].model.clone(),
+        prompt: match prompt {
+            RenderedPrompt::Text(text) => PromptInput::Text(text),
+            RenderedPrompt::Messages(messages) => PromptInput::Messages(messages),
+        },
+        n: request.n,
+        max_tokens: request.max_tokens,
+        temperature: sampling.temperature,
+        top_p: sampling.top_p,
+        stop: sampling.stop.clone(),
+        seed: Some(request.seed.into()),
+        extra: sampling.extra.clone(),
+    }
+}
