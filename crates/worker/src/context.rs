@@ -36,7 +36,7 @@ pub(crate) struct Context {
     pub prompts: Vec<CompiledPrompt>,
     pub scorer: Scorer,
     /// Trials that a worker before this one began, by number.
-    pub begun: BTreeMap<TrialNumber, trials::Trial>,
+    pub begun: BTreeMap<TrialNumber, trials::StoredTrial>,
     /// What the trials have taken over from other jobs, by trial, for replay.
     pub adopted: BTreeMap<TrialNumber, Vec<Adopted>>,
     /// Requests that are settled, for replay.

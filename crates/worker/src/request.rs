@@ -16,6 +16,7 @@ use frugal_llm::{
 };
 use frugal_scoring::RenderedPrompt;
 use frugal_store::requests::{self, Failure, FailureKind, NewRequest, Settled};
+use frugal_store::responses::StoredResponse;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -254,7 +255,7 @@ fn settled(
                 .into_iter()
                 .map(stored_response)
                 .collect();
-            let answer = requests::Answer {
+            let answer = requests::Answered {
                 usage: completion.usage,
                 usage_estimated: completion.usage_estimated,
                 cost,
@@ -275,8 +276,8 @@ fn settled(
     }
 }
 
-fn stored_response(choice: Choice) -> requests::Response {
-    requests::Response {
+fn stored_response(choice: Choice) -> StoredResponse {
+    StoredResponse {
         text: choice.text,
         finish_reason: choice.finish_reason,
         estimated_tokens: choice.estimated_tokens,

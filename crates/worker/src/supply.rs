@@ -9,13 +9,13 @@ use crate::trial::Assignment;
 use chrono::Utc;
 use frugal_domain::configuration::Settings;
 use frugal_domain::job::{Pruning, Reuse};
-use frugal_domain::request::Purpose;
-use frugal_domain::request::RequestKey;
+use frugal_domain::request::{self, Purpose, RequestKey};
 use frugal_evaluation::sharing::share_out;
 use frugal_evaluation::{Cut, CutPlan, Offered, ResponseId, Source, Trial};
 use frugal_scoring::RenderedPrompt;
-use frugal_store::responses::{self, ForeignPlace, ResponsePlace};
-use frugal_store::reuse::{self, Adopted, ReuseKey};
+use frugal_store::requests::ReuseKey;
+use frugal_store::responses;
+use frugal_store::reuse::{self, Adopted};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -103,10 +103,10 @@ fn id_of(adopted: &Adopted) -> ResponseId {
     ResponseId {
         source: Source::Other {
             job: adopted.job,
-            purpose: adopted.purpose,
+            purpose: adopted.request.purpose,
         },
-        trial: adopted.trial,
-        ordinal: adopted.ordinal,
+        trial: adopted.request.trial,
+        ordinal: adopted.request.ordinal,
         position: adopted.position,
     }
 }
@@ -145,9 +145,7 @@ async fn adopt(context: &Context, assignment: &Assignment) -> Result<Vec<Adopted
             adopted.push(Adopted {
                 instance,
                 job: request.job,
-                purpose: request.purpose,
-                trial: request.trial,
-                ordinal: request.ordinal,
+                request: request.request,
                 position,
                 max_tokens: request.max_tokens,
                 prompt_tokens: request.usage.prompt_tokens,
@@ -229,44 +227,35 @@ async fn texts(
     context: &Context,
     plans: &[CutPlan],
 ) -> Result<BTreeMap<ResponseId, (String, u64)>, DriveError> {
-    let (mut own, mut foreign) = (BTreeMap::new(), BTreeMap::new());
+    let mut wanted = BTreeMap::new();
     for CutPlan { id, .. } in plans {
-        let place = |purpose| ResponsePlace {
-            request: RequestKey {
-                purpose,
-                trial: id.trial,
-                ordinal: id.ordinal,
-            },
+        let (job, purpose) = match id.source {
+            Source::This if id.trial == BASELINE => (None, Purpose::Baseline),
+            Source::This => (None, Purpose::Search),
+            Source::Other { job, purpose } => (Some(job), purpose),
+        };
+        let request = RequestKey {
+            purpose,
+            trial: id.trial,
+            ordinal: id.ordinal,
+        };
+        let stored = request::ResponseId {
+            job,
+            request,
             position: id.position,
         };
-        match id.source {
-            Source::This if id.trial == BASELINE => own.insert(place(Purpose::Baseline), *id),
-            Source::This => own.insert(place(Purpose::Search), *id),
-            Source::Other { job, purpose } => {
-                let place = place(purpose);
-                foreign.insert(ForeignPlace { job, place }, *id);
-                None
-            }
-        };
+        wanted.insert(stored, *id);
     }
-    let mut texts = BTreeMap::new();
+    let ids: Vec<_> = wanted.keys().copied().collect();
     let mut connection = context.pool.acquire().await?;
-    let job = context.claim.job;
-    let places: Vec<ResponsePlace> = own.keys().copied().collect();
-    for (place, response) in responses::own(&mut connection, job, &places).await? {
-        if let Some(id) = own.get(&place) {
-            texts.insert(*id, (response.text, response.estimated_tokens));
-        }
-    }
-    let places: Vec<ForeignPlace> = foreign.keys().copied().collect();
-    if !places.is_empty() {
-        for (place, response) in responses::adopted(&mut connection, job, &places).await? {
-            if let Some(id) = foreign.get(&place) {
-                texts.insert(*id, (response.text, response.estimated_tokens));
-            }
-        }
-    }
-    Ok(texts)
+    let found = responses::texts(&mut connection, context.claim.job, &ids).await?;
+    Ok(found
+        .into_iter()
+        .filter_map(|(stored, response)| {
+            let id = wanted.get(&stored)?;
+            Some((*id, (response.text, response.estimated_tokens)))
+        })
+        .collect())
 }
 
 #[cfg(test)]
