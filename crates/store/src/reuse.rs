@@ -31,8 +31,9 @@ pub struct Found {
 }
 
 /// The answered requests with one of these keys, of other jobs of the job's owner: those answered
-/// first come first, and at most `limit` responses. Requests whose usage is an estimate are left
-/// out, and so are jobs that are still under way: what they have changes while one looks.
+/// first come first, and whole requests only, as many as have at most `limit` responses together.
+/// Requests whose usage is an estimate are left out, and so are jobs that are still under way: what
+/// they have changes while one looks.
 ///
 /// # Errors
 /// The database is away.
@@ -62,10 +63,12 @@ pub async fn find(
         "#,
         job.0,
         &keys,
-        i64::from(limit)
+        i64::from(limit) + 1
     )
     .fetch_all(connection)
     .await?;
+    // One response more than may be taken: the request that it belongs to goes beyond the limit.
+    let beyond = rows.len() > limit as usize;
     let mut found: Vec<Found> = Vec::new();
     for row in rows {
         let key = ReuseKey::try_from(row.reuse_key).map_err(|_| Error::Corrupt {
@@ -89,6 +92,10 @@ pub async fn find(
             Some(last) if is_same(last, &request) => last.responses.extend(request.responses),
             _ => found.push(request),
         }
+    }
+    // Its usage is that of all its responses, so a part of them would be given too much of it.
+    if beyond {
+        found.pop();
     }
     Ok(found)
 }

@@ -44,6 +44,43 @@ async fn source(store: &Store, count: u32) -> Claim {
 }
 
 #[tokio::test]
+async fn what_is_taken_over_is_whole_requests() {
+    let store = Store::new().await;
+    let source = source(&store, 3).await;
+    let job = store.create_job().await;
+    let mut connection = store.pool.acquire().await.unwrap();
+    for (limit, whole) in [
+        (0, 0),
+        (1, 0),
+        (2, 1),
+        (3, 1),
+        (4, 2),
+        (5, 2),
+        (6, 3),
+        (7, 3),
+    ] {
+        let found = reuse::find(&mut connection, job, &[KEY], limit)
+            .await
+            .unwrap();
+        let sizes: Vec<_> = found
+            .iter()
+            .map(|request| request.responses.len())
+            .collect();
+        assert_eq!(
+            sizes,
+            vec![2; whole],
+            "the usage of a request is that of all its responses: {limit}"
+        );
+        let ordinals: Vec<_> = found.iter().map(|found| found.request.ordinal).collect();
+        let first: Vec<u32> = (1..).take(whole).collect();
+        assert_eq!(ordinals, first, "those answered first come first");
+        assert!(found.iter().all(|found| found.job == source.job));
+    }
+    drop(connection);
+    store.end().await;
+}
+
+#[tokio::test]
 async fn texts_are_found_by_what_names_a_response() {
     let store = Store::new().await;
     let source = source(&store, 1).await;
