@@ -31,7 +31,7 @@ pub struct Job {
     pub detail: Option<String>,
     /// Trials by outcome, requests, responses.
     pub progress: Progress,
-    /// What was spent, by role.
+    /// What was spent, by category.
     pub spend: SpendByCategory,
     /// The best valid trial so far.
     pub best_trial: Option<TrialNumber>,

@@ -11,6 +11,7 @@
 //!
 //! Start with [`jobs`] and [`queue`].
 
+mod claim;
 pub mod events;
 pub mod instances;
 pub mod jobs;
@@ -21,7 +22,9 @@ pub mod responses;
 pub mod reuse;
 pub mod trials;
 
+use frugal_domain::id::TrialNumber;
 use frugal_domain::money::{Spend, Usd};
+use frugal_domain::request::RequestKey;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 pub use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
@@ -208,6 +211,15 @@ fn to_u64(what: &'static str, number: i64) -> Result<u64> {
     u64::try_from(number).map_err(|error| Error::Corrupt {
         what,
         source: Box::new(error),
+    })
+}
+
+/// Which request, from the columns that say so.
+fn to_request_key(purpose: &str, trial: i32, ordinal: i32) -> Result<RequestKey> {
+    Ok(RequestKey {
+        purpose: read_name("purpose", purpose)?,
+        trial: TrialNumber(to_u32("trial number", trial)?),
+        ordinal: to_u32("ordinal", ordinal)?,
     })
 }
 

@@ -4,6 +4,7 @@
 //! attempt that every write of the worker names. Times of leases are the database's own, so
 //! workers' clocks need not agree.
 
+pub use crate::claim::Claim;
 use crate::{Error, Result, events, read_name, requests};
 use chrono::{DateTime, Utc};
 use frugal_domain::event::EventBody;
@@ -13,15 +14,6 @@ use sqlx::PgConnection;
 
 /// The notification channel that carries the id of a job that waits or is to stop.
 pub const CHANNEL: &str = "frugal_jobs";
-
-/// A job that this worker may drive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
-    /// The job.
-    pub job: JobId,
-    /// The fence: every write names it.
-    pub attempt: i32,
-}
 
 /// Tells the workers that a job waits or is to stop. A hint: they also look by themselves.
 ///

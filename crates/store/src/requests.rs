@@ -1,18 +1,22 @@
 //! Requests and their responses: here before they are sent, and before anything is derived.
 
-use crate::queue::Claim;
-use crate::reuse::ReuseKey;
+use crate::claim::Claim;
+use crate::responses::StoredResponse;
 use crate::{
-    Error, Result, read_json, read_name, to_bigint, to_integer, to_spend, to_u32, to_u64,
+    Error, Result, read_json, to_bigint, to_integer, to_request_key, to_spend, to_u32, to_u64,
     write_json,
 };
 use chrono::{DateTime, Utc};
-use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::id::JobId;
 use frugal_domain::money::{Spend, Usage};
-use frugal_domain::request::{FinishReason, RequestKey};
+use frugal_domain::request::RequestKey;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
+
+/// What a request asked of which model, hashed: requests with the same key have responses of the
+/// same distribution, whoever sent them.
+pub type ReuseKey = [u8; 32];
 
 /// A request that is about to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +47,7 @@ pub async fn send(
 ) -> Result<()> {
     let mut rows = Columns::default();
     for request in requests {
-        rows.role.push(request.key.purpose.as_str().to_owned());
+        rows.purpose.push(request.key.purpose.as_str().to_owned());
         rows.trial
             .push(to_integer("trial number", request.key.trial.0)?);
         rows.ordinal
@@ -62,20 +66,20 @@ pub async fn send(
     }
     let inserted = sqlx::query!(
         r#"
-        INSERT INTO requests (job_id, role, trial, ordinal, attempt, state, instance, n, max_tokens,
+        INSERT INTO requests (job_id, purpose, trial, ordinal, attempt, state, instance, n, max_tokens,
                               worst_usd_pico, worst_tokens, sent_at, reuse_key)
-        SELECT jobs.id, role, trial, ordinal, jobs.attempt, 'sent', instance, n, max_tokens,
+        SELECT jobs.id, purpose, trial, ordinal, jobs.attempt, 'sent', instance, n, max_tokens,
                worst_usd, worst_tokens, $3, reuse_key
         FROM jobs, unnest($4::text[], $5::integer[], $6::integer[], $7::integer[], $8::integer[],
                           $9::integer[], $10::bigint[], $11::bigint[], $12::bytea[])
-             AS row (role, trial, ordinal, instance, n, max_tokens, worst_usd, worst_tokens,
+             AS row (purpose, trial, ordinal, instance, n, max_tokens, worst_usd, worst_tokens,
                      reuse_key)
         WHERE jobs.id = $1 AND jobs.attempt = $2 AND jobs.lease_expires_at IS NOT NULL
         "#,
         claim.job.0,
         claim.attempt,
         now,
-        &rows.role,
+        &rows.purpose,
         &rows.trial,
         &rows.ordinal,
         &rows.instance,
@@ -96,7 +100,7 @@ pub async fn send(
 /// The columns of many requests.
 #[derive(Default)]
 struct Columns {
-    role: Vec<String>,
+    purpose: Vec<String>,
     trial: Vec<i32>,
     ordinal: Vec<i32>,
     instance: Vec<i32>,
@@ -121,7 +125,7 @@ pub async fn raise(
         r#"
         UPDATE requests SET
             worst_usd_pico = worst_usd_pico + $6, worst_tokens = worst_tokens + $7
-        WHERE job_id = $1 AND role = $2 AND trial = $3 AND ordinal = $4 AND attempt = $5
+        WHERE job_id = $1 AND purpose = $2 AND trial = $3 AND ordinal = $4 AND attempt = $5
           AND state = 'sent'
         "#,
         claim.job.0,
@@ -171,35 +175,9 @@ pub async fn abandon(
     to_spend(row.usd, row.tokens)
 }
 
-/// One generated answer as stored.
+/// What an endpoint answered to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// The text. NUL characters, which PostgreSQL cannot hold, are replaced by U+FFFD.
-    pub text: String,
-    /// Why it ended.
-    pub finish_reason: FinishReason,
-    /// Its estimated length in tokens.
-    pub estimated_tokens: u64,
-}
-
-impl Response {
-    /// A response from the columns that hold one.
-    pub(crate) fn stored(
-        text: String,
-        finish_reason: String,
-        estimated_tokens: i64,
-    ) -> Result<Self> {
-        Ok(Self {
-            text,
-            finish_reason: finish_reason.into(),
-            estimated_tokens: to_u64("estimated tokens", estimated_tokens)?,
-        })
-    }
-}
-
-/// The answer of an endpoint to one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Answered {
     /// What was billed.
     pub usage: Usage,
     /// Whether the endpoint left the usage out, so that it is an estimate.
@@ -207,7 +185,7 @@ pub struct Answer {
     /// What it cost.
     pub cost: Spend,
     /// Its responses.
-    pub responses: Vec<Response>,
+    pub responses: Vec<StoredResponse>,
 }
 
 /// Why a request brought nothing.
@@ -233,7 +211,7 @@ pub enum FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// It was answered.
-    Answered(Answer),
+    Answered(Answered),
     /// It failed for good; the cost is what may have been billed at worst.
     Failed {
         /// Why.
@@ -304,11 +282,11 @@ pub async fn settle(
                 state = $6, prompt_tokens = $7, completion_tokens = $8, usage_estimated = $9,
                 cost_usd_pico = $10, cost_tokens = $11, failure = $12, latency_ms = $13,
                 answered_at = $14
-            WHERE job_id = $1 AND role = $2 AND trial = $3 AND ordinal = $4 AND attempt = $5
+            WHERE job_id = $1 AND purpose = $2 AND trial = $3 AND ordinal = $4 AND attempt = $5
               AND state = 'sent'
-            RETURNING job_id, role, trial, ordinal, attempt
+            RETURNING job_id, purpose, trial, ordinal, attempt
         ), inserted AS (
-            INSERT INTO responses (job_id, role, trial, ordinal, attempt, position, text,
+            INSERT INTO responses (job_id, purpose, trial, ordinal, attempt, position, text,
                                    finish_reason, estimated_tokens)
             SELECT settled.*, row.position - 1, row.text, row.finish_reason, row.tokens
             FROM settled, unnest($15::text[], $16::text[], $17::bigint[]) WITH ORDINALITY
@@ -368,7 +346,7 @@ pub async fn load(
 ) -> Result<BTreeMap<RequestKey, Request>> {
     let rows = sqlx::query!(
         r#"
-        SELECT role, trial, ordinal, instance, n, max_tokens, prompt_tokens, completion_tokens,
+        SELECT purpose, trial, ordinal, instance, n, max_tokens, prompt_tokens, completion_tokens,
                usage_estimated, cost_usd_pico AS "cost_usd_pico!", cost_tokens AS "cost_tokens!",
                failure, latency_ms
         FROM requests WHERE job_id = $1 AND state IN ('answered', 'failed')
@@ -379,14 +357,14 @@ pub async fn load(
     .await?;
     let mut requests = BTreeMap::new();
     for row in rows {
-        let key = request_key(&row.role, row.trial, row.ordinal)?;
+        let key = to_request_key(&row.purpose, row.trial, row.ordinal)?;
         let cost = to_spend(row.cost_usd_pico, row.cost_tokens)?;
         let settled = match row.failure {
             Some(failure) => Settled::Failed {
                 failure: read_json("failure", failure)?,
                 cost,
             },
-            None => Settled::Answered(Answer {
+            None => Settled::Answered(Answered {
                 usage: Usage {
                     prompt_tokens: to_u64("usage", row.prompt_tokens.unwrap_or(0))?,
                     completion_tokens: to_u64("usage", row.completion_tokens.unwrap_or(0))?,
@@ -407,21 +385,21 @@ pub async fn load(
     }
     let rows = sqlx::query!(
         r#"
-        SELECT role, trial, ordinal, text, finish_reason, estimated_tokens
-        FROM responses WHERE job_id = $1 ORDER BY role, trial, ordinal, position
+        SELECT purpose, trial, ordinal, text, finish_reason, estimated_tokens
+        FROM responses WHERE job_id = $1 ORDER BY purpose, trial, ordinal, position
         "#,
         job.0
     )
     .fetch_all(connection)
     .await?;
     for row in rows {
-        let key = request_key(&row.role, row.trial, row.ordinal)?;
+        let key = to_request_key(&row.purpose, row.trial, row.ordinal)?;
         if let Some(Request {
             settled: Settled::Answered(answer),
             ..
         }) = requests.get_mut(&key)
         {
-            answer.responses.push(Response::stored(
+            answer.responses.push(StoredResponse::stored(
                 row.text,
                 row.finish_reason,
                 row.estimated_tokens,
@@ -429,14 +407,6 @@ pub async fn load(
         }
     }
     Ok(requests)
-}
-
-pub(crate) fn request_key(role: &str, trial: i32, ordinal: i32) -> Result<RequestKey> {
-    Ok(RequestKey {
-        purpose: read_name("purpose", role)?,
-        trial: TrialNumber(to_u32("trial number", trial)?),
-        ordinal: to_u32("ordinal", ordinal)?,
-    })
 }
 
 /// What was counted for requests that were in flight when a worker died.

@@ -1,18 +1,15 @@
 //! Responses that a job takes over from other jobs of the same owner.
 
-use crate::queue::Claim;
-use crate::requests::Response;
-use crate::{Error, Result, read_name, to_bigint, to_integer, to_u32, to_u64};
+use crate::claim::Claim;
+use crate::requests::ReuseKey;
+use crate::responses::StoredResponse;
+use crate::{Error, Result, to_bigint, to_integer, to_request_key, to_u32, to_u64};
 use chrono::{DateTime, Utc};
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::Usage;
-use frugal_domain::request::Purpose;
+use frugal_domain::request::{RequestKey, ResponseId};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
-
-/// What a request asked of which model, hashed: requests with the same key have responses of the
-/// same distribution, whoever sent them.
-pub type ReuseKey = [u8; 32];
 
 /// An answered request of another job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +18,8 @@ pub struct Found {
     pub key: ReuseKey,
     /// The job that sent it.
     pub job: JobId,
-    /// What for.
-    pub purpose: Purpose,
-    /// For which trial.
-    pub trial: TrialNumber,
-    /// The how-manieth of that trial.
-    pub ordinal: u32,
+    /// Which request of that job.
+    pub request: RequestKey,
     /// The cap on each of its responses.
     pub max_tokens: u32,
     /// What was billed.
@@ -34,12 +27,13 @@ pub struct Found {
     /// How long it took, in milliseconds.
     pub latency_ms: u64,
     /// Its responses, in the order of their positions from 0.
-    pub responses: Vec<Response>,
+    pub responses: Vec<StoredResponse>,
 }
 
 /// The answered requests with one of these keys, of other jobs of the job's owner: those answered
-/// first come first, and at most `limit` responses. Requests whose usage is an estimate are left
-/// out, and so are jobs that are still under way: what they have changes while one looks.
+/// first come first, and whole requests only, as many as have at most `limit` responses together.
+/// Requests whose usage is an estimate are left out, and so are jobs that are still under way: what
+/// they have changes while one looks.
 ///
 /// # Errors
 /// The database is away.
@@ -52,40 +46,40 @@ pub async fn find(
     let keys: Vec<Vec<u8>> = keys.iter().map(|key| key.to_vec()).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT request.reuse_key AS "reuse_key!", request.job_id, request.role, request.trial,
+        SELECT request.reuse_key AS "reuse_key!", request.job_id, request.purpose, request.trial,
                request.ordinal, request.max_tokens, request.prompt_tokens AS "prompt_tokens!",
                request.completion_tokens AS "completion_tokens!", request.latency_ms,
                response.text, response.finish_reason, response.estimated_tokens
         FROM requests AS request
-        JOIN responses AS response USING (job_id, role, trial, ordinal, attempt)
+        JOIN responses AS response USING (job_id, purpose, trial, ordinal, attempt)
         JOIN jobs AS other ON other.id = request.job_id
         JOIN jobs AS own ON own.id = $1 AND own.owner IS NOT DISTINCT FROM other.owner
         WHERE request.reuse_key = ANY($2) AND request.state = 'answered'
           AND request.job_id <> $1 AND NOT request.usage_estimated
           AND other.finished_at IS NOT NULL
-        ORDER BY request.answered_at, request.job_id, request.role, request.trial,
+        ORDER BY request.answered_at, request.job_id, request.purpose, request.trial,
                  request.ordinal, response.position
         LIMIT $3
         "#,
         job.0,
         &keys,
-        i64::from(limit)
+        i64::from(limit) + 1
     )
     .fetch_all(connection)
     .await?;
+    // One response more than may be taken: the request that it belongs to goes beyond the limit.
+    let beyond = rows.len() > limit as usize;
     let mut found: Vec<Found> = Vec::new();
     for row in rows {
         let key = ReuseKey::try_from(row.reuse_key).map_err(|_| Error::Corrupt {
             what: "reuse key",
             source: "it has another length".into(),
         })?;
-        let response = Response::stored(row.text, row.finish_reason, row.estimated_tokens)?;
+        let response = StoredResponse::stored(row.text, row.finish_reason, row.estimated_tokens)?;
         let request = Found {
             key,
             job: JobId(row.job_id),
-            purpose: read_name("purpose", &row.role)?,
-            trial: TrialNumber(to_u32("trial number", row.trial)?),
-            ordinal: to_u32("ordinal", row.ordinal)?,
+            request: to_request_key(&row.purpose, row.trial, row.ordinal)?,
             max_tokens: to_u32("max_tokens", row.max_tokens)?,
             usage: Usage {
                 prompt_tokens: to_u64("usage", row.prompt_tokens)?,
@@ -99,12 +93,15 @@ pub async fn find(
             _ => found.push(request),
         }
     }
+    // Its usage is that of all its responses, so a part of them would be given too much of it.
+    if beyond {
+        found.pop();
+    }
     Ok(found)
 }
 
 fn is_same(one: &Found, other: &Found) -> bool {
-    (one.job, one.purpose, one.trial, one.ordinal)
-        == (other.job, other.purpose, other.trial, other.ordinal)
+    (one.job, one.request) == (other.job, other.request)
 }
 
 /// A response of another job, as a trial took it over.
@@ -114,13 +111,9 @@ pub struct Adopted {
     pub instance: u32,
     /// The job that bought it.
     pub job: JobId,
-    /// What for.
-    pub purpose: Purpose,
-    /// For which trial.
-    pub trial: TrialNumber,
-    /// The request within that trial.
-    pub ordinal: u32,
-    /// The position in that request's answer.
+    /// Which request of that job it came from.
+    pub request: RequestKey,
+    /// Its position in what that request brought.
     pub position: u32,
     /// The cap that it was drawn under.
     pub max_tokens: u32,
@@ -131,7 +124,19 @@ pub struct Adopted {
     /// How long its request took, in milliseconds.
     pub latency_ms: u64,
     /// The response itself.
-    pub response: Response,
+    pub response: StoredResponse,
+}
+
+impl Adopted {
+    /// Which response it is.
+    #[must_use]
+    pub const fn id(&self) -> ResponseId {
+        ResponseId {
+            job: Some(self.job),
+            request: self.request,
+            position: self.position,
+        }
+    }
 }
 
 /// Stores what a trial takes over, and that it has looked: from then on this is what it has. To
@@ -168,9 +173,14 @@ pub async fn adopt(
     for one in adopted {
         columns.instance.push(to_integer("instance", one.instance)?);
         columns.job.push(one.job.0);
-        columns.role.push(one.purpose.as_str().to_owned());
-        columns.trial.push(to_integer("trial number", one.trial.0)?);
-        columns.ordinal.push(to_integer("ordinal", one.ordinal)?);
+        let request = one.request;
+        columns.purpose.push(request.purpose.as_str().to_owned());
+        columns
+            .trial
+            .push(to_integer("trial number", request.trial.0)?);
+        columns
+            .ordinal
+            .push(to_integer("ordinal", request.ordinal)?);
         columns.position.push(to_integer("position", one.position)?);
         columns
             .max_tokens
@@ -196,23 +206,23 @@ pub async fn adopt(
     sqlx::query!(
         r#"
         INSERT INTO adopted_responses
-            (job_id, trial, position, instance, source_job, source_role, source_trial,
+            (job_id, trial, position, instance, source_job, source_purpose, source_trial,
              source_ordinal, source_position, max_tokens, prompt_tokens, completion_tokens,
              estimated_tokens, latency_ms, text, finish_reason)
-        SELECT $1, $2, row.number - 1, row.instance, row.job, row.role, row.trial, row.ordinal,
+        SELECT $1, $2, row.number - 1, row.instance, row.job, row.purpose, row.trial, row.ordinal,
                row.position, row.max_tokens, row.prompt_tokens, row.completion_tokens,
                row.estimated_tokens, row.latency_ms, row.text, row.finish_reason
         FROM unnest($3::integer[], $4::uuid[], $5::text[], $6::integer[], $7::integer[],
                     $8::integer[], $9::integer[], $10::bigint[], $11::bigint[], $12::bigint[],
                     $13::bigint[], $14::text[], $15::text[]) WITH ORDINALITY
-             AS row (instance, job, role, trial, ordinal, position, max_tokens, prompt_tokens,
+             AS row (instance, job, purpose, trial, ordinal, position, max_tokens, prompt_tokens,
                      completion_tokens, estimated_tokens, latency_ms, text, finish_reason, number)
         "#,
         claim.job.0,
         number,
         &columns.instance,
         &columns.job,
-        &columns.role,
+        &columns.purpose,
         &columns.trial,
         &columns.ordinal,
         &columns.position,
@@ -234,7 +244,7 @@ pub async fn adopt(
 struct Columns {
     instance: Vec<i32>,
     job: Vec<sqlx::types::Uuid>,
-    role: Vec<String>,
+    purpose: Vec<String>,
     trial: Vec<i32>,
     ordinal: Vec<i32>,
     position: Vec<i32>,
@@ -271,7 +281,7 @@ pub async fn load(
     }
     let rows = sqlx::query!(
         r#"
-        SELECT trial, instance, source_job, source_role, source_trial, source_ordinal,
+        SELECT trial, instance, source_job, source_purpose, source_trial, source_ordinal,
                source_position, max_tokens, prompt_tokens, completion_tokens, estimated_tokens,
                latency_ms, text, finish_reason
         FROM adopted_responses WHERE job_id = $1 ORDER BY trial, position
@@ -284,15 +294,13 @@ pub async fn load(
         let adopted = Adopted {
             instance: to_u32("instance", row.instance)?,
             job: JobId(row.source_job),
-            purpose: read_name("purpose", &row.source_role)?,
-            trial: TrialNumber(to_u32("trial number", row.source_trial)?),
-            ordinal: to_u32("ordinal", row.source_ordinal)?,
+            request: to_request_key(&row.source_purpose, row.source_trial, row.source_ordinal)?,
             position: to_u32("position", row.source_position)?,
             max_tokens: to_u32("max_tokens", row.max_tokens)?,
             prompt_tokens: to_u64("usage", row.prompt_tokens)?,
             completion_tokens: to_u64("usage", row.completion_tokens)?,
             latency_ms: to_u64("latency", row.latency_ms)?,
-            response: Response::stored(row.text, row.finish_reason, row.estimated_tokens)?,
+            response: StoredResponse::stored(row.text, row.finish_reason, row.estimated_tokens)?,
         };
         let trial = TrialNumber(to_u32("trial number", row.trial)?);
         by_trial.entry(trial).or_default().push(adopted);

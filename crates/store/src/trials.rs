@@ -1,6 +1,6 @@
 //! Trials: begun, ended, listed.
 
-use crate::queue::Claim;
+use crate::claim::Claim;
 use crate::{
     Error, Result, read_json, read_name, to_bigint, to_integer, to_spend, to_u32, write_json,
 };
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 /// A trial as stored.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trial {
+pub struct StoredTrial {
     /// 0 for the baseline, then 1, 2, … in the order of proposal.
     pub number: TrialNumber,
     /// Baseline or search.
@@ -58,7 +58,7 @@ struct TrialRow {
     finished_at: Option<DateTime<Utc>>,
 }
 
-impl TryFrom<TrialRow> for Trial {
+impl TryFrom<TrialRow> for StoredTrial {
     type Error = Error;
 
     fn try_from(row: TrialRow) -> Result<Self> {
@@ -219,7 +219,7 @@ pub async fn stop_running(
 ///
 /// # Errors
 /// The database is away.
-pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<Vec<Trial>> {
+pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<Vec<StoredTrial>> {
     let rows = sqlx::query_as!(
         TrialRow,
         r#"
@@ -231,7 +231,7 @@ pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<Vec<Trial
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(Trial::try_from).collect()
+    rows.into_iter().map(StoredTrial::try_from).collect()
 }
 
 /// Trials of a job, newest first, with numbers below `before`, optionally in one state only.
@@ -244,7 +244,7 @@ pub async fn list(
     before: Option<TrialNumber>,
     state: Option<TrialState>,
     limit: u32,
-) -> Result<Vec<Trial>> {
+) -> Result<Vec<StoredTrial>> {
     let before = before
         .map(|number| to_integer("trial number", number.0))
         .transpose()?;
@@ -265,7 +265,7 @@ pub async fn list(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(Trial::try_from).collect()
+    rows.into_iter().map(StoredTrial::try_from).collect()
 }
 
 /// One trial.
@@ -276,7 +276,7 @@ pub async fn find(
     connection: &mut PgConnection,
     job: JobId,
     number: TrialNumber,
-) -> Result<Option<Trial>> {
+) -> Result<Option<StoredTrial>> {
     let row = sqlx::query_as!(
         TrialRow,
         r#"
@@ -289,7 +289,7 @@ pub async fn find(
     )
     .fetch_optional(connection)
     .await?;
-    row.map(Trial::try_from).transpose()
+    row.map(StoredTrial::try_from).transpose()
 }
 
 /// The best trials of several jobs, of those that have one.
@@ -299,7 +299,7 @@ pub async fn find(
 pub async fn best_of(
     connection: &mut PgConnection,
     jobs: &[JobId],
-) -> Result<BTreeMap<JobId, Trial>> {
+) -> Result<BTreeMap<JobId, StoredTrial>> {
     let ids: Vec<_> = jobs.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"

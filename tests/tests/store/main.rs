@@ -4,19 +4,21 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+mod reuse;
+
 use chrono::Utc;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::read;
 use frugal_domain::money::{Spend, Usage, Usd};
-use frugal_domain::request::Purpose;
-use frugal_domain::request::RequestKey;
+use frugal_domain::request::{FinishReason, Purpose, RequestKey};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::{Progress, TrialRole};
 use frugal_scoring::JobChecks;
 use frugal_store::queue::{self, Claim, End};
-use frugal_store::requests::{self, Answer, NewRequest, Response, Settled};
+use frugal_store::requests::{self, Answered, NewRequest, Settled};
+use frugal_store::responses::StoredResponse;
 use frugal_store::trials::{self, NewTrial};
 use frugal_store::{Error, PgPool, events, instances, jobs};
 use frugal_tests::postgres::TestDatabase;
@@ -74,6 +76,22 @@ impl Store {
         claim
     }
 
+    /// Ends a job without a report.
+    async fn finish(&self, claim: Claim, state: JobState, stop_reason: StopReason) {
+        let end = End {
+            state,
+            stop_reason,
+            detail: None,
+            report: None,
+            event: EventBody::JobSucceeded { stop_reason },
+        };
+        let mut transaction = self.pool.begin().await.unwrap();
+        queue::finish(&mut transaction, claim, &end, Utc::now())
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+    }
+
     /// Begins the job's first trial and returns its first request.
     async fn begin_trial(&self, claim: Claim) -> NewRequest {
         let mut connection = self.pool.acquire().await.unwrap();
@@ -116,7 +134,7 @@ impl Store {
 }
 
 fn answer(text: &str) -> Settled {
-    Settled::Answered(Answer {
+    Settled::Answered(Answered {
         usage: Usage {
             prompt_tokens: 7,
             completion_tokens: 5,
@@ -127,14 +145,14 @@ fn answer(text: &str) -> Settled {
             tokens: 12,
         },
         responses: vec![
-            Response {
+            StoredResponse {
                 text: text.to_owned(),
-                finish_reason: "stop".to_owned(),
+                finish_reason: FinishReason::Stop,
                 estimated_tokens: 2,
             },
-            Response {
+            StoredResponse {
                 text: "b".to_owned(),
-                finish_reason: "length".to_owned(),
+                finish_reason: FinishReason::Length,
                 estimated_tokens: 3,
             },
         ],

@@ -242,7 +242,7 @@ pub(crate) fn path(id: frugal_domain::id::JobId) -> String {
 impl Job {
     /// A job with its best trial, if it has one.
     #[must_use]
-    pub fn new(job: jobs::Job, best: Option<&trials::Trial>) -> Self {
+    pub fn new(job: jobs::Job, best: Option<&trials::StoredTrial>) -> Self {
         let spec = &job.spec;
         let best = best.and_then(|trial| match &trial.outcome {
             Some(TrialOutcome::Evaluated(evaluation)) => Some(Best {

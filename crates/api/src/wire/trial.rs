@@ -113,7 +113,7 @@ pub struct TrialLinks {
 impl Trial {
     /// A trial with the names of its job.
     #[must_use]
-    pub fn new(job: JobId, spec: &JobSpec, trial: trials::Trial) -> Self {
+    pub fn new(job: JobId, spec: &JobSpec, trial: trials::StoredTrial) -> Self {
         let job = path(job);
         let mut wire = Self {
             number: trial.number.0,
