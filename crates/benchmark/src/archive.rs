@@ -1,25 +1,25 @@
-//! What a job has bought, as a database keeps it: to cut responses shorter, and to offer them to
+//! What a job has bought, as a database keeps it: to score it, cut or whole, and to offer it to
 //! later jobs.
 
-use crate::endpoint::{Answered, Draw, Endpoint};
+use crate::endpoint::{Answered, Endpoint};
 use frugal_domain::configuration::{Sampling, Settings};
-use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::request::Purpose;
-use frugal_evaluation::{Cut, CutPlan, Offered, RequestPlan, ResponseId, Source};
+use frugal_domain::id::JobId;
+use frugal_domain::request::{RequestKey, ResponseId};
+use frugal_evaluation::{OfferedResponse, ScoreKey};
+use frugal_tuning::RequestToSend;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The requests that a job paid for, with their answers.
 #[derive(Debug, Default)]
 pub struct Archive {
-    requests: BTreeMap<Key, Request>,
-    by_sampling: BTreeMap<Sampling, Vec<Key>>,
+    requests: BTreeMap<RequestKey, Bought>,
+    by_sampling: BTreeMap<Sampling, Vec<RequestKey>>,
 }
 
-type Key = (Purpose, TrialNumber, u32);
-
 #[derive(Debug)]
-struct Request {
-    settings: Settings,
+struct Bought {
+    settings: Arc<Settings>,
     row: usize,
     max_tokens: u32,
     answered: Answered,
@@ -27,72 +27,58 @@ struct Request {
 
 impl Archive {
     /// Keeps the answer to a request about a row of the endpoint.
-    pub fn keep(
-        &mut self,
-        purpose: Purpose,
-        trial: TrialNumber,
-        plan: &RequestPlan,
-        row: usize,
-        settings: &Settings,
-        answered: Answered,
-    ) {
-        let key = (purpose, trial, plan.ordinal);
-        let sampling = self.by_sampling.entry(settings.sampling.clone());
-        sampling.or_default().push(key);
-        let request = Request {
-            settings: settings.clone(),
+    pub fn keep(&mut self, request: &RequestToSend, row: usize, answered: Answered) {
+        let sampling = request.settings.sampling.clone();
+        self.by_sampling
+            .entry(sampling)
+            .or_default()
+            .push(request.key);
+        let bought = Bought {
+            settings: Arc::clone(&request.settings),
             row,
-            max_tokens: plan.max_tokens,
+            max_tokens: request.max_tokens,
             answered,
         };
-        self.requests.insert(key, request);
+        self.requests.insert(request.key, bought);
     }
 
-    /// Cuts a response of a purpose and scores what is left; nothing if it is not here.
-    pub fn cut(&self, endpoint: &dyn Endpoint, purpose: Purpose, plan: &CutPlan) -> Option<Cut> {
-        let request = self
-            .requests
-            .get(&(purpose, plan.id.trial, plan.id.ordinal))?;
-        let draw: Draw = *request
-            .answered
-            .draws
-            .get(usize::try_from(plan.id.position).ok()?)?;
-        let response = endpoint.response(&request.settings, request.row, draw, plan.max_tokens);
-        Some(Cut {
-            id: plan.id,
-            score: response.score,
-        })
+    /// The score of a response, cut where the key says so; nothing if it is not here.
+    pub fn score(&self, endpoint: &dyn Endpoint, key: ScoreKey) -> Option<f64> {
+        let ResponseId {
+            request, position, ..
+        } = key.response;
+        let bought = self.requests.get(&request)?;
+        let draws = &bought.answered.draws;
+        let draw = *draws.get(usize::try_from(position).ok()?)?;
+        let max_tokens = key.max_tokens.unwrap_or(bought.max_tokens);
+        let response = endpoint.response(&bought.settings, bought.row, draw, max_tokens);
+        Some(response.score)
     }
 
     /// All responses with these sampling settings to some rows, for another job to whom the rows
     /// are its instances.
-    pub fn offer(&self, job: JobId, sampling: &Sampling, rows: &[usize]) -> Vec<Offered> {
+    pub fn offer(&self, job: JobId, sampling: &Sampling, rows: &[usize]) -> Vec<OfferedResponse> {
         let keys = self.by_sampling.get(sampling).into_iter().flatten();
         let mut offered = Vec::new();
-        for key @ (purpose, trial, ordinal) in keys {
-            let Some(request) = self.requests.get(key) else {
+        for key in keys {
+            let Some(bought) = self.requests.get(key) else {
                 continue;
             };
-            let Some(instance) = rows.iter().position(|row| *row == request.row) else {
+            let Some(instance) = rows.iter().position(|row| *row == bought.row) else {
                 continue;
             };
-            let responses = request.answered.responses.iter().zip(0_u32..);
-            offered.extend(responses.map(|(response, position)| Offered {
+            let responses = bought.answered.responses.iter().zip(0_u32..);
+            offered.extend(responses.map(|(response, position)| OfferedResponse {
                 id: ResponseId {
-                    source: Source::Other {
-                        job,
-                        purpose: *purpose,
-                    },
-                    trial: *trial,
-                    ordinal: *ordinal,
+                    job: Some(job),
+                    request: *key,
                     position,
                 },
                 instance,
-                max_tokens: request.max_tokens,
-                prompt_tokens: request.answered.usage.prompt_tokens,
-                tokens: response.estimated_tokens,
+                max_tokens: bought.max_tokens,
+                prompt_tokens: bought.answered.usage.prompt_tokens,
+                tokens: response.tokens,
                 ended: response.ended,
-                score: response.score,
                 latency_ms: 0,
             }));
         }

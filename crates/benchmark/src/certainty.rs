@@ -5,7 +5,7 @@ use crate::data_set;
 use crate::endpoint::Endpoint;
 use crate::parallel;
 use crate::recorded;
-use crate::run::{self, Found, Holdout, Job};
+use crate::run::{self, Found, Job};
 use crate::synthetic::Synthetic;
 use crate::table::{self, yes};
 use crate::truth;
@@ -14,6 +14,7 @@ use frugal_domain::job::JobSpec;
 use frugal_domain::seed::mix;
 use frugal_domain::trial::Improvement;
 use frugal_evaluation::statistics;
+use frugal_tuning::verdict::IntervalEstimate;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -188,50 +189,39 @@ fn judge(kind: &Kind<'_>, held_out: usize, seed: u64) -> anyhow::Result<Verdict>
 }
 
 fn verdict(spec: &JobSpec, endpoint: &dyn Endpoint, found: &Found) -> Verdict {
-    let (
-        Some(winner),
-        Some(Holdout {
-            winner: validated,
-            baseline,
-        }),
-    ) = (found.winner(), &found.holdout)
-    else {
+    let report = &found.report;
+    let (Some(winner), Some(holdout)) = (found.winner(), &report.holdout) else {
         return Verdict::default();
-    };
-    let seed = |of: u64| mix(mix(spec.search.seed) ^ of);
-    let of_difference = 2;
-    let direction = spec.objective.direction;
-    let significant = |differences: &[f64]| {
-        let found = statistics::improvement(direction, differences, seed(of_difference));
-        found == Improvement::Significant
-    };
-    let covers = |values: &[f64], truth: f64, of: u64| {
-        let interval = statistics::bootstrap_interval(values, seed(of))?;
-        Some((interval.low..=interval.high).contains(&truth))
     };
     let truth = |settings| truth::utility(endpoint, settings, spec.objective.metric);
     let Some(best) = truth(&winner.settings) else {
         return Verdict::default();
     };
-    let utilities: Vec<f64> = validated.utilities.values().copied().collect();
+    let direction = spec.objective.direction;
+    let covers = |estimate: &IntervalEstimate, truth: f64| {
+        let interval = estimate.interval?;
+        Some((interval.low..=interval.high).contains(&truth))
+    };
     let mut verdict = Verdict {
-        covered: covers(&utilities, best, 0),
+        covered: covers(&holdout.winner, best),
         truth: Some(best),
+        significant: report.verdict.improvement == Improvement::Significant,
         ..Verdict::default()
     };
-    if let Some(baseline) = baseline
-        && let Some(other) = truth(&baseline.settings)
-    {
-        let held_out = statistics::paired_differences(&validated.utilities, &baseline.utilities);
-        // A winner that asks the same as the baseline is no improvement.
-        verdict.significant = winner.settings != baseline.settings && significant(&held_out);
-        verdict.difference_covered = covers(&held_out, best - other, of_difference);
+    let baseline = found.trials.get(&run::BASELINE);
+    if let Some(other) = baseline.and_then(|baseline| truth(&baseline.settings)) {
+        let difference = holdout.difference.as_ref();
+        verdict.difference_covered =
+            difference.and_then(|difference| covers(difference, best - other));
         verdict.better = direction.better(best, other);
-        let on_tuning = found
-            .ended
-            .get(&run::BASELINE)
-            .map(|baseline| statistics::paired_differences(&winner.utilities, &baseline.utilities));
-        verdict.significant_on_tuning = on_tuning.is_some_and(|values| significant(&values));
+    }
+    let number = report.winner.as_ref().map(|winner| winner.trial);
+    let of_winner = number.and_then(|number| found.utilities(number));
+    if let Some((winner, baseline)) = of_winner.zip(found.utilities(run::BASELINE)) {
+        let differences = statistics::paired_differences(winner, baseline);
+        let seed = mix(spec.search.seed);
+        verdict.significant_on_tuning =
+            statistics::improvement(direction, &differences, seed) == Improvement::Significant;
     }
     verdict
 }

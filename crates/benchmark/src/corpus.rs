@@ -1,8 +1,8 @@
 //! Recorded answers, ready to be drawn: scored under every limit that they may be cut at.
 
-use crate::endpoint::{Draw, Endpoint};
+use crate::endpoint::{Draw, Endpoint, Response};
 use frugal_domain::configuration::Settings;
-use frugal_evaluation::{RequestFailure, Response};
+use frugal_evaluation::RequestFailure;
 use frugal_simulator::Bracket;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -25,14 +25,14 @@ impl Sample {
     fn under(&self, max_tokens: u32) -> Response {
         if self.tokens <= max_tokens {
             return Response {
-                estimated_tokens: self.tokens.into(),
+                tokens: self.tokens.into(),
                 ended: self.ended,
                 score: self.score,
             };
         }
         let step = self.when_cut.iter().rfind(|(from, _)| *from <= max_tokens);
         Response {
-            estimated_tokens: max_tokens.into(),
+            tokens: max_tokens.into(),
             ended: false,
             score: step.map_or(0.0, |(_, score)| *score),
         }
@@ -136,7 +136,7 @@ impl Corpus {
             clippy::cast_precision_loss,
             reason = "lengths of responses are far below 2^53"
         )]
-        let tokens = |response: Response| response.estimated_tokens as f64;
+        let tokens = |response: Response| response.tokens as f64;
         self.expected(settings, row, tokens).unwrap_or(0.0)
     }
 }
@@ -182,7 +182,7 @@ impl Endpoint for Corpus {
         });
         sample.map_or(
             Response {
-                estimated_tokens: 0,
+                tokens: 0,
                 ended: true,
                 score: 0.0,
             },
@@ -247,8 +247,8 @@ mod tests {
         let scores = [2, 3, 4, 5, 7, 8, 9].map(|cap| sample.under(cap).score);
         assert_eq!(scores, [0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
         assert!(!sample.under(7).ended);
-        assert_eq!(sample.under(7).estimated_tokens, 7);
-        assert_eq!(sample.under(9).estimated_tokens, 8);
+        assert_eq!(sample.under(7).tokens, 7);
+        assert_eq!(sample.under(9).tokens, 8);
     }
 
     #[test]

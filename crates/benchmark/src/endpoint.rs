@@ -2,7 +2,7 @@
 
 use frugal_domain::configuration::Settings;
 use frugal_domain::money::Usage;
-use frugal_evaluation::{RequestFailure, Response};
+use frugal_evaluation::RequestFailure;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -10,6 +10,17 @@ use rand_chacha::ChaCha8Rng;
 /// response, before any cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draw(pub u64);
+
+/// A response under some limit of tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Response {
+    /// Its length, exactly.
+    pub tokens: u64,
+    /// It ended by itself and was not cut.
+    pub ended: bool,
+    /// How good it is.
+    pub score: f64,
+}
 
 /// An endpoint whose answers are known beforehand, or at least how likely they are right. Rows
 /// are those of the whole population that jobs take their instances from.
@@ -61,7 +72,7 @@ pub trait Endpoint: Sync {
             .iter()
             .map(|draw| self.response(settings, row, *draw, max_tokens))
             .collect();
-        let completion_tokens = responses.iter().map(|one| one.estimated_tokens).sum();
+        let completion_tokens = responses.iter().map(|one| one.tokens).sum();
         Ok(Answered {
             usage: Usage {
                 prompt_tokens: self.prompt_tokens(settings, row),

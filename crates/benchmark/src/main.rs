@@ -6,7 +6,6 @@
 //! it); [`pruning`] and [`certainty`] are what is measured.
 
 mod archive;
-mod books;
 mod ceiling;
 mod certainty;
 mod corpus;
@@ -19,7 +18,6 @@ mod recorded;
 mod run;
 mod synthetic;
 mod table;
-mod trial;
 mod truth;
 
 use clap::{Parser, Subcommand};

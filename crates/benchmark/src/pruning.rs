@@ -71,7 +71,6 @@ impl Figures {
             u32::try_from(trials.count()).unwrap_or(u32::MAX)
         };
         let spent: Spend = found.search().map(|ended| ended.spend).sum();
-        let pooled: u64 = found.search().map(|ended| ended.pooled).sum();
         Self {
             evaluated: count(|outcome| matches!(outcome, TrialOutcome::Evaluated(_))),
             known_invalid: count(|outcome| {
@@ -102,9 +101,9 @@ impl Figures {
                 .winner()
                 .map(|winner| truth::success(&set.corpus, &winner.settings)),
             tokens: real(spent.tokens),
-            usd: found.spend.values().map(|spend| spend.usd.dollars()).sum(),
-            pooled: real(pooled),
-            budget_spent: found.stop_reason == StopReason::BudgetExhausted,
+            usd: found.report.spend.usd.dollars(),
+            pooled: real(found.report.savings.reused_responses),
+            budget_spent: found.report.stop_reason == StopReason::BudgetExhausted,
         }
     }
 

@@ -1,26 +1,28 @@
-//! One job in memory, from its baseline to its held-out rows, in the order in which a worker does
-//! it: the baseline first and in full, then some trials in the air at a time, one tell of the
-//! oldest, then asks. Trials in the air take turns, a batch each, so nothing here depends on time.
+//! One job in memory: the tuning loop that the worker drives, driven without a database, a network
+//! or a clock.
 
 use crate::archive::Archive;
-use crate::books::Books;
 use crate::endpoint::Endpoint;
-use crate::trial::{Ended, UnderWay};
 use anyhow::Context;
-use frugal_domain::configuration::Configuration;
-use frugal_domain::id::TrialNumber;
-use frugal_domain::job::{JobSpec, Pruning};
-use frugal_domain::request::Purpose;
-use frugal_domain::spend::SpendByCategory;
-use frugal_domain::state::StopReason;
-use frugal_domain::trial::TrialOutcome;
-use frugal_evaluation::{Evaluator, EvaluatorOptions, Mode, Rival, Trial};
-use frugal_scoring::reduce;
-use frugal_search::{Ask, Observation, Search, SearchOptions, Searcher};
-use std::collections::{BTreeMap, VecDeque};
+use frugal_domain::configuration::Settings;
+use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::job::{JobSpec, Reuse, Split};
+use frugal_domain::money::Spend;
+use frugal_domain::trial::{Evaluation, TrialOutcome};
+use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse};
+use frugal_tuning::{
+    Answers, Change, LookUp, Past, PromptTokenBounds, Record, Report, RequestEnd, RequestToSend,
+    ScoreBatch, Scored, SettledRequest, Tuning, drive,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
 
 /// The number of the baseline's trial.
 pub const BASELINE: TrialNumber = TrialNumber(0);
+
+/// The job before this one, whose responses are offered.
+const EARLIER: JobId = JobId(Uuid::from_u128(1));
 
 /// A job to run.
 #[derive(Clone, Copy)]
@@ -37,41 +39,76 @@ pub struct Job<'a> {
     pub earlier: Option<&'a Archive>,
 }
 
+impl<'a> Job<'a> {
+    /// The endpoint's rows of a split.
+    fn rows(&self, split: Split) -> &'a [usize] {
+        match split {
+            Split::Tuning => self.tuning,
+            Split::Holdout => self.holdout,
+        }
+    }
+
+    /// Upper bounds on the prompt tokens of a split's rows, by prompt.
+    fn bounds(&self, split: Split) -> Vec<Arc<[u64]>> {
+        let of = |prompt| {
+            let rows = self.rows(split).iter();
+            rows.map(|row| self.endpoint.prompt_token_bound(prompt, *row))
+                .collect()
+        };
+        (0..self.spec.prompts.len()).map(of).collect()
+    }
+}
+
 /// What a job found.
 #[derive(Debug)]
 pub struct Found {
-    /// Why the search ended.
-    pub stop_reason: StopReason,
     /// Every trial, by number.
-    pub ended: BTreeMap<TrialNumber, Ended>,
-    /// The best valid trial.
-    pub winner: Option<TrialNumber>,
-    /// The winner and the baseline on the held-out rows.
-    pub holdout: Option<Holdout>,
-    /// What was spent.
-    pub spend: SpendByCategory,
+    pub trials: BTreeMap<TrialNumber, Trial>,
+    /// What the job's report says.
+    pub report: Report,
     /// What was bought.
     pub bought: Archive,
+    tuning: Tuning,
 }
 
-/// The winner and the baseline on the held-out rows.
-#[derive(Debug)]
-pub struct Holdout {
-    /// The winner.
-    pub winner: Ended,
-    /// The baseline, unless it was not evaluated.
-    pub baseline: Option<Ended>,
+/// A trial that has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// What it asked of the endpoint.
+    pub settings: Settings,
+    /// How it ended.
+    pub outcome: TrialOutcome,
+    /// What it cost.
+    pub spend: Spend,
+}
+
+impl Trial {
+    /// What was found, if the trial was evaluated.
+    pub const fn evaluation(&self) -> Option<&Evaluation> {
+        match &self.outcome {
+            TrialOutcome::Evaluated(evaluation) => Some(evaluation),
+            _ => None,
+        }
+    }
 }
 
 impl Found {
     /// The winner's trial.
-    pub fn winner(&self) -> Option<&Ended> {
-        self.ended.get(&self.winner?)
+    pub fn winner(&self) -> Option<&Trial> {
+        self.trials.get(&self.report.winner.as_ref()?.trial)
     }
 
     /// The trials that the searcher proposed.
-    pub fn search(&self) -> impl Iterator<Item = &Ended> {
-        self.ended.values().filter(|ended| ended.number != BASELINE)
+    pub fn search(&self) -> impl Iterator<Item = &Trial> {
+        let trials = self.trials.iter();
+        trials
+            .filter(|(number, _)| **number != BASELINE)
+            .map(|(_, trial)| trial)
+    }
+
+    /// The objective of a trial on each instance that the search saw.
+    pub fn utilities(&self, trial: TrialNumber) -> Option<&BTreeMap<usize, f64>> {
+        self.tuning.utilities(trial)
     }
 }
 
@@ -80,216 +117,122 @@ impl Found {
 /// # Errors
 /// The job makes no sense.
 pub fn run(job: Job<'_>) -> anyhow::Result<Found> {
-    let mut session = Session::new(job)?;
-    session.search()?;
-    session.books.release_kept();
-    let holdout = session.validate()?;
+    let mut spec = job.spec.clone();
+    if job.earlier.is_some() {
+        spec.search.reuse = Reuse::Owner;
+    }
+    let tuned = frugal_tuning::Job {
+        most_per_request: vec![None; spec.models.len()],
+        spec: Arc::new(spec),
+        prompt_token_bounds: PromptTokenBounds {
+            tuning: job.bounds(Split::Tuning),
+            holdout: job.bounds(Split::Holdout),
+        },
+    };
+    let mut tuning = Tuning::new(tuned, Past::default())?;
+    let mut memory = Memory {
+        job,
+        bought: Archive::default(),
+        begun: BTreeMap::new(),
+        trials: BTreeMap::new(),
+    };
+    let ending = drive(&mut tuning, &mut memory)?;
     Ok(Found {
-        stop_reason: session.stop.unwrap_or(StopReason::TrialLimit),
-        winner: session.books.best(),
-        ended: session.ended,
-        holdout,
-        spend: session.books.by_category(),
-        bought: session.bought,
+        report: ending.report.context("the job failed")?,
+        trials: memory.trials,
+        bought: memory.bought,
+        tuning,
     })
 }
 
-struct Session<'a> {
+/// Everything that a job asks for, answered from memory.
+struct Memory<'a> {
     job: Job<'a>,
-    search: Search,
-    evaluator: Evaluator,
-    books: Books,
     bought: Archive,
-    /// Trials that the searcher has proposed.
-    proposed: u32,
-    /// Those of them not told yet, oldest first.
-    open: VecDeque<TrialNumber>,
-    running: BTreeMap<TrialNumber, UnderWay>,
-    /// Trials that have ended and are not committed.
-    uncommitted: BTreeMap<TrialNumber, Trial>,
-    ended: BTreeMap<TrialNumber, Ended>,
-    stop: Option<StopReason>,
+    begun: BTreeMap<TrialNumber, Settings>,
+    trials: BTreeMap<TrialNumber, Trial>,
 }
 
-impl<'a> Session<'a> {
-    fn new(job: Job<'a>) -> anyhow::Result<Self> {
-        let spec = job.spec;
-        let mut options =
-            EvaluatorOptions::new(job.tuning.len(), spec.search.pruning, spec.inference_budget);
-        options.order = spec.row_order(job.tuning.len());
-        options.reference.optimization_budget = Some(spec.optimization_budget);
-        Ok(Self {
-            search: Search::new(SearchOptions::for_job(spec))?,
-            evaluator: Evaluator::new(options),
-            books: Books::new(spec, job.holdout.len()),
-            bought: Archive::default(),
-            proposed: 0,
-            open: VecDeque::new(),
-            running: BTreeMap::new(),
-            uncommitted: BTreeMap::new(),
-            ended: BTreeMap::new(),
-            stop: None,
-            job,
-        })
-    }
-
-    /// The baseline, then trials until there is a reason to stop.
-    fn search(&mut self) -> anyhow::Result<()> {
-        if let Some(baseline) = &self.job.spec.baseline {
-            self.begin(BASELINE, baseline, Purpose::Baseline)?;
-            while !self.running.is_empty() {
-                self.advance()?;
-            }
-            self.commit(BASELINE);
-        }
-        while self.fill()? {
-            self.tell_oldest()?;
-        }
-        Ok(())
-    }
-
-    /// Asks for trials until enough are in the air. Returns whether any is.
-    fn fill(&mut self) -> anyhow::Result<bool> {
-        let spec = self.job.spec;
-        while self.stop.is_none() && self.open.len() < spec.search.parallel_trials as usize {
-            if self.proposed >= spec.limits.trials {
-                self.stop = Some(StopReason::TrialLimit);
-                break;
-            }
-            match self.search.ask() {
-                Ask::Propose(proposal) => {
-                    let number = TrialNumber(proposal.number + 1);
-                    self.begin(number, &proposal.configuration, Purpose::Search)?;
-                    self.open.push_back(number);
-                    self.proposed += 1;
-                }
-                Ask::Wait => break,
-                Ask::Exhausted(reason) => {
-                    self.stop = Some(reason.into());
-                }
-            }
-        }
-        Ok(!self.open.is_empty())
-    }
-
-    fn begin(
-        &mut self,
-        number: TrialNumber,
-        configuration: &Configuration,
-        purpose: Purpose,
-    ) -> anyhow::Result<()> {
-        let settings = self.job.spec.settings(configuration)?;
-        let mode = match purpose {
-            Purpose::Search => Mode::Scheduled,
-            _ => Mode::Full,
-        };
-        let trial = UnderWay::begin(self.job, &self.evaluator, number, settings, purpose, mode)?;
-        self.running.insert(number, trial);
-        Ok(())
-    }
-
-    /// One turn of every trial in the air.
-    fn advance(&mut self) -> anyhow::Result<()> {
-        let numbers: Vec<TrialNumber> = self.running.keys().copied().collect();
-        for number in numbers {
-            let Some(trial) = self.running.get_mut(&number) else {
-                continue;
+impl Answers for Memory<'_> {
+    fn send(&mut self, request: &RequestToSend) -> RequestEnd {
+        let row = self.job.rows(request.split())[request.instance];
+        let answered = self.job.endpoint.answer(
+            &request.settings,
+            row,
+            request.n,
+            request.max_tokens,
+            request.seed.into(),
+        );
+        let prices = self.job.spec.models[request.settings.sampling.model].prices;
+        let cost = answered.as_ref().map_or_else(
+            |_| Spend::default(),
+            |answered| Spend::of(answered.usage, prices),
+        );
+        let result = answered.map(|answered| {
+            let responses = answered.responses.iter();
+            let receipt = Receipt {
+                usage: answered.usage,
+                latency_ms: 0,
+                responses: responses
+                    .map(|response| ReceivedResponse {
+                        estimated_tokens: response.tokens,
+                        ended: response.ended,
+                    })
+                    .collect(),
             };
-            if !trial.turn(self.job, &mut self.books, &mut self.bought)? {
-                continue;
-            }
-            let Some(trial) = self.running.remove(&number) else {
-                continue;
+            self.bought.keep(request, row, answered);
+            receipt
+        });
+        RequestEnd::Settled {
+            settled: SettledRequest {
+                result,
+                cost,
+                usage_estimated: false,
+                empty_responses: 0,
+            },
+            endpoint_unusable: None,
+        }
+    }
+
+    fn score(&mut self, batch: &ScoreBatch) -> Vec<Scored> {
+        let one = |key: frugal_evaluation::ScoreKey| {
+            let archive = match key.response.job {
+                None => Some(&self.bought),
+                Some(_) => self.job.earlier,
             };
-            let (ended, trial) = trial.end(self.job)?;
-            if matches!(ended.outcome, TrialOutcome::Stopped) && self.stop.is_none() {
-                self.stop = Some(StopReason::BudgetExhausted);
+            let score = archive.and_then(|archive| archive.score(self.job.endpoint, key));
+            (key, score.ok_or_else(|| "nobody bought it".to_owned()))
+        };
+        batch.plans.iter().map(|plan| one(plan.key)).collect()
+    }
+
+    fn look_up(&mut self, wanted: &LookUp) -> Vec<OfferedResponse> {
+        let sampling = &wanted.settings.sampling;
+        let offer = |archive: &Archive| archive.offer(EARLIER, sampling, self.job.tuning);
+        self.job.earlier.map(offer).unwrap_or_default()
+    }
+
+    fn record(&mut self, record: &Record) {
+        match &record.change {
+            Change::TrialBegun(begun) => {
+                self.begun.insert(begun.number, begun.settings.clone());
             }
-            self.books.count(self.job.spec, &ended);
-            self.uncommitted.insert(number, trial);
-            self.ended.insert(number, ended);
+            Change::TrialEnded {
+                trial,
+                outcome,
+                tally,
+            } => {
+                if let Some(settings) = self.begun.remove(trial) {
+                    let ended = Trial {
+                        settings,
+                        outcome: outcome.clone(),
+                        spend: tally.spend,
+                    };
+                    self.trials.insert(*trial, ended);
+                }
+            }
+            Change::Progressed | Change::Validated => {}
         }
-        Ok(())
-    }
-
-    /// Tells the searcher of the oldest open trial, once that has ended.
-    fn tell_oldest(&mut self) -> anyhow::Result<()> {
-        let Some(oldest) = self.open.pop_front() else {
-            return Ok(());
-        };
-        while !self.ended.contains_key(&oldest) {
-            self.advance()?;
-        }
-        self.commit(oldest);
-        let ended = &self.ended[&oldest];
-        let utility_of = |number| Some(self.ended.get(&number)?.evaluation()?.utility.mean);
-        if self.stop.is_none()
-            && let Some(observation) =
-                Observation::of(self.job.spec, &ended.outcome, ended.spend, utility_of)
-        {
-            self.search.tell(oldest.0 - 1, observation)?;
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self, number: TrialNumber) {
-        if let Some(trial) = self.uncommitted.remove(&number) {
-            self.evaluator.commit(&trial);
-        }
-        if let Some(ended) = self.ended.get(&number)
-            && let Some(rival) = Rival::of(
-                self.job.spec,
-                number,
-                &ended.outcome,
-                &ended.utilities,
-                reduce,
-            )
-        {
-            self.evaluator.set_rival(rival);
-        }
-    }
-
-    /// Scores the winner and the baseline on the held-out rows, in full.
-    fn validate(&mut self) -> anyhow::Result<Option<Holdout>> {
-        let Some(winner) = self.books.best() else {
-            return Ok(None);
-        };
-        if self.job.holdout.is_empty() {
-            return Ok(None);
-        }
-        let winner_ended = self.validate_one(winner)?;
-        let baseline = match self.ended.get(&BASELINE) {
-            Some(_) if winner == BASELINE => Some(winner_ended.clone()),
-            Some(baseline) if baseline.evaluation().is_some() => Some(self.validate_one(BASELINE)?),
-            _ => None,
-        };
-        Ok(Some(Holdout {
-            winner: winner_ended,
-            baseline,
-        }))
-    }
-
-    fn validate_one(&mut self, number: TrialNumber) -> anyhow::Result<Ended> {
-        let job = self.job;
-        let options =
-            EvaluatorOptions::new(job.holdout.len(), Pruning::Off, job.spec.inference_budget);
-        let evaluator = Evaluator::new(options);
-        let settings = self
-            .ended
-            .get(&number)
-            .context("the winner has not ended")?
-            .settings
-            .clone();
-        let mut trial = UnderWay::begin(
-            job,
-            &evaluator,
-            number,
-            settings,
-            Purpose::Validation,
-            Mode::Full,
-        )?;
-        while !trial.turn(job, &mut self.books, &mut self.bought)? {}
-        Ok(trial.end(job)?.0)
     }
 }
 

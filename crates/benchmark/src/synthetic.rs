@@ -1,9 +1,9 @@
 //! An endpoint whose truth is known by construction: each row has a difficulty, each configuration
 //! an ability, and the two give the probability that an answer is right.
 
-use crate::endpoint::{Draw, Endpoint};
+use crate::endpoint::{Draw, Endpoint, Response};
 use frugal_domain::configuration::Settings;
-use frugal_evaluation::{RequestFailure, Response};
+use frugal_evaluation::RequestFailure;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -64,7 +64,7 @@ impl Endpoint for Synthetic {
     fn response(&self, _settings: &Settings, _row: usize, draw: Draw, max_tokens: u32) -> Response {
         let tokens = draw.0 >> 1;
         Response {
-            estimated_tokens: tokens.min(max_tokens.into()),
+            tokens: tokens.min(max_tokens.into()),
             ended: tokens <= max_tokens.into(),
             score: if draw.0 & 1 == 1 { 1.0 } else { 0.0 },
         }

@@ -4,7 +4,7 @@ use crate::endpoint::Endpoint;
 use frugal_domain::configuration::Settings;
 use frugal_domain::metric::Metric;
 use frugal_domain::scoring::Reducer;
-use frugal_scoring::expected_success;
+use frugal_evaluation::expected_success;
 
 /// The probability that at least one of n fresh answers is right, mean of all rows.
 pub fn success(endpoint: &dyn Endpoint, settings: &Settings) -> f64 {

@@ -1,8 +1,9 @@
 //! What a trial finds on one instance.
 
 use crate::inference_cost::inference_spend;
-use crate::pool::{Held, ResponseId};
+use crate::pool::Held;
 use frugal_domain::money::{Prices, Spend, Usage};
+use frugal_domain::request::ResponseId;
 
 /// What a trial found on one instance.
 #[derive(Debug, Clone, PartialEq)]

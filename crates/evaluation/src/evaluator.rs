@@ -1,14 +1,16 @@
 //! What a job's trials share: known n, prompt tokens, responses.
 
+use crate::demand::{Ending, Task};
 use crate::inference_cost::InferenceCost;
 use crate::plan::{InvalidPlan, Mode, TrialPlan};
 use crate::pool::Pool;
 use crate::prompt_tokens::PromptTokens;
 use crate::reference::{ReferenceSchedule, Spending};
 use crate::rival::Rival;
-use crate::schedule::{Schedule, Task};
+use crate::schedule::Schedule;
+use crate::scores::ScoreKey;
 use crate::supply::Supply;
-use crate::trial::{Course, Ending, Trial};
+use crate::trial_run::{Scheme, TrialRun};
 use crate::validity::Validity;
 use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Spend};
@@ -102,14 +104,14 @@ impl Evaluator {
     ///
     /// # Errors
     /// The plan makes no sense.
-    pub fn begin(&self, plan: TrialPlan) -> Result<Trial, InvalidPlan> {
+    pub fn begin(&self, plan: TrialPlan) -> Result<TrialRun, InvalidPlan> {
         self.check(&plan)?;
         let known = self.prompt_tokens.get(&prompt_key(&plan)).cloned();
         let prompts =
             PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
-        let course = self.course(&plan, &prompts);
+        let scheme = self.scheme(&plan, &prompts);
         let supply = self.supply(&plan);
-        Ok(Trial::new(plan, prompts, course, supply))
+        Ok(TrialRun::new(plan, prompts, scheme, supply))
     }
 
     /// Holds the trials that begin from now on against this one, if it is better than the one so
@@ -124,24 +126,23 @@ impl Evaluator {
     /// What the pool has for a trial.
     fn supply(&self, plan: &TrialPlan) -> Supply {
         let draws = self.pool.draws(&plan.settings.sampling).to_vec();
-        let cuts = draws.iter().filter_map(|draw| {
-            let id = draw.response.id;
-            Some((id, self.pool.cut(id, plan.settings.extent.max_tokens)?))
+        let max_tokens = plan.settings.extent.max_tokens;
+        let keys = draws.iter().flat_map(|draw| {
+            [None, Some(max_tokens)].map(|max_tokens| ScoreKey {
+                response: draw.id,
+                max_tokens,
+            })
         });
-        let cuts = cuts.collect();
-        Supply::new(
-            self.options.instances,
-            plan.settings.extent.n,
-            plan.settings.extent.max_tokens,
-            draws,
-            cuts,
-        )
+        let scores = keys.filter_map(|key| Some((key, self.pool.score(key)?)));
+        let scores = scores.collect();
+        let n = plan.settings.extent.n;
+        Supply::new(self.options.instances, n, max_tokens, draws, scores)
     }
 
     /// Takes in what a trial learned. Call it in the order of proposal, once for each trial
     /// that has ended or was abandoned (of a batch that is not fully answered nothing is
     /// taken).
-    pub fn commit(&mut self, trial: &Trial) {
+    pub fn commit(&mut self, trial: &TrialRun) {
         let plan = trial.plan();
         let region = plan.settings.sampling.region();
         for &finding in trial.findings() {
@@ -159,8 +160,7 @@ impl Evaluator {
         }
         if self.options.pruning != Pruning::Reference {
             self.pool.add(&plan.settings.sampling, trial.draws());
-            self.pool
-                .remember(plan.settings.extent.max_tokens, trial.cuts());
+            self.pool.remember(trial.scores());
         }
         self.spend += trial.spend();
         // As the reference does: one mean, from the first trial that gets to its end.
@@ -205,7 +205,7 @@ impl Evaluator {
         }
     }
 
-    fn course(&self, plan: &TrialPlan, prompts: &PromptTokens) -> Result<Course, Ending> {
+    fn scheme(&self, plan: &TrialPlan, prompts: &PromptTokens) -> Result<Scheme, Ending> {
         let EvaluatorOptions {
             instances,
             pruning,
@@ -236,14 +236,14 @@ impl Evaluator {
                 so_far: self.spend,
             };
             return ReferenceSchedule::new(task, self.mean_prompt_tokens, known, spending)
-                .map(Course::Reference);
+                .map(Scheme::Reference);
         }
         let schedule = if plan.mode == Mode::Scheduled && pruning == Pruning::On {
             Schedule::stepwise(task, missing_share, known, prompts, self.rival.clone())?
         } else {
             Schedule::full(task, missing_share)
         };
-        Ok(Course::Own(schedule))
+        Ok(Scheme::Own(schedule))
     }
 }
 

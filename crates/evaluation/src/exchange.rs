@@ -1,14 +1,15 @@
 //! Requests out, answers in: a batch is closed once every one of its requests is answered.
 
 use frugal_domain::money::{Spend, Usage};
+use frugal_domain::request::RequestKey;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A request to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestPlan {
-    /// Which request of its trial: 0, 1, 2, …
-    pub ordinal: u32,
+    /// Which request. The ordinals of a trial's requests are 0, 1, 2, …
+    pub key: RequestKey,
     /// The instance, by its index.
     pub instance: usize,
     /// Responses to ask for.
@@ -20,30 +21,28 @@ pub struct RequestPlan {
     pub worst_case: Spend,
 }
 
-/// What an endpoint answered, scored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
+/// What came back for a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
     /// Tokens of the whole request.
     pub usage: Usage,
     /// How long it took, in milliseconds.
     pub latency_ms: u64,
     /// The responses. There may be fewer than asked for; some endpoints ignore `n`.
-    pub responses: Vec<Response>,
+    pub responses: Vec<ReceivedResponse>,
 }
 
-/// One generated answer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Response {
+/// One response, as far as the evaluation needs to know it before it is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedResponse {
     /// An estimate of its length. The request's completion tokens are shared out over its
     /// responses in proportion to it.
     pub estimated_tokens: u64,
     /// It ended by itself and was not cut at `max_tokens`.
     pub ended: bool,
-    /// How good it is: 1 is right, 0 is wrong.
-    pub score: f64,
 }
 
-/// Why a request has no answer.
+/// Why nothing came back for a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "failure", content = "detail", rename_all = "snake_case")]
 pub enum RequestFailure {
@@ -66,7 +65,7 @@ pub enum NotExpected {
     Again(u32),
 }
 
-pub(crate) type Reply = Result<Answer, RequestFailure>;
+pub(crate) type Reply = Result<Receipt, RequestFailure>;
 
 /// The requests of a trial: those of the current batch, and a count of all.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +89,7 @@ impl Exchange {
         self.batch = batch;
     }
 
+    /// Whether a batch is open and some of it has not come back.
     pub(crate) fn waiting(&self) -> bool {
         self.replies.len() < self.batch.len()
     }
@@ -98,7 +98,7 @@ impl Exchange {
     pub(crate) fn unanswered(&self) -> impl Iterator<Item = &RequestPlan> {
         self.batch
             .iter()
-            .filter(|plan| !self.replies.contains_key(&plan.ordinal))
+            .filter(|plan| !self.replies.contains_key(&plan.key.ordinal))
     }
 
     pub(crate) fn receive(&mut self, ordinal: u32, reply: Reply) -> Result<(), NotExpected> {
@@ -108,7 +108,7 @@ impl Exchange {
         if self
             .batch
             .first()
-            .is_none_or(|first| ordinal < first.ordinal)
+            .is_none_or(|first| ordinal < first.key.ordinal)
         {
             return Err(NotExpected::Again(ordinal));
         }
@@ -125,7 +125,7 @@ impl Exchange {
         let mut replies = std::mem::take(&mut self.replies);
         std::mem::take(&mut self.batch)
             .into_iter()
-            .filter_map(|plan| replies.remove(&plan.ordinal).map(|reply| (plan, reply)))
+            .filter_map(|plan| replies.remove(&plan.key.ordinal).map(|reply| (plan, reply)))
             .collect()
     }
 }

@@ -10,8 +10,8 @@
 //! arrive, so that a job is rebuilt by telling it again what it was told before.
 //!
 //! ```
-//! use frugal_evaluation::{Cut, CutPlan, Ending, Evaluator, RequestFailure, Step, TrialPlan};
-//! # use frugal_evaluation::{Answer, InvalidPlan, NotExpected, RequestPlan};
+//! use frugal_evaluation::{Ending, Evaluator, RequestFailure, ScorePlan, Step, TrialPlan};
+//! # use frugal_evaluation::{InvalidPlan, NotExpected, Receipt, RequestPlan};
 //! # #[derive(Debug, thiserror::Error)]
 //! # enum Error {
 //! #     #[error(transparent)] Plan(#[from] InvalidPlan),
@@ -22,16 +22,19 @@
 //! fn evaluate(
 //!     evaluator: &mut Evaluator,
 //!     plan: TrialPlan,
-//!     mut send: impl FnMut(&RequestPlan) -> Result<Answer, RequestFailure>,
-//!     mut cut: impl FnMut(&CutPlan) -> Cut,
+//!     mut send: impl FnMut(&RequestPlan) -> Result<Receipt, RequestFailure>,
+//!     mut score: impl FnMut(&ScorePlan) -> f64,
 //! ) -> Result<Option<Ending>, Error> {
 //!     let mut trial = evaluator.begin(plan)?;
 //!     loop {
 //!         match trial.step() {
-//!             Step::Cut(plans) => trial.receive_cuts(plans.iter().map(&mut cut)),
+//!             Step::Score(plans) => {
+//!                 let one = |plan: &ScorePlan| (plan.key, Ok(score(plan)));
+//!                 trial.receive_scores(plans.iter().map(one));
+//!             }
 //!             Step::Request(batch) => {
 //!                 for request in &batch {
-//!                     trial.receive(request.ordinal, send(request))?;
+//!                     trial.receive(request.key.ordinal, send(request))?;
 //!                 }
 //!             }
 //!             Step::Wait | Step::Ended(_) => break,
@@ -42,11 +45,12 @@
 //! }
 //! ```
 //!
-//! Start with [`Evaluator`] (what is kept from one trial to the next) and [`Trial`] (one
+//! Start with [`Evaluator`] (what is kept from one trial to the next) and [`TrialRun`] (one
 //! evaluation, step by step); [`pruning`] has the rules of the schedule, [`Validity`] what is
 //! known of the inference budget, [`Ledger`] the optimization budget.
 
 mod bootstrap;
+mod demand;
 mod evaluated;
 mod evaluator;
 mod exchange;
@@ -58,24 +62,28 @@ mod pool;
 mod prompt_tokens;
 pub mod pruning;
 mod quantiles;
+mod reducer;
 mod reference;
 mod rival;
 mod schedule;
+mod scores;
 pub mod sharing;
 mod speculation;
 pub mod statistics;
 mod supply;
-mod trial;
+mod trial_run;
 mod validity;
 
+pub use demand::Ending;
 pub use evaluated::{EvaluatedInstance, UsedResponse};
 pub use evaluator::{DEFAULT_MISSING_SHARE, Evaluator, EvaluatorOptions, ReferenceOptions};
-pub use exchange::{Answer, NotExpected, RequestFailure, RequestPlan, Response};
+pub use exchange::{NotExpected, Receipt, ReceivedResponse, RequestFailure, RequestPlan};
 pub use ledger::{DoesNotFit, Ledger, Reservation};
 pub use plan::{InvalidPlan, Mode, TrialPlan};
-pub use pool::{MOST_UNSERVED_SHARE, Offered, ResponseId, Source};
+pub use pool::{MOST_UNSERVED_SHARE, OfferedResponse};
+pub use reducer::{expected_success, pooled_best, reduce, unbiased_success};
 pub use rival::{FEWEST_COMPARED, INFERIOR_LEVEL, Objective, Rival};
+pub use scores::{Cut, ScoreKey, ScorePlan};
 pub use speculation::WASTED_SHARE;
-pub use supply::{Cut, CutPlan};
-pub use trial::{Ending, Step, Trial, TrialProgress};
+pub use trial_run::{Step, TrialProgress, TrialRun};
 pub use validity::{Known, RegionTables, Validity, Violation};

@@ -1,35 +1,26 @@
 //! What is measured of a trial, instance by instance.
 
-use crate::{EvaluatedInstance, UsedResponse};
+use crate::evaluated::{EvaluatedInstance, UsedResponse};
+use crate::reducer::reduce;
 use frugal_domain::metric::Metric;
 use frugal_domain::money::Unit;
 use frugal_domain::scoring::Reducer;
 use std::collections::BTreeMap;
 
 /// A metric on each instance, by the instance's index. `unit` is what an inference cost is
-/// counted in, and `reduce` makes one number of the scores of an instance's responses.
+/// counted in.
 #[must_use]
-pub fn values(
-    metric: Metric,
-    instances: &[EvaluatedInstance],
-    unit: Unit,
-    reduce: impl Fn(Reducer, &[f64]) -> f64,
-) -> BTreeMap<usize, f64> {
+pub fn values(metric: Metric, instances: &[EvaluatedInstance], unit: Unit) -> BTreeMap<usize, f64> {
     instances
         .iter()
-        .map(|one| (one.instance, value(metric, one, unit, &reduce)))
+        .map(|one| (one.instance, value(metric, one, unit)))
         .collect()
 }
 
 /// A metric on one instance, as by [`values`]. Without any response, what is counted of responses
 /// is 0.
 #[must_use]
-pub fn value(
-    metric: Metric,
-    instance: &EvaluatedInstance,
-    unit: Unit,
-    reduce: impl Fn(Reducer, &[f64]) -> f64,
-) -> f64 {
+pub fn value(metric: Metric, instance: &EvaluatedInstance, unit: Unit) -> f64 {
     let responses = instance.responses.as_slice();
     let reduced = |reducer: Reducer| {
         let scores: Vec<f64> = responses.iter().map(|one| one.score).collect();
@@ -73,17 +64,20 @@ const fn real(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{ResponseId, Source};
     use frugal_domain::id::TrialNumber;
     use frugal_domain::money::{Spend, Usd};
+    use frugal_domain::request::{Purpose, RequestKey, ResponseId};
 
     /// A response of the request with this number.
     fn response(ordinal: u32, score: f64, tokens: u64, ended: bool) -> UsedResponse {
         UsedResponse {
             id: ResponseId {
-                source: Source::This,
-                trial: TrialNumber(1),
-                ordinal,
+                job: None,
+                request: RequestKey {
+                    purpose: Purpose::Search,
+                    trial: TrialNumber(1),
+                    ordinal,
+                },
                 position: 0,
             },
             score,
@@ -105,12 +99,6 @@ mod tests {
         }
     }
 
-    /// Tells the reducers apart, and what they are given.
-    fn reduce(reducer: Reducer, scores: &[f64]) -> f64 {
-        let place = Reducer::ALL.iter().position(|one| *one == reducer);
-        real(place.unwrap() as u64) + scores.iter().sum::<f64>()
-    }
-
     #[test]
     fn each_metric_has_its_value() {
         let one = instance(
@@ -123,20 +111,23 @@ mod tests {
             ],
         );
         for (metric, dollars, tokens) in [
-            (Metric::ExpectedSuccess, 0.75, 0.75),
-            (Metric::Success, 1.75, 1.75),
-            (Metric::Mean, 2.75, 2.75),
+            (
+                Metric::ExpectedSuccess,
+                0.564_430_236_816_406_2,
+                0.564_430_236_816_406_2,
+            ),
+            (Metric::Success, 0.5, 0.5),
+            (Metric::Mean, 0.187_5, 0.187_5),
             (Metric::LatencyMs, 200.0, 200.0),
             (Metric::CutRate, 0.25, 0.25),
             (Metric::CompletionTokens, 100.0, 100.0),
             (Metric::InferenceCost, 0.25, 130.0),
         ] {
-            assert_eq!(
-                value(metric, &one, Unit::Usd, reduce),
-                dollars,
+            let is = |unit, expected: f64| (value(metric, &one, unit) - expected).abs() < 1e-12;
+            assert!(
+                is(Unit::Usd, dollars) && is(Unit::Tokens, tokens),
                 "{metric:?}"
             );
-            assert_eq!(value(metric, &one, Unit::Tokens, reduce), tokens);
         }
     }
 
@@ -146,7 +137,7 @@ mod tests {
             instance(3, vec![response(0, 0.0, 8, false)]),
             instance(7, vec![response(4, 0.0, 9, true)]),
         ];
-        let of = |metric| values(metric, &instances, Unit::Usd, reduce);
+        let of = |metric| values(metric, &instances, Unit::Usd);
         assert_eq!(of(Metric::CutRate), BTreeMap::from([(3, 1.0), (7, 0.0)]));
         assert_eq!(
             of(Metric::LatencyMs),
@@ -158,7 +149,7 @@ mod tests {
     fn no_response_counts_nothing() {
         let none = instance(0, Vec::new());
         for metric in [Metric::LatencyMs, Metric::CutRate, Metric::CompletionTokens] {
-            assert_eq!(value(metric, &none, Unit::Usd, reduce), 0.0);
+            assert_eq!(value(metric, &none, Unit::Usd), 0.0);
         }
     }
 }

@@ -3,6 +3,7 @@
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Prices;
+use frugal_domain::request::Purpose;
 use std::sync::Arc;
 
 /// What a trial is to evaluate.
@@ -10,6 +11,8 @@ use std::sync::Arc;
 pub struct TrialPlan {
     /// The trial's number, which names its responses.
     pub number: TrialNumber,
+    /// What its requests are sent for.
+    pub purpose: Purpose,
     /// What is evaluated. Both `n` and `max_tokens` are at least 1.
     pub settings: Settings,
     /// The most responses that one request yields; no limit where absent. With a limit no

@@ -1,9 +1,8 @@
 //! The pool: every response that was paid for, to be used by later trials.
 
+use crate::scores::ScoreKey;
 use frugal_domain::configuration::Sampling;
-use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::request::Purpose;
-use serde::{Deserialize, Serialize};
+use frugal_domain::request::ResponseId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The largest share of the responses drawn under one `max_tokens` that may be of no use under
@@ -14,39 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A smaller limit is served by all: those that are too long are cut.
 pub const MOST_UNSERVED_SHARE: f64 = 0.05;
 
-/// Which response: where it was bought, the request within the trial, and the position in that
-/// request's answer. All count from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ResponseId {
-    /// The job that bought it.
-    pub source: Source,
-    /// The trial that bought it.
-    pub trial: TrialNumber,
-    /// The request within that trial.
-    pub ordinal: u32,
-    /// The position in the request's answer.
-    pub position: u32,
-}
-
-/// The job that bought a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// This one.
-    This,
-    /// Another one of the same owner.
-    Other {
-        /// Which.
-        job: JobId,
-        /// What it bought it for.
-        purpose: Purpose,
-    },
-}
-
 /// A response of another job, with the same endpoint, model, rendered prompt and sampling
 /// settings: as good as one's own, and paid for already.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Offered {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfferedResponse {
     /// Which one.
     pub id: ResponseId,
     /// The instance of this job whose prompt it answers, by its index.
@@ -59,18 +29,16 @@ pub struct Offered {
     pub tokens: u64,
     /// It ended by itself and was not cut at `max_tokens`.
     pub ended: bool,
-    /// How good it is, by this job's scoring.
-    pub score: f64,
     /// How long its request took, in milliseconds.
     pub latency_ms: u64,
 }
 
-/// A response with what is needed of it later.
+/// A scored response as a trial uses it: whole, or cut to the trial's limit.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Held {
     pub(crate) id: ResponseId,
     pub(crate) score: f64,
-    /// Its share of the request's completion tokens.
+    /// Its share of the request's completion tokens, or the limit that it was cut to.
     pub(crate) tokens: u64,
     /// It ended by itself.
     pub(crate) ended: bool,
@@ -79,11 +47,14 @@ pub(crate) struct Held {
 }
 
 /// A response as it was drawn.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Draw {
+    pub(crate) id: ResponseId,
     pub(crate) instance: usize,
     pub(crate) max_tokens: u32,
-    pub(crate) response: Held,
+    pub(crate) tokens: u64,
+    pub(crate) ended: bool,
+    pub(crate) latency_ms: u64,
 }
 
 /// How a draw stands to a limit.
@@ -99,8 +70,8 @@ pub(crate) enum Service {
 
 impl Draw {
     pub(crate) fn service(&self, max_tokens: u32) -> Service {
-        let fits = self.response.tokens.min(self.max_tokens.into()) <= u64::from(max_tokens);
-        if self.max_tokens == max_tokens || self.response.ended && fits {
+        let fits = self.tokens.min(self.max_tokens.into()) <= u64::from(max_tokens);
+        if self.max_tokens == max_tokens || self.ended && fits {
             Service::AsItIs
         } else if self.max_tokens > max_tokens {
             Service::Cut
@@ -110,18 +81,15 @@ impl Draw {
     }
 }
 
-impl From<Offered> for Draw {
-    fn from(offered: Offered) -> Self {
+impl From<OfferedResponse> for Draw {
+    fn from(offered: OfferedResponse) -> Self {
         Self {
+            id: offered.id,
             instance: offered.instance,
             max_tokens: offered.max_tokens,
-            response: Held {
-                id: offered.id,
-                score: offered.score,
-                tokens: offered.tokens,
-                ended: offered.ended,
-                latency_ms: offered.latency_ms,
-            },
+            tokens: offered.tokens,
+            ended: offered.ended,
+            latency_ms: offered.latency_ms,
         }
     }
 }
@@ -136,37 +104,32 @@ impl From<Offered> for Draw {
 pub(crate) struct Pool {
     draws: BTreeMap<Sampling, Vec<Draw>>,
     known: BTreeSet<ResponseId>,
-    /// Scores of responses cut to some `max_tokens`.
-    cuts: BTreeMap<(ResponseId, u32), f64>,
+    /// What scorers said of them, whole or cut.
+    scores: BTreeMap<ScoreKey, f64>,
 }
 
 impl Pool {
     /// Takes in what a trial bought or was offered. What the pool has already is left out.
     pub(crate) fn add(&mut self, sampling: &Sampling, draws: impl IntoIterator<Item = Draw>) {
         for draw in draws {
-            if self.known.insert(draw.response.id) {
+            if self.known.insert(draw.id) {
                 let held = self.draws.entry(sampling.clone()).or_default();
                 held.push(draw);
             }
         }
     }
 
-    /// Keeps the scores of cut responses, so that they need not be cut again.
-    pub(crate) fn remember(
-        &mut self,
-        max_tokens: u32,
-        cuts: impl Iterator<Item = (ResponseId, f64)>,
-    ) {
-        self.cuts
-            .extend(cuts.map(|(id, score)| ((id, max_tokens), score)));
+    /// Keeps scores, so that nothing is scored twice.
+    pub(crate) fn remember(&mut self, scores: impl Iterator<Item = (ScoreKey, f64)>) {
+        self.scores.extend(scores);
     }
 
     pub(crate) fn draws(&self, sampling: &Sampling) -> &[Draw] {
         self.draws.get(sampling).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn cut(&self, id: ResponseId, max_tokens: u32) -> Option<f64> {
-        self.cuts.get(&(id, max_tokens)).copied()
+    pub(crate) fn score(&self, key: ScoreKey) -> Option<f64> {
+        self.scores.get(&key).copied()
     }
 
     pub(crate) fn len(&self) -> usize {

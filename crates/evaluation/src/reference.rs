@@ -6,12 +6,11 @@
 //! the trial and makes its n invalid, as there; here the trial has failed and has no utility.
 //! Answers with too few responses are taken as they are.
 
+use crate::demand::{Demand, Ending, Next, Task};
 use crate::inference_cost::InferenceCost;
 use crate::pool::Held;
 use crate::prompt_tokens::PromptTokens;
 use crate::pruning::{self, Standing};
-use crate::schedule::{Ask, Task, Turn};
-use crate::trial::Ending;
 use crate::validity::{Finding, Known};
 use frugal_domain::money::{Budget, Spend};
 use frugal_domain::trial::PruneReason;
@@ -81,7 +80,12 @@ impl ReferenceSchedule {
         })
     }
 
-    pub(crate) fn receive(&mut self, ask: Ask, spend: Spend, outcome: Result<Vec<Held>, String>) {
+    pub(crate) fn receive(
+        &mut self,
+        demand: Demand,
+        spend: Spend,
+        outcome: Result<Vec<Held>, String>,
+    ) {
         if self.ending.is_some() {
             return;
         }
@@ -103,16 +107,16 @@ impl ReferenceSchedule {
             self.ending = Some(Ending::BudgetExhausted);
             return;
         }
-        if let Some(held) = self.held.get_mut(ask.instance) {
+        if let Some(held) = self.held.get_mut(demand.instance) {
             held.extend(responses);
         }
-        self.next = ask.instance + 1;
+        self.next = demand.instance + 1;
     }
 
-    pub(crate) fn next(&mut self, prompts: &PromptTokens) -> Turn {
+    pub(crate) fn next(&mut self, prompts: &PromptTokens) -> Next {
         loop {
             if let Some(ending) = &self.ending {
-                return Turn::End(ending.clone());
+                return Next::End(ending.clone());
             }
             if self.next < self.limit {
                 // Each request may be the one that exhausts the budget; without one a step
@@ -123,8 +127,8 @@ impl ReferenceSchedule {
                     self.limit
                 };
                 let n = self.n - self.kept_n;
-                let asks = (self.next..until).map(|instance| Ask { instance, n });
-                return Turn::Ask(asks.collect());
+                let demands = (self.next..until).map(|instance| Demand { instance, n });
+                return Next::Demand(demands.collect());
             }
             self.conclude(prompts);
         }

@@ -6,7 +6,6 @@ use crate::quantiles::{normal_tail, student};
 use crate::statistics::{estimate, real};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{Direction, JobSpec};
-use frugal_domain::scoring::Reducer;
 use frugal_domain::trial::{Estimate, TrialOutcome};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,14 +60,13 @@ pub(crate) struct Stand {
 
 impl Rival {
     /// A trial as one to hold others against, if it was evaluated and is valid. `utilities` are its
-    /// objective on each instance; `reduce` is as in [`metrics::value`].
+    /// objective on each instance.
     #[must_use]
     pub fn of(
         spec: &JobSpec,
         trial: TrialNumber,
         outcome: &TrialOutcome,
         utilities: &BTreeMap<usize, f64>,
-        reduce: fn(Reducer, &[f64]) -> f64,
     ) -> Option<Self> {
         match outcome {
             TrialOutcome::Evaluated(evaluation) if evaluation.valid => {}
@@ -79,7 +77,7 @@ impl Rival {
             trial,
             utilities: utilities.clone(),
             direction: spec.objective.direction,
-            objective: Arc::new(move |one| metrics::value(metric, one, unit, reduce)),
+            objective: Arc::new(move |one| metrics::value(metric, one, unit)),
         })
     }
 

@@ -1,60 +1,21 @@
 //! Frugal's own schedule: everything that was paid for is kept and used.
 
-use crate::evaluated::{EvaluatedInstance, Pricing};
+use crate::demand::{Demand, Ending, Next, Task};
+use crate::evaluated::EvaluatedInstance;
 use crate::inference_cost::InferenceCost;
 use crate::pool::Held;
 use crate::prompt_tokens::PromptTokens;
 use crate::pruning::{self, Standing};
 use crate::rival::{Rival, Stand};
 use crate::speculation;
-use crate::trial::Ending;
 use crate::validity::{Finding, Known};
-use frugal_domain::money::Prices;
 use frugal_domain::trial::PruneReason;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// The most requests in one batch; what is left to ask for comes in the next. Only a large n
 /// with an endpoint that gives few responses at a time gets there.
 const MOST_REQUESTS: usize = 10_000;
-
-/// Responses to ask an instance for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ask {
-    pub(crate) instance: usize,
-    pub(crate) n: u32,
-}
-
-/// What a schedule wants next.
-#[derive(Debug)]
-pub(crate) enum Turn {
-    Ask(Vec<Ask>),
-    End(Ending),
-}
-
-/// What a schedule is given at the start of a trial.
-#[derive(Debug, Clone)]
-pub(crate) struct Task {
-    pub(crate) instances: usize,
-    pub(crate) n: u32,
-    pub(crate) max_tokens: u32,
-    pub(crate) most_per_request: Option<u32>,
-    pub(crate) cost: Option<InferenceCost>,
-    pub(crate) prices: Prices,
-    /// The order in which the instances are looked at.
-    pub(crate) order: Arc<[usize]>,
-}
-
-impl Task {
-    fn pricing(&self) -> Pricing {
-        Pricing {
-            prices: self.prices,
-            most_per_request: self.most_per_request,
-            n: self.n,
-        }
-    }
-}
 
 /// Either all instances at the configuration's n at once, or growing numbers of both with a
 /// look at the cost, and at the best trial so far, after each step.
@@ -138,33 +99,33 @@ impl Schedule {
         self.held = held;
     }
 
-    pub(crate) fn receive(&mut self, ask: Ask, outcome: Result<Vec<Held>, String>) {
+    pub(crate) fn receive(&mut self, demand: Demand, outcome: Result<Vec<Held>, String>) {
         match outcome {
             Ok(responses) => {
                 let count = u32::try_from(responses.len()).unwrap_or(u32::MAX);
                 self.largest_answer = self.largest_answer.max(count);
-                self.answers_fall_short |= count < ask.n;
-                if let Some(held) = self.held.get_mut(ask.instance) {
+                self.answers_fall_short |= count < demand.n;
+                if let Some(held) = self.held.get_mut(demand.instance) {
                     held.extend(responses);
                 }
             }
             Err(detail) => {
-                self.missing.entry(ask.instance).or_insert(detail);
+                self.missing.entry(demand.instance).or_insert(detail);
             }
         }
     }
 
-    pub(crate) fn next(&mut self, prompts: &PromptTokens) -> Turn {
+    pub(crate) fn next(&mut self, prompts: &PromptTokens) -> Next {
         loop {
             if let Some(ending) = self.too_many_missing() {
-                return Turn::End(ending);
+                return Next::End(ending);
             }
-            let asks = self.asks(prompts);
-            if !asks.is_empty() {
-                return Turn::Ask(asks);
+            let demands = self.demands(prompts);
+            if !demands.is_empty() {
+                return Next::Demand(demands);
             }
             if let Some(ending) = self.conclude(prompts) {
-                return Turn::End(ending);
+                return Next::End(ending);
             }
         }
     }
@@ -299,21 +260,21 @@ impl Schedule {
 
     /// What is missing to have n responses on each instance of the step, and on those of the
     /// steps after it that are all but sure to come.
-    fn asks(&self, prompts: &PromptTokens) -> Vec<Ask> {
-        let asks = self.asks_of(self.limit);
-        if asks.is_empty() || !self.stepwise {
-            return asks;
+    fn demands(&self, prompts: &PromptTokens) -> Vec<Demand> {
+        let demands = self.demands_of(self.limit);
+        if demands.is_empty() || !self.stepwise {
+            return demands;
         }
         match self.horizon(prompts) {
-            horizon if horizon > self.limit => self.asks_of(horizon),
-            _ => asks,
+            horizon if horizon > self.limit => self.demands_of(horizon),
+            _ => demands,
         }
     }
 
     /// What is missing on the first so many instances. An endpoint that once gave fewer
     /// responses than asked for is asked for no more than it ever gave, in as many requests as
     /// that takes.
-    fn asks_of(&self, limit: usize) -> Vec<Ask> {
+    fn demands_of(&self, limit: usize) -> Vec<Demand> {
         let most = match self.task.most_per_request {
             Some(most) => most.max(1),
             None => u32::MAX,
@@ -323,16 +284,16 @@ impl Schedule {
         } else {
             most
         };
-        let mut asks = Vec::new();
+        let mut demands = Vec::new();
         for instance in self.first(limit) {
             let mut lacking = self.n.saturating_sub(self.count(instance));
-            while lacking > 0 && asks.len() < MOST_REQUESTS {
+            while lacking > 0 && demands.len() < MOST_REQUESTS {
                 let n = lacking.min(most);
-                asks.push(Ask { instance, n });
+                demands.push(Demand { instance, n });
                 lacking -= n;
             }
         }
-        asks
+        demands
     }
 
     /// Up to which instance requests go out together with those of the present step.

@@ -1,29 +1,9 @@
 //! What a trial takes from the pool before it asks for anything.
 
-use crate::pool::{Draw, Held, MOST_UNSERVED_SHARE, Offered, ResponseId, Service};
+use crate::pool::{Draw, Held, MOST_UNSERVED_SHARE, OfferedResponse, Service};
+use crate::scores::{Cut, ScoreKey, ScorePlan};
+use frugal_domain::request::ResponseId;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A response that is too long for a trial's `max_tokens`, to be cut to it and scored again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CutPlan {
-    /// Which response.
-    pub id: ResponseId,
-    /// The instance that it answers, by its index.
-    pub instance: usize,
-    /// Its length in tokens as billed; the tokenizer at hand may count others.
-    pub tokens: u64,
-    /// How many of them to keep.
-    pub max_tokens: u32,
-}
-
-/// A response that was cut.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cut {
-    /// Which response.
-    pub id: ResponseId,
-    /// How good what is left of it is.
-    pub score: f64,
-}
 
 /// The draws under a trial's sampling settings, until it is known what they give.
 #[derive(Debug, Clone)]
@@ -36,9 +16,9 @@ pub(crate) struct Supply {
     ids: BTreeSet<ResponseId>,
     /// Draws of other jobs, which are the pool's only once the trial is committed.
     offered: Vec<Draw>,
-    /// Scores of cut responses: those known before, and those that this trial had cut.
-    known_cuts: BTreeMap<ResponseId, f64>,
-    new_cuts: BTreeMap<ResponseId, f64>,
+    /// What scorers said: known before, and asked for by this trial.
+    known_scores: BTreeMap<ScoreKey, f64>,
+    new_scores: BTreeMap<ScoreKey, f64>,
 }
 
 impl Supply {
@@ -47,68 +27,64 @@ impl Supply {
         n: u32,
         max_tokens: u32,
         draws: Vec<Draw>,
-        known_cuts: BTreeMap<ResponseId, f64>,
+        known_scores: BTreeMap<ScoreKey, f64>,
     ) -> Self {
         Self {
             instances,
             n,
             max_tokens,
-            ids: draws.iter().map(|draw| draw.response.id).collect(),
+            ids: draws.iter().map(|draw| draw.id).collect(),
             draws,
             offered: Vec::new(),
-            known_cuts,
-            new_cuts: BTreeMap::new(),
+            known_scores,
+            new_scores: BTreeMap::new(),
         }
     }
 
-    pub(crate) fn offer(&mut self, offered: Offered) {
+    pub(crate) fn offer(&mut self, offered: OfferedResponse) {
         if offered.instance < self.instances && self.ids.insert(offered.id) {
             self.offered.push(offered.into());
         }
     }
 
-    /// The responses that must be cut before they serve. Of those that are of no use because
-    /// enough others serve, none.
-    pub(crate) fn wanted(&self) -> Vec<CutPlan> {
-        let unknown = |draw: &&Draw| {
-            let id = draw.response.id;
-            !self.known_cuts.contains_key(&id) && !self.new_cuts.contains_key(&id)
-        };
-        self.serving()
-            .into_iter()
-            .flatten()
-            .filter(|(_, service)| *service == Service::Cut)
-            .map(|(draw, _)| draw)
-            .filter(unknown)
-            .map(|draw| CutPlan {
-                id: draw.response.id,
+    /// The responses that serve and are not scored: whole ones of other jobs, and those that must be
+    /// cut first. Of those that are of no use because enough others serve, none.
+    pub(crate) fn wanted(&self) -> Vec<ScorePlan> {
+        let serving = self.serving().into_iter().flatten();
+        let plans = serving.filter_map(|(draw, service)| {
+            let key = self.key(draw, service)?;
+            let cut = key.max_tokens.map(|max_tokens| Cut {
+                tokens: draw.tokens,
+                max_tokens,
+            });
+            self.score(key).is_none().then_some(ScorePlan {
+                key,
                 instance: draw.instance,
-                tokens: draw.response.tokens,
-                max_tokens: self.max_tokens,
+                cut,
             })
-            .collect()
+        });
+        plans.collect()
     }
 
-    pub(crate) fn receive(&mut self, cuts: impl IntoIterator<Item = Cut>) {
-        self.new_cuts
-            .extend(cuts.into_iter().map(|cut| (cut.id, cut.score)));
+    pub(crate) fn receive(&mut self, scores: impl IntoIterator<Item = (ScoreKey, f64)>) {
+        self.new_scores.extend(scores);
     }
 
-    /// What serves, by instance. What was to be cut and was not is left out.
+    /// What serves, by instance. What was to be scored and was not is left out.
     pub(crate) fn held(&self) -> Vec<Vec<Held>> {
-        let held = |(draw, service): (&Draw, Service)| match service {
-            Service::AsItIs => Some(draw.response.clone()),
-            Service::Cut => {
-                let id = &draw.response.id;
-                let score = self.new_cuts.get(id).or(self.known_cuts.get(id))?;
-                Some(Held {
-                    score: *score,
-                    tokens: self.max_tokens.into(),
-                    ended: false,
-                    ..draw.response.clone()
-                })
-            }
-            Service::None => None,
+        let held = |(draw, service): (&Draw, Service)| {
+            let key = self.key(draw, service)?;
+            let (tokens, ended) = match key.max_tokens {
+                None => (draw.tokens, draw.ended),
+                Some(max_tokens) => (max_tokens.into(), false),
+            };
+            Some(Held {
+                id: draw.id,
+                score: self.score(key)?,
+                tokens,
+                ended,
+                latency_ms: draw.latency_ms,
+            })
         };
         self.serving()
             .into_iter()
@@ -116,14 +92,34 @@ impl Supply {
             .collect()
     }
 
+    fn score(&self, key: ScoreKey) -> Option<f64> {
+        self.new_scores
+            .get(&key)
+            .or_else(|| self.known_scores.get(&key))
+            .copied()
+    }
+
+    /// Which score of a draw counts for the trial.
+    fn key(&self, draw: &Draw, service: Service) -> Option<ScoreKey> {
+        let max_tokens = match service {
+            Service::AsItIs => None,
+            Service::Cut => Some(self.max_tokens),
+            Service::None => return None,
+        };
+        Some(ScoreKey {
+            response: draw.id,
+            max_tokens,
+        })
+    }
+
     /// Draws of other jobs that this trial was offered.
     pub(crate) fn offered(&self) -> &[Draw] {
         &self.offered
     }
 
-    /// Scores of the responses that this trial had cut.
-    pub(crate) fn new_cuts(&self) -> impl Iterator<Item = (ResponseId, f64)> {
-        self.new_cuts.iter().map(|(id, score)| (*id, *score))
+    /// Scores that this trial asked for.
+    pub(crate) fn new_scores(&self) -> impl Iterator<Item = (ScoreKey, f64)> {
+        self.new_scores.iter().map(|(key, score)| (*key, *score))
     }
 
     fn all(&self) -> impl Iterator<Item = &Draw> {
@@ -165,31 +161,38 @@ impl Supply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::Source;
-    use frugal_domain::id::TrialNumber;
+    use frugal_domain::id::{JobId, TrialNumber};
+    use frugal_domain::request::{Purpose, RequestKey};
+    use uuid::Uuid;
 
     fn draw(position: u32, max_tokens: u32, tokens: u64, ended: bool) -> Draw {
-        let id = ResponseId {
-            source: Source::This,
+        let request = RequestKey {
+            purpose: Purpose::Search,
             trial: TrialNumber(0),
             ordinal: 0,
-            position,
         };
         Draw {
+            id: ResponseId {
+                job: None,
+                request,
+                position,
+            },
             instance: 0,
             max_tokens,
-            response: Held {
-                id,
-                score: 1.0,
-                tokens,
-                ended,
-                latency_ms: 0,
-            },
+            tokens,
+            ended,
+            latency_ms: 0,
         }
     }
 
+    /// All of them scored whole.
+    fn scores(draws: &[Draw]) -> BTreeMap<ScoreKey, f64> {
+        let keys = draws.iter().map(|draw| ScoreKey::whole(draw.id));
+        keys.map(|key| (key, 1.0)).collect()
+    }
+
     fn supply(draws: &[Draw], max_tokens: u32) -> Supply {
-        Supply::new(1, 1000, max_tokens, draws.to_vec(), BTreeMap::new())
+        Supply::new(1, 1000, max_tokens, draws.to_vec(), scores(draws))
     }
 
     /// Positions of what serves at once, and of what must be cut.
@@ -200,7 +203,10 @@ mod tests {
         let wanted = supply.wanted();
         (
             at_once,
-            wanted.iter().map(|plan| plan.id.position).collect(),
+            wanted
+                .iter()
+                .map(|plan| plan.key.response.position)
+                .collect(),
         )
     }
 
@@ -220,12 +226,8 @@ mod tests {
         // 10, 15, … 60 fit under 60; the longer ones, ended or not, are cut.
         assert_eq!(served(&draws, 60), ((0..11).collect(), (11..20).collect()));
         let mut supply = supply(&draws, 60);
-        let cuts = supply.wanted().into_iter().map(|plan| Cut {
-            id: plan.id,
-            score: 0.25,
-        });
-        let cuts: Vec<Cut> = cuts.collect();
-        supply.receive(cuts);
+        let wanted = supply.wanted();
+        supply.receive(wanted.into_iter().map(|plan| (plan.key, 0.25)));
         assert!(supply.wanted().is_empty());
         let held = supply.held();
         assert_eq!(held[0].len(), 20);
@@ -249,11 +251,11 @@ mod tests {
     #[test]
     fn no_more_than_n_are_taken_and_those_drawn_first_come_first() {
         let draws: Vec<Draw> = (0..9).map(|p| draw(p, 100, 90, true)).collect();
-        let supply = Supply::new(1, 3, 50, draws, BTreeMap::new());
+        let supply = Supply::new(1, 3, 50, draws.clone(), scores(&draws));
         let wanted: Vec<u32> = supply
             .wanted()
             .iter()
-            .map(|plan| plan.id.position)
+            .map(|plan| plan.key.response.position)
             .collect();
         assert_eq!(wanted, [0, 1, 2]);
     }
@@ -262,20 +264,28 @@ mod tests {
     fn what_is_offered_twice_or_for_no_instance_is_left_out() {
         let own = draw(0, 50, 10, true);
         let mut supply = supply(std::slice::from_ref(&own), 50);
-        let offered = |position: u32, instance: usize| Offered {
-            id: draw(position, 50, 10, true).response.id,
+        let offered = |position: u32, instance: usize| OfferedResponse {
+            id: ResponseId {
+                job: Some(JobId(Uuid::nil())),
+                ..draw(position, 50, 10, true).id
+            },
             instance,
             max_tokens: 50,
             prompt_tokens: 7,
             tokens: 10,
             ended: true,
-            score: 1.0,
             latency_ms: 3,
         };
-        for (position, instance) in [(0, 0), (1, 0), (1, 0), (2, 7)] {
+        for (position, instance) in [(1, 0), (1, 0), (2, 7)] {
             supply.offer(offered(position, instance));
         }
-        let positions: Vec<u32> = supply.held()[0].iter().map(|h| h.id.position).collect();
-        assert_eq!(positions, [0, 1]);
+        // It serves once it is scored.
+        let wanted = supply.wanted();
+        let of = |plan: &ScorePlan| (plan.key.response.position, plan.cut);
+        assert_eq!(wanted.iter().map(of).collect::<Vec<_>>(), [(1, None)]);
+        assert_eq!(supply.held()[0].len(), 1);
+        supply.receive(wanted.into_iter().map(|plan| (plan.key, 0.5)));
+        let held = &supply.held()[0];
+        assert_eq!((held.len(), held[1].score), (2, 0.5));
     }
 }

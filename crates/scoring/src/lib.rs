@@ -1,12 +1,11 @@
-//! Prompt rendering, scorers and reducers: from an instance to what is asked, and from what
-//! was answered to a number.
+//! Prompt rendering and scorers: from an instance to what is asked, and from what was answered to
+//! how good it is.
 //!
 //! This crate does no I/O, reads no clock and knows no runtime; the same input always gives
 //! the same output. It never runs code that a model wrote, loads no template but the text that
 //! it is given, and bounds the work that a template or a pattern may cause.
 //!
-//! Start with [`Scorer`] (is one response right?), then [`reduce`] (what are the n responses of
-//! an instance worth?), then [`CompiledPrompt`] and [`Template`]. [`JobChecks`] is what the
+//! Start with [`Scorer`] (is one response right?), then [`CompiledPrompt`] and [`Template`]. [`JobChecks`] is what the
 //! reading of a job needs from here.
 
 mod checks;
@@ -16,13 +15,11 @@ mod fold;
 mod json;
 mod number;
 mod prompt;
-mod reducer;
 mod scorer;
 mod template;
 
 pub use checks::JobChecks;
 pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};
-pub use reducer::{expected_success, pooled_best, reduce, unbiased_success};
 pub use scorer::{Expectation, MAX_PATTERN_BYTES, ScoreError, Scorer, ScorerError};
 pub use template::{
     FUEL, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MAX_TEMPLATE_TOKENS, Template, TemplateError,

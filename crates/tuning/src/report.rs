@@ -276,7 +276,7 @@ fn savings(findings: &Findings<'_>) -> Savings {
         );
         lengths.entry(key).or_default().add(Lengths::of(&ended.run));
     }
-    let full = |ended: &Ended| {
+    let full = |ended: &EndedTrial| {
         let key = (
             ended.settings.sampling.model,
             ended.settings.sampling.prompt,

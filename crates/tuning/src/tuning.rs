@@ -261,6 +261,14 @@ impl Tuning {
         }
     }
 
+    /// The objective of a trial that was evaluated, on each instance that the search sees, by the
+    /// instance's position.
+    #[must_use]
+    pub fn utilities(&self, trial: TrialNumber) -> Option<&Utilities> {
+        let ended = self.ended.get(&trial)?;
+        ended.evaluation().map(|_| &ended.utilities)
+    }
+
     /// Does something with a trial under way, which may then be able to go on. One that has ended
     /// meanwhile no longer cares.
     fn with(&mut self, key: RunKey, act: impl FnOnce(&mut Active)) {

@@ -9,7 +9,7 @@ use chrono::Utc;
 use frugal_domain::job::Split;
 use frugal_evaluation::OfferedResponse;
 use frugal_evaluation::sharing::share_out;
-use frugal_store::ReuseKey;
+use frugal_store::requests::ReuseKey;
 use frugal_store::reuse::{self, Adopted};
 use frugal_tuning::LookUp;
 use std::collections::BTreeMap;

@@ -175,10 +175,8 @@ impl<'a> Play<'a> {
         self.grace_over = None;
         // Either all that is in flight is concerned, or nothing: held-out rows are scored once
         // nothing of the search is in flight.
-        let concerned = |key: &RequestKey| {
-            self.halted
-                .is_some_and(|cause| cause.stops(key.purpose))
-        };
+        let concerned =
+            |key: &RequestKey| self.halted.is_some_and(|cause| cause.stops(key.purpose));
         if !self.in_flight.iter().any(concerned) {
             return Ok(());
         }

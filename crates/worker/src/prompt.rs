@@ -5,7 +5,7 @@ use crate::error::DriveError;
 use frugal_domain::configuration::Sampling;
 use frugal_domain::job::{Instance, JobSpec, Split};
 use frugal_scoring::{CompiledPrompt, RenderedPrompt};
-use frugal_store::ReuseKey;
+use frugal_store::requests::ReuseKey;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;

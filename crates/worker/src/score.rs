@@ -23,10 +23,7 @@ const LARGEST_RATIO: u64 = 3;
 ///
 /// # Errors
 /// The database failed, the lease is lost, or a text is not there.
-pub(crate) async fn score(
-    context: &Context,
-    batch: ScoreBatch,
-) -> Result<Vec<Scored>, DriveError> {
+pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Vec<Scored>, DriveError> {
     let mut texts = texts(context, &batch.plans).await?;
     let mut work = Vec::with_capacity(batch.plans.len());
     for plan in batch.plans {

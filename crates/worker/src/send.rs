@@ -15,6 +15,7 @@ use frugal_llm::{
 };
 use frugal_scoring::RenderedPrompt;
 use frugal_store::requests::{self, Answered, Failure, FailureKind, NewRequest, Settled};
+use frugal_store::responses::StoredResponse;
 use frugal_tuning::{RequestEnd, RequestToSend};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -159,7 +160,14 @@ async fn withdraw(
     }
     let cost = billed(request.worst_case, attempts);
     let mut connection = context.pool.acquire().await?;
-    requests::give_up(&mut connection, context.claim, request.key, cost, Utc::now()).await?;
+    requests::give_up(
+        &mut connection,
+        context.claim,
+        request.key,
+        cost,
+        Utc::now(),
+    )
+    .await?;
     Ok(RequestEnd::GivenUp { cost: Some(cost) })
 }
 
@@ -206,8 +214,8 @@ fn settled(
     }
 }
 
-fn response(choice: Choice) -> requests::Response {
-    requests::Response {
+fn response(choice: Choice) -> StoredResponse {
+    StoredResponse {
         text: choice.text,
         finish_reason: choice.finish_reason,
         estimated_tokens: choice.estimated_tokens,

@@ -1,7 +1,10 @@
 use super::*;
 use crate::data_set::DataSet;
 use crate::recorded;
+use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Spend, Usd};
+use frugal_domain::spend::SpendCategory;
+use frugal_domain::state::StopReason;
 
 /// A recorded job with a smaller budget, so that a test is done soon.
 fn small(name: &str) -> DataSet {
@@ -31,15 +34,19 @@ fn the_budget_is_kept_and_used() {
         set.spec.search.pruning = pruning;
         for held_out in [0, 15] {
             let found = found(&set, held_out, None);
-            let spent: Spend = found.spend.values().copied().sum();
+            let spent = found.report.spend;
             assert!(set.spec.optimization_budget.covers(spent), "{pruning:?}");
-            assert_eq!(found.stop_reason, StopReason::BudgetExhausted);
+            assert_eq!(found.report.stop_reason, StopReason::BudgetExhausted);
             // Trials and what their requests cost are the same money.
-            let of_trials: Spend = found.ended.values().map(|ended| ended.spend).sum();
-            let of_holdout = found.spend.get(&Purpose::Validation).copied();
+            let of_trials: Spend = found.trials.values().map(|ended| ended.spend).sum();
+            let of_holdout = found
+                .report
+                .spend_by_role
+                .get(&SpendCategory::Validation)
+                .copied();
             assert_eq!(of_trials + of_holdout.unwrap_or_default(), spent);
             assert_eq!(of_holdout.is_some(), held_out > 0);
-            assert_eq!(found.holdout.is_some(), held_out > 0);
+            assert_eq!(found.report.holdout.is_some(), held_out > 0);
         }
     }
 }
@@ -50,7 +57,8 @@ fn equal_seeds_give_equal_results_and_others_do_not() {
     let mut once = |seed| {
         set.spec.search.seed = seed;
         let found = found(&set, 10, None);
-        (found.ended, found.winner, found.spend)
+        let winner = found.winner().cloned();
+        (found.trials, winner, found.report.spend_by_role)
     };
     let first = once(1);
     assert_eq!(first, once(1));
@@ -62,16 +70,16 @@ fn the_winner_is_the_best_valid_trial() {
     let mut set = small("extraction");
     set.spec.search.pruning = Pruning::Off;
     let found = found(&set, 0, None);
-    let valid = |ended: &&Ended| ended.evaluation().is_some_and(|found| found.valid);
-    let utility = |ended: &Ended| ended.evaluation().map_or(0.0, |found| found.utility.mean);
+    let valid = |ended: &&Trial| ended.evaluation().is_some_and(|found| found.valid);
+    let utility = |ended: &Trial| ended.evaluation().map_or(0.0, |found| found.utility.mean);
     let best = found
-        .ended
+        .trials
         .values()
         .filter(valid)
         .map(utility)
         .fold(0.0, f64::max);
     assert_eq!(utility(found.winner().unwrap()), best);
-    assert!(found.ended.values().any(|ended| !valid(&ended)));
+    assert!(found.trials.values().any(|ended| !valid(&ended)));
 }
 
 #[test]
@@ -79,8 +87,8 @@ fn the_same_job_again_pays_for_nothing_that_an_earlier_one_bought() {
     let set = small("arithmetic");
     let first = found(&set, 0, None);
     let second = found(&set, 0, Some(&first.bought));
-    let baseline = |found: &Found| found.ended[&BASELINE].clone();
-    assert_eq!(baseline(&first).utilities, baseline(&second).utilities);
+    let baseline = |found: &Found| found.trials[&BASELINE].clone();
+    assert_eq!(first.utilities(BASELINE), second.utilities(BASELINE));
     assert!(baseline(&first).spend.tokens > 0);
     assert_eq!(baseline(&second).spend, Spend::default());
 }

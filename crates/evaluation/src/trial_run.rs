@@ -1,51 +1,34 @@
 //! One trial: the evaluation of one configuration, step by step.
 
+use crate::demand::{Demand, Ending, Next};
 use crate::evaluated::{EvaluatedInstance, Pricing};
-use crate::exchange::{Answer, Exchange, NotExpected, Reply, RequestFailure, RequestPlan};
+use crate::exchange::{Exchange, NotExpected, Receipt, Reply, RequestFailure, RequestPlan};
 use crate::plan::TrialPlan;
-use crate::pool::{Draw, Held, Offered, ResponseId, Source};
+use crate::pool::{Draw, Held, OfferedResponse};
 use crate::prompt_tokens::PromptTokens;
 use crate::reference::ReferenceSchedule;
-use crate::schedule::{Ask, Schedule, Turn};
+use crate::schedule::Schedule;
+use crate::scores::{ScoreKey, ScorePlan};
 use crate::sharing::share_out;
-use crate::supply::{Cut, CutPlan, Supply};
+use crate::supply::Supply;
 use crate::validity::Finding;
 use frugal_domain::money::{Spend, Usage};
-use frugal_domain::trial::PruneReason;
-use serde::{Deserialize, Serialize};
+use frugal_domain::request::{RequestKey, ResponseId};
+use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What a trial wants.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Before anything is requested: cut these responses of earlier trials, score what is left
-    /// of them and [say](Trial::receive_cuts) how good it is.
-    Cut(Vec<CutPlan>),
+    /// Score these responses, each as it is or cut to a limit first, and
+    /// [say](TrialRun::receive_scores) how good they are.
+    Score(Vec<ScorePlan>),
     /// Send these, all at once if possible.
     Request(Vec<RequestPlan>),
-    /// Some requests of the last batch are not answered, or the cuts are not delivered.
+    /// Some requests of the last batch are not answered, or the scores are not delivered.
     Wait,
     /// Nothing more.
     Ended(Ending),
-}
-
-/// How a trial ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "ending", content = "detail", rename_all = "snake_case")]
-pub enum Ending {
-    /// All instances but for a tolerated share of failures have n responses.
-    Evaluated {
-        /// Whether the mean inference cost is within the inference budget, if there is one.
-        /// Only a trial that is not pruned can be evaluated and over the budget.
-        within_budget: bool,
-    },
-    /// Over the inference budget, or significantly worse than the best.
-    Pruned(PruneReason),
-    /// The endpoint refuses the configuration.
-    Infeasible(String),
-    /// Requests failed for good on too many instances.
-    Failed(String),
-    /// The optimization budget does not allow what is left to do.
-    BudgetExhausted,
 }
 
 /// Where a trial is.
@@ -67,8 +50,9 @@ pub struct TrialProgress {
     pub responses: u64,
 }
 
+/// By which schedule a trial is evaluated.
 #[derive(Debug, Clone)]
-pub(crate) enum Course {
+pub(crate) enum Scheme {
     Own(Schedule),
     Reference(ReferenceSchedule),
 }
@@ -76,45 +60,57 @@ pub(crate) enum Course {
 /// A trial under way. It works on what was known when it began, so that what it decides never
 /// depends on others that end meanwhile.
 #[derive(Debug, Clone)]
-pub struct Trial {
+pub struct TrialRun {
     plan: TrialPlan,
     prompts: PromptTokens,
     exchange: Exchange,
     /// Or, at once, the ending where nothing needs to be requested.
-    course: Result<Course, Ending>,
+    scheme: Result<Scheme, Ending>,
     supply: Supply,
     supplied: Supplied,
+    /// A batch that has come back and is being scored.
+    unscored: Option<Batch>,
+    /// The same with its scores.
+    scored: Option<(Batch, Scores)>,
     bought: Vec<(usize, Held)>,
     spend: Spend,
     responses: u64,
     ending: Option<Ending>,
 }
 
+/// Requests with what came back, in the order of their ordinals.
+type Batch = Vec<(RequestPlan, Reply)>;
+
+/// What scorers said.
+type Scores = BTreeMap<ScoreKey, Result<f64, String>>;
+
 /// How far the trial is with what the pool has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Supplied {
     /// Nothing was looked at; more may be offered.
     NotYet,
-    /// Some responses are being cut.
-    Cutting,
+    /// Some responses are being scored.
+    Scoring,
     /// The schedule has what serves.
     Done,
 }
 
-impl Trial {
+impl TrialRun {
     pub(crate) fn new(
         plan: TrialPlan,
         prompts: PromptTokens,
-        course: Result<Course, Ending>,
+        scheme: Result<Scheme, Ending>,
         supply: Supply,
     ) -> Self {
         Self {
             plan,
             prompts,
             exchange: Exchange::default(),
-            course,
+            scheme,
             supply,
             supplied: Supplied::NotYet,
+            unscored: None,
+            scored: None,
             bought: Vec::new(),
             spend: Spend::default(),
             responses: 0,
@@ -124,7 +120,7 @@ impl Trial {
 
     /// Responses of other jobs that serve as well as one's own. They are of use before the first
     /// [step](Self::step) alone; later ones are ignored, and so are those that are known.
-    pub fn offer(&mut self, offered: impl IntoIterator<Item = Offered>) {
+    pub fn offer(&mut self, offered: impl IntoIterator<Item = OfferedResponse>) {
         if self.supplied != Supplied::NotYet {
             return;
         }
@@ -135,62 +131,90 @@ impl Trial {
         }
     }
 
-    /// What to do next. A batch of requests is given once; after it comes
-    /// [`Step::Wait`] until every one of them is [received](Self::receive).
+    /// What to do next. A batch of requests, or of responses to score, is given once; after it
+    /// comes [`Step::Wait`] until every one of them is [received](Self::receive), or
+    /// [scored](Self::receive_scores).
     pub fn step(&mut self) -> Step {
         if let Some(ending) = &self.ending {
             return Step::Ended(ending.clone());
         }
-        if self.exchange.waiting() || self.supplied == Supplied::Cutting {
+        let scoring = self.supplied == Supplied::Scoring || self.unscored.is_some();
+        if scoring || self.exchange.waiting() {
             return Step::Wait;
         }
         if self.supplied == Supplied::NotYet
-            && let Ok(Course::Own(_)) = self.course
+            && let Ok(Scheme::Own(_)) = self.scheme
         {
             let wanted = self.supply.wanted();
             if !wanted.is_empty() {
-                self.supplied = Supplied::Cutting;
-                return Step::Cut(wanted);
+                self.supplied = Supplied::Scoring;
+                return Step::Score(wanted);
             }
             self.take_supply();
         }
-        let turn = match self.absorb() {
-            Some(ending) => Turn::End(ending),
-            None => match &mut self.course {
-                Ok(Course::Own(schedule)) => schedule.next(&self.prompts),
-                Ok(Course::Reference(schedule)) => schedule.next(&self.prompts),
-                Err(ending) => Turn::End(ending.clone()),
+        if let Some((batch, scores)) = self.scored.take() {
+            return self.go_on(batch, &scores);
+        }
+        let batch = self.exchange.close();
+        let wanted: Vec<ScorePlan> = batch
+            .iter()
+            .flat_map(|(plan, reply)| score_plans(plan, reply))
+            .collect();
+        if !wanted.is_empty() {
+            self.unscored = Some(batch);
+            return Step::Score(wanted);
+        }
+        self.go_on(batch, &Scores::new())
+    }
+
+    /// Takes in a batch with its scores, and says what comes next.
+    fn go_on(&mut self, batch: Batch, scores: &Scores) -> Step {
+        let next = match self.absorb(batch, scores) {
+            Some(ending) => Next::End(ending),
+            None => match &mut self.scheme {
+                Ok(Scheme::Own(schedule)) => schedule.next(&self.prompts),
+                Ok(Scheme::Reference(schedule)) => schedule.next(&self.prompts),
+                Err(ending) => Next::End(ending.clone()),
             },
         };
-        match turn {
-            Turn::Ask(asks) => {
+        match next {
+            Next::Demand(demands) => {
                 let first = self.exchange.next_ordinal();
                 let batch: Vec<RequestPlan> = (first..)
-                    .zip(asks)
-                    .map(|(ordinal, ask)| self.request(ordinal, ask))
+                    .zip(demands)
+                    .map(|(ordinal, demand)| self.request(ordinal, demand))
                     .collect();
                 self.exchange.open(batch.clone());
                 Step::Request(batch)
             }
-            Turn::End(ending) => {
+            Next::End(ending) => {
                 self.ending = Some(ending.clone());
                 Step::Ended(ending)
             }
         }
     }
 
-    /// Takes the responses that were cut, all at once. What cannot be cut is left out, and then
-    /// does not serve.
-    pub fn receive_cuts(&mut self, cuts: impl IntoIterator<Item = Cut>) {
-        if self.supplied == Supplied::Cutting {
-            self.supply.receive(cuts);
+    /// Takes the scores of the responses of the last [`Step::Score`], all at once: how good each
+    /// is, or why that cannot be said. A request with a response that cannot be scored has failed;
+    /// what was there before and cannot be scored is left out and does not serve.
+    pub fn receive_scores(
+        &mut self,
+        scores: impl IntoIterator<Item = (ScoreKey, Result<f64, String>)>,
+    ) {
+        let scores: Scores = scores.into_iter().collect();
+        if self.supplied == Supplied::Scoring {
+            let known = scores.into_iter();
+            let known = known.filter_map(|(key, score)| Some((key, score.ok()?)));
+            self.supply.receive(known);
             self.take_supply();
+        } else if let Some(batch) = self.unscored.take() {
+            self.scored = Some((batch, scores));
         }
     }
 
     fn take_supply(&mut self) {
         self.supplied = Supplied::Done;
-        if let Ok(Course::Own(schedule)) = &mut self.course {
+        if let Ok(Scheme::Own(schedule)) = &mut self.scheme {
             schedule.supply(self.supply.held());
         }
     }
@@ -202,11 +226,11 @@ impl Trial {
     pub fn receive(
         &mut self,
         ordinal: u32,
-        result: Result<Answer, RequestFailure>,
+        result: Result<Receipt, RequestFailure>,
     ) -> Result<(), NotExpected> {
-        let paid = result.as_ref().ok().map(|answer| {
-            let spend = Spend::of(answer.usage, self.plan.prices);
-            (spend, answer.responses.len() as u64)
+        let paid = result.as_ref().ok().map(|receipt| {
+            let spend = Spend::of(receipt.usage, self.plan.prices);
+            (spend, receipt.responses.len() as u64)
         });
         self.exchange.receive(ordinal, result)?;
         if let Some((spend, responses)) = paid {
@@ -242,9 +266,9 @@ impl Trial {
     /// Where the trial is.
     #[must_use]
     pub fn progress(&self) -> TrialProgress {
-        let ((n, seen), missing) = match &self.course {
-            Ok(Course::Own(schedule)) => (schedule.reached(), schedule.missing()),
-            Ok(Course::Reference(schedule)) => (schedule.reached(), 0),
+        let ((n, seen), missing) = match &self.scheme {
+            Ok(Scheme::Own(schedule)) => (schedule.reached(), schedule.missing()),
+            Ok(Scheme::Reference(schedule)) => (schedule.reached(), 0),
             Err(_) => ((self.plan.settings.extent.n, 0), 0),
         };
         TrialProgress {
@@ -272,9 +296,9 @@ impl Trial {
     /// Responses that the trial took from the pool and did not have to buy.
     #[must_use]
     pub fn pooled_responses(&self) -> u64 {
-        match &self.course {
-            Ok(Course::Own(schedule)) => schedule.pooled_used(),
-            Ok(Course::Reference(_)) | Err(_) => 0,
+        match &self.scheme {
+            Ok(Scheme::Own(schedule)) => schedule.pooled_used(),
+            Ok(Scheme::Reference(_)) | Err(_) => 0,
         }
     }
 
@@ -293,13 +317,13 @@ impl Trial {
         let Some(Ending::Evaluated { .. }) = self.ending else {
             return None;
         };
-        let course = self.course.as_ref().ok()?;
+        let scheme = self.scheme.as_ref().ok()?;
         let instances = 0..self.prompts.known().len();
         let found = instances.filter_map(|instance| {
-            let used = match course {
-                Course::Own(schedule) if schedule.is_missing(instance) => return None,
-                Course::Own(schedule) => schedule.used(instance, self.plan.settings.extent.n),
-                Course::Reference(schedule) => schedule.used(instance),
+            let used = match scheme {
+                Scheme::Own(schedule) if schedule.is_missing(instance) => return None,
+                Scheme::Own(schedule) => schedule.used(instance, self.plan.settings.extent.n),
+                Scheme::Reference(schedule) => schedule.used(instance),
             };
             Some(self.evaluated(instance, used))
         });
@@ -309,9 +333,9 @@ impl Trial {
     fn evaluated(&self, instance: usize, used: &[Held]) -> EvaluatedInstance {
         let TrialPlan { prices, .. } = self.plan;
         let n = self.plan.settings.extent.n;
-        let most_per_request = match self.course {
-            Ok(Course::Own(_)) => self.plan.most_per_request,
-            Ok(Course::Reference(_)) | Err(_) => None,
+        let most_per_request = match self.scheme {
+            Ok(Scheme::Own(_)) => self.plan.most_per_request,
+            Ok(Scheme::Reference(_)) | Err(_) => None,
         };
         let pricing = Pricing {
             prices,
@@ -322,9 +346,9 @@ impl Trial {
     }
 
     pub(crate) fn findings(&self) -> &[Finding] {
-        match &self.course {
-            Ok(Course::Own(schedule)) => schedule.findings(),
-            Ok(Course::Reference(schedule)) => schedule.findings(),
+        match &self.scheme {
+            Ok(Scheme::Own(schedule)) => schedule.findings(),
+            Ok(Scheme::Reference(schedule)) => schedule.findings(),
             Err(_) => &[],
         }
     }
@@ -332,41 +356,51 @@ impl Trial {
     /// What later trials may use: what was offered to this one, and what it bought.
     pub(crate) fn draws(&self) -> impl Iterator<Item = Draw> {
         let bought = self.bought.iter().map(|(instance, response)| Draw {
+            id: response.id,
             instance: *instance,
             max_tokens: self.plan.settings.extent.max_tokens,
-            response: response.clone(),
+            tokens: response.tokens,
+            ended: response.ended,
+            latency_ms: response.latency_ms,
         });
-        self.supply.offered().iter().cloned().chain(bought)
+        self.supply.offered().iter().copied().chain(bought)
     }
 
-    pub(crate) fn cuts(&self) -> impl Iterator<Item = (ResponseId, f64)> {
-        self.supply.new_cuts()
+    /// What scorers said of what it bought, and of what was there before and had to be scored.
+    pub(crate) fn scores(&self) -> impl Iterator<Item = (ScoreKey, f64)> {
+        let bought = self.bought.iter();
+        let bought = bought.map(|(_, held)| (ScoreKey::whole(held.id), held.score));
+        self.supply.new_scores().chain(bought)
     }
 
     pub(crate) fn prompts(&self) -> &PromptTokens {
         &self.prompts
     }
 
-    fn request(&self, ordinal: u32, ask: Ask) -> RequestPlan {
+    fn request(&self, ordinal: u32, demand: Demand) -> RequestPlan {
+        let max_tokens = self.plan.settings.extent.max_tokens;
         let usage = Usage {
-            prompt_tokens: self.prompts.upper(ask.instance),
-            completion_tokens: u64::from(ask.n)
-                .saturating_mul(self.plan.settings.extent.max_tokens.into()),
+            prompt_tokens: self.prompts.upper(demand.instance),
+            completion_tokens: u64::from(demand.n).saturating_mul(max_tokens.into()),
         };
         RequestPlan {
-            ordinal,
-            instance: ask.instance,
-            n: ask.n,
-            max_tokens: self.plan.settings.extent.max_tokens,
+            key: RequestKey {
+                purpose: self.plan.purpose,
+                trial: self.plan.number,
+                ordinal,
+            },
+            instance: demand.instance,
+            n: demand.n,
+            max_tokens,
             worst_case: Spend::of(usage, self.plan.prices),
         }
     }
 
-    /// Takes in a batch that is fully answered. The ending where the batch itself tells it.
-    fn absorb(&mut self) -> Option<Ending> {
+    /// Takes in a batch that has come back. The ending where the batch itself tells it.
+    fn absorb(&mut self, batch: Batch, scores: &Scores) -> Option<Ending> {
         let mut refused = None;
         let mut unaffordable = false;
-        for (plan, reply) in self.exchange.close() {
+        for (plan, reply) in batch {
             match &reply {
                 Err(RequestFailure::Infeasible(reason)) => {
                     refused.get_or_insert_with(|| reason.clone());
@@ -380,16 +414,16 @@ impl Trial {
             }
             let spend = reply.as_ref().map_or_else(
                 |_| Spend::default(),
-                |answer| Spend::of(answer.usage, self.plan.prices),
+                |receipt| Spend::of(receipt.usage, self.plan.prices),
             );
-            let outcome = self.outcome(plan, reply);
-            let ask = Ask {
+            let outcome = self.outcome(plan, reply, scores);
+            let demand = Demand {
                 instance: plan.instance,
                 n: plan.n,
             };
-            match &mut self.course {
-                Ok(Course::Own(schedule)) => schedule.receive(ask, outcome),
-                Ok(Course::Reference(schedule)) => schedule.receive(ask, spend, outcome),
+            match &mut self.scheme {
+                Ok(Scheme::Own(schedule)) => schedule.receive(demand, outcome),
+                Ok(Scheme::Reference(schedule)) => schedule.receive(demand, spend, outcome),
                 Err(_) => {}
             }
         }
@@ -399,43 +433,70 @@ impl Trial {
         }
     }
 
-    /// The responses of a reply, or why there are none.
-    fn outcome(&mut self, plan: RequestPlan, reply: Reply) -> Result<Vec<Held>, String> {
-        let answer = match reply {
-            Ok(answer) => answer,
+    /// The responses of a reply, scored, or why there are none.
+    fn outcome(
+        &mut self,
+        plan: RequestPlan,
+        reply: Reply,
+        scores: &Scores,
+    ) -> Result<Vec<Held>, String> {
+        let receipt = match reply {
+            Ok(receipt) => receipt,
             Err(RequestFailure::Failed(reason) | RequestFailure::Infeasible(reason)) => {
                 return Err(reason);
             }
             Err(RequestFailure::Unaffordable) => return Err("not sent".to_owned()),
         };
         self.prompts
-            .learn(plan.instance, answer.usage.prompt_tokens);
-        if answer.responses.is_empty() {
+            .learn(plan.instance, receipt.usage.prompt_tokens);
+        if receipt.responses.is_empty() {
             return Err("the answer held no response".to_owned());
         }
-        let lengths: Vec<u64> = answer
+        let lengths: Vec<u64> = receipt
             .responses
             .iter()
-            .map(|r| r.estimated_tokens)
+            .map(|response| response.estimated_tokens)
             .collect();
-        let shares = share_out(answer.usage.completion_tokens, &lengths);
-        let held: Vec<Held> = (0..)
-            .zip(answer.responses.iter().zip(shares))
-            .map(|(position, (response, tokens))| Held {
-                id: ResponseId {
-                    source: Source::This,
-                    trial: self.plan.number,
-                    ordinal: plan.ordinal,
-                    position,
-                },
-                score: response.score,
+        let shares = share_out(receipt.usage.completion_tokens, &lengths);
+        let held = (0..).zip(receipt.responses.iter().zip(shares));
+        let held = held.map(|(position, (response, tokens))| {
+            let id = response_id(&plan, position);
+            let score = match scores.get(&ScoreKey::whole(id)) {
+                Some(Ok(score)) => *score,
+                Some(Err(reason)) => return Err(format!("scoring failed: {reason}")),
+                None => return Err("scoring failed: there is no score".to_owned()),
+            };
+            Ok(Held {
+                id,
+                score,
                 tokens,
                 ended: response.ended,
-                latency_ms: answer.latency_ms,
+                latency_ms: receipt.latency_ms,
             })
-            .collect();
+        });
+        let held: Vec<Held> = held.collect::<Result<_, _>>()?;
         self.bought
             .extend(held.iter().map(|held| (plan.instance, held.clone())));
         Ok(held)
     }
+}
+
+fn response_id(plan: &RequestPlan, position: u32) -> ResponseId {
+    ResponseId {
+        job: None,
+        request: plan.key,
+        position,
+    }
+}
+
+/// What is to be scored of a reply: every response, whole.
+fn score_plans(plan: &RequestPlan, reply: &Reply) -> Vec<ScorePlan> {
+    let count = reply.as_ref().map_or(0, |receipt| receipt.responses.len());
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    let one = |position| ScorePlan {
+        key: ScoreKey::whole(response_id(plan, position)),
+        instance: plan.instance,
+        cut: None,
+    };
+    (0..count).map(one).collect()
 }

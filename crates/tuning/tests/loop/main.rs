@@ -1,0 +1,10 @@
+//! The tuning loop as a whole: any order of arrival, any moment of a crash, any moment of a halt.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
+)]
+
+mod halting;
+mod replay;
+mod world;

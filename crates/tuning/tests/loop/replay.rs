@@ -1,0 +1,96 @@
+//! A job depends on its specification and its answers, and neither on the order in which these
+//! arrive nor on the workers that it had.
+
+use crate::world::{World, spec};
+use proptest::prelude::*;
+use serde_json::json;
+
+#[test]
+fn a_job_finds_a_winner_and_compares_it() {
+    let mut world = World::new(spec(&[]), 1);
+    let ending = world.run();
+    let report = ending.report.unwrap();
+    assert!(report.winner.is_some() && report.baseline.is_some());
+    assert!(report.holdout.is_some());
+    assert!(report.trials.evaluated > 3, "{:?}", report.trials);
+    let names: Vec<&str> = world.events.iter().map(|event| event.name()).collect();
+    assert_eq!(names.first(), Some(&"trial.started"));
+    assert!(names.contains(&"validation.completed"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn the_order_of_arrival_does_not_matter(seed in 0..1_000_u64, order in 1..1_000_u64) {
+        let job = || spec(&[("/search/seed", json!(seed))]);
+        let (mut one, mut two) = (World::new(job(), 0), World::new(job(), order));
+        let (first, second) = (one.run(), two.run());
+        prop_assert_eq!(one.outcomes(), two.outcomes());
+        prop_assert_eq!(json!(first.report), json!(second.report));
+    }
+
+    #[test]
+    fn a_job_goes_on_after_any_crash(
+        seed in 0..1_000_u64,
+        crashes in prop::collection::vec(0.0..1.0_f64, 1..4),
+        pruning in prop::sample::select(vec!["on", "off"]),
+    ) {
+        // A budget that what is lost in crashes does not reach.
+        let job = || spec(&[
+            ("/search/seed", json!(seed)),
+            ("/search/pruning", json!(pruning)),
+            ("/optimization_budget", json!({"usd": 0.5})),
+        ]);
+        let mut undisturbed = World::new(job(), 0);
+        let expected = undisturbed.run();
+        let mut world = World::new(job(), 1);
+        let mut sent = 0;
+        for (turn, share) in (2..).zip(&crashes) {
+            let moment = (share * undisturbed.steps as f64 / 2.0) as usize;
+            for _ in 0..moment {
+                if !world.turn() {
+                    break;
+                }
+            }
+            sent += world.sent.len() - world.in_flight.len();
+            world = world.crash(turn);
+        }
+        let found = world.run();
+        prop_assert_eq!(world.outcomes(), undisturbed.outcomes());
+        let comparable = |ending: frugal_tuning::JobEnding| {
+            let mut report = json!(ending.report);
+            for spent in ["spend", "spend_by_role"] {
+                report.as_object_mut().unwrap().remove(spent);
+            }
+            report
+        };
+        prop_assert_eq!(comparable(found), comparable(expected));
+        // Nothing that was answered is asked again.
+        prop_assert_eq!(sent + world.sent.len(), undisturbed.sent.len());
+        // No event is told twice, but for progress, which is told again where it was not stored.
+        let count = |world: &World, name: &str| {
+            world.events.iter().filter(|event| event.name() == name).count()
+        };
+        for name in ["trial.started", "trial.evaluated", "trial.pruned", "validation.completed"] {
+            prop_assert_eq!(count(&world, name), count(&undisturbed, name), "{}", name);
+        }
+    }
+
+    #[test]
+    fn the_budget_is_never_passed(seed in 0..1_000_u64, budget in 0.000_5..0.02_f64, order: u64) {
+        let budget = (budget * 1e6).round() / 1e6;
+        let job = spec(&[
+            ("/search/seed", json!(seed)),
+            ("/optimization_budget", json!({"usd": budget})),
+        ]);
+        let limit = job.optimization_budget;
+        let mut world = World::new(job, order);
+        let ending = world.run();
+        let spent = ending.report.unwrap().spend;
+        prop_assert!(limit.covers(spent), "{:?} of {:?}", spent, limit);
+        let paid: frugal_domain::money::Spend =
+            world.past.requests.values().map(|request| request.settled.cost).sum();
+        prop_assert_eq!(paid, spent);
+    }
+}

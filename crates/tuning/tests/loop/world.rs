@@ -1,0 +1,284 @@
+//! A made-up endpoint, and a driver in memory that keeps what a database would keep and answers in
+//! an order drawn apart from the answers.
+
+use frugal_domain::event::EventBody;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::JobSpec;
+use frugal_domain::money::{Spend, Usage};
+use frugal_domain::request::{RequestKey, ResponseId};
+use frugal_domain::seed::mix;
+use frugal_domain::trial::TrialOutcome;
+use frugal_evaluation::{Receipt, ReceivedResponse, RequestFailure, ScoreKey, ScorePlan};
+use frugal_tuning::{
+    Change, Job, JobEnding, Past, PastRequest, PastTrial, PromptTokenBounds, Record, RequestEnd,
+    RequestToSend, Scored, SettledRequest, Step, Tally, Tuning,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rows that the search sees, and rows held out.
+pub const TUNING: usize = 12;
+pub const HOLDOUT: usize = 6;
+
+/// A job over two models, two prompts and a temperature, in its stored form.
+pub fn spec(changes: &[(&str, Value)]) -> JobSpec {
+    let model = |name: &str, input: u64, output: u64| {
+        json!({"endpoint": "e", "model": name,
+               "prices": {"input_pico": input, "output_pico": output, "request_pico": 0}})
+    };
+    let int = |low: i64, high: i64| json!({"int": {"low": low, "high": high, "scale": "log", "step": null}});
+    let space = json!([
+        {"name": "model", "domain": {"one_of": {"branches": [[], []]}}},
+        {"name": "prompt", "domain": {"choice": {"values": ["a", "b"], "ordered": false}}},
+        {"name": "temperature", "domain": {"float": {"low": 0.0, "high": 1.0, "scale": "linear", "step": null}}},
+        {"name": "max_tokens", "domain": int(16, 128)},
+        {"name": "n", "domain": int(1, 8)},
+    ]);
+    let mut stored = json!({
+        "name": null, "labels": {},
+        "models": [model("small", 100_000, 400_000), model("large", 200_000, 800_000)],
+        "prompts": [{"name": "a", "body": {"text": "{{ q }}"}}, {"name": "b", "body": {"text": "{{ q }}!"}}],
+        "space": space,
+        "scorer": {"type": "exact", "expected": "{{ a }}"},
+        "objective": {"metric": "expected_success", "direction": "maximize"},
+        "constraints": [],
+        "inference_budget": {"usd": 0.000_2},
+        "optimization_budget": {"usd": 0.05},
+        "limits": {"trials": 30, "seconds": null, "trials_without_improvement": null},
+        "search": {"algorithm": "blendsearch", "seed": 7, "pruning": "on", "reuse": "job",
+                   "parallel_trials": 4, "requests_in_flight": 16},
+        "baseline": {"model": 0, "prompt": "a", "temperature": 1.0, "max_tokens": 64, "n": 1},
+        "start": [],
+    });
+    for (pointer, value) in changes {
+        *stored.pointer_mut(pointer).unwrap() = value.clone();
+    }
+    serde_json::from_value(stored).unwrap()
+}
+
+/// A job in memory, with everything that a database would hold of it.
+pub struct World {
+    spec: Arc<JobSpec>,
+    tuning: Tuning,
+    order: ChaCha8Rng,
+    /// Requests in flight, in the order of sending.
+    pub in_flight: Vec<RequestToSend>,
+    /// What is stored.
+    pub past: Past,
+    pub events: Vec<EventBody>,
+    /// How many steps were carried out.
+    pub steps: usize,
+    /// Requests sent, lost ones again.
+    pub sent: Vec<RequestKey>,
+    /// From this many requests of validation on the endpoint is of no use.
+    pub unusable_from_validation: Option<u32>,
+    finished: bool,
+}
+
+impl World {
+    /// A new job whose answers arrive in this order.
+    pub fn new(spec: JobSpec, order: u64) -> Self {
+        Self::taken_up(spec, order, Past::default(), Vec::new())
+    }
+
+    /// A job that another worker had before.
+    pub fn taken_up(spec: JobSpec, order: u64, past: Past, events: Vec<EventBody>) -> Self {
+        let spec = Arc::new(spec);
+        let bounds = |rows: usize| vec![vec![40; rows].into(); 2];
+        let job = Job {
+            spec: Arc::clone(&spec),
+            most_per_request: vec![None, Some(3)],
+            prompt_token_bounds: PromptTokenBounds {
+                tuning: bounds(TUNING),
+                holdout: bounds(HOLDOUT),
+            },
+        };
+        Self {
+            tuning: Tuning::new(job, past.clone()).unwrap(),
+            spec,
+            order: ChaCha8Rng::seed_from_u64(order),
+            in_flight: Vec::new(),
+            past,
+            events,
+            steps: 0,
+            sent: Vec::new(),
+            unusable_from_validation: None,
+            finished: false,
+        }
+    }
+
+    /// The job's loop, to be told what a driver hears from outside.
+    pub fn tuning(&mut self) -> &mut Tuning {
+        &mut self.tuning
+    }
+
+    /// Does one thing: a step of the loop, or the arrival of an answer. Whether the job goes on.
+    pub fn turn(&mut self) -> bool {
+        if self.finished {
+            return false;
+        }
+        self.steps += 1;
+        match self.tuning.next().unwrap() {
+            Some(Step::Send(request)) => {
+                self.sent.push(request.key);
+                self.in_flight.push(request);
+            }
+            Some(Step::Score(batch)) => {
+                let scores: Vec<Scored> = batch.plans.iter().map(score).collect();
+                for (key, score) in &scores {
+                    self.past.scores.insert(*key, score.clone());
+                }
+                self.tuning.scored(batch.purpose, batch.trial, scores);
+            }
+            Some(Step::LookUp(wanted)) => {
+                self.past.looked_up.insert(wanted.trial, Vec::new());
+                self.tuning.looked_up(wanted.trial, Vec::new());
+            }
+            Some(Step::Record(record)) => self.record(record),
+            Some(Step::Finish) => {
+                assert!(self.in_flight.is_empty(), "nothing is in flight at the end");
+                self.finished = true;
+            }
+            None => {
+                assert!(!self.in_flight.is_empty(), "the job waits for nothing");
+                let which = self.order.random_range(0..self.in_flight.len());
+                let request = self.in_flight.remove(which);
+                self.arrive(&request);
+            }
+        }
+        true
+    }
+
+    /// Drives the job to its end.
+    pub fn run(&mut self) -> JobEnding {
+        while self.turn() {}
+        self.tuning.ending()
+    }
+
+    /// The answer to a request arrives: it is stored, and the loop hears of it.
+    pub fn arrive(&mut self, request: &RequestToSend) {
+        let (settled, endpoint_unusable) = self.answer(request);
+        self.past.requests.insert(
+            request.key,
+            PastRequest {
+                instance: request.instance,
+                n: request.n,
+                max_tokens: request.max_tokens,
+                settled: settled.clone(),
+            },
+        );
+        let end = RequestEnd::Settled {
+            settled,
+            endpoint_unusable,
+        };
+        self.tuning.request_ended(request.key, end).unwrap();
+    }
+
+    /// The worker dies here: what was in flight may be billed, and the next one starts from what is
+    /// stored.
+    pub fn crash(mut self, order: u64) -> Self {
+        for request in &self.in_flight {
+            self.past.lost += request.worst_case;
+        }
+        Self::taken_up(self.spec.as_ref().clone(), order, self.past, self.events)
+    }
+
+    fn record(&mut self, record: Record) {
+        self.events.extend(record.events);
+        match record.change {
+            Change::TrialBegun(begun) => {
+                let past = PastTrial {
+                    configuration: begun.configuration,
+                    end: None,
+                };
+                self.past.trials.insert(begun.number, past);
+                self.tuning.trial_begun(begun.number);
+            }
+            Change::TrialEnded {
+                trial,
+                outcome,
+                tally,
+            } => self.past.trials.get_mut(&trial).unwrap().end = Some((outcome, tally)),
+            Change::Validated => self.past.validation_completed = true,
+            Change::Progressed => {}
+        }
+    }
+
+    /// How every trial ended and what it used.
+    pub fn outcomes(&self) -> BTreeMap<TrialNumber, (TrialOutcome, Tally)> {
+        let ended = self.past.trials.iter();
+        ended
+            .filter_map(|(number, trial)| Some((*number, trial.end.clone()?)))
+            .collect()
+    }
+
+    /// What an endpoint answers: a function of the request's seed alone.
+    fn answer(&self, request: &RequestToSend) -> (SettledRequest, Option<String>) {
+        let failed = |detail: &str, result: RequestFailure| {
+            let settled = SettledRequest {
+                result: Err(result),
+                cost: Spend::default(),
+                usage_estimated: false,
+                empty_responses: 0,
+            };
+            (settled, (!detail.is_empty()).then(|| detail.to_owned()))
+        };
+        if self.unusable_from_validation.is_some_and(|from| {
+            request.key.purpose.as_str() == "validation" && request.key.ordinal >= from
+        }) {
+            let reason = "no credit left";
+            return failed(reason, RequestFailure::Failed(reason.to_owned()));
+        }
+        let mut draws = ChaCha8Rng::seed_from_u64(request.seed.into());
+        if draws.random_bool(0.02) {
+            return failed("", RequestFailure::Failed("overloaded".to_owned()));
+        }
+        let responses: Vec<ReceivedResponse> = (0..request.n.min(3))
+            .map(|_| {
+                let length = draws.random_range(4..90_u32);
+                ReceivedResponse {
+                    estimated_tokens: length.min(request.max_tokens).into(),
+                    ended: length <= request.max_tokens,
+                }
+            })
+            .collect();
+        let usage = Usage {
+            prompt_tokens: 20 + (request.instance as u64),
+            completion_tokens: responses.iter().map(|one| one.estimated_tokens).sum(),
+        };
+        let prices = self.spec.models[request.settings.sampling.model].prices;
+        let settled = SettledRequest {
+            result: Ok(Receipt {
+                usage,
+                latency_ms: 10,
+                responses,
+            }),
+            cost: Spend::of(usage, prices),
+            usage_estimated: false,
+            empty_responses: 0,
+        };
+        (settled, None)
+    }
+}
+
+/// How good a response is: a function of which one it is and where it is cut. Hard instances are
+/// hard for all.
+fn score(plan: &ScorePlan) -> Scored {
+    let ScoreKey {
+        response,
+        max_tokens,
+    } = plan.key;
+    let ResponseId {
+        request, position, ..
+    } = response;
+    let place = (u64::from(request.trial.0) << 40)
+        ^ (u64::from(request.ordinal) << 20)
+        ^ (u64::from(position) << 10)
+        ^ u64::from(max_tokens.unwrap_or_default());
+    let hardness = mix(plan.instance as u64) % 100;
+    let right = mix(place) % 100 >= hardness;
+    (plan.key, Ok(f64::from(u8::from(right))))
+}
