@@ -199,6 +199,7 @@ impl Endpoint for Corpus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use frugal_domain::configuration::{Extent, Sampling};
     use rand::SeedableRng;
 
     fn sample(tokens: u32, score: f64) -> Sample {
@@ -230,14 +231,15 @@ mod tests {
 
     fn settings(temperature: f64, max_tokens: u32) -> Settings {
         Settings {
-            model: 0,
-            prompt: 0,
-            temperature: Some(temperature),
-            top_p: None,
-            max_tokens,
-            n: 1,
-            stop: Vec::new(),
-            extra: BTreeMap::new(),
+            sampling: Sampling {
+                model: 0,
+                prompt: 0,
+                temperature: Some(temperature),
+                top_p: None,
+                stop: Vec::new(),
+                extra: BTreeMap::new(),
+            },
+            extent: Extent { max_tokens, n: 1 },
         }
     }
 
@@ -274,7 +276,7 @@ mod tests {
     #[test]
     fn what_was_not_recorded_is_refused() {
         let mut other = settings(0.5, 8);
-        other.prompt = 1;
+        other.sampling.prompt = 1;
         let refused = corpus().answer(&other, 0, 1, 8, 1);
         assert!(matches!(refused, Err(RequestFailure::Infeasible(_))));
     }

@@ -8,7 +8,7 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::{JobSpec, Reuse, Split};
 use frugal_domain::money::Spend;
-use frugal_domain::trial::{Evaluation, TrialOutcome};
+use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse};
 use frugal_tuning::{
     Answers, Change, LookUp, Past, PromptTokenBounds, Record, Report, RequestEnd, RequestToSend,
@@ -80,16 +80,6 @@ pub struct Trial {
     pub outcome: TrialOutcome,
     /// What it cost.
     pub spend: Spend,
-}
-
-impl Trial {
-    /// What was found, if the trial was evaluated.
-    pub const fn evaluation(&self) -> Option<&Evaluation> {
-        match &self.outcome {
-            TrialOutcome::Evaluated(evaluation) => Some(evaluation),
-            _ => None,
-        }
-    }
 }
 
 impl Found {

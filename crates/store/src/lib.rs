@@ -11,6 +11,7 @@
 //!
 //! Start with [`jobs`] and [`queue`].
 
+pub mod books;
 mod claim;
 pub mod events;
 pub mod instances;
@@ -20,6 +21,7 @@ pub mod queue;
 pub mod requests;
 pub mod responses;
 pub mod reuse;
+pub mod scores;
 pub mod trials;
 
 use frugal_domain::id::TrialNumber;

@@ -320,6 +320,42 @@ pub async fn settle(
     Ok(())
 }
 
+/// Counts a request that was given up between two attempts as lost, at what the attempts so far may
+/// have cost.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn give_up(
+    connection: &mut PgConnection,
+    claim: Claim,
+    key: RequestKey,
+    cost: Spend,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let given_up = sqlx::query!(
+        r#"
+        UPDATE requests SET
+            state = 'lost', cost_usd_pico = $6, cost_tokens = $7, answered_at = $8
+        WHERE job_id = $1 AND purpose = $2 AND trial = $3 AND ordinal = $4 AND attempt = $5
+          AND state = 'sent'
+        "#,
+        claim.job.0,
+        key.purpose.as_str(),
+        to_integer("trial number", key.trial.0)?,
+        to_integer("ordinal", key.ordinal)?,
+        claim.attempt,
+        to_bigint("cost", cost.usd.pico())?,
+        to_bigint("cost", cost.tokens)?,
+        now
+    )
+    .execute(connection)
+    .await?;
+    if given_up.rows_affected() == 0 {
+        return Err(Error::LeaseLost);
+    }
+    Ok(())
+}
+
 /// A request that was settled, for replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {

@@ -8,7 +8,7 @@ use crate::run::Options;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::state::{JobState, StopReason};
-use frugal_store::jobs;
+use frugal_store::books;
 use frugal_store::listen::Notice;
 use frugal_store::queue::{self, Claim, End};
 use std::sync::Arc;
@@ -123,7 +123,7 @@ async fn end_failed(
         },
     };
     let mut transaction = options.pool.begin().await?;
-    jobs::close_books(&mut transaction, claim, Utc::now()).await?;
+    books::close(&mut transaction, claim, Utc::now()).await?;
     queue::finish(&mut transaction, claim, &end, Utc::now()).await?;
     transaction.commit().await?;
     Ok(JobState::Failed)

@@ -58,9 +58,7 @@ pub(crate) async fn look_up(
             adopted.push(Adopted {
                 instance,
                 job: request.job,
-                purpose: request.purpose,
-                trial: request.trial,
-                ordinal: request.ordinal,
+                request: request.request,
                 position,
                 max_tokens: request.max_tokens,
                 prompt_tokens: request.usage.prompt_tokens,

@@ -1,7 +1,6 @@
 //! What happened to a job before, from the database.
 
 use frugal_domain::id::JobId;
-use frugal_domain::request::ResponseId;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse, RequestFailure, ScoreKey};
 use frugal_store::requests::{self, FailureKind, Settled};
 use frugal_store::reuse::{self, Adopted};
@@ -104,11 +103,7 @@ pub(crate) fn settled(settled: &Settled, latency_ms: u64) -> SettledRequest {
 /// A response of another job, as the job's loop hears of it.
 pub(crate) fn offered(adopted: &Adopted) -> OfferedResponse {
     OfferedResponse {
-        id: ResponseId {
-            job: Some(adopted.job),
-            request: adopted.request_key(),
-            position: adopted.position,
-        },
+        id: adopted.id(),
         instance: adopted.instance as usize,
         max_tokens: adopted.max_tokens,
         prompt_tokens: adopted.prompt_tokens,

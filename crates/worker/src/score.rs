@@ -3,7 +3,6 @@
 
 use crate::context::Context;
 use crate::error::DriveError;
-use chrono::Utc;
 use frugal_domain::job::Instance;
 use frugal_domain::request::ResponseId;
 use frugal_evaluation::{Cut, ScorePlan};
@@ -55,7 +54,7 @@ pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Vec<Sc
         })
         .collect::<Result<_, DriveError>>()?;
     let mut connection = context.pool.acquire().await?;
-    scores::insert(&mut connection, context.claim, &new, Utc::now()).await?;
+    scores::insert(&mut connection, context.claim, &new).await?;
     Ok(scored
         .into_iter()
         .map(|(plan, score)| (plan.key, score))

@@ -70,8 +70,12 @@ fn the_winner_is_the_best_valid_trial() {
     let mut set = small("extraction");
     set.spec.search.pruning = Pruning::Off;
     let found = found(&set, 0, None);
-    let valid = |ended: &&Trial| ended.evaluation().is_some_and(|found| found.valid);
-    let utility = |ended: &Trial| ended.evaluation().map_or(0.0, |found| found.utility.mean);
+    let evaluation = |ended: &Trial| match &ended.outcome {
+        TrialOutcome::Evaluated(found) => Some((found.valid, found.utility.mean)),
+        _ => None,
+    };
+    let valid = |ended: &&Trial| evaluation(ended).is_some_and(|(valid, _)| valid);
+    let utility = |ended: &Trial| evaluation(ended).map_or(0.0, |(_, utility)| utility);
     let best = found
         .trials
         .values()
