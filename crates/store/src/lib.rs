@@ -11,6 +11,7 @@
 //!
 //! Start with [`jobs`] and [`queue`].
 
+pub mod books;
 mod claim;
 pub mod events;
 pub mod instances;

@@ -5,13 +5,16 @@ use crate::context::Context;
 use crate::finale;
 use crate::halt::Cause;
 use crate::heartbeat::{self, Heart};
-use crate::record;
 use crate::run::Options;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::state::{JobState, StopReason};
+use frugal_store::books;
 use frugal_store::listen::Notice;
-use frugal_store::queue::{self, Claim, End};
+use frugal_store::queue::{self, Claim, Claimed, End};
+use futures::FutureExt;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
@@ -21,16 +24,31 @@ use tokio_util::sync::CancellationToken;
 /// turn in circles.
 const REST: Duration = Duration::from_secs(1);
 
+/// After so many attempts in a row whose worker was lost with nothing to show for it, a job is
+/// set aside: it would take every worker with it, one after the other. Attempts that settled a
+/// request or ended a trial start the count anew, so that a long job is not set aside for having
+/// lived through many restarts.
+pub const MOST_LOST_ATTEMPTS: u32 = 5;
+
 /// Drives a claimed job. Whatever goes wrong, the job either ends with a reason or is given
 /// back to be taken up again.
 pub(crate) async fn drive(
     options: &Options,
-    claim: Claim,
+    claimed: Claimed,
     notices: Receiver<Notice>,
     shutdown: &CancellationToken,
 ) {
     tracing::info!("driving the job");
-    match attempt(options, claim, notices, shutdown).await {
+    let claim = claimed.claim;
+    // What the job was driven with goes with the panic; what is shared with others holds no lock
+    // across a call that may panic.
+    let driving = AssertUnwindSafe(attempt(options, claimed, notices, shutdown));
+    let ended = match driving.catch_unwind().await {
+        Ok(Err(error)) => end_failed(options, claim, error).await,
+        Ok(ended) => ended,
+        Err(panic) => end_failed(options, claim, DriveError::Panicked(message(&*panic))).await,
+    };
+    match ended {
         Ok(state) => tracing::info!(%state, "the job has ended"),
         Err(DriveError::LetGo | DriveError::Store(frugal_store::Error::LeaseLost)) => {
             tracing::info!("the job is let go");
@@ -44,17 +62,29 @@ pub(crate) async fn drive(
     }
 }
 
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
 /// Loads the job and drives it, under a beating heart.
 async fn attempt(
     options: &Options,
-    claim: Claim,
+    Claimed {
+        claim,
+        lost_attempts,
+    }: Claimed,
     notices: Receiver<Notice>,
     shutdown: &CancellationToken,
 ) -> Result<JobState, DriveError> {
-    let context = match Context::load(options, claim).await {
-        Ok(context) => context,
-        Err(error) => return end_failed(options, claim, None, error).await,
-    };
+    if lost_attempts >= MOST_LOST_ATTEMPTS {
+        return Err(DriveError::WorkersLost(lost_attempts));
+    }
+    let context = Context::load(options, claim).await?;
     let heart = Heart {
         pool: &options.pool,
         claim,
@@ -63,13 +93,9 @@ async fn attempt(
         shutdown,
         deadline: deadline(&context),
     };
-    let ended = tokio::select! {
+    tokio::select! {
         ended = finale::play(&context) => ended,
         () = heartbeat::beat(heart, notices) => Err(DriveError::LetGo),
-    };
-    match ended {
-        Ok(state) => Ok(state),
-        Err(error) => end_failed(options, claim, Some(&context), error).await,
     }
 }
 
@@ -99,14 +125,21 @@ async fn give_back(options: &Options, claim: Claim) {
 async fn end_failed(
     options: &Options,
     claim: Claim,
-    context: Option<&Context>,
     error: DriveError,
 ) -> Result<JobState, DriveError> {
     let (stop_reason, detail) = match &error {
         DriveError::LetGo => return Err(error),
         DriveError::Store(cause) if cause.may_pass() => return Err(error),
         DriveError::Endpoint(reason) => (StopReason::EndpointUnusable, reason.clone()),
-        DriveError::Store(_) | DriveError::Internal(_) => {
+        DriveError::WorkersLost(count) => {
+            tracing::error!(%error, "the job is set aside");
+            let detail = format!(
+                "{count} workers in a row took the job and were lost before any of them got on \
+                 with it; its operator finds out why from their logs, and it can be posted again"
+            );
+            (StopReason::WorkerLost, detail)
+        }
+        DriveError::Store(_) | DriveError::Internal(_) | DriveError::Panicked(_) => {
             tracing::error!(%error, cause = ?std::error::Error::source(&error), "the job has failed");
             let detail = "a fault inside the server; its operator finds the cause in the log";
             (StopReason::InternalError, detail.to_owned())
@@ -122,13 +155,32 @@ async fn end_failed(
             detail,
         },
     };
-    let mut transaction = options.pool.begin().await?;
-    if let Some(context) = context {
-        record::close_books(context, &mut transaction).await?;
+    match finish(options, claim, &end, true).await {
+        Err(error) if !error.may_pass() => {
+            // Were it not ended all the same, it would come back for ever.
+            tracing::error!(%error, cause = ?std::error::Error::source(&error), "the books of the job cannot be closed");
+            finish(options, claim, &end, false).await?;
+        }
+        finished => finished?,
     }
-    queue::finish(&mut transaction, claim, &end, Utc::now()).await?;
-    transaction.commit().await?;
     Ok(JobState::Failed)
+}
+
+/// Ends a job, its books closed from what is stored: what drove it may have known only a part.
+async fn finish(
+    options: &Options,
+    claim: Claim,
+    end: &End,
+    close_books: bool,
+) -> Result<(), frugal_store::Error> {
+    let now = Utc::now();
+    let mut transaction = options.pool.begin().await?;
+    queue::hold(&mut transaction, claim).await?;
+    if close_books {
+        books::close(&mut transaction, claim.job, now).await?;
+    }
+    queue::finish(&mut transaction, claim, end, now).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Whether the job is to be given to another worker.

@@ -24,6 +24,7 @@ mod supply;
 mod trial;
 pub mod verdict;
 
+pub use drive::MOST_LOST_ATTEMPTS;
 pub use run::{Options, run};
 
 /// Why a job could not be driven on.
@@ -42,6 +43,12 @@ enum DriveError {
     /// no longer makes sense.
     #[error("{0}")]
     Internal(String),
+    /// What drives jobs broke down, with this message.
+    #[error("panicked: {0}")]
+    Panicked(String),
+    /// So many workers in a row were lost over the job with nothing to show for it.
+    #[error("{0} workers in a row were lost")]
+    WorkersLost(u32),
 }
 
 impl From<sqlx::Error> for DriveError {

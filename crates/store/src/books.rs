@@ -1,0 +1,148 @@
+//! The books of a job that ends without a worker that knows it: closed from its rows alone.
+
+use crate::{
+    Result, read_json, read_name, requests, to_integer, to_spend, to_u32, to_u64, trials,
+    write_json,
+};
+use chrono::{DateTime, Utc};
+use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::job::{Direction, JobSpec};
+use frugal_domain::request::Purpose;
+use frugal_domain::spend::{SpendByCategory, SpendCategory};
+use frugal_domain::trial::{Progress, PruneReason, TrialOutcome};
+use sqlx::PgConnection;
+
+/// Counts what is in flight as lost, cuts off the trials under way, and writes the summary that
+/// the rows come to, whatever stood there: a worker that died in the middle of a replay leaves one
+/// that knows a part of the trials.
+///
+/// The caller holds the job's row ([`crate::queue::hold`]) and ends the job in the same transaction.
+///
+/// # Errors
+/// A row cannot be read, or the database is away.
+pub async fn close(connection: &mut PgConnection, job: JobId, now: DateTime<Utc>) -> Result<()> {
+    requests::abandon(&mut *connection, job, now).await?;
+    trials::stop(&mut *connection, job, now).await?;
+    let (mut progress, best) = ended_trials(&mut *connection, job).await?;
+    let sent = sqlx::query!(
+        r#"
+        SELECT (SELECT count(DISTINCT (purpose, trial, ordinal)) FROM requests WHERE job_id = $1)
+                   AS "requests!",
+               (SELECT count(*) FROM responses WHERE job_id = $1) AS "responses!"
+        "#,
+        job.0
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    progress.requests = to_u64("requests", sent.requests)?;
+    progress.responses = to_u64("responses", sent.responses)?;
+    let spend = spend(&mut *connection, job).await?;
+    sqlx::query!(
+        "UPDATE jobs SET progress = $2, spend = $3, best_trial = $4 WHERE id = $1",
+        job.0,
+        write_json("progress", &progress)?,
+        write_json("spend", &spend)?,
+        best.map(|number| to_integer("trial number", number.0))
+            .transpose()?
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How the trials ended, and the best valid one of them.
+async fn ended_trials(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> Result<(Progress, Option<TrialNumber>)> {
+    let spec = sqlx::query_scalar!("SELECT spec FROM jobs WHERE id = $1", job.0)
+        .fetch_one(&mut *connection)
+        .await?;
+    let spec: JobSpec = read_json("job specification", spec)?;
+    let rows = sqlx::query!(
+        r#"
+        SELECT number, outcome AS "outcome!" FROM trials
+        WHERE job_id = $1 AND outcome IS NOT NULL ORDER BY number
+        "#,
+        job.0
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut progress = Progress::default();
+    let mut best: Option<Candidate> = None;
+    for row in rows {
+        let number = TrialNumber(to_u32("trial number", row.number)?);
+        let outcome: TrialOutcome = read_json("outcome", row.outcome)?;
+        let count = match &outcome {
+            TrialOutcome::Evaluated(_) => &mut progress.evaluated,
+            TrialOutcome::Pruned {
+                reason: PruneReason::KnownInvalid,
+            } => &mut progress.pruned_before_requests,
+            TrialOutcome::Pruned { .. } => &mut progress.pruned_on_the_way,
+            TrialOutcome::Infeasible { .. } => &mut progress.infeasible,
+            TrialOutcome::Failed { .. } => &mut progress.failed,
+            TrialOutcome::Stopped => &mut progress.stopped,
+        };
+        *count += 1;
+        let candidate = Candidate::of(number, &outcome, spec.objective.direction);
+        if let Some(candidate) = candidate
+            && best.as_ref().is_none_or(|best| candidate.beats(best))
+        {
+            best = Some(candidate);
+        }
+    }
+    Ok((progress, best.map(|best| best.number)))
+}
+
+/// A valid trial.
+struct Candidate {
+    number: TrialNumber,
+    loss: f64,
+    cost: f64,
+}
+
+impl Candidate {
+    fn of(number: TrialNumber, outcome: &TrialOutcome, direction: Direction) -> Option<Self> {
+        match outcome {
+            TrialOutcome::Evaluated(evaluation) if evaluation.valid => Some(Self {
+                number,
+                loss: direction.loss(evaluation.utility.mean),
+                cost: evaluation.inference_cost.estimate.mean,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether it is better, or as good and cheaper. Of two that are as good and cost the same
+    /// the earlier one stays.
+    fn beats(&self, other: &Self) -> bool {
+        (self.loss, self.cost) < (other.loss, other.cost)
+    }
+}
+
+/// What was spent, by category. A request that was lost may have been billed, whatever it was
+/// sent for.
+async fn spend(connection: &mut PgConnection, job: JobId) -> Result<SpendByCategory> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT purpose, state = 'lost' AS "lost!",
+               coalesce(sum(cost_usd_pico), 0)::bigint AS "usd!",
+               coalesce(sum(cost_tokens), 0)::bigint AS "tokens!"
+        FROM requests WHERE job_id = $1 GROUP BY 1, 2
+        "#,
+        job.0
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut spend = SpendByCategory::new();
+    for row in rows {
+        let purpose: Purpose = read_name("purpose", &row.purpose)?;
+        let category = if row.lost {
+            SpendCategory::Lost
+        } else {
+            purpose.into()
+        };
+        *spend.entry(category).or_default() += to_spend(row.usd, row.tokens)?;
+    }
+    Ok(spend)
+}
