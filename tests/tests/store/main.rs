@@ -7,6 +7,7 @@
 mod books;
 mod claiming;
 mod reuse;
+mod scores;
 
 use chrono::Utc;
 use frugal_domain::endpoint::Catalog;
