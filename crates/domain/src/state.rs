@@ -77,6 +77,9 @@ pub enum StopReason {
     EndpointUnusable,
     /// A fault inside Frugal; the operator's log has the cause.
     InternalError,
+    /// Every worker that took it was lost, several in a row with nothing to show for it, so no
+    /// other is risked.
+    WorkerLost,
 }
 
 names!(StopReason, "stop reason", {
@@ -89,6 +92,7 @@ names!(StopReason, "stop reason", {
     Cancelled => "cancelled",
     EndpointUnusable => "endpoint_unusable",
     InternalError => "internal_error",
+    WorkerLost => "worker_lost",
 });
 
 /// Where a trial is in its life.

@@ -131,6 +131,7 @@ impl Evaluator {
             [None, Some(max_tokens)].map(|max_tokens| ScoreKey {
                 response: draw.id,
                 max_tokens,
+                instance: draw.instance,
             })
         });
         let scores = keys.filter_map(|key| Some((key, self.pool.score(key)?)));

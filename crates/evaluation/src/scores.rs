@@ -10,15 +10,18 @@ pub struct ScoreKey {
     pub response: ResponseId,
     /// The limit that it is cut to; nothing where it is scored whole.
     pub max_tokens: Option<u32>,
+    /// The instance that it answers, by its index.
+    pub instance: usize,
 }
 
 impl ScoreKey {
-    /// The whole response.
+    /// The whole response to an instance.
     #[must_use]
-    pub const fn whole(response: ResponseId) -> Self {
+    pub const fn whole(response: ResponseId, instance: usize) -> Self {
         Self {
             response,
             max_tokens: None,
+            instance,
         }
     }
 }
@@ -28,8 +31,6 @@ impl ScoreKey {
 pub struct ScorePlan {
     /// What is scored.
     pub key: ScoreKey,
-    /// The instance that it answers, by its index.
-    pub instance: usize,
     /// How it is cut before, if it is.
     pub cut: Option<Cut>,
 }

@@ -57,11 +57,7 @@ impl Supply {
                 tokens: draw.tokens,
                 max_tokens,
             });
-            self.score(key).is_none().then_some(ScorePlan {
-                key,
-                instance: draw.instance,
-                cut,
-            })
+            self.score(key).is_none().then_some(ScorePlan { key, cut })
         });
         plans.collect()
     }
@@ -109,6 +105,7 @@ impl Supply {
         Some(ScoreKey {
             response: draw.id,
             max_tokens,
+            instance: draw.instance,
         })
     }
 
@@ -187,7 +184,9 @@ mod tests {
 
     /// All of them scored whole.
     fn scores(draws: &[Draw]) -> BTreeMap<ScoreKey, f64> {
-        let keys = draws.iter().map(|draw| ScoreKey::whole(draw.id));
+        let keys = draws
+            .iter()
+            .map(|draw| ScoreKey::whole(draw.id, draw.instance));
         keys.map(|key| (key, 1.0)).collect()
     }
 

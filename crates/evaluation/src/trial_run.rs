@@ -369,7 +369,8 @@ impl TrialRun {
     /// What scorers said of what it bought, and of what was there before and had to be scored.
     pub(crate) fn scores(&self) -> impl Iterator<Item = (ScoreKey, f64)> {
         let bought = self.bought.iter();
-        let bought = bought.map(|(_, held)| (ScoreKey::whole(held.id), held.score));
+        let bought =
+            bought.map(|(instance, held)| (ScoreKey::whole(held.id, *instance), held.score));
         self.supply.new_scores().chain(bought)
     }
 
@@ -461,7 +462,7 @@ impl TrialRun {
         let held = (0..).zip(receipt.responses.iter().zip(shares));
         let held = held.map(|(position, (response, tokens))| {
             let id = response_id(&plan, position);
-            let score = match scores.get(&ScoreKey::whole(id)) {
+            let score = match scores.get(&ScoreKey::whole(id, plan.instance)) {
                 Some(Ok(score)) => *score,
                 Some(Err(reason)) => return Err(format!("scoring failed: {reason}")),
                 None => return Err("scoring failed: there is no score".to_owned()),
@@ -494,8 +495,7 @@ fn score_plans(plan: &RequestPlan, reply: &Reply) -> Vec<ScorePlan> {
     let count = reply.as_ref().map_or(0, |receipt| receipt.responses.len());
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     let one = |position| ScorePlan {
-        key: ScoreKey::whole(response_id(plan, position)),
-        instance: plan.instance,
+        key: ScoreKey::whole(response_id(plan, position), plan.instance),
         cut: None,
     };
     (0..count).map(one).collect()

@@ -1,111 +1,148 @@
-//! The books of a job that ends although nobody has it in mind: from its rows alone.
+//! The books of a job that ends without a worker that knows it: closed from its rows alone.
 
-use crate::claim::Claim;
-use crate::{Result, jobs, read_json, read_name, requests, to_u32, to_u64, trials};
+use crate::{
+    Result, read_json, read_name, requests, to_integer, to_spend, to_u32, to_u64, trials,
+    write_json,
+};
 use chrono::{DateTime, Utc};
-use frugal_domain::id::JobId;
+use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::job::{Direction, JobSpec};
 use frugal_domain::request::Purpose;
 use frugal_domain::spend::{SpendByCategory, SpendCategory};
-use frugal_domain::state::TrialState;
 use frugal_domain::trial::{Progress, PruneReason, TrialOutcome};
 use sqlx::PgConnection;
 
-/// Closes the books of a job that ends: requests in flight count as lost, trials under way are cut
-/// off, and the summary says what the rows say. To be called within a transaction.
+/// Counts what is in flight as lost, cuts off the trials under way, and writes the summary that
+/// the rows come to, whatever stood there: a worker that died in the middle of a replay leaves one
+/// that knows a part of the trials.
+///
+/// The caller holds the job's row ([`crate::queue::hold`]) and ends the job in the same transaction.
 ///
 /// # Errors
-/// [`crate::Error::LeaseLost`], or the database is away.
-pub async fn close(
-    connection: &mut PgConnection,
-    claim: Claim,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let job = claim.job;
+/// A row cannot be read, or the database is away.
+pub async fn close(connection: &mut PgConnection, job: JobId, now: DateTime<Utc>) -> Result<()> {
     requests::abandon(&mut *connection, job, now).await?;
-    trials::stop_running(&mut *connection, claim, now).await?;
-    let (mut progress, spend) = of_requests(&mut *connection, job).await?;
-    count_trials(&mut *connection, job, &mut progress).await?;
-    let best = sqlx::query_scalar!("SELECT best_trial FROM jobs WHERE id = $1", job.0)
-        .fetch_optional(&mut *connection)
-        .await?
-        .flatten();
-    let best = best
-        .map(|number| to_u32("trial number", number))
-        .transpose()?
-        .map(frugal_domain::id::TrialNumber);
-    jobs::update_summary(connection, job, claim.attempt, &progress, &spend, best).await
-}
-
-/// What was spent, and how many requests and responses there are.
-async fn of_requests(
-    connection: &mut PgConnection,
-    job: JobId,
-) -> Result<(Progress, SpendByCategory)> {
-    let rows = sqlx::query!(
+    trials::stop(&mut *connection, job, now).await?;
+    let (mut progress, best) = ended_trials(&mut *connection, job).await?;
+    let sent = sqlx::query!(
         r#"
-        SELECT purpose, state = 'lost' AS "lost!", count(*) AS "requests!",
-               coalesce(sum(cost_usd_pico), 0)::bigint AS "usd!",
-               coalesce(sum(cost_tokens), 0)::bigint AS "tokens!"
-        FROM requests WHERE job_id = $1
-        GROUP BY purpose, state = 'lost'
+        SELECT (SELECT count(DISTINCT (purpose, trial, ordinal)) FROM requests WHERE job_id = $1)
+                   AS "requests!",
+               (SELECT count(*) FROM responses WHERE job_id = $1) AS "responses!"
         "#,
         job.0
     )
-    .fetch_all(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    let mut progress = Progress::default();
-    let mut spend = SpendByCategory::new();
-    for row in rows {
-        let category = if row.lost {
-            SpendCategory::Lost
-        } else {
-            progress.requests += to_u64("requests", row.requests)?;
-            read_name::<Purpose>("purpose", &row.purpose)?.into()
-        };
-        *spend.entry(category).or_default() += crate::to_spend(row.usd, row.tokens)?;
-    }
-    let responses = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM responses WHERE job_id = $1"#,
-        job.0
+    progress.requests = to_u64("requests", sent.requests)?;
+    progress.responses = to_u64("responses", sent.responses)?;
+    let spend = spend(&mut *connection, job).await?;
+    sqlx::query!(
+        "UPDATE jobs SET progress = $2, spend = $3, best_trial = $4 WHERE id = $1",
+        job.0,
+        write_json("progress", &progress)?,
+        write_json("spend", &spend)?,
+        best.map(|number| to_integer("trial number", number.0))
+            .transpose()?
     )
-    .fetch_one(connection)
+    .execute(connection)
     .await?;
-    progress.responses = to_u64("responses", responses)?;
-    Ok((progress, spend))
+    Ok(())
 }
 
-/// How many trials ended in which way.
-async fn count_trials(
+/// How the trials ended, and the best valid one of them.
+async fn ended_trials(
     connection: &mut PgConnection,
     job: JobId,
-    progress: &mut Progress,
-) -> Result<()> {
+) -> Result<(Progress, Option<TrialNumber>)> {
+    let spec = sqlx::query_scalar!("SELECT spec FROM jobs WHERE id = $1", job.0)
+        .fetch_one(&mut *connection)
+        .await?;
+    let spec: JobSpec = read_json("job specification", spec)?;
     let rows = sqlx::query!(
-        "SELECT state, outcome FROM trials WHERE job_id = $1",
+        r#"
+        SELECT number, outcome AS "outcome!" FROM trials
+        WHERE job_id = $1 AND outcome IS NOT NULL ORDER BY number
+        "#,
         job.0
     )
     .fetch_all(connection)
     .await?;
+    let mut progress = Progress::default();
+    let mut best: Option<Candidate> = None;
     for row in rows {
-        let outcome = row
-            .outcome
-            .map(|outcome| read_json::<TrialOutcome>("outcome", outcome))
-            .transpose()?;
-        let before_requests = matches!(
-            outcome,
-            Some(TrialOutcome::Pruned {
-                reason: PruneReason::KnownInvalid
-            })
-        );
-        *match read_name("trial state", &row.state)? {
-            TrialState::Running => &mut progress.running,
-            TrialState::Evaluated => &mut progress.evaluated,
-            TrialState::Pruned if before_requests => &mut progress.pruned_before_requests,
-            TrialState::Pruned => &mut progress.pruned_on_the_way,
-            TrialState::Infeasible => &mut progress.infeasible,
-            TrialState::Failed => &mut progress.failed,
-            TrialState::Stopped => &mut progress.stopped,
-        } += 1;
+        let number = TrialNumber(to_u32("trial number", row.number)?);
+        let outcome: TrialOutcome = read_json("outcome", row.outcome)?;
+        let count = match &outcome {
+            TrialOutcome::Evaluated(_) => &mut progress.evaluated,
+            TrialOutcome::Pruned {
+                reason: PruneReason::KnownInvalid,
+            } => &mut progress.pruned_before_requests,
+            TrialOutcome::Pruned { .. } => &mut progress.pruned_on_the_way,
+            TrialOutcome::Infeasible { .. } => &mut progress.infeasible,
+            TrialOutcome::Failed { .. } => &mut progress.failed,
+            TrialOutcome::Stopped => &mut progress.stopped,
+        };
+        *count += 1;
+        let candidate = Candidate::of(number, &outcome, spec.objective.direction);
+        if let Some(candidate) = candidate
+            && best.as_ref().is_none_or(|best| candidate.beats(best))
+        {
+            best = Some(candidate);
+        }
     }
-    Ok(())
+    Ok((progress, best.map(|best| best.number)))
+}
+
+/// A valid trial.
+struct Candidate {
+    number: TrialNumber,
+    loss: f64,
+    cost: f64,
+}
+
+impl Candidate {
+    fn of(number: TrialNumber, outcome: &TrialOutcome, direction: Direction) -> Option<Self> {
+        match outcome {
+            TrialOutcome::Evaluated(evaluation) if evaluation.valid => Some(Self {
+                number,
+                loss: direction.loss(evaluation.utility.mean),
+                cost: evaluation.inference_cost.estimate.mean,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether it is better, or as good and cheaper. Of two that are as good and cost the same
+    /// the earlier one stays.
+    fn beats(&self, other: &Self) -> bool {
+        (self.loss, self.cost) < (other.loss, other.cost)
+    }
+}
+
+/// What was spent, by category. A request that was lost may have been billed, whatever it was
+/// sent for.
+async fn spend(connection: &mut PgConnection, job: JobId) -> Result<SpendByCategory> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT purpose, state = 'lost' AS "lost!",
+               coalesce(sum(cost_usd_pico), 0)::bigint AS "usd!",
+               coalesce(sum(cost_tokens), 0)::bigint AS "tokens!"
+        FROM requests WHERE job_id = $1 GROUP BY 1, 2
+        "#,
+        job.0
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut spend = SpendByCategory::new();
+    for row in rows {
+        let purpose: Purpose = read_name("purpose", &row.purpose)?;
+        let category = if row.lost {
+            SpendCategory::Lost
+        } else {
+            purpose.into()
+        };
+        *spend.entry(category).or_default() += to_spend(row.usd, row.tokens)?;
+    }
+    Ok(spend)
 }

@@ -1,7 +1,8 @@
 //! Jobs: creating, reading, listing, and what a client may ask of one.
 
 use crate::{
-    Error, Result, events, instances, queue, read_json, read_name, to_integer, to_u32, write_json,
+    Error, Result, books, events, instances, queue, read_json, read_name, to_integer, to_u32,
+    write_json,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::event::EventBody;
@@ -226,6 +227,8 @@ pub async fn cancel(
     match state.on_cancel() {
         None => return Ok(Cancel::Ended(state)),
         Some(JobState::Cancelled) => {
+            // A worker may have had it and given it back.
+            books::close(&mut *connection, id, now).await?;
             sqlx::query!(
                 "UPDATE jobs SET state = 'cancelled', stop_reason = 'cancelled', finished_at = $2 WHERE id = $1",
                 id.0,

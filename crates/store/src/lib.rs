@@ -7,7 +7,7 @@
 //! - a worker's write names its attempt, and touches no row once another worker has taken over
 //!   ([`Error::LeaseLost`]);
 //! - a request is here before it is sent, and its answer before anything is derived from it
-//!   ([`requests`]).
+//!   ([`requests`]); a score is observed once and stored ([`scores`]).
 //!
 //! Start with [`jobs`] and [`queue`].
 

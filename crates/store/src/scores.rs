@@ -1,26 +1,38 @@
-//! What scorers said: stored before anything is derived from it.
+//! What a scorer said of responses: observed once, and never derived again.
 
 use crate::claim::Claim;
 use crate::{Error, Result, to_integer, to_request_key, to_u32};
+use chrono::{DateTime, Utc};
 use frugal_domain::id::JobId;
 use frugal_domain::request::ResponseId;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
-/// A score to store.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewScore {
-    /// The response that was scored.
+/// What was scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScoreKey {
+    /// The response, the job's own or one that it took over.
     pub response: ResponseId,
-    /// The cap that it was cut to; nothing where it was scored whole.
+    /// The cap that it was cut at, in tokens; absent where it is whole.
     pub max_tokens: Option<u32>,
-    /// The row that it was held against, by position within its split.
+    /// The row of the data that it was held against, by position within its split.
     pub instance: u32,
-    /// How good it is, or why that cannot be said.
-    pub result: Result<f64, String>,
 }
 
-/// Stores scores, in one statement. One that is there already stays as it is.
+/// What the scorer said: 1 is right, 0 is wrong; or why it could not say.
+pub type Score = Result<f64, String>;
+
+/// A score that was just observed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewScore {
+    /// What was scored.
+    pub key: ScoreKey,
+    /// What the scorer said.
+    pub score: Score,
+}
+
+/// Stores scores, in one statement. One that is there already stays as it is, so storing the same
+/// again changes nothing.
 ///
 /// # Errors
 /// [`Error::LeaseLost`], or the database is away.
@@ -28,100 +40,95 @@ pub async fn insert(
     connection: &mut PgConnection,
     claim: Claim,
     scores: &[NewScore],
+    now: DateTime<Utc>,
 ) -> Result<()> {
-    let mut columns = Columns::default();
-    for one in scores {
-        columns.push(claim.job, one)?;
+    let mut rows = Columns::default();
+    for NewScore { key, score } in scores {
+        rows.push(key, score)?;
     }
+    // Whether the lease is held is asked apart from what was stored, which may be nothing.
     let held = sqlx::query_scalar!(
         r#"
         WITH held AS (
             SELECT id FROM jobs WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
         ), inserted AS (
-            INSERT INTO scores (job_id, source_job, purpose, trial, ordinal, position, max_tokens,
-                                instance, score, failure)
-            SELECT held.id, row.source_job, row.purpose, row.trial, row.ordinal, row.position,
-                   row.max_tokens, row.instance, row.score, row.failure
-            FROM held, unnest($3::uuid[], $4::text[], $5::integer[], $6::integer[], $7::integer[],
-                              $8::integer[], $9::integer[], $10::double precision[], $11::text[])
-                 AS row (source_job, purpose, trial, ordinal, position, max_tokens, instance, score,
-                         failure)
+            INSERT INTO scores (job_id, source_job, purpose, trial, ordinal, position, instance,
+                                max_tokens, score, failure, scored_at)
+            SELECT held.id, row.*, $3
+            FROM held, unnest($4::uuid[], $5::text[], $6::integer[], $7::integer[], $8::integer[],
+                              $9::integer[], $10::integer[], $11::float8[], $12::text[]) AS row
             ON CONFLICT DO NOTHING
         )
-        SELECT count(*) AS "count!" FROM held
+        SELECT EXISTS (SELECT FROM held) AS "held!"
         "#,
         claim.job.0,
         claim.attempt,
-        &columns.source_job,
-        &columns.purpose,
-        &columns.trial,
-        &columns.ordinal,
-        &columns.position,
-        &columns.max_tokens,
-        &columns.instance,
-        &columns.score as &[Option<f64>],
-        &columns.failure as &[Option<String>]
+        now,
+        &rows.source_job as &[Option<sqlx::types::Uuid>],
+        &rows.purpose,
+        &rows.trial,
+        &rows.ordinal,
+        &rows.position,
+        &rows.instance,
+        &rows.max_tokens as &[Option<i32>],
+        &rows.score as &[Option<f64>],
+        &rows.failure as &[Option<String>]
     )
     .fetch_one(connection)
     .await?;
-    if held == 0 {
-        return Err(Error::LeaseLost);
-    }
-    Ok(())
+    if held { Ok(()) } else { Err(Error::LeaseLost) }
 }
 
 /// The columns of many scores.
 #[derive(Default)]
 struct Columns {
-    source_job: Vec<uuid::Uuid>,
+    source_job: Vec<Option<sqlx::types::Uuid>>,
     purpose: Vec<String>,
     trial: Vec<i32>,
     ordinal: Vec<i32>,
     position: Vec<i32>,
-    max_tokens: Vec<i32>,
     instance: Vec<i32>,
+    max_tokens: Vec<Option<i32>>,
     score: Vec<Option<f64>>,
     failure: Vec<Option<String>>,
 }
 
 impl Columns {
-    fn push(&mut self, job: JobId, one: &NewScore) -> Result<()> {
+    fn push(&mut self, key: &ScoreKey, score: &Score) -> Result<()> {
         let ResponseId {
-            job: source,
+            job,
             request,
             position,
-        } = one.response;
-        self.source_job.push(source.unwrap_or(job).0);
+        } = key.response;
+        let max_tokens = key.max_tokens;
+        self.source_job.push(job.map(|job| job.0));
         self.purpose.push(request.purpose.as_str().to_owned());
         self.trial
             .push(to_integer("trial number", request.trial.0)?);
         self.ordinal.push(to_integer("ordinal", request.ordinal)?);
         self.position.push(to_integer("position", position)?);
-        self.max_tokens
-            .push(to_integer("max_tokens", one.max_tokens.unwrap_or(0))?);
-        self.instance.push(to_integer("instance", one.instance)?);
-        self.score.push(one.result.as_ref().ok().copied());
-        let failure = one.result.as_ref().err();
+        self.instance.push(to_integer("instance", key.instance)?);
+        self.max_tokens.push(
+            max_tokens
+                .map(|cap| to_integer("max_tokens", cap))
+                .transpose()?,
+        );
+        self.score.push(score.as_ref().ok().copied());
+        let failure = score.as_ref().err();
         self.failure
             .push(failure.map(|failure| failure.replace('\0', "\u{FFFD}")));
         Ok(())
     }
 }
 
-/// A response, and the cap that it was cut to if it was.
-pub type Scored = (ResponseId, Option<u32>);
-
 /// All scores of a job.
 ///
 /// # Errors
 /// The database is away.
-pub async fn load(
-    connection: &mut PgConnection,
-    job: JobId,
-) -> Result<BTreeMap<Scored, Result<f64, String>>> {
+pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<BTreeMap<ScoreKey, Score>> {
     let rows = sqlx::query!(
         r#"
-        SELECT source_job, purpose, trial, ordinal, position, max_tokens, score, failure
+        SELECT source_job, purpose, trial, ordinal, position, instance, max_tokens, score, failure
         FROM scores WHERE job_id = $1
         "#,
         job.0
@@ -130,15 +137,20 @@ pub async fn load(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let response = ResponseId {
-                job: (row.source_job != job.0).then_some(JobId(row.source_job)),
-                request: to_request_key(&row.purpose, row.trial, row.ordinal)?,
-                position: to_u32("position", row.position)?,
+            let key = ScoreKey {
+                response: ResponseId {
+                    job: row.source_job.map(JobId),
+                    request: to_request_key(&row.purpose, row.trial, row.ordinal)?,
+                    position: to_u32("position", row.position)?,
+                },
+                max_tokens: row
+                    .max_tokens
+                    .map(|cap| to_u32("max_tokens", cap))
+                    .transpose()?,
+                instance: to_u32("instance", row.instance)?,
             };
-            let max_tokens = to_u32("max_tokens", row.max_tokens)?;
-            let scored = (response, (max_tokens > 0).then_some(max_tokens));
-            let score = row.score.ok_or_else(|| row.failure.unwrap_or_default());
-            Ok((scored, score))
+            let score = row.score.ok_or(row.failure.unwrap_or_default());
+            Ok((key, score))
         })
         .collect()
 }

@@ -189,7 +189,8 @@ pub async fn finish(
     Ok(())
 }
 
-/// Marks the trials that are still under way as cut off, because the job ends. Returns how many.
+/// Marks the trials that are still under way as cut off, because the job ends, with what was
+/// settled for each. Returns how many.
 ///
 /// # Errors
 /// The database is away.
@@ -198,15 +199,54 @@ pub async fn stop_running(
     claim: Claim,
     now: DateTime<Utc>,
 ) -> Result<u32> {
-    let stopped = sqlx::query!(
+    let held = sqlx::query_scalar!(
         r#"
-        UPDATE trials SET state = 'stopped', outcome = $3, finished_at = $4
-        FROM jobs
-        WHERE jobs.id = $1 AND jobs.attempt = $2 AND jobs.lease_expires_at IS NOT NULL
-          AND trials.job_id = $1 AND trials.state = 'running'
+        SELECT EXISTS (
+            SELECT FROM jobs WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+        ) AS "held!"
         "#,
         claim.job.0,
-        claim.attempt,
+        claim.attempt
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if !held {
+        return Ok(0);
+    }
+    stop(connection, claim.job, now).await
+}
+
+/// The same for whoever holds the job's row.
+///
+/// # Errors
+/// The database is away.
+pub(crate) async fn stop(
+    connection: &mut PgConnection,
+    job: JobId,
+    now: DateTime<Utc>,
+) -> Result<u32> {
+    // A trial's role is the purpose of the requests that evaluate it; scoring it on held-out rows
+    // is not its own. What was lost is counted apart.
+    let stopped = sqlx::query!(
+        r#"
+        UPDATE trials SET
+            state = 'stopped', outcome = $2, finished_at = $3,
+            (spend_usd_pico, spend_tokens, requests) = (
+                SELECT coalesce(sum(cost_usd_pico) FILTER (WHERE request.state <> 'lost'), 0),
+                       coalesce(sum(cost_tokens) FILTER (WHERE request.state <> 'lost'), 0),
+                       count(DISTINCT ordinal)
+                FROM requests AS request
+                WHERE request.job_id = trials.job_id AND request.purpose = trials.role
+                  AND request.trial = trials.number
+            ),
+            responses = (
+                SELECT count(*) FROM responses AS response
+                WHERE response.job_id = trials.job_id AND response.purpose = trials.role
+                  AND response.trial = trials.number
+            )
+        WHERE job_id = $1 AND state = 'running'
+        "#,
+        job.0,
         write_json("outcome", &TrialOutcome::Stopped)?,
         now
     )

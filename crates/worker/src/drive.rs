@@ -10,7 +10,10 @@ use frugal_domain::event::EventBody;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_store::books;
 use frugal_store::listen::Notice;
-use frugal_store::queue::{self, Claim, End};
+use frugal_store::queue::{self, Claim, Claimed, End};
+use futures::FutureExt;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -22,16 +25,31 @@ use tokio_util::task::AbortOnDropHandle;
 /// turn in circles.
 const REST: Duration = Duration::from_secs(1);
 
+/// After so many attempts in a row whose worker was lost with nothing to show for it, a job is
+/// set aside: it would take every worker with it, one after the other. Attempts that settled a
+/// request or ended a trial start the count anew, so that a long job is not set aside for having
+/// lived through many restarts.
+pub const MOST_LOST_ATTEMPTS: u32 = 5;
+
 /// Drives a claimed job. Whatever goes wrong, the job either ends with a reason or is given
 /// back to be taken up again.
 pub(crate) async fn drive(
     options: &Options,
-    claim: Claim,
+    claimed: Claimed,
     notices: Receiver<Notice>,
     shutdown: &CancellationToken,
 ) {
     tracing::info!("driving the job");
-    match attempt(options, claim, notices, shutdown).await {
+    let claim = claimed.claim;
+    // What the job was driven with goes with the panic; what is shared with others holds no lock
+    // across a call that may panic.
+    let driving = AssertUnwindSafe(attempt(options, claimed, notices, shutdown));
+    let ended = match driving.catch_unwind().await {
+        Ok(Err(error)) => end_failed(options, claim, error).await,
+        Ok(ended) => ended,
+        Err(panic) => end_failed(options, claim, DriveError::Panicked(message(&*panic))).await,
+    };
+    match ended {
         Ok(state) => tracing::info!(%state, "the job has ended"),
         Err(DriveError::LetGo | DriveError::Store(frugal_store::Error::LeaseLost)) => {
             tracing::info!("the job is let go");
@@ -45,33 +63,40 @@ pub(crate) async fn drive(
     }
 }
 
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
 /// Loads the job and drives it, under a beating heart.
 async fn attempt(
     options: &Options,
-    claim: Claim,
+    Claimed {
+        claim,
+        lost_attempts,
+    }: Claimed,
     notices: Receiver<Notice>,
     shutdown: &CancellationToken,
 ) -> Result<JobState, DriveError> {
-    let played = async {
-        let context = Context::load(options, claim).await?;
-        let heart = Heart {
-            pool: options.pool.clone(),
-            claim,
-            lease_seconds: options.lease_seconds,
-            halt: Arc::clone(&context.halt),
-            shutdown: shutdown.clone(),
-            deadline: deadline(&context),
-        };
-        // In a task of its own, so that it beats however long the job's loop thinks.
-        let beating = AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(heart, notices)));
-        let played = play::play(&context).await;
-        drop(beating);
-        played
-    };
-    match played.await {
-        Ok(state) => Ok(state),
-        Err(error) => end_failed(options, claim, error).await,
+    if lost_attempts >= MOST_LOST_ATTEMPTS {
+        return Err(DriveError::WorkersLost(lost_attempts));
     }
+    let context = Context::load(options, claim).await?;
+    let heart = Heart {
+        pool: options.pool.clone(),
+        claim,
+        lease_seconds: options.lease_seconds,
+        halt: Arc::clone(&context.halt),
+        shutdown: shutdown.clone(),
+        deadline: deadline(&context),
+    };
+    // In a task of its own, so that it beats however long the job's loop thinks.
+    let _beating = AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(heart, notices)));
+    play::play(&context).await
 }
 
 /// When the job's time is over, counted from its first start.
@@ -106,6 +131,14 @@ async fn end_failed(
         DriveError::LetGo => return Err(error),
         DriveError::Store(cause) if cause.may_pass() => return Err(error),
         DriveError::Endpoint(reason) => (StopReason::EndpointUnusable, reason.clone()),
+        DriveError::WorkersLost(count) => {
+            tracing::error!(%error, "the job is set aside");
+            let detail = format!(
+                "{count} workers in a row took the job and were lost before any of them got on \
+                 with it; its operator finds out why from their logs, and it can be posted again"
+            );
+            (StopReason::WorkerLost, detail)
+        }
         _ => {
             tracing::error!(%error, cause = ?std::error::Error::source(&error), "the job has failed");
             let detail = "a fault inside the server; its operator finds the cause in the log";
@@ -122,9 +155,30 @@ async fn end_failed(
             detail,
         },
     };
-    let mut transaction = options.pool.begin().await?;
-    books::close(&mut transaction, claim, Utc::now()).await?;
-    queue::finish(&mut transaction, claim, &end, Utc::now()).await?;
-    transaction.commit().await?;
+    match finish(options, claim, &end, true).await {
+        Err(error) if !error.may_pass() => {
+            // Were it not ended all the same, it would come back for ever.
+            tracing::error!(%error, cause = ?std::error::Error::source(&error), "the books of the job cannot be closed");
+            finish(options, claim, &end, false).await?;
+        }
+        finished => finished?,
+    }
     Ok(JobState::Failed)
+}
+
+/// Ends a job, its books closed from what is stored: what drove it may have known only a part.
+async fn finish(
+    options: &Options,
+    claim: Claim,
+    end: &End,
+    close_books: bool,
+) -> Result<(), frugal_store::Error> {
+    let now = Utc::now();
+    let mut transaction = options.pool.begin().await?;
+    queue::hold(&mut transaction, claim).await?;
+    if close_books {
+        books::close(&mut transaction, claim.job, now).await?;
+    }
+    queue::finish(&mut transaction, claim, end, now).await?;
+    Ok(transaction.commit().await?)
 }

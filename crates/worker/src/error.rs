@@ -39,6 +39,12 @@ pub(crate) enum DriveError {
     /// The report cannot be written.
     #[error("the report cannot be written")]
     Report(#[from] serde_json::Error),
+    /// What drives jobs broke down, with this message.
+    #[error("panicked: {0}")]
+    Panicked(String),
+    /// So many workers in a row were lost over the job with nothing to show for it.
+    #[error("{0} workers in a row were lost")]
+    WorkersLost(u32),
     /// A task beside the job's own broke down.
     #[error("a task broke down")]
     Task(#[from] tokio::task::JoinError),

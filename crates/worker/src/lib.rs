@@ -22,4 +22,5 @@ mod run;
 mod score;
 mod send;
 
+pub use drive::MOST_LOST_ATTEMPTS;
 pub use run::{Options, run};

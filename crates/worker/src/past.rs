@@ -46,10 +46,11 @@ pub(crate) async fn load(connection: &mut PgConnection, job: JobId) -> Result<Pa
             .collect(),
         scores: scores
             .into_iter()
-            .map(|((response, max_tokens), score)| {
+            .map(|(key, score)| {
                 let key = ScoreKey {
-                    response,
-                    max_tokens,
+                    response: key.response,
+                    max_tokens: key.max_tokens,
+                    instance: key.instance as usize,
                 };
                 (key, score)
             })

@@ -5,7 +5,7 @@ use chrono::Utc;
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
 use frugal_store::listen::{Listener, Notice};
-use frugal_store::queue::{self, Claim};
+use frugal_store::queue::{self, Claimed};
 use frugal_store::{PgPool, Result};
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,9 +97,10 @@ async fn fill_slot(
         // Listen first, look afterwards: a job queued between the two is not missed.
         let mut hints = notices.subscribe();
         match claim(&options).await {
-            Ok(Some(claim)) => {
+            Ok(Some(claimed)) => {
+                let claim = claimed.claim;
                 let span = tracing::info_span!("job", id = %claim.job, attempt = claim.attempt);
-                drive::drive(&options, claim, notices.subscribe(), &shutdown)
+                drive::drive(&options, claimed, notices.subscribe(), &shutdown)
                     .instrument(span)
                     .await;
             }
@@ -115,9 +116,9 @@ async fn fill_slot(
     }
 }
 
-async fn claim(options: &Options) -> Result<Option<Claim>> {
+async fn claim(options: &Options) -> Result<Option<Claimed>> {
     let mut transaction = options.pool.begin().await?;
-    let claim = queue::claim(
+    let claimed = queue::claim(
         &mut transaction,
         &options.name,
         options.lease_seconds,
@@ -125,5 +126,5 @@ async fn claim(options: &Options) -> Result<Option<Claim>> {
     )
     .await?;
     transaction.commit().await?;
-    Ok(claim)
+    Ok(claimed)
 }

@@ -3,6 +3,7 @@
 
 use crate::context::Context;
 use crate::error::DriveError;
+use chrono::Utc;
 use frugal_domain::job::Instance;
 use frugal_domain::request::ResponseId;
 use frugal_evaluation::{Cut, ScorePlan};
@@ -37,28 +38,27 @@ pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Vec<Sc
     let scored = tokio::task::spawn_blocking(move || {
         let one = |(plan, (text, estimated)): (ScorePlan, (String, u64))| {
             let score = score_one(&scorer, data.rows(split), &plan, &text, estimated);
-            (plan, score)
+            (plan.key, score)
         };
         work.into_iter().map(one).collect::<Vec<_>>()
     })
     .await?;
     let new: Vec<NewScore> = scored
         .iter()
-        .map(|(plan, score)| {
+        .map(|(key, score)| {
             Ok(NewScore {
-                response: plan.key.response,
-                max_tokens: plan.key.max_tokens,
-                instance: u32::try_from(plan.instance)?,
-                result: score.clone(),
+                key: scores::ScoreKey {
+                    response: key.response,
+                    max_tokens: key.max_tokens,
+                    instance: u32::try_from(key.instance)?,
+                },
+                score: score.clone(),
             })
         })
         .collect::<Result<_, DriveError>>()?;
     let mut connection = context.pool.acquire().await?;
-    scores::insert(&mut connection, context.claim, &new).await?;
-    Ok(scored
-        .into_iter()
-        .map(|(plan, score)| (plan.key, score))
-        .collect())
+    scores::insert(&mut connection, context.claim, &new, Utc::now()).await?;
+    Ok(scored)
 }
 
 fn score_one(
@@ -69,8 +69,8 @@ fn score_one(
     estimated: u64,
 ) -> Result<f64, String> {
     let row = rows
-        .get(plan.instance)
-        .ok_or_else(|| format!("there is no row {}", plan.instance))?;
+        .get(plan.key.instance)
+        .ok_or_else(|| format!("there is no row {}", plan.key.instance))?;
     let text = match plan.cut {
         Some(cut) => frugal_tokens::cut(text, kept(cut, estimated)),
         None => text,

@@ -98,12 +98,12 @@ async fn append(app: &TestApp, path: &str, bodies: &[EventBody]) -> i64 {
 /// Takes the oldest job that waits, as a worker would.
 async fn claim(app: &TestApp) -> Claim {
     let mut transaction = app.pool.begin().await.unwrap();
-    let claim = queue::claim(&mut transaction, "test", 600, Utc::now())
+    let claimed = queue::claim(&mut transaction, "test", 600, Utc::now())
         .await
         .unwrap()
         .unwrap();
     transaction.commit().await.unwrap();
-    claim
+    claimed.claim
 }
 
 /// Ends a job, as a worker would.

@@ -5,6 +5,7 @@
 )]
 
 mod algorithms;
+mod breakdown;
 mod life;
 mod metrics;
 mod pool;

@@ -4,7 +4,10 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+mod books;
+mod claiming;
 mod reuse;
+mod scores;
 
 use chrono::Utc;
 use frugal_domain::endpoint::Catalog;
@@ -14,12 +17,12 @@ use frugal_domain::job::read;
 use frugal_domain::money::{Spend, Usage, Usd};
 use frugal_domain::request::{FinishReason, Purpose, RequestKey};
 use frugal_domain::state::{JobState, StopReason};
-use frugal_domain::trial::{Progress, TrialRole};
+use frugal_domain::trial::{Progress, TrialOutcome, TrialRole};
 use frugal_scoring::JobChecks;
-use frugal_store::queue::{self, Claim, End};
+use frugal_store::queue::{self, Claim, Claimed, End};
 use frugal_store::requests::{self, Answered, NewRequest, Settled};
 use frugal_store::responses::StoredResponse;
-use frugal_store::trials::{self, NewTrial};
+use frugal_store::trials::{self, NewTrial, TrialEnd};
 use frugal_store::{Error, PgPool, events, instances, jobs};
 use frugal_tests::postgres::TestDatabase;
 use serde_json::json;
@@ -68,12 +71,17 @@ impl Store {
     }
 
     async fn claim(&self, lease_seconds: u32) -> Option<Claim> {
+        let claimed = self.claimed(lease_seconds).await?;
+        Some(claimed.claim)
+    }
+
+    async fn claimed(&self, lease_seconds: u32) -> Option<Claimed> {
         let mut transaction = self.pool.begin().await.unwrap();
-        let claim = queue::claim(&mut transaction, "test", lease_seconds, Utc::now())
+        let claimed = queue::claim(&mut transaction, "test", lease_seconds, Utc::now())
             .await
             .unwrap();
         transaction.commit().await.unwrap();
-        claim
+        claimed
     }
 
     /// Ends a job without a report.
@@ -87,6 +95,26 @@ impl Store {
         };
         let mut transaction = self.pool.begin().await.unwrap();
         queue::finish(&mut transaction, claim, &end, Utc::now())
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    /// Ends the job's first trial, with its event, as cut off.
+    async fn stop_trial(&self, claim: Claim) {
+        let (trial, spend) = (TrialNumber(0), Spend::default());
+        let end = TrialEnd {
+            outcome: TrialOutcome::Stopped,
+            spend,
+            requests: 0,
+            responses: 0,
+        };
+        let stopped = EventBody::TrialStopped { trial, spend };
+        let mut transaction = self.pool.begin().await.unwrap();
+        trials::finish(&mut transaction, claim, trial, &end, Utc::now())
+            .await
+            .unwrap();
+        events::append(&mut transaction, claim.job, &[stopped], Utc::now())
             .await
             .unwrap();
         transaction.commit().await.unwrap();

@@ -77,6 +77,9 @@ mirror! {
         EndpointUnusable,
         /// A fault inside Frugal.
         InternalError,
+        /// Every worker that took it was lost, several in a row with nothing to show for it, so no
+        /// other is risked.
+        WorkerLost,
     }
 }
 

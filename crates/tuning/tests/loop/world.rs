@@ -270,6 +270,7 @@ fn score(plan: &ScorePlan) -> Scored {
     let ScoreKey {
         response,
         max_tokens,
+        instance,
     } = plan.key;
     let ResponseId {
         request, position, ..
@@ -278,7 +279,7 @@ fn score(plan: &ScorePlan) -> Scored {
         ^ (u64::from(request.ordinal) << 20)
         ^ (u64::from(position) << 10)
         ^ u64::from(max_tokens.unwrap_or_default());
-    let hardness = mix(plan.instance as u64) % 100;
+    let hardness = mix(instance as u64) % 100;
     let right = mix(place) % 100 >= hardness;
     (plan.key, Ok(f64::from(u8::from(right))))
 }
