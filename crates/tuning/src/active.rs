@@ -156,13 +156,18 @@ impl Active {
     }
 
     fn take(&mut self, ordinal: u32, settled: SettledRequest) -> Result<(), TuningError> {
+        self.count(&settled);
+        self.receive(ordinal, settled.result)
+    }
+
+    /// Counts what a request has used.
+    pub(crate) fn count(&mut self, settled: &SettledRequest) {
         self.tally.spend += settled.cost;
         self.tally.requests += 1;
         if let Ok(receipt) = &settled.result {
             let count = u32::try_from(receipt.responses.len()).unwrap_or(u32::MAX);
             self.tally.responses = self.tally.responses.saturating_add(count);
         }
-        self.receive(ordinal, settled.result)
     }
 
     fn receive(

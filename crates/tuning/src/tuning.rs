@@ -173,9 +173,14 @@ impl Tuning {
                 settled,
                 endpoint_unusable,
             } => {
-                active.settled(key.ordinal, settled)?;
-                if let Some(reason) = endpoint_unusable {
-                    self.endpoint_unusable(reason);
+                // What no request can succeed at is no failure of the trial's.
+                match endpoint_unusable {
+                    None => active.settled(key.ordinal, settled)?,
+                    Some(reason) => {
+                        active.cut_off(key.ordinal);
+                        active.count(&settled);
+                        self.endpoint_unusable(reason);
+                    }
                 }
             }
             RequestEnd::NotSent | RequestEnd::GivenUp { .. } => active.cut_off(key.ordinal),
