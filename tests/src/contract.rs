@@ -97,6 +97,15 @@ impl Contract {
             found => found?,
         };
         let described = self.at(&response)?;
+        if is_error {
+            // The problem's form was checked above; here it is whether this may be answered here.
+            let problem = read(answer.body)?;
+            let code = problem["code"].as_str().unwrap_or_default();
+            let description = described["description"].as_str().unwrap_or_default();
+            if !description.contains(&format!("`{code}`")) {
+                return Err(format!("the code is `{code}`"));
+            }
+        }
         for (name, header) in members(described, "headers") {
             let optional = header["schema"]["type"]
                 .as_array()
@@ -387,6 +396,15 @@ mod tests {
         check("/nothing", 404, &kind, &problem(404)).unwrap();
         assert!(check("/nothing", 404, &kind, &problem(400)).is_err());
         assert!(check("/nothing", 404, &headers("application/json"), &problem(404)).is_err());
+    }
+
+    #[test]
+    fn a_route_answers_with_no_other_code_than_it_names() {
+        let kind = headers(PROBLEM_JSON);
+        let problem = |code: &str| json!({"type": "about:blank", "title": "Conflict", "status": 409, "detail": "d", "code": code});
+        let path = "/jobs/0192f3a4-0000-7000-8000-000000000000/report";
+        check(path, 409, &kind, &problem("report_not_ready")).unwrap();
+        assert!(check(path, 409, &kind, &problem("invalid_transition")).is_err());
     }
 
     #[test]

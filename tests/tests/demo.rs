@@ -8,10 +8,11 @@
 
 use frugal::demo::client::Client;
 use frugal::demo::progress::Progress;
-use frugal::demo::report::Scored;
-use frugal::demo::{self, DemoArgs, ENDPOINT, Outcome, Pruning, TASK};
+use frugal::demo::report::{Outcome, Scored};
+use frugal::demo::{self, DemoArgs, ENDPOINT, TASK};
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Prices, Usage, Usd};
 use frugal_domain::request::Purpose;
 use frugal_llm::Clients;

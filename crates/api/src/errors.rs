@@ -7,8 +7,8 @@
 //! - `frugal_store::Error` and `sqlx::Error` are of the inside. They become 503 where the
 //!   database is out of reach and 500 otherwise. They are logged here, once, and never shown.
 //!
-//! A new kind of error is a new row in [`Code::status_and_name`]. Clients tell errors apart by
-//! `code`; `type` is `about:blank`, which makes `title` the status' own phrase (RFC 9457,
+//! A new kind of error is a new row in the table of codes. Clients tell errors apart by `code`;
+//! `type` is `about:blank`, which makes `title` the status' own phrase (RFC 9457,
 //! section 4.2.1).
 
 use crate::wire::{FieldError, Problem};
@@ -26,86 +26,54 @@ const MAX_FAULTS: usize = 100;
 /// Seconds after which a client may try again while the database is away.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// What went wrong, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
-    /// The body is not JSON.
-    InvalidJson,
-    /// A query parameter or a header cannot be read.
-    InvalidParameter,
-    /// There is no such path, job or trial.
-    NotFound,
-    /// The path does not know the method.
-    MethodNotAllowed,
-    /// The body did not arrive in time.
-    BodyTimeout,
-    /// The state of the job forbids it.
-    InvalidTransition,
-    /// The job has no report yet.
-    ReportNotReady,
-    /// A request with the same idempotency key is still under way.
-    IdempotencyKeyInFlight,
-    /// The body is too large.
-    BodyTooLarge,
-    /// The body is not declared as JSON.
-    UnsupportedMediaType,
-    /// The job makes no sense.
-    InvalidJob,
-    /// The idempotency key came with another body before.
-    IdempotencyKeyReused,
-    /// A fault inside Frugal.
-    Internal,
-    /// The database is away.
-    Unavailable,
-    /// The database's schema is not the one that this program knows.
-    SchemaNotCurrent,
+/// Defines [`Code`] by its table: the status, the name on the wire and the meaning of each code.
+macro_rules! codes {
+    ($($code:ident = $status:ident, $name:literal, $meaning:literal;)+) => {
+        /// What went wrong, for programs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $(#[doc = concat!($meaning, ".")] $code),+
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$code),+];
+
+            /// The status of a code, and its name on the wire.
+            #[must_use]
+            pub const fn status_and_name(self) -> (StatusCode, &'static str) {
+                match self {
+                    $(Self::$code => (StatusCode::$status, $name)),+
+                }
+            }
+
+            /// What a code means to a client: a sentence without its full stop.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$code => $meaning),+
+                }
+            }
+        }
+    };
 }
 
-impl Code {
-    /// Every code.
-    pub const ALL: &'static [Self] = &[
-        Self::InvalidJson,
-        Self::InvalidParameter,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::BodyTimeout,
-        Self::InvalidTransition,
-        Self::ReportNotReady,
-        Self::IdempotencyKeyInFlight,
-        Self::BodyTooLarge,
-        Self::UnsupportedMediaType,
-        Self::InvalidJob,
-        Self::IdempotencyKeyReused,
-        Self::Internal,
-        Self::Unavailable,
-        Self::SchemaNotCurrent,
-    ];
-
-    /// The table of codes: the status of each, and its name on the wire.
-    #[must_use]
-    pub const fn status_and_name(self) -> (StatusCode, &'static str) {
-        match self {
-            Self::InvalidJson => (StatusCode::BAD_REQUEST, "invalid_json"),
-            Self::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid_parameter"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
-            Self::InvalidTransition => (StatusCode::CONFLICT, "invalid_transition"),
-            Self::ReportNotReady => (StatusCode::CONFLICT, "report_not_ready"),
-            Self::IdempotencyKeyInFlight => (StatusCode::CONFLICT, "idempotency_key_in_flight"),
-            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::UnsupportedMediaType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
-            }
-            Self::InvalidJob => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_job"),
-            Self::IdempotencyKeyReused => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused")
-            }
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            Self::SchemaNotCurrent => (StatusCode::SERVICE_UNAVAILABLE, "schema_not_current"),
-        }
-    }
+codes! {
+    InvalidJson = BAD_REQUEST, "invalid_json", "The body is not JSON";
+    InvalidParameter = BAD_REQUEST, "invalid_parameter", "A query parameter or a header cannot be read";
+    NotFound = NOT_FOUND, "not_found", "There is no such path, job or trial";
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not know the method";
+    BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
+    InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended cannot be cancelled";
+    ReportNotReady = CONFLICT, "report_not_ready", "The job has not ended, or has ended without a report";
+    IdempotencyKeyInFlight = CONFLICT, "idempotency_key_in_flight", "A request with the same idempotency key is under way";
+    BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not declared as JSON";
+    InvalidJob = UNPROCESSABLE_ENTITY, "invalid_job", "The job makes no sense; every fault is listed, with its place";
+    IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key came with another body before";
+    Internal = INTERNAL_SERVER_ERROR, "internal_error", "There is a fault inside Frugal; its cause is in the operator's log";
+    Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The database is away; `Retry-After` says when to try again";
+    SchemaNotCurrent = SERVICE_UNAVAILABLE, "schema_not_current", "The database must be migrated: its schema is not the one that this version knows";
 }
 
 /// The answer to a request that cannot be served.

@@ -16,12 +16,14 @@ mod extract;
 mod idempotency;
 mod openapi;
 mod pagination;
+mod responses;
 pub mod routes;
 mod server;
 mod sse;
 mod state;
 mod wait;
 pub mod wire;
+mod yaml;
 
 pub use openapi::{openapi, openapi_yaml};
 pub use server::{router, serve};

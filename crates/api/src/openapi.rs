@@ -1,20 +1,14 @@
 //! The OpenAPI document: what the table of routes says, with what every route has in common.
 
-use crate::errors::PROBLEM_JSON;
-use crate::routes;
+use crate::errors::Code;
 use crate::wire::Problem;
-use serde_json::{Value, json};
+use crate::{responses, routes, yaml};
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::response::Response;
-use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr,
-    ResponseBuilder,
-};
+use utoipa::openapi::{Info, InfoBuilder, LicenseBuilder, OpenApi, PathItem};
 use utoipa::{PartialSchema, ToSchema};
 
-/// The document without its paths.
-pub(crate) fn base() -> OpenApi {
-    let info = InfoBuilder::new()
+fn info() -> Info {
+    InfoBuilder::new()
         .title("Frugal")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(DESCRIPTION))
@@ -24,8 +18,7 @@ pub(crate) fn base() -> OpenApi {
                 .identifier(Some("Apache-2.0"))
                 .build(),
         ))
-        .build();
-    OpenApiBuilder::new().info(info).build()
+        .build()
 }
 
 const DESCRIPTION: &str = "\
@@ -40,7 +33,21 @@ carries an `x-request-id`, under which the operator's log has the request.";
 /// The whole document.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    let (_, mut document) = routes::table().split_for_parts();
+    let (_, routes) = routes::table().split_for_parts();
+    complete(routes)
+}
+
+/// The whole document as YAML, as it is committed and served.
+///
+/// # Errors
+/// The document cannot be written as YAML.
+pub fn openapi_yaml() -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    yaml::write(&openapi())
+}
+
+/// Puts what all routes have in common to the description of the routes.
+pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
+    document.info = info();
     let components = document.components.get_or_insert_default();
     components
         .schemas
@@ -49,80 +56,19 @@ pub fn openapi() -> OpenApi {
     let mut schemas = Vec::new();
     Problem::schemas(&mut schemas);
     components.schemas.extend(schemas);
-    components.responses.insert(
-        INTERNAL.to_owned(),
-        problem("A fault inside Frugal. Its cause is in the operator's log."),
-    );
-    components.responses.insert(
-        UNAVAILABLE.to_owned(),
-        problem("The database is away; `Retry-After` says when to try again."),
-    );
+    components.responses.extend(responses::components());
     for path in document.paths.paths.values_mut() {
         for operation in operations(path) {
-            let responses = &mut operation.responses.responses;
-            responses.insert("500".to_owned(), shared(INTERNAL));
-            responses
-                .entry("503".to_owned())
-                .or_insert_with(|| shared(UNAVAILABLE));
+            let described = &mut operation.responses.responses;
+            for code in [Code::Internal, Code::Unavailable] {
+                let (status, _) = code.status_and_name();
+                described
+                    .entry(status.as_str().to_owned())
+                    .or_insert_with(|| responses::shared(code));
+            }
         }
     }
     document
-}
-
-/// The whole document as YAML, as it is committed and served.
-///
-/// # Errors
-/// The document cannot be written as YAML.
-pub fn openapi_yaml() -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    Ok(quote_switches(&openapi().to_yaml()?))
-}
-
-/// Quotes the texts `on` and `off` where they are values: many readers still follow YAML 1.1,
-/// in which they would be `true` and `false`.
-fn quote_switches(yaml: &str) -> String {
-    let mut quoted = String::with_capacity(yaml.len());
-    for line in yaml.split_inclusive('\n') {
-        let text = line.trim_end();
-        let value = ["on", "off"].into_iter().find_map(|word| {
-            let before = text.strip_suffix(word)?;
-            // An item of a list or a member of an object, and no word within a description.
-            let name = before.trim_start().strip_suffix(' ')?;
-            let is_value = name == "-"
-                || name.strip_suffix(':').is_some_and(|name| {
-                    name.bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-                });
-            is_value.then_some((before, word))
-        });
-        match value {
-            Some((before, word)) => {
-                quoted.push_str(&format!("{before}'{word}'"));
-                quoted.push_str(line.strip_prefix(text).unwrap_or_default());
-            }
-            None => quoted.push_str(line),
-        }
-    }
-    quoted
-}
-
-const INTERNAL: &str = "InternalError";
-const UNAVAILABLE: &str = "Unavailable";
-
-fn shared(name: &str) -> RefOr<Response> {
-    Ref::from_response_name(name).into()
-}
-
-fn problem(description: &str) -> RefOr<Response> {
-    ResponseBuilder::new()
-        .description(description)
-        .content(
-            PROBLEM_JSON,
-            ContentBuilder::new()
-                .schema(Some(Ref::from_schema_name(Problem::name())))
-                .build(),
-        )
-        .build()
-        .into()
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -137,44 +83,6 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .filter_map(Option::as_mut)
 }
 
-/// A job that shows most of what can be said in one.
-pub(crate) fn job_example() -> Value {
-    json!({
-        "name": "arithmetic, cheap and right",
-        "labels": {"team": "search-quality"},
-        "data": {
-            "instances": [
-                {"id": "arith-0", "question": "Tom has 12 apples. Tom buys 7 more apples. How many apples does Tom have now?", "answer": "19"},
-                {"id": "arith-1", "question": "Ana has 4 boxes with 5 cards in each box. How many cards are there in total?", "answer": "20"}
-            ],
-            "holdout": {"share": 0.3}
-        },
-        "models": [
-            {"endpoint": "local", "model": "gemma-3-270m"},
-            {"endpoint": "local", "model": "smollm2-135m-instruct"}
-        ],
-        "prompts": [
-            {"name": "direct", "text": "Question: {{ question }}\nAnswer:"},
-            {"name": "steps", "messages": [{"role": "user", "content": "{{ question }} Think step by step."}]}
-        ],
-        "search_space": {
-            "temperature_or_top_p": {"one_of": [{"temperature": {"float": [0, 2]}}, {"top_p": {"float": [0, 1]}}]},
-            "max_tokens": {"int": [16, 256], "scale": "log"},
-            "n": {"int": [1, 32], "scale": "log"},
-            "stop": {"choice": [["\n\n"], ["\n"]]},
-            "presence_penalty": 0
-        },
-        "scoring": {
-            "scorer": {"type": "numeric", "expected": "{{ answer }}", "extract": "last_number"},
-            "reduce": "expected_success"
-        },
-        "objective": {"metric": "expected_success", "direction": "maximize"},
-        "budgets": {"inference": {"usd": 0.0002}, "optimization": {"usd": 0.5}},
-        "limits": {"trials": 200, "seconds": 3600, "trials_without_improvement": 60},
-        "search": {"algorithm": "blendsearch", "options": {"global": "tpe", "step_size": 0.1}, "seed": 1, "pruning": "on", "parallel_trials": 4, "requests_in_flight": 32}
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,16 +95,6 @@ mod tests {
             committed == openapi_yaml().unwrap(),
             "openapi.yaml is not up to date; write it anew with `cargo run -p frugal -- openapi > openapi.yaml`"
         );
-    }
-
-    #[test]
-    fn switches_are_texts_in_every_yaml() {
-        assert_eq!(
-            quote_switches("enum:\n- on\n- off\n  pruning: on\n  text: turns it on\nolder - on"),
-            "enum:\n- 'on'\n- 'off'\n  pruning: 'on'\n  text: turns it on\nolder - on"
-        );
-        let document = openapi_yaml().unwrap();
-        assert!(document.contains("- 'on'\n"));
     }
 
     #[test]

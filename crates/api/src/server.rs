@@ -1,12 +1,13 @@
 //! The server around the routes: what every request and every answer has in common.
 
 use crate::errors::{ApiError, Code};
-use crate::routes;
 use crate::state::AppState;
-use axum::Router;
+use crate::{openapi, routes};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
@@ -22,7 +23,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Every route, with what all requests have in common. Event streams and long polls also need
 /// [`serve`], which listens for the hints that wake them.
 pub fn router(state: AppState) -> Router {
-    let (routes, _) = routes::table().split_for_parts();
+    let (routes, document) = routes::table().split_for_parts();
+    let document = Arc::new(openapi::complete(document));
     let layers = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(
@@ -46,6 +48,8 @@ pub fn router(state: AppState) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
+        // The description of the routes cannot be reached from one of them: it comes from all.
+        .layer(Extension(document))
         .layer(layers)
 }
 

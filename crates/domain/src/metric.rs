@@ -3,60 +3,36 @@
 //! Every metric has a value on each instance; a configuration's is their mean. One metric is the
 //! job's objective, and any may be held to bounds by [`Constraint`]s.
 
+use crate::names::names;
 use crate::scoring::Reducer;
 use crate::trial::Estimate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A number that each instance has under a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// [`Reducer::ExpectedSuccess`] over the scores of the instance's responses.
-    ExpectedSuccess,
-    /// [`Reducer::Success`] over the same.
-    Success,
-    /// [`Reducer::Mean`] over the same.
-    Mean,
-    /// Milliseconds until all responses of the instance were there. Where they came with several
-    /// requests, these are taken to go out together: the slowest counts. A response that is used
-    /// again counts with the request that it was bought with.
-    LatencyMs,
-    /// The share of the instance's responses that were cut at `max_tokens`.
-    CutRate,
-    /// Tokens of the instance's n responses, all together.
-    CompletionTokens,
-    /// What the instance costs, prompt and all responses, in dollars or tokens: the job's
-    /// [cost unit](crate::job::JobSpec::cost_unit).
-    InferenceCost,
+names! {
+    /// A number that each instance has under a configuration.
+    pub enum Metric: "metric" {
+        /// [`Reducer::ExpectedSuccess`] over the scores of the instance's responses.
+        ExpectedSuccess = "expected_success",
+        /// [`Reducer::Success`] over the same.
+        Success = "success",
+        /// [`Reducer::Mean`] over the same.
+        Mean = "mean",
+        /// Milliseconds until all responses of the instance were there. Where they came with several
+        /// requests, these are taken to go out together: the slowest counts. A response that is used
+        /// again counts with the request that it was bought with.
+        LatencyMs = "latency_ms",
+        /// The share of the instance's responses that were cut at `max_tokens`.
+        CutRate = "cut_rate",
+        /// Tokens of the instance's n responses, all together.
+        CompletionTokens = "completion_tokens",
+        /// What the instance costs, prompt and all responses, in dollars or tokens: the job's
+        /// [cost unit](crate::job::JobSpec::cost_unit).
+        InferenceCost = "inference_cost",
+    }
 }
 
 impl Metric {
-    /// Every metric, in the order of declaration.
-    pub const ALL: &'static [Self] = &[
-        Self::ExpectedSuccess,
-        Self::Success,
-        Self::Mean,
-        Self::LatencyMs,
-        Self::CutRate,
-        Self::CompletionTokens,
-        Self::InferenceCost,
-    ];
-
-    /// The name on the wire and in the database.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ExpectedSuccess => Reducer::ExpectedSuccess.as_str(),
-            Self::Success => Reducer::Success.as_str(),
-            Self::Mean => Reducer::Mean.as_str(),
-            Self::LatencyMs => "latency_ms",
-            Self::CutRate => "cut_rate",
-            Self::CompletionTokens => "completion_tokens",
-            Self::InferenceCost => "inference_cost",
-        }
-    }
-
     /// The largest value that it can take, if there is one. No metric is ever below 0.
     #[must_use]
     pub const fn largest(self) -> Option<f64> {

@@ -4,6 +4,7 @@
 //! token, so no sum of costs is ever rounded. The ledger never uses floating point; `f64`
 //! appears only where a dollar amount enters or leaves as JSON.
 
+use crate::names::names;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::iter::Sum;
@@ -275,15 +276,16 @@ impl Budget {
     }
 }
 
-/// The unit in which a budget or a cost is counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    /// Pico-dollars inside, dollars outside.
-    #[default]
-    Usd,
-    /// Tokens.
-    Tokens,
+names! {
+    /// The unit in which a budget or a cost is counted.
+    #[derive(Default)]
+    pub enum Unit: "unit" {
+        /// Pico-dollars inside, dollars outside.
+        #[default]
+        Usd = "usd",
+        /// Tokens.
+        Tokens = "tokens",
+    }
 }
 
 impl Unit {

@@ -5,9 +5,24 @@
 #[error("`{0}` is not a known {1}")]
 pub struct UnknownName(pub String, pub &'static str);
 
-/// Gives a closed set its names: `ALL`, `as_str`, `Display` and `FromStr` from one list.
+/// Defines a closed set with a name for each variant. From that one list come `ALL`, `as_str`,
+/// `Display`, `FromStr` and the stored and served JSON.
 macro_rules! names {
-    ($type:ty, $what:literal, { $($variant:ident => $name:literal),+ $(,)? }) => {
+    (
+        $(#[$attribute:meta])*
+        pub enum $type:ident: $what:literal {
+            $($(#[$of_variant:meta])* $variant:ident = $name:literal),+ $(,)?
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord,
+            serde::Serialize, serde::Deserialize,
+        )]
+        pub enum $type {
+            $($(#[$of_variant])* #[serde(rename = $name)] $variant),+
+        }
+
         impl $type {
             /// Every variant, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
@@ -41,3 +56,32 @@ macro_rules! names {
 }
 
 pub(crate) use names;
+
+#[cfg(test)]
+mod tests {
+    use super::UnknownName;
+
+    names! {
+        /// A set of two.
+        pub enum Two: "one of two" {
+            /// The first.
+            First = "first",
+            /// The second.
+            SecondOne = "second_one",
+        }
+    }
+
+    #[test]
+    fn one_list_names_the_variants_everywhere() {
+        assert_eq!(Two::ALL, [Two::First, Two::SecondOne]);
+        for two in Two::ALL {
+            assert_eq!(two.as_str().parse(), Ok(*two));
+            assert_eq!(two.to_string(), two.as_str());
+            assert_eq!(serde_json::json!(two), two.as_str());
+            assert_eq!(serde_json::from_value(two.as_str().into()).ok(), Some(*two));
+        }
+        assert_eq!(Two::SecondOne.as_str(), "second_one");
+        let unknown = UnknownName("third".to_owned(), "one of two");
+        assert_eq!("third".parse::<Two>(), Err(unknown));
+    }
+}

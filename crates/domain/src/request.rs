@@ -7,26 +7,19 @@ use crate::trial::TrialRole;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a request is sent for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Purpose {
-    /// Evaluating a configuration that the searcher proposed.
-    Search,
-    /// Evaluating the configuration that the winner is compared with.
-    Baseline,
-    /// Scoring the winner or the baseline on held-out instances.
-    Validation,
-    /// Asking a model to judge answers.
-    Judge,
+names! {
+    /// What a request is sent for.
+    pub enum Purpose: "purpose" {
+        /// Evaluating a configuration that the searcher proposed.
+        Search = "search",
+        /// Evaluating the configuration that the winner is compared with.
+        Baseline = "baseline",
+        /// Scoring the winner or the baseline on held-out instances.
+        Validation = "validation",
+        /// Asking a model to judge answers.
+        Judge = "judge",
+    }
 }
-
-names!(Purpose, "purpose", {
-    Search => "search",
-    Baseline => "baseline",
-    Validation => "validation",
-    Judge => "judge",
-});
 
 impl Purpose {
     /// The rows that its instances are numbered in.

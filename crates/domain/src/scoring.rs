@@ -1,5 +1,6 @@
 //! How an answer is scored: the scorer of one response, the reducer over the n of an instance.
 
+use crate::names::names;
 use serde::{Deserialize, Serialize};
 
 /// Scores one response: 1 for right, 0 for wrong.
@@ -105,29 +106,14 @@ impl Extract {
     }
 }
 
-/// Makes one number of the scores of an instance's n responses (paper, section 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reducer {
-    /// 1 − (1 − s/n)ⁿ where s of n are right: the chance that one of n draws is.
-    ExpectedSuccess,
-    /// 1 if any is right.
-    Success,
-    /// The mean of the scores.
-    Mean,
-}
-
-impl Reducer {
-    /// Every reducer.
-    pub const ALL: &'static [Self] = &[Self::ExpectedSuccess, Self::Success, Self::Mean];
-
-    /// The name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ExpectedSuccess => "expected_success",
-            Self::Success => "success",
-            Self::Mean => "mean",
-        }
+names! {
+    /// Makes one number of the scores of an instance's n responses (paper, section 3).
+    pub enum Reducer: "reducer" {
+        /// 1 − (1 − s/n)ⁿ where s of n are right: the chance that one of n draws is.
+        ExpectedSuccess = "expected_success",
+        /// 1 if any is right.
+        Success = "success",
+        /// The mean of the scores.
+        Mean = "mean",
     }
 }

@@ -3,33 +3,24 @@
 use crate::money::Spend;
 use crate::names::names;
 use crate::request::Purpose;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What money was spent for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SpendCategory {
-    /// Evaluating configurations that the searcher proposed.
-    Search,
-    /// Evaluating the configuration that the winner is compared with.
-    Baseline,
-    /// Scoring the winner and the baseline on held-out instances.
-    Validation,
-    /// Asking a model to judge answers.
-    Judge,
-    /// Requests in flight when a worker died, counted at their worst case: they may have been
-    /// billed, so the budget could be passed if they were forgotten.
-    Lost,
+names! {
+    /// What money was spent for.
+    pub enum SpendCategory: "spend category" {
+        /// Evaluating configurations that the searcher proposed.
+        Search = "search",
+        /// Evaluating the configuration that the winner is compared with.
+        Baseline = "baseline",
+        /// Scoring the winner and the baseline on held-out instances.
+        Validation = "validation",
+        /// Asking a model to judge answers.
+        Judge = "judge",
+        /// Requests in flight when a worker died, counted at their worst case: they may have been
+        /// billed, so the budget could be passed if they were forgotten.
+        Lost = "lost",
+    }
 }
-
-names!(SpendCategory, "spend category", {
-    Search => "search",
-    Baseline => "baseline",
-    Validation => "validation",
-    Judge => "judge",
-    Lost => "lost",
-});
 
 impl From<Purpose> for SpendCategory {
     fn from(purpose: Purpose) -> Self {

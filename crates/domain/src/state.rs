@@ -1,40 +1,28 @@
 //! The states of jobs and trials, and why a job stopped.
 
 use crate::names::names;
-use serde::{Deserialize, Serialize};
 
-/// Where a job is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// Waits for a worker.
-    Queued,
-    /// A worker drives it (or its worker died and the lease runs out).
-    Running,
-    /// Asked to pause; the worker has not stopped yet.
-    Pausing,
-    /// Stopped, to be resumed.
-    Paused,
-    /// Asked to cancel; the worker has not stopped yet.
-    Cancelling,
-    /// Ended by request. The trials so far stand.
-    Cancelled,
-    /// Ended by itself, with a report.
-    Succeeded,
-    /// Could not go on.
-    Failed,
+names! {
+    /// Where a job is in its life.
+    pub enum JobState: "job state" {
+        /// Waits for a worker.
+        Queued = "queued",
+        /// A worker drives it (or its worker died and the lease runs out).
+        Running = "running",
+        /// Asked to pause; the worker has not stopped yet.
+        Pausing = "pausing",
+        /// Stopped, to be resumed.
+        Paused = "paused",
+        /// Asked to cancel; the worker has not stopped yet.
+        Cancelling = "cancelling",
+        /// Ended by request. The trials so far stand.
+        Cancelled = "cancelled",
+        /// Ended by itself, with a report.
+        Succeeded = "succeeded",
+        /// Could not go on.
+        Failed = "failed",
+    }
 }
-
-names!(JobState, "job state", {
-    Queued => "queued",
-    Running => "running",
-    Pausing => "pausing",
-    Paused => "paused",
-    Cancelling => "cancelling",
-    Cancelled => "cancelled",
-    Succeeded => "succeeded",
-    Failed => "failed",
-});
 
 impl JobState {
     /// Whether nothing will change any more.
@@ -55,72 +43,50 @@ impl JobState {
     }
 }
 
-/// Why a job's search ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// No further request fits into the optimization budget.
-    BudgetExhausted,
-    /// The limit on trials is reached.
-    TrialLimit,
-    /// The limit on time is reached.
-    Deadline,
-    /// Every configuration of the space, or of the grid over it, has been tried.
-    SpaceExhausted,
-    /// The search has converged and finds nothing new.
-    Converged,
-    /// As many trials in a row as the job allows brought nothing better.
-    NoImprovement,
-    /// A client cancelled it.
-    Cancelled,
-    /// The endpoint refuses to serve the job at all, for example for want of a valid key.
-    EndpointUnusable,
-    /// A fault inside Frugal; the operator's log has the cause.
-    InternalError,
-    /// Every worker that took it was lost, several in a row with nothing to show for it, so no
-    /// other is risked.
-    WorkerLost,
+names! {
+    /// Why a job's search ended.
+    pub enum StopReason: "stop reason" {
+        /// No further request fits into the optimization budget.
+        BudgetExhausted = "budget_exhausted",
+        /// The limit on trials is reached.
+        TrialLimit = "trial_limit",
+        /// The limit on time is reached.
+        Deadline = "deadline",
+        /// Every configuration of the space, or of the grid over it, has been tried.
+        SpaceExhausted = "space_exhausted",
+        /// The search has converged and finds nothing new.
+        Converged = "converged",
+        /// As many trials in a row as the job allows brought nothing better.
+        NoImprovement = "no_improvement",
+        /// A client cancelled it.
+        Cancelled = "cancelled",
+        /// The endpoint refuses to serve the job at all, for example for want of a valid key.
+        EndpointUnusable = "endpoint_unusable",
+        /// A fault inside Frugal; the operator's log has the cause.
+        InternalError = "internal_error",
+        /// Every worker that took it was lost, several in a row with nothing to show for it, so no
+        /// other is risked.
+        WorkerLost = "worker_lost",
+    }
 }
 
-names!(StopReason, "stop reason", {
-    BudgetExhausted => "budget_exhausted",
-    TrialLimit => "trial_limit",
-    Deadline => "deadline",
-    SpaceExhausted => "space_exhausted",
-    Converged => "converged",
-    NoImprovement => "no_improvement",
-    Cancelled => "cancelled",
-    EndpointUnusable => "endpoint_unusable",
-    InternalError => "internal_error",
-    WorkerLost => "worker_lost",
-});
-
-/// Where a trial is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TrialState {
-    /// Being evaluated.
-    Running,
-    /// Evaluated on every instance.
-    Evaluated,
-    /// Ended early, or before any request, because it cannot be worth its price.
-    Pruned,
-    /// The endpoint refuses the configuration.
-    Infeasible,
-    /// Requests failed for good on too many instances.
-    Failed,
-    /// Cut off by the end of the job.
-    Stopped,
+names! {
+    /// Where a trial is in its life.
+    pub enum TrialState: "trial state" {
+        /// Being evaluated.
+        Running = "running",
+        /// Evaluated on every instance.
+        Evaluated = "evaluated",
+        /// Ended early, or before any request, because it cannot be worth its price.
+        Pruned = "pruned",
+        /// The endpoint refuses the configuration.
+        Infeasible = "infeasible",
+        /// Requests failed for good on too many instances.
+        Failed = "failed",
+        /// Cut off by the end of the job.
+        Stopped = "stopped",
+    }
 }
-
-names!(TrialState, "trial state", {
-    Running => "running",
-    Evaluated => "evaluated",
-    Pruned => "pruned",
-    Infeasible => "infeasible",
-    Failed => "failed",
-    Stopped => "stopped",
-});
 
 #[cfg(test)]
 mod tests {

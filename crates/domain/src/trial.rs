@@ -7,20 +7,15 @@ use crate::state::TrialState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a trial is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TrialRole {
-    /// Evaluating a configuration that the searcher proposed.
-    Search,
-    /// Evaluating the configuration that the winner is compared with.
-    Baseline,
+names! {
+    /// What a trial is for.
+    pub enum TrialRole: "trial role" {
+        /// Evaluating a configuration that the searcher proposed.
+        Search = "search",
+        /// Evaluating the configuration that the winner is compared with.
+        Baseline = "baseline",
+    }
 }
-
-names!(TrialRole, "trial role", {
-    Search => "search",
-    Baseline => "baseline",
-});
 
 /// A mean over instances, and how sure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,17 +37,17 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Whether a configuration is better than the one that it is compared with, as far as the
-/// instances show that were not used to choose it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Improvement {
-    /// Better, and by more than chance would have it.
-    Significant,
-    /// Better on these instances; that may be chance.
-    NotSignificant,
-    /// Not better, or there is nothing to compare.
-    None,
+names! {
+    /// Whether a configuration is better than the one that it is compared with, as far as the
+    /// instances show that were not used to choose it.
+    pub enum Improvement: "improvement" {
+        /// Better, and by more than chance would have it.
+        Significant = "significant",
+        /// Better on these instances; that may be chance.
+        NotSignificant = "not_significant",
+        /// Not better, or there is nothing to compare.
+        None = "none",
+    }
 }
 
 /// A cost per instance, in the unit of the inference budget.

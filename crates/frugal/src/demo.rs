@@ -17,40 +17,12 @@ pub use job::{ENDPOINT, TASK, catalog, job, simulator_options};
 
 use anyhow::{Context, bail};
 use client::Client;
+use frugal_domain::job::Pruning;
 use frugal_domain::state::{JobState, StopReason};
 use progress::Progress;
-use report::{Job, Report};
+use report::Outcome;
 use std::io::{IsTerminal, Write};
 use tokio_util::sync::CancellationToken;
-
-/// Whether a job may prune, as the API calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pruning {
-    /// Configurations that cannot be worth their price are thrown out early.
-    On,
-    /// Every configuration is evaluated in full.
-    Off,
-}
-
-impl Pruning {
-    /// The name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Off => "off",
-        }
-    }
-}
-
-/// A job that has ended well.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// The job as the API tells of it.
-    pub job: Job,
-    /// Its report.
-    pub report: Report,
-}
 
 /// Runs the demo against an API that is being served, on the terminal: progress goes to standard
 /// error, results to standard output. It returns once the results are printed, or early and

@@ -12,9 +12,10 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::error::SimulatorError;
 use crate::faults::{Fault, FaultPlan};
 use crate::gate::Gate;
-use crate::options::{Latency, SimulatorError, SimulatorOptions};
+use crate::options::{Latency, SimulatorOptions};
 use crate::recordings::Recordings;
 use crate::refusal::Refusal;
 use crate::replay::{self, Answer};

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-use crate::options::SimulatorError;
+use crate::error::SimulatorError;
 use crate::refusal::Refusal;
 
 /// One thing that goes wrong with one request.

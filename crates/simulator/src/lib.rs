@@ -24,6 +24,7 @@
 
 mod cut;
 mod endpoint;
+mod error;
 mod faults;
 mod gate;
 mod options;
@@ -37,9 +38,10 @@ mod wire;
 
 pub use cut::Cut;
 pub use endpoint::Endpoint;
+pub use error::SimulatorError;
 pub use faults::{Fault, FaultRate, Faults};
 pub use gate::{Gate, Progress};
-pub use options::{Latency, SimulatorError, SimulatorOptions};
+pub use options::{Latency, SimulatorOptions};
 pub use recordings::{
     CellKey, FinishReason, Place, Prompt, RecordedResponse, Recordings, RecordingsError,
 };

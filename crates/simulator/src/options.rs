@@ -1,11 +1,10 @@
-//! What a simulator is started with, and why it may not start.
+//! What a simulator is started with.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::faults::Faults;
-use crate::recordings::RecordingsError;
 
 /// What a simulator is started with. The default answers at once, without faults, and asks for no
 /// key, on a free port of the loopback interface.
@@ -63,26 +62,4 @@ impl Latency {
         self.base
             .saturating_add(self.per_token.saturating_mul(longest))
     }
-}
-
-/// Why a simulator does not start, or did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum SimulatorError {
-    /// The recordings cannot be read.
-    #[error("cannot read the recordings")]
-    Recordings(#[from] RecordingsError),
-    /// The faults asked for make no sense.
-    #[error("cannot inject these faults: {0}")]
-    Faults(String),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The server stopped with an error.
-    #[error("the server stopped with an error")]
-    Serve(#[source] std::io::Error),
 }

@@ -3,8 +3,6 @@
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -144,30 +142,7 @@ struct Answers {
     by_temperature: Vec<(f64, Vec<RecordedResponse>)>,
 }
 
-static EMBEDDED: OnceLock<Arc<Recordings>> = OnceLock::new();
-
 impl Recordings {
-    /// The recordings that are part of this crate, parsed once per process.
-    ///
-    /// # Errors
-    /// None unless the crate was built with recordings that do not fit together.
-    pub fn embedded() -> Result<Arc<Self>, RecordingsError> {
-        if let Some(recordings) = EMBEDDED.get() {
-            return Ok(Arc::clone(recordings));
-        }
-        let recordings = Arc::new(load::embedded()?);
-        Ok(Arc::clone(EMBEDDED.get_or_init(|| recordings)))
-    }
-
-    /// Reads recordings from a folder: `prompts.json`, and for each task in it
-    /// `TASK.instances.jsonl` and `TASK.responses.jsonl.gz`.
-    ///
-    /// # Errors
-    /// Where a file cannot be read, or its rows are not recordings, or do not fit together.
-    pub fn load(folder: &Path) -> Result<Self, RecordingsError> {
-        load::folder(folder)
-    }
-
     /// The names of the tasks, in order.
     pub fn tasks(&self) -> Vec<&str> {
         self.tasks.keys().map(String::as_str).collect()
@@ -264,7 +239,7 @@ impl Recordings {
             .instances
             .iter()
             .find(|candidate| candidate["id"] == instance)?;
-        load::render(&prompt.template, instance).ok()
+        render(&prompt.template, instance).ok()
     }
 
     /// What a prompt's exact text is, if it is one of the recorded ones.
@@ -290,5 +265,43 @@ impl Recordings {
         self.cell(key.task, key.model, key.prompt)?
             .instances
             .get(key.instance)
+    }
+}
+
+/// Fills `{{ name }}` with the instance's value of that name: a string as it is, else its JSON.
+fn render(template: &str, instance: &Value) -> Result<String, String> {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((name, after)) = after.split_once("}}") else {
+            return Err("a placeholder is not closed".to_owned());
+        };
+        text.push_str(before);
+        match instance.get(name.trim()) {
+            Some(Value::String(value)) => text.push_str(value),
+            Some(value) => text.push_str(&value.to_string()),
+            None => return Err(format!("no value for {}", name.trim())),
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn templates_render() {
+        let instance = json!({"question": "2 {{ x }}?", "age": 3});
+        assert_eq!(
+            render("Q: {{question}} {{ age }}.", &instance),
+            Ok("Q: 2 {{ x }}? 3.".to_owned())
+        );
+        assert_eq!(render("none", &instance), Ok("none".to_owned()));
+        assert!(render("{{ other }}", &instance).is_err());
+        assert!(render("{{ question", &instance).is_err());
     }
 }

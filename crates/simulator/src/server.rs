@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 
 use crate::endpoint::Endpoint;
+use crate::error::SimulatorError;
 use crate::gate::Gate;
-use crate::options::{SimulatorError, SimulatorOptions};
+use crate::options::SimulatorOptions;
 use crate::recordings::Recordings;
 use crate::statistics::Statistics;
 

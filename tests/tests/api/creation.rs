@@ -1,8 +1,9 @@
 //! Posting jobs.
 
 use crate::{body, catalog, header, job, start};
-use frugal::demo::{self, DemoArgs, Pruning};
+use frugal::demo::{self, DemoArgs};
 use frugal_domain::endpoint::Catalog;
+use frugal_domain::job::Pruning;
 use frugal_tests::app::TestApp;
 use frugal_tests::contract::contract;
 use serde_json::{Value, json};

@@ -5,6 +5,8 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+mod imports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -157,6 +159,26 @@ fn program_sources() -> Vec<(String, PathBuf, String)> {
         }
     }
     found
+}
+
+#[test]
+fn no_files_of_a_crate_import_in_a_circle() {
+    let mut found = Vec::new();
+    for (name, _) in MAY_USE {
+        let folder = root().join("crates").join(name).join("src");
+        let files = sources(&folder).into_iter().map(|(path, text)| {
+            let path = path.strip_prefix(&folder).unwrap();
+            (path.to_str().unwrap().replace('\\', "/"), text)
+        });
+        for circle in imports::circles(&files.collect()) {
+            found.push(format!("{name}: {circle}"));
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "files import in circles:\n{}",
+        found.join("\n")
+    );
 }
 
 #[test]

@@ -6,8 +6,9 @@
 
 use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, Parameters, no_job};
+use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{Event, EventPage, Problem};
+use crate::wire::{Event, EventPage};
 use crate::{pagination, sse};
 use axum::Json;
 use axum::extract::State;
@@ -55,8 +56,7 @@ pub(super) struct ListEvents {
             (String = "text/event-stream")
         )),
         (status = 204, description = "The job has ended and the client has seen every event."),
-        (status = 400, description = "`invalid_parameter`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json")
+        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound]) }>
     )
 )]
 pub(super) async fn list_events(

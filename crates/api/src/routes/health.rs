@@ -1,8 +1,9 @@
 //! Whether the server is alive, and whether it can serve.
 
 use crate::errors::{ApiError, Code};
+use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{Health, Problem};
+use crate::wire::Health;
 use axum::Json;
 use axum::extract::State;
 
@@ -28,7 +29,7 @@ pub(super) async fn healthz() -> Json<Health> {
     tag = "health",
     responses(
         (status = 200, description = "They can.", body = Health),
-        (status = 503, description = "`unavailable`: the database is away. `schema_not_current`: it must be migrated.", body = Problem, content_type = "application/problem+json")
+        Problems<{ codes(&[Code::Unavailable, Code::SchemaNotCurrent]) }>
     )
 )]
 pub(super) async fn readyz(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {

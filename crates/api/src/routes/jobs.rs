@@ -7,8 +7,9 @@
 use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, JsonBody, Parameters, no_job};
 use crate::idempotency::{self, Key};
+use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{Job, JobPost, JobState, List, Problem, path};
+use crate::wire::{Job, JobPost, JobState, List, path};
 use crate::{etag, pagination, wait};
 use axum::Json;
 use axum::extract::State;
@@ -44,12 +45,11 @@ const MAX_WAIT_SECONDS: u64 = 60;
             ("Location" = String, description = "The path of the job."),
             ("Idempotency-Replayed" = Option<String>, description = "`true` where the answer was given before.")
         )),
-        (status = 400, description = "`invalid_json` or `invalid_parameter`", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "`body_timeout`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`idempotency_key_in_flight`: a request with the same key is under way.", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_job`, with every fault; or `idempotency_key_reused`: the key came with another body before.", body = Problem, content_type = "application/problem+json")
+        Problems<{ codes(&[
+            Code::InvalidJson, Code::InvalidParameter, Code::BodyTimeout,
+            Code::IdempotencyKeyInFlight, Code::BodyTooLarge, Code::UnsupportedMediaType,
+            Code::InvalidJob, Code::IdempotencyKeyReused,
+        ]) }>
     )
 )]
 pub(super) async fn create_job(
@@ -149,7 +149,7 @@ pub(super) struct ListJobs {
     params(ListJobs),
     responses(
         (status = 200, description = "A page of jobs.", body = List<Job>),
-        (status = 400, description = "`invalid_parameter`", body = Problem, content_type = "application/problem+json")
+        Problems<{ codes(&[Code::InvalidParameter]) }>
     )
 )]
 pub(super) async fn list_jobs(
@@ -201,8 +201,7 @@ pub(super) struct GetJob {
     responses(
         (status = 200, description = "The job.", body = Job, headers(("ETag" = String, description = "What the job is like now."))),
         (status = 304, description = "The job is as the client knows it."),
-        (status = 400, description = "`invalid_parameter`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json")
+        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound]) }>
     )
 )]
 pub(super) async fn get_job(
@@ -254,8 +253,7 @@ async fn with_best(state: &AppState, job: jobs::Job) -> Result<Job, ApiError> {
     params(("id" = Uuid, Path, description = "The job.")),
     responses(
         (status = 202, description = "It is cancelled, or will be.", body = Job),
-        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`invalid_transition`: the job has ended.", body = Problem, content_type = "application/problem+json")
+        Problems<{ codes(&[Code::NotFound, Code::InvalidTransition]) }>
     )
 )]
 pub(super) async fn cancel_job(

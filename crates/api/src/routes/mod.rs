@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 /// Every route.
 pub(crate) fn table() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(crate::openapi::base())
+    OpenApiRouter::new()
         .routes(routes!(jobs::create_job, jobs::list_jobs))
         .routes(routes!(estimate::estimate_job))
         .routes(routes!(jobs::get_job))

@@ -1,8 +1,12 @@
 //! The API's description of itself.
 
 use crate::errors::ApiError;
+use crate::yaml;
+use axum::Extension;
 use axum::http::header;
 use axum::response::IntoResponse;
+use std::sync::Arc;
+use utoipa::openapi::OpenApi;
 
 /// Get this document
 #[utoipa::path(
@@ -11,7 +15,9 @@ use axum::response::IntoResponse;
     tag = "health",
     responses((status = 200, description = "The OpenAPI document.", body = String, content_type = "application/yaml"))
 )]
-pub(super) async fn get_openapi() -> Result<impl IntoResponse, ApiError> {
-    let document = crate::openapi_yaml().map_err(|error| ApiError::internal(error.as_ref()))?;
+pub(super) async fn get_openapi(
+    Extension(document): Extension<Arc<OpenApi>>,
+) -> Result<impl IntoResponse, ApiError> {
+    let document = yaml::write(&document).map_err(|error| ApiError::internal(error.as_ref()))?;
     Ok(([(header::CONTENT_TYPE, "application/yaml")], document))
 }

@@ -2,8 +2,9 @@
 
 use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, no_job};
+use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{Problem, Report};
+use crate::wire::Report;
 use axum::Json;
 use axum::extract::State;
 use frugal_store::jobs;
@@ -19,8 +20,7 @@ use serde_json::Value;
     params(("id" = Uuid, Path, description = "The job.")),
     responses(
         (status = 200, description = "The report.", body = Report),
-        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`report_not_ready`: the job has not ended, or has ended without a report.", body = Problem, content_type = "application/problem+json")
+        Problems<{ codes(&[Code::NotFound, Code::ReportNotReady]) }>
     )
 )]
 pub(super) async fn get_report(

@@ -4,11 +4,12 @@
     reason = "the macro that describes query parameters writes paths in full"
 )]
 
-use crate::errors::ApiError;
+use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, Parameters, TrialPath, no_job, no_trial};
 use crate::pagination;
+use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{List, Problem, Trial, TrialState};
+use crate::wire::{List, Trial, TrialState};
 use axum::Json;
 use axum::extract::State;
 use frugal_domain::id::TrialNumber;
@@ -41,8 +42,7 @@ pub(super) struct ListTrials {
     params(("id" = Uuid, Path, description = "The job."), ListTrials),
     responses(
         (status = 200, description = "A page of trials.", body = List<Trial>),
-        (status = 400, description = "`invalid_parameter`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such job.", body = Problem, content_type = "application/problem+json")
+        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound]) }>
     )
 )]
 pub(super) async fn list_trials(
@@ -77,7 +77,7 @@ pub(super) async fn list_trials(
     ),
     responses(
         (status = 200, description = "The trial.", body = Trial),
-        (status = 404, description = "There is no such job or trial.", body = Problem, content_type = "application/problem+json")
+        Problems<{ codes(&[Code::NotFound]) }>
     )
 )]
 pub(super) async fn get_trial(

@@ -8,6 +8,7 @@ mod configuration;
 mod endpoint;
 mod estimate;
 mod event;
+mod example;
 mod job;
 mod names;
 mod post;

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 /// (or one `model`), the prompts (or one `prompt`) and the scoring has a default. Unknown fields
 /// are errors.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!(crate::openapi::job_example()))]
+#[schema(example = json!(super::example::job()))]
 #[serde(deny_unknown_fields)]
 pub struct JobPost {
     /// A name for people.

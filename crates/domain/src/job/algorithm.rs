@@ -1,5 +1,6 @@
 //! The optimisers that a job may choose from, each with its options.
 
+use crate::names::names;
 use serde::{Deserialize, Serialize};
 
 /// An optimiser and its options. In storage the options lie beside the name, and those that are
@@ -96,14 +97,14 @@ impl Default for BlendsearchOptions {
     }
 }
 
-/// What BlendSearch's global thread proposes by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GlobalSearcher {
-    /// The tree-structured Parzen estimator.
-    Tpe,
-    /// Uniform draws.
-    Random,
+names! {
+    /// What BlendSearch's global thread proposes by.
+    pub enum GlobalSearcher: "global searcher" {
+        /// The tree-structured Parzen estimator.
+        Tpe = "tpe",
+        /// Uniform draws.
+        Random = "random",
+    }
 }
 
 /// The options of CFO.
@@ -167,16 +168,16 @@ impl Default for RandomOptions {
     }
 }
 
-/// Where the draws of random search come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sequence {
-    /// Each draw independent of the others.
-    Uniform,
-    /// Halton's sequence with shuffled digits: draws that keep away from one another.
-    Halton,
-    /// Sobol's sequence with a random shift: the same, more even in powers of two.
-    Sobol,
+names! {
+    /// Where the draws of random search come from.
+    pub enum Sequence: "sequence" {
+        /// Each draw independent of the others.
+        Uniform = "uniform",
+        /// Halton's sequence with shuffled digits: draws that keep away from one another.
+        Halton = "halton",
+        /// Sobol's sequence with a random shift: the same, more even in powers of two.
+        Sobol = "sobol",
+    }
 }
 
 /// The options of grid search.
@@ -205,14 +206,14 @@ impl Default for GridOptions {
     }
 }
 
-/// In what order a grid is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GridOrder {
-    /// Shuffled by the seed, so that a search that ends early has seen something of everywhere.
-    Shuffled,
-    /// The first setting's values change fastest.
-    Sequential,
+names! {
+    /// In what order a grid is tried.
+    pub enum GridOrder: "order of a grid" {
+        /// Shuffled by the seed, so that a search that ends early has seen something of everywhere.
+        Shuffled = "shuffled",
+        /// The first setting's values change fastest.
+        Sequential = "sequential",
+    }
 }
 
 #[cfg(test)]

@@ -115,14 +115,14 @@ pub struct Objective {
     pub direction: Direction,
 }
 
-/// Whether more is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// More is better.
-    Maximize,
-    /// Less is better.
-    Minimize,
+names! {
+    /// Whether more is better.
+    pub enum Direction: "direction" {
+        /// More is better.
+        Maximize = "maximize",
+        /// Less is better.
+        Minimize = "minimize",
+    }
 }
 
 impl Direction {
@@ -173,44 +173,40 @@ pub struct SearchSpec {
     pub requests_in_flight: u32,
 }
 
-/// Whose responses may be used again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reuse {
-    /// The job's own.
-    #[default]
-    Job,
-    /// Those of every job of the same owner, where endpoint, model, rendered prompt and sampling
-    /// settings are the same.
-    Owner,
+names! {
+    /// Whose responses may be used again.
+    #[derive(Default)]
+    pub enum Reuse: "reuse" {
+        /// The job's own.
+        #[default]
+        Job = "job",
+        /// Those of every job of the same owner, where endpoint, model, rendered prompt and sampling
+        /// settings are the same.
+        Owner = "owner",
+    }
 }
 
-/// When configurations are thrown out early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pruning {
-    /// As soon as they cannot be worth their price, with everything known put to use.
-    On,
-    /// Never: each configuration is evaluated in full.
-    Off,
-    /// By the reference implementation's schedule, request by request.
-    Reference,
+names! {
+    /// When configurations are thrown out early.
+    pub enum Pruning: "pruning" {
+        /// As soon as they cannot be worth their price, with everything known put to use.
+        On = "on",
+        /// Never: each configuration is evaluated in full.
+        Off = "off",
+        /// By the reference implementation's schedule, request by request.
+        Reference = "reference",
+    }
 }
 
-/// Which part of a job's data a row belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Split {
-    /// The search sees it.
-    Tuning,
-    /// Only the winner and the baseline are scored on it, in the end.
-    Holdout,
+names! {
+    /// Which part of a job's data a row belongs to.
+    pub enum Split: "split" {
+        /// The search sees it.
+        Tuning = "tuning",
+        /// Only the winner and the baseline are scored on it, in the end.
+        Holdout = "holdout",
+    }
 }
-
-names!(Split, "split", {
-    Tuning => "tuning",
-    Holdout => "holdout",
-});
 
 /// The rows of a job's data, split.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,8 +1,9 @@
 //! What the demo tunes: the job that it posts, and the endpoints that the job may name.
 
-use super::{DemoArgs, Pruning};
+use super::DemoArgs;
 use anyhow::{Context, bail};
 use frugal_domain::endpoint::{Api, Catalog, Endpoint, Limits, Model};
+use frugal_domain::job::Pruning;
 use frugal_domain::money::Prices;
 use frugal_simulator::{Latency, Recordings, SimulatorOptions};
 use serde_json::{Value, json};
@@ -219,7 +220,7 @@ mod tests {
         let (spec, data) = read::job(&body, &catalog, &JobChecks, 0).unwrap();
         assert_eq!((data.tuning.len(), data.holdout.len()), (40, 0));
         assert_eq!(spec.search.seed, args.seed);
-        assert_eq!(spec.search.pruning, frugal_domain::job::Pruning::Off);
+        assert_eq!(spec.search.pruning, Pruning::Off);
         let usd = |dollars| Budget::Usd(Usd::from_dollars(dollars).unwrap());
         assert_eq!(spec.inference_budget, Some(usd(0.00004)));
         assert_eq!(spec.optimization_budget, usd(0.06));

@@ -1,9 +1,9 @@
 //! What is seen while a job runs: a bar on a terminal, a line now and then elsewhere.
 
-use super::Pruning;
 use super::client::Event;
 use super::report::Job;
 use super::table::{amount, budget_amount, cost, estimate};
+use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Spend, Usd};
 use frugal_domain::trial::{CostEstimate, Estimate};
 use indicatif::{ProgressBar, ProgressStyle};

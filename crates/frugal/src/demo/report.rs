@@ -6,6 +6,15 @@ use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Progress};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+/// A job that has ended well.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The job as the API tells of it.
+    pub job: Job,
+    /// Its report.
+    pub report: Report,
+}
+
 /// A job, from `GET /jobs/{id}`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Job {

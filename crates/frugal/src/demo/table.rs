@@ -1,7 +1,6 @@
 //! What is printed in the end: what was found, what it took, where to look further.
 
-use super::Outcome;
-use super::report::{Report, Scored};
+use super::report::{Outcome, Report, Scored};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use frugal_domain::money::{Budget, Spend, Unit, Usd};

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Answers, Cell, FinishReason, Place, Prompt, RecordedResponse, Recordings, RecordingsError, Task,
+    Answers, Cell, FinishReason, Place, Prompt, RecordedResponse, Recordings, RecordingsError,
+    Task, render,
 };
 
 /// `prompts.json`: the templates, and what all requests had in common.
@@ -34,8 +36,33 @@ struct Row {
 
 const PROMPTS: &str = "prompts.json";
 
+static EMBEDDED: OnceLock<Arc<Recordings>> = OnceLock::new();
+
+impl Recordings {
+    /// The recordings that are part of this crate, parsed once per process.
+    ///
+    /// # Errors
+    /// None unless the crate was built with recordings that do not fit together.
+    pub fn embedded() -> Result<Arc<Self>, RecordingsError> {
+        if let Some(recordings) = EMBEDDED.get() {
+            return Ok(Arc::clone(recordings));
+        }
+        let recordings = Arc::new(embedded()?);
+        Ok(Arc::clone(EMBEDDED.get_or_init(|| recordings)))
+    }
+
+    /// Reads recordings from a folder: `prompts.json`, and for each task in it
+    /// `TASK.instances.jsonl` and `TASK.responses.jsonl.gz`.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or its rows are not recordings, or do not fit together.
+    pub fn load(folder: &Path) -> Result<Self, RecordingsError> {
+        assemble(|name| std::fs::read(folder.join(name)))
+    }
+}
+
 /// The recordings built into this crate.
-pub(super) fn embedded() -> Result<Recordings, RecordingsError> {
+fn embedded() -> Result<Recordings, RecordingsError> {
     macro_rules! recorded {
         ($($name:literal),+ $(,)?) => {
             [$(($name, include_bytes!(concat!("../../data/", $name)).as_slice())),+]
@@ -55,11 +82,6 @@ pub(super) fn embedded() -> Result<Recordings, RecordingsError> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
         found.map(|(_, bytes)| bytes.to_vec()).ok_or_else(missing)
     })
-}
-
-/// The recordings in a folder.
-pub(super) fn folder(folder: &Path) -> Result<Recordings, RecordingsError> {
-    assemble(|name| std::fs::read(folder.join(name)))
 }
 
 fn assemble(
@@ -161,26 +183,6 @@ fn add_places(
         }
     }
     Ok(())
-}
-
-/// Fills `{{ name }}` with the instance's value of that name: a string as it is, else its JSON.
-pub(super) fn render(template: &str, instance: &Value) -> Result<String, String> {
-    let mut text = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let Some((name, after)) = after.split_once("}}") else {
-            return Err("a placeholder is not closed".to_owned());
-        };
-        text.push_str(before);
-        match instance.get(name.trim()) {
-            Some(Value::String(value)) => text.push_str(value),
-            Some(value) => text.push_str(&value.to_string()),
-            None => return Err(format!("no value for {}", name.trim())),
-        }
-        rest = after;
-    }
-    text.push_str(rest);
-    Ok(text)
 }
 
 fn cells(
@@ -318,7 +320,6 @@ fn inconsistent(file: &str, detail: String) -> RecordingsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn response(
         text: &str,
@@ -366,18 +367,6 @@ mod tests {
             }
         }
         assert!(newline_tokens > 100, "{newline_tokens}");
-    }
-
-    #[test]
-    fn templates_render() {
-        let instance = json!({"question": "2 {{ x }}?", "age": 3});
-        assert_eq!(
-            render("Q: {{question}} {{ age }}.", &instance),
-            Ok("Q: 2 {{ x }}? 3.".to_owned())
-        );
-        assert_eq!(render("none", &instance), Ok("none".to_owned()));
-        assert!(render("{{ other }}", &instance).is_err());
-        assert!(render("{{ question", &instance).is_err());
     }
 
     #[test]
