@@ -3,10 +3,9 @@
 use crate::corpus::Corpus;
 use anyhow::{Context, bail};
 use frugal_domain::endpoint::{Api, Catalog, Endpoint, Limits, Model};
-use frugal_domain::job::{JobSpec, read};
+use frugal_domain::job::JobSpec;
 use frugal_domain::money::Prices;
 use frugal_domain::space::Domain;
-use frugal_scoring::JobChecks;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -70,7 +69,7 @@ pub fn spec(mut body: Value, models: &[Priced<'_>], inference_usd: f64) -> anyho
         "optimization": {"usd": CONFIGURATIONS_PAID * rows * inference_usd},
     });
     body["limits"] = json!({"trials": TRIALS});
-    let (spec, _) = read::job(&body, &catalog(models)?, &JobChecks, 0)
+    let (spec, _) = frugal_intake::job(&body, &catalog(models)?, 0)
         .map_err(|faults| anyhow::anyhow!("the job has faults: {faults:?}"))?;
     Ok(spec)
 }

@@ -2,8 +2,59 @@
 
 use crate::json;
 use crate::number::numbers;
-use frugal_domain::scoring::Extract;
+use frugal_domain::fault::Reader;
 use regex::{Captures, Regex};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Defines the extractions that have a name: the enum, its stored form and the list for its reader.
+macro_rules! extracts {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
+        /// Which part of a response is looked at.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum Extract {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)+
+            /// What a pattern captures: the first group, or the whole match where there is none.
+            #[serde(rename = "regex")]
+            Regex(String),
+        }
+
+        const NAMED: &[(&str, fn() -> Extract)] = &[$(($name, || Extract::$variant)),+];
+    };
+}
+
+extracts! {
+    /// All of it.
+    #[default]
+    All = "all",
+    /// Its first line that is not blank.
+    FirstLine = "first_line",
+    /// Its last line that is not blank.
+    LastLine = "last_line",
+    /// Its first number.
+    FirstNumber = "first_number",
+    /// Its last number.
+    LastNumber = "last_number",
+    /// The last number on its first line that is not blank.
+    FirstLineLastNumber = "first_line_last_number",
+    /// Its first JSON object or array.
+    Json = "json",
+}
+
+impl Extract {
+    /// Reads an extraction: a name, or `{"regex": …}`.
+    pub(crate) fn read(at: &Reader<'_>) -> Option<Self> {
+        if let Value::Object(_) = at.value {
+            let object = at.object()?;
+            let pattern = object
+                .require("regex", "give a regular expression")
+                .and_then(|at| at.filled_string().map(str::to_owned));
+            object.finish();
+            return pattern.map(Self::Regex);
+        }
+        at.one_of(NAMED).map(|make| make())
+    }
+}
 
 /// An [`Extract`] whose pattern is compiled.
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 //! Texts in the form in which they are compared.
 
+use frugal_domain::fault::ObjectReader;
+use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
 /// Which differences between texts do not count.
@@ -7,6 +9,37 @@ use unicode_normalization::UnicodeNormalization;
 pub(crate) struct Folding {
     pub ignore_case: bool,
     pub ignore_accents: bool,
+}
+
+/// The fields of scorers that fold texts.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FoldFields {
+    /// Whether `A` and `a` are the same.
+    #[serde(default)]
+    ignore_case: bool,
+    /// Whether `é` and `e` are the same.
+    #[serde(default)]
+    ignore_accents: bool,
+}
+
+impl FoldFields {
+    pub(crate) fn read(object: &ObjectReader<'_>) -> Option<Self> {
+        let flag = |name: &str| object.get(name).map_or(Some(false), |at| at.boolean());
+        let (ignore_case, ignore_accents) = (flag("ignore_case"), flag("ignore_accents"));
+        Some(Self {
+            ignore_case: ignore_case?,
+            ignore_accents: ignore_accents?,
+        })
+    }
+}
+
+impl From<FoldFields> for Folding {
+    fn from(fields: FoldFields) -> Self {
+        Self {
+            ignore_case: fields.ignore_case,
+            ignore_accents: fields.ignore_accents,
+        }
+    }
 }
 
 impl Folding {

@@ -5,22 +5,24 @@
 //! the same output. It never runs code that a model wrote, loads no template but the text that
 //! it is given, and bounds the work that a template or a pattern may cause.
 //!
-//! Start with [`Scorer`] (is one response right?), then [`CompiledPrompt`] and [`Template`]. [`JobChecks`] is what the
-//! reading of a job needs from here.
+//! Start with [`Scorer`] (is one response right?), then [`CompiledPrompt`] and [`Template`].
 
-mod checks;
-mod choice;
 mod extract;
 mod fold;
 mod json;
 mod number;
+mod pattern;
 mod prompt;
 mod scorer;
+mod scorer_error;
+mod scorers;
 mod template;
 
-pub use checks::JobChecks;
+pub use extract::Extract;
+pub use pattern::MAX_PATTERN_BYTES;
 pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};
-pub use scorer::{Expectation, MAX_PATTERN_BYTES, ScoreError, Scorer, ScorerError};
+pub use scorer::{Expectation, Scorer, read};
+pub use scorer_error::{ScoreError, ScorerError};
 pub use template::{
     FUEL, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MAX_TEMPLATE_TOKENS, Template, TemplateError,
 };

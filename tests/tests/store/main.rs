@@ -13,12 +13,10 @@ use chrono::Utc;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::job::read;
 use frugal_domain::money::{Spend, Usage, Usd};
 use frugal_domain::request::{FinishReason, Purpose, RequestKey};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::{Progress, TrialOutcome, TrialRole};
-use frugal_scoring::JobChecks;
 use frugal_store::queue::{self, Claim, Claimed, End};
 use frugal_store::requests::{self, Answered, NewRequest, Settled};
 use frugal_store::responses::StoredResponse;
@@ -60,7 +58,7 @@ impl Store {
             "prompt": "{{ q }}",
             "scoring": {"scorer": {"type": "exact", "expected": "{{ answer }}"}}
         });
-        let (spec, data) = read::job(&body, &catalog, &JobChecks, 1).unwrap();
+        let (spec, data) = frugal_intake::job(&body, &catalog, 1).unwrap();
         let id = JobId(Uuid::now_v7());
         let mut transaction = self.pool.begin().await.unwrap();
         jobs::create(&mut transaction, id, &spec, &data, Utc::now())

@@ -6,27 +6,11 @@ use crate::state::AppState;
 use crate::wire::{JobEstimate, JobPost, Problem};
 use axum::Json;
 use axum::extract::State;
-use frugal_domain::endpoint::{Api, Catalog};
-use frugal_domain::fault::Fault;
-use frugal_domain::job::estimate::{Basis, ModelBasis, PromptTokens};
-use frugal_domain::job::{Data, Instance, JobSpec, read};
-use frugal_domain::prompt::Prompt;
-use frugal_domain::seed::mix;
-use frugal_scoring::{CompiledPrompt, JobChecks, PromptError, RenderedPrompt};
-use serde_json::Value;
+use frugal_intake::estimate;
 use tokio::sync::Semaphore;
 
 /// Estimates that are worked out at the same time; others wait for their turn.
 static TURNS: Semaphore = Semaphore::const_new(2);
-
-/// The most prompts that are rendered for one estimate, and the most bytes of them; a sample of
-/// the rows is counted where all of them are more. (Each prompt is rendered at least once.)
-const MOST_RENDERED: usize = 10_000;
-const MOST_BYTES: usize = 8 * 1024 * 1024;
-
-/// The seed of a job that names none. It chooses the rows that are held out by a share; the job
-/// that is posted will have a seed of its own.
-const SEED: u64 = 0;
 
 /// Estimate what a job may cost
 ///
@@ -61,180 +45,11 @@ pub(super) async fn estimate_job(
     let work = move || {
         // Held to the end of the work, also where the client has gone.
         let _turn = turn;
-        estimate(&document, &catalog)
+        estimate::of_document(&document, &catalog)
     };
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| ApiError::internal(&error))?
-        .map(Json)
+        .map(|estimated| Json(estimated.into()))
         .map_err(ApiError::invalid_job)
-}
-
-fn estimate(document: &Value, catalog: &Catalog) -> Result<JobEstimate, Vec<Fault>> {
-    let (spec, data) = read::job(document, catalog, &JobChecks, SEED)?;
-    let models = spec.models.iter().map(|choice| {
-        let endpoint = catalog.endpoint(&choice.endpoint);
-        endpoint.and_then(|endpoint| Some((endpoint, endpoint.model(&choice.model)?)))
-    });
-    let models: Vec<_> = models.collect();
-    let apis: Vec<Api> = models
-        .iter()
-        .map(|found| found.map_or_else(Api::default, |(endpoint, model)| endpoint.api_of(model)))
-        .collect();
-    let counts = count_all(document, &spec, &data, &apis)?;
-    let basis = Basis {
-        tuning_rows: u64::try_from(data.tuning.len()).unwrap_or(u64::MAX),
-        holdout_rows: u64::try_from(data.holdout.len()).unwrap_or(u64::MAX),
-        models: models
-            .iter()
-            .zip(&apis)
-            .map(|(found, api)| ModelBasis {
-                max_n: found.and_then(|(_, model)| model.max_n),
-                prompts: counts
-                    .iter()
-                    .find(|(counted, _)| counted == api)
-                    .map(|(_, prompts)| prompts.clone())
-                    .unwrap_or_default(),
-            })
-            .collect(),
-    };
-    let estimate = spec.estimate(&basis).map_err(|missing| {
-        vec![Fault {
-            pointer: "/search_space".to_owned(),
-            detail: format!("{missing} in some branch of `one_of`; give it in every branch"),
-        }]
-    })?;
-    let has_price = |model: usize| models[model].is_some_and(|(_, model)| model.prices.is_some());
-    Ok(JobEstimate::new(&spec, &basis, estimate, has_price))
-}
-
-/// The tokens of every prompt in each form in which some model gets it.
-fn count_all(
-    document: &Value,
-    spec: &JobSpec,
-    data: &Data,
-    apis: &[Api],
-) -> Result<Vec<(Api, Vec<PromptTokens>)>, Vec<Fault>> {
-    let mut forms: Vec<Api> = Vec::new();
-    for api in apis {
-        if !forms.contains(api) {
-            forms.push(*api);
-        }
-    }
-    let parts = (forms.len() * spec.prompts.len()).max(1);
-    let mut faults = Vec::new();
-    let mut counts = Vec::new();
-    for (index, api) in forms.into_iter().enumerate() {
-        let prompts = spec.prompts.iter().enumerate().map(|(position, prompt)| {
-            count(prompt, data, api, parts).unwrap_or_else(|failure| {
-                if index == 0 {
-                    faults.push(failure.fault(document, position));
-                }
-                PromptTokens::new(&[], &[])
-            })
-        });
-        counts.push((api, prompts.collect()));
-    }
-    if faults.is_empty() {
-        Ok(counts)
-    } else {
-        Err(faults)
-    }
-}
-
-/// A prompt that cannot be rendered for a row.
-struct Failure<'a> {
-    error: PromptError,
-    row: Option<&'a Instance>,
-}
-
-impl Failure<'_> {
-    /// The fault at the prompt's place in the document.
-    fn fault(&self, document: &Value, position: usize) -> Fault {
-        let (place, prompt) = match document.get("prompts") {
-            Some(prompts) => (format!("/prompts/{position}"), prompts.get(position)),
-            None => ("/prompt".to_owned(), document.get("prompt")),
-        };
-        let (field, reason) = match &self.error {
-            PromptError::Template { field, error } => (field.as_str(), error.to_string()),
-            PromptError::TooLong { .. } => ("/messages", self.error.to_string()),
-        };
-        let field = match prompt {
-            Some(Value::String(_)) => "",
-            _ => field,
-        };
-        let row = self.row.and_then(|row| position_of(document, row));
-        let row = row.map_or_else(String::new, |row| format!(" for row {row} of the data"));
-        Fault {
-            pointer: format!("{place}{field}"),
-            detail: format!("cannot be rendered{row}: {reason}"),
-        }
-    }
-}
-
-/// Where a row stands in the data as posted, the rows held out after all others.
-fn position_of(document: &Value, row: &Instance) -> Option<usize> {
-    let rows = |pointer: &str| document.pointer(pointer).and_then(Value::as_array);
-    let all = [rows("/data/instances"), rows("/data/holdout/instances")];
-    all.into_iter()
-        .flatten()
-        .flatten()
-        .position(|posted| posted.as_object() == Some(row))
-}
-
-/// Counts a prompt's tokens on the rows, with its part of the work that an estimate may take:
-/// one of so many.
-fn count<'a>(
-    prompt: &Prompt,
-    data: &'a Data,
-    api: Api,
-    parts: usize,
-) -> Result<PromptTokens, Failure<'a>> {
-    let compiled = CompiledPrompt::compile(prompt).map_err(|error| Failure { error, row: None })?;
-    let mut rows_left = (MOST_RENDERED / parts).max(1);
-    let mut bytes_left = MOST_BYTES / parts;
-    let mut count = |rows: &'a [Instance]| {
-        let mut tokens = Vec::new();
-        for row in shuffled(rows) {
-            if rows_left == 0 {
-                break;
-            }
-            let rendered = compiled.render(row).map_err(|error| Failure {
-                error,
-                row: Some(row),
-            })?;
-            tokens.push(frugal_tokens::count_prompt(as_sent(&rendered, api)));
-            bytes_left = bytes_left.saturating_sub(length(&rendered));
-            rows_left = if bytes_left == 0 { 0 } else { rows_left - 1 };
-        }
-        Ok(tokens)
-    };
-    let tuning = count(&data.tuning)?;
-    let holdout = count(&data.holdout)?;
-    Ok(PromptTokens::new(&tuning, &holdout))
-}
-
-/// The rows in an order such that the first of them are a fair sample.
-fn shuffled(rows: &[Instance]) -> impl Iterator<Item = &Instance> {
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by_key(|index| mix(*index as u64));
-    order.into_iter().map(|index| &rows[index])
-}
-
-/// A prompt as a model gets it.
-fn as_sent(rendered: &RenderedPrompt, api: Api) -> frugal_tokens::Prompt<'_> {
-    match (rendered, api) {
-        (RenderedPrompt::Text(text), Api::Completions) => frugal_tokens::Prompt::Text(text),
-        (RenderedPrompt::Text(text), Api::Chat) => frugal_tokens::Prompt::User(text),
-        (RenderedPrompt::Messages(messages), _) => frugal_tokens::Prompt::Messages(messages),
-    }
-}
-
-fn length(rendered: &RenderedPrompt) -> usize {
-    match rendered {
-        RenderedPrompt::Text(text) => text.len(),
-        RenderedPrompt::Messages(messages) => {
-            messages.iter().map(|message| message.content.len()).sum()
-        }
-    }
 }

@@ -17,8 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use frugal_domain::id::JobId;
-use frugal_domain::job::{Data, JobSpec, read};
-use frugal_scoring::JobChecks;
+use frugal_domain::job::{Data, JobSpec};
 use frugal_store::jobs::{self, Cancel, Remembered};
 use frugal_store::trials;
 use serde::{Deserialize, Serialize};
@@ -103,7 +102,7 @@ async fn read_job(
     // The seed of a job that names none: from the random part of its id, and small enough to be
     // exact in any JSON reader.
     let seed = id.0.as_u64_pair().1 & ((1 << 53) - 1);
-    let read = move || read::job(&document, &catalog, &JobChecks, seed);
+    let read = move || frugal_intake::job(&document, &catalog, seed);
     tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| ApiError::internal(&error))?

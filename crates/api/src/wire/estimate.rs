@@ -3,8 +3,8 @@
 use super::{Budget, Budgets, Configuration};
 use frugal_domain::grid::rounded;
 use frugal_domain::job::JobSpec;
-use frugal_domain::job::estimate::{self, Basis, Point, PromptTokens};
 use frugal_domain::money::Spend;
+use frugal_intake::estimate::{self, Basis, Estimated, Point, PromptTokens};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -164,17 +164,16 @@ impl From<estimate::Trials> for TrialEstimate {
     }
 }
 
-impl JobEstimate {
-    /// An estimate with the names of its job. `has_price` says of a model, by its position,
-    /// whether it has one.
-    #[must_use]
-    pub fn new(
-        spec: &JobSpec,
-        basis: &Basis,
-        estimate: estimate::Estimate,
-        has_price: impl Fn(usize) -> bool,
-    ) -> Self {
-        let of = |point: Point| ConfigurationEstimate {
+impl From<Estimated> for JobEstimate {
+    fn from(estimated: Estimated) -> Self {
+        let Estimated {
+            spec,
+            basis,
+            estimate,
+            has_price,
+        } = &estimated;
+        let has_price = |model: usize| has_price.get(model).copied().unwrap_or_default();
+        let of = |point: &Point| ConfigurationEstimate {
             configuration: Configuration::new(spec, &point.settings),
             expected: cost(
                 point.expected,
@@ -194,9 +193,9 @@ impl JobEstimate {
                 holdout: basis.holdout_rows,
             },
             prompt_tokens: prompt_tokens(spec, basis),
-            baseline: estimate.baseline.map(of),
-            mid_space: of(estimate.mid_space),
-            most_expensive: of(estimate.most_expensive),
+            baseline: estimate.baseline.as_ref().map(of),
+            mid_space: of(&estimate.mid_space),
+            most_expensive: of(&estimate.most_expensive),
             budgets: Budgets {
                 inference: spec.inference_budget.map(Budget::from),
                 optimization: spec.optimization_budget.into(),

@@ -1,4 +1,4 @@
-//! The body of `POST /jobs`, for its description only: it is read by `frugal_domain::job::read`,
+//! The body of `POST /jobs`, for its description only: it is read by `frugal_intake`,
 //! which finds every fault at once. A test holds the two against each other.
 
 use super::{

@@ -1,27 +1,18 @@
-//! A job: one tuning task as a client posts it, read and checked.
+//! A job: one tuning task as a client posted it, read and checked.
 //!
-//! [`read::job`] turns the wire form into a [`JobSpec`] or into every fault at once.
-//! [`points`] derives what the search needs from it: the settings that a configuration
-//! stands for, the default configuration, the cheap starts. [`estimate`] says what the job may
-//! cost. [`algorithm`] has the optimisers.
+//! [`points`] derives what the search needs from it: the settings that a configuration stands for,
+//! the default configuration, the cheap starts. [`settings`] says which values settings may have,
+//! [`algorithm`] has the optimisers.
 
 pub mod algorithm;
-pub mod estimate;
 pub mod points;
-pub mod read;
-mod read_data;
-mod read_models;
-mod read_objective;
-mod read_scoring;
-mod read_search;
-mod read_space;
+pub mod settings;
 
 pub use algorithm::Algorithm;
-pub use read::Checks;
 
 use crate::configuration::Configuration;
 use crate::metric::{Constraint, Metric};
-use crate::money::{Budget, Prices, Unit};
+use crate::money::{Budget, Prices, Unit, Usd};
 use crate::names::names;
 use crate::prompt::Prompt;
 use crate::scoring::ScorerSpec;
@@ -37,6 +28,10 @@ pub type Instance = Map<String, Value>;
 /// The name of the dimension that holds the model, where there is more than one: a
 /// [`crate::space::Domain::OneOf`] with a branch per model.
 pub const MODEL: &str = "model";
+
+/// The most that is kept back from the search for the held-out instances, as a part of the
+/// optimization budget: one in so many.
+const SMALLEST_PART_KEPT: u64 = 4;
 
 /// Tells the draw of the order of rows from others by the same seed.
 const ROW_ORDER: u64 = 0x006f_7264_6572;
@@ -83,6 +78,25 @@ impl JobSpec {
     #[must_use]
     pub fn row_order(&self, rows: usize) -> Vec<usize> {
         order(rows, self.search.seed ^ ROW_ORDER)
+    }
+
+    /// What is kept back so that the search leaves enough for the winner and the baseline on so
+    /// many held-out rows: twice what they may cost under the inference budget, and at most a
+    /// quarter of the optimization budget. Nothing where there is no such row, no inference
+    /// budget, or one in another unit.
+    #[must_use]
+    pub fn kept_for_holdout(&self, rows: u64) -> Option<Budget> {
+        let optimization = self.optimization_budget;
+        let inference = self.inference_budget?;
+        if rows == 0 || inference.unit() != optimization.unit() {
+            return None;
+        }
+        let wanted = inference.amount().saturating_mul(rows).saturating_mul(2);
+        let kept = wanted.min(optimization.amount() / SMALLEST_PART_KEPT);
+        Some(match optimization.unit() {
+            Unit::Usd => Budget::Usd(Usd::from_pico(kept)),
+            Unit::Tokens => Budget::Tokens(kept),
+        })
     }
 
     /// The unit in which inference costs are counted and compared.

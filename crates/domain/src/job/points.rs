@@ -1,6 +1,6 @@
 //! Points of a job's search space: what they ask of an endpoint, and the ones to start from.
 
-use super::read_space::{explain_value, stop_texts};
+use super::settings::{explain_value, stop_texts};
 use super::{JobSpec, MODEL, PROMPT};
 use crate::configuration::{Configuration, Extent, Sampling, Settings};
 use crate::space::{Dimension, Domain, Space};

@@ -206,9 +206,7 @@ fn budgets(args: &DemoArgs) -> anyhow::Result<Value> {
 mod tests {
     use super::*;
     use frugal_domain::configuration::Configuration;
-    use frugal_domain::job::read;
     use frugal_domain::money::{Budget, Usd};
-    use frugal_scoring::JobChecks;
 
     const SIMULATOR: Option<&str> = Some("http://127.0.0.1:1/v1");
 
@@ -217,7 +215,7 @@ mod tests {
         let args = DemoArgs::default();
         let catalog = catalog(&args, SIMULATOR).unwrap();
         let body = job(&args, Pruning::Off).unwrap();
-        let (spec, data) = read::job(&body, &catalog, &JobChecks, 0).unwrap();
+        let (spec, data) = frugal_intake::job(&body, &catalog, 0).unwrap();
         assert_eq!((data.tuning.len(), data.holdout.len()), (40, 0));
         assert_eq!(spec.search.seed, args.seed);
         assert_eq!(spec.search.pruning, Pruning::Off);
@@ -256,7 +254,7 @@ mod tests {
         };
         let catalog = catalog(&args, None).unwrap();
         let body = job(&args, Pruning::On).unwrap();
-        let (spec, _) = read::job(&body, &catalog, &JobChecks, 0).unwrap();
+        let (spec, _) = frugal_intake::job(&body, &catalog, 0).unwrap();
         assert_eq!(spec.inference_budget, Some(Budget::Tokens(300)));
         assert_eq!(spec.optimization_budget, Budget::Tokens(450_000));
         assert_eq!(spec.models.len(), 1);
@@ -269,7 +267,7 @@ mod tests {
         };
         let catalog = super::catalog(&priced, None).unwrap();
         let body = job(&priced, Pruning::On).unwrap();
-        let (spec, _) = read::job(&body, &catalog, &JobChecks, 0).unwrap();
+        let (spec, _) = frugal_intake::job(&body, &catalog, 0).unwrap();
         assert_eq!(
             spec.optimization_budget,
             Budget::Usd(Usd::from_dollars(1.5).unwrap())

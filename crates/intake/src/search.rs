@@ -1,12 +1,12 @@
 //! Reads how a job's search is run: the algorithm with its options, and the limits.
 
-use super::algorithm::{
+use frugal_domain::fault::{ObjectReader, Reader};
+use frugal_domain::job::algorithm::{
     Algorithm, BlendsearchOptions, CfoOptions, GlobalSearcher, GridOptions, GridOrder,
     RandomOptions, Sequence, TpeOptions,
 };
-use super::{Limits, Pruning, Reuse, SearchSpec};
-use crate::fault::{ObjectReader, Reader};
-use crate::space::Space;
+use frugal_domain::job::{Limits, Pruning, Reuse, SearchSpec};
+use frugal_domain::space::Space;
 
 /// The most trials of one job.
 const MAX_TRIALS: i64 = 100_000;
@@ -17,7 +17,7 @@ const MAX_COUNT: i64 = 1_000;
 /// The smallest first step of a local search: smaller ones do not get anywhere within a budget.
 const LEAST_STEP_SIZE: f64 = 0.001;
 
-pub(super) fn limits(at: Option<Reader<'_>>) -> Option<Limits> {
+pub(crate) fn limits(at: Option<Reader<'_>>) -> Option<Limits> {
     let mut limits = Limits {
         trials: DEFAULT_TRIALS,
         seconds: None,
@@ -47,7 +47,7 @@ pub(super) fn limits(at: Option<Reader<'_>>) -> Option<Limits> {
     Some(limits)
 }
 
-pub(super) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
+pub(crate) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
     let mut search = SearchSpec {
         algorithm: Algorithm::default(),
         seed,
@@ -231,7 +231,7 @@ impl Options<'_, '_> {
 }
 
 /// Notes a fault where the algorithm is a grid that would be too large over the space.
-pub(super) fn grid_fits(at: Option<&Reader<'_>>, search: &SearchSpec, space: &Space) {
+pub(crate) fn grid_fits(at: Option<&Reader<'_>>, search: &SearchSpec, space: &Space) {
     let (Some(at), Algorithm::Grid(options)) = (at, search.algorithm) else {
         return;
     };

@@ -1,33 +1,9 @@
 //! Numbers worked by hand.
 
 use super::*;
-use crate::endpoint::Catalog;
-use crate::job::read::{self, Checks};
-use crate::job::{Data, Instance};
-use crate::scoring::ScorerSpec;
+use frugal_domain::endpoint::Catalog;
+use frugal_domain::job::Data;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
-
-/// Templates and scorers are not looked at here.
-struct Anything;
-
-impl Checks for Anything {
-    fn template(&self, _: &str) -> Result<BTreeSet<String>, String> {
-        Ok(BTreeSet::new())
-    }
-
-    fn scorer(&self, _: &ScorerSpec) -> Result<(), (String, String)> {
-        Ok(())
-    }
-
-    fn expectations(
-        &self,
-        _: &ScorerSpec,
-        _: &mut dyn Iterator<Item = &Instance>,
-    ) -> Result<(), (usize, String)> {
-        Ok(())
-    }
-}
 
 /// `plain` at 3 and 7 pico-dollars a token, `fee` at 1 and 2 with 1000 a request, `free`.
 fn read(body: &Value) -> (JobSpec, Data) {
@@ -40,7 +16,7 @@ fn read(body: &Value) -> (JobSpec, Data) {
         }
     }}}))
     .unwrap();
-    read::job(body, &catalog, &Anything, 7).unwrap()
+    crate::job(body, &catalog, 7).unwrap()
 }
 
 /// A job of two rows, changed.
@@ -82,7 +58,7 @@ fn spend(pico: u64, tokens: u64) -> Spend {
 
 #[test]
 fn a_point_costs_its_prompts_and_its_responses() {
-    let estimate = spec(|_| {}).estimate(&basis(None)).unwrap();
+    let estimate = estimate(&spec(|_| {}), &basis(None)).unwrap();
 
     // The middle: n = 4, max_tokens = √(4 · 100) = 20.
     let middle = estimate.mid_space;
@@ -120,11 +96,11 @@ fn a_point_costs_its_prompts_and_its_responses() {
 #[test]
 fn a_request_that_yields_few_responses_pays_the_prompt_and_the_fee_again() {
     let fee = spec(|job| job["model"]["model"] = json!("fee"));
-    let most = fee.estimate(&basis(Some(3))).unwrap().most_expensive;
+    let most = estimate(&fee, &basis(Some(3))).unwrap().most_expensive;
     // 7 responses take 3 requests, each with 30 tokens at 1 and 1000 on each row.
     let prompts = 3 * (30 + 2 * 1000);
     assert_eq!(most.at_most, spend(prompts + 2 * 1400, 3 * 30 + 1400));
-    let once = fee.estimate(&basis(None)).unwrap().most_expensive;
+    let once = estimate(&fee, &basis(None)).unwrap().most_expensive;
     assert_eq!(once.at_most, spend(2030 + 2 * 1400, 30 + 1400));
 }
 
@@ -139,7 +115,7 @@ fn half_a_response_is_rounded_up_over_all_of_them() {
         ..basis(None)
     };
     // Half of 3 · 5 tokens; and prompts of 15 tokens in the mean over the two rows counted.
-    let expected = odd.estimate(&rows).unwrap().mid_space.expected;
+    let expected = estimate(&odd, &rows).unwrap().mid_space.expected;
     assert_eq!(expected.tokens, 45 + 8);
 }
 
@@ -154,7 +130,7 @@ fn the_inference_budget_is_held_against_the_mean_of_the_rows() {
     ] {
         let usd = Usd::from_pico(pico);
         let job = spec(|job| job["budgets"]["inference"] = json!({"usd": usd}));
-        let middle = job.estimate(&basis(None)).unwrap().mid_space;
+        let middle = estimate(&job, &basis(None)).unwrap().mid_space;
         assert_eq!(middle.within_inference_budget, Some(within), "{pico}");
     }
     // In tokens 15 and 80.
@@ -164,7 +140,7 @@ fn the_inference_budget_is_held_against_the_mean_of_the_rows() {
         (14, Within::Impossible),
     ] {
         let job = spec(|job| job["budgets"]["inference"] = json!({"tokens": tokens}));
-        let middle = job.estimate(&basis(None)).unwrap().mid_space;
+        let middle = estimate(&job, &basis(None)).unwrap().mid_space;
         assert_eq!(middle.within_inference_budget, Some(within), "{tokens}");
     }
 }
@@ -172,7 +148,7 @@ fn the_inference_budget_is_held_against_the_mean_of_the_rows() {
 #[test]
 fn trials_are_what_is_left_after_the_baseline() {
     // 100,000 less 790 by 650; less 1490 by 1210.
-    let estimate = spec(|_| {}).estimate(&basis(None)).unwrap();
+    let estimate = estimate(&spec(|_| {}), &basis(None)).unwrap();
     assert_eq!(
         estimate.trials,
         Trials {
@@ -182,17 +158,17 @@ fn trials_are_what_is_left_after_the_baseline() {
         }
     );
     let many = spec(|job| job["limits"] = json!({"trials": 1000}));
-    assert_eq!(many.estimate(&basis(None)).unwrap().trials.expected, 152);
+    assert_eq!(super::estimate(&many, &basis(None)).unwrap().trials.expected, 152);
     let alone = spec(|job| {
         job["limits"] = json!({"trials": 1000});
         job["baseline"] = json!(false);
     });
-    let estimate = alone.estimate(&basis(None)).unwrap();
+    let estimate = super::estimate(&alone, &basis(None)).unwrap();
     assert_eq!(estimate.baseline, None);
     // 100,000 by 650.
     assert_eq!(estimate.trials.expected, 153);
     let poor = spec(|job| job["budgets"]["optimization"]["usd"] = json!(Usd::from_pico(1000)));
-    let trials = poor.estimate(&basis(None)).unwrap().trials;
+    let trials = super::estimate(&poor, &basis(None)).unwrap().trials;
     assert_eq!((trials.expected, trials.at_least), (0, 0));
 }
 
@@ -207,7 +183,7 @@ fn the_inference_budget_bounds_what_a_valid_trial_costs() {
             holdout_rows: 5,
             ..basis(None)
         };
-        job.estimate(&rows).unwrap()
+        estimate(&job, &rows).unwrap()
     };
     // Kept: 2 · 5 · 300 of 100,000. The rest less 1490 by 2 · 300.
     let estimate = job(json!({"usd": Usd::from_pico(300)}));
@@ -233,7 +209,7 @@ fn tokens_are_the_unit_of_a_model_without_prices() {
         job["model"]["model"] = json!("free");
         job["budgets"] = json!({"inference": {"tokens": 100}, "optimization": {"tokens": 5000}});
     });
-    let estimate = free.estimate(&basis(None)).unwrap();
+    let estimate = estimate(&free, &basis(None)).unwrap();
     assert_eq!(estimate.mid_space.at_most, spend(0, 190));
     // 5000 less 130 by 110; less 230 by 190; less 230 by 2 · 100.
     assert_eq!(
@@ -256,7 +232,7 @@ fn where_nothing_is_paid_the_limit_on_trials_is_all_there_is() {
     });
     let mut priceless = free;
     priceless.optimization_budget = Budget::Usd(Usd::from_pico(1));
-    let trials = priceless.estimate(&basis(None)).unwrap().trials;
+    let trials = estimate(&priceless, &basis(None)).unwrap().trials;
     assert_eq!((trials.expected, trials.at_least), (9, 9));
 }
 
@@ -292,7 +268,7 @@ fn the_most_expensive_has_the_model_and_the_prompt_that_cost_most() {
             .to_vec(),
     };
     // A row: 1000 + 30 + 90 · 2 for the first model, 90 + 50 · 7 for the second.
-    let most = job.estimate(&basis).unwrap().most_expensive;
+    let most = estimate(&job, &basis).unwrap().most_expensive;
     let settings = &most.settings;
     assert_eq!(
         (
@@ -305,7 +281,7 @@ fn the_most_expensive_has_the_model_and_the_prompt_that_cost_most() {
     assert_eq!(most.at_most.usd.pico(), 2 * 1210);
     // With 1000 tokens in the first prompt: 3000 + 350 for the second model.
     basis.models[1].prompts = prompts([1000, 30]);
-    let most = job.estimate(&basis).unwrap().most_expensive;
+    let most = estimate(&job, &basis).unwrap().most_expensive;
     let settings = &most.settings;
     assert_eq!(
         (
@@ -333,7 +309,7 @@ fn every_branch_with_a_largest_number_is_looked_at() {
                 "temperature_or_top_p": {"one_of": [{"temperature": 0.5}, {"top_p": 0.5}]}
             });
         });
-        let most = job.estimate(&basis(Some(1))).unwrap().most_expensive;
+        let most = estimate(&job, &basis(Some(1))).unwrap().most_expensive;
         assert_eq!(most.settings.sampling.temperature, Some(0.5));
         (most.settings.extent.n, most.settings.extent.max_tokens)
     };
@@ -350,7 +326,7 @@ fn a_space_without_n_has_no_point_to_estimate() {
     job.space
         .dimensions
         .retain(|dimension| dimension.name != "n");
-    let refused = job.estimate(&basis(None)).unwrap_err();
+    let refused = estimate(&job, &basis(None)).unwrap_err();
     assert_eq!(refused, NotAPoint("n".to_owned()));
 }
 

@@ -13,57 +13,11 @@ mod search;
 use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::Fault;
-use frugal_domain::job::read::{self, Checks};
-use frugal_domain::job::{Algorithm, Data, Instance, JobSpec, Pruning};
+use frugal_domain::job::{Algorithm, Data, JobSpec, Pruning};
 use frugal_domain::money::{Budget, Unit, Usd};
-use frugal_domain::scoring::{Extract, ScorerSpec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// A stand-in for the template engine: a variable is what stands between double braces.
-struct Braces;
-
-impl Checks for Braces {
-    fn template(&self, text: &str) -> Result<BTreeSet<String>, String> {
-        let mut variables = BTreeSet::new();
-        for part in text.split("{{").skip(1) {
-            let (variable, _) = part
-                .split_once("}}")
-                .ok_or("line 1: a brace is not closed")?;
-            variables.insert(variable.trim().to_owned());
-        }
-        Ok(variables)
-    }
-
-    fn scorer(&self, scorer: &ScorerSpec) -> Result<(), (String, String)> {
-        match scorer {
-            ScorerSpec::Regex { pattern, .. } if pattern.contains('(') => {
-                Err(("pattern".to_owned(), "a group is not closed".to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn expectations(
-        &self,
-        scorer: &ScorerSpec,
-        rows: &mut dyn Iterator<Item = &Instance>,
-    ) -> Result<(), (usize, String)> {
-        let ScorerSpec::Numeric { .. } = scorer else {
-            return Ok(());
-        };
-        let is_number = |row: &Instance| {
-            row.get("answer")
-                .is_none_or(|answer| answer.to_string().contains(char::is_numeric))
-        };
-        let mut numbers = rows.map(is_number);
-        match numbers.position(|is_number| !is_number) {
-            None => Ok(()),
-            Some(row) => Err((row, "no number".to_owned())),
-        }
-    }
-}
+use std::collections::BTreeMap;
 
 fn catalog() -> Catalog {
     serde_json::from_value(json!({
@@ -82,7 +36,7 @@ fn catalog() -> Catalog {
 }
 
 fn read(body: &Value) -> Result<(JobSpec, Data), Vec<Fault>> {
-    read::job(body, &catalog(), &Braces, 7)
+    frugal_intake::job(body, &catalog(), 7)
 }
 
 /// The example of the documentation, with rows enough to hold some out.
@@ -410,20 +364,19 @@ fn all_faults_are_found_at_once() {
 }
 
 #[test]
-fn extractions_have_names_or_a_pattern() {
-    for (wire, extract) in [
-        (json!("first_line"), Extract::FirstLine),
-        (
-            json!({"regex": "A: (.*)"}),
-            Extract::Regex("A: (.*)".to_owned()),
-        ),
+fn a_scorer_is_stored_with_every_field_that_it_has() {
+    for (extract, stored) in [
+        (json!("first_line"), json!("first_line")),
+        (json!({"regex": "A: (.*)"}), json!({"regex": "A: (.*)"})),
     ] {
         let mut body = example();
-        body["scoring"]["scorer"]["extract"] = wire;
-        let ScorerSpec::Numeric { extract: read, .. } = read(&body).unwrap().0.scorer else {
-            panic!("another scorer");
-        };
-        assert_eq!(read, extract);
+        body["scoring"]["scorer"]["extract"] = extract;
+        let scorer = read(&body).unwrap().0.scorer;
+        assert_eq!(
+            json!(scorer),
+            json!({"type": "numeric", "expected": "{{ answer }}", "extract": stored,
+                   "tolerance": 0.0})
+        );
     }
 }
 

@@ -1,12 +1,12 @@
 //! The models of a job: read, and looked up in the operator's catalogue.
 
-use super::ModelChoice;
-use super::read::MAX_CHOICES;
-use crate::endpoint::{Api, Catalog};
-use crate::fault::{ObjectReader, Reader};
+use crate::limits::MAX_CHOICES;
+use frugal_domain::endpoint::{Api, Catalog};
+use frugal_domain::fault::{ObjectReader, Reader};
+use frugal_domain::job::ModelChoice;
 
 /// A model as the job names it, with the place of its sub-space and what the catalogue says.
-pub(super) struct ModelRead<'a> {
+pub(crate) struct ModelRead<'a> {
     /// What the job keeps.
     pub choice: ModelChoice,
     /// Whether the operator gave prices.
@@ -18,7 +18,7 @@ pub(super) struct ModelRead<'a> {
 }
 
 /// The models; `None` for one with a fault, so that positions stay.
-pub(super) fn models<'a>(job: &ObjectReader<'a>, catalog: &Catalog) -> Vec<Option<ModelRead<'a>>> {
+pub(crate) fn models<'a>(job: &ObjectReader<'a>, catalog: &Catalog) -> Vec<Option<ModelRead<'a>>> {
     let places = match (job.get("models"), job.get("model")) {
         (Some(many), Some(one)) => {
             one.fault::<()>("give either `model` or `models`, not both");

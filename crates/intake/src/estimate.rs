@@ -4,15 +4,14 @@
 //! once per request, as many requests as the responses take, and the responses.
 
 mod points;
+mod prompts;
 
-use super::JobSpec;
-use super::points::NotAPoint;
-use crate::configuration::{Configuration, Extent, Sampling, Settings};
-use crate::money::{Budget, Spend, Unit, Usd};
+pub use prompts::{Estimated, of_document};
 
-/// The most that is kept back from the search for the held-out instances, as a part of the
-/// optimization budget: one in so many.
-const SMALLEST_PART_KEPT: u64 = 4;
+use frugal_domain::configuration::{Configuration, Extent, Sampling, Settings};
+use frugal_domain::job::JobSpec;
+use frugal_domain::job::points::NotAPoint;
+use frugal_domain::money::{Budget, Spend, Unit, Usd};
 
 /// What an estimate rests on, besides the job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,47 +135,26 @@ pub struct Trials {
     pub at_least_within_budget: Option<u32>,
 }
 
-impl JobSpec {
-    /// What the job may cost.
-    ///
-    /// # Errors
-    /// The middle of the search space or the baseline asks for nothing that could be sent,
-    /// because a setting is missing there.
-    pub fn estimate(&self, basis: &Basis) -> Result<Estimate, NotAPoint> {
-        let costs = Costs { spec: self, basis };
-        let baseline = self.baseline.as_ref();
-        let baseline = baseline.map(|it| self.settings(it)).transpose()?;
-        let mid_space = self.settings(&points::middle(&self.space))?;
-        let most_expensive = costs.most_expensive()?;
-        let kept_for_holdout = self.kept_for_holdout(basis.holdout_rows);
-        let trials = costs.trials(baseline.as_ref(), &mid_space, kept_for_holdout);
-        Ok(Estimate {
-            baseline: baseline.map(|settings| costs.point(settings)),
-            mid_space: costs.point(mid_space),
-            most_expensive: costs.point(most_expensive),
-            kept_for_holdout,
-            trials,
-        })
-    }
-
-    /// What is kept back so that the search leaves enough for the winner and the baseline on so
-    /// many held-out rows: twice what they may cost under the inference budget, and at most a
-    /// quarter of the optimization budget. Nothing where there is no such row, no inference
-    /// budget, or one in another unit.
-    #[must_use]
-    pub fn kept_for_holdout(&self, rows: u64) -> Option<Budget> {
-        let optimization = self.optimization_budget;
-        let inference = self.inference_budget?;
-        if rows == 0 || inference.unit() != optimization.unit() {
-            return None;
-        }
-        let wanted = inference.amount().saturating_mul(rows).saturating_mul(2);
-        let kept = wanted.min(optimization.amount() / SMALLEST_PART_KEPT);
-        Some(match optimization.unit() {
-            Unit::Usd => Budget::Usd(Usd::from_pico(kept)),
-            Unit::Tokens => Budget::Tokens(kept),
-        })
-    }
+/// What a job may cost.
+///
+/// # Errors
+/// The middle of the search space or the baseline asks for nothing that could be sent, because a
+/// setting is missing there.
+pub fn estimate(spec: &JobSpec, basis: &Basis) -> Result<Estimate, NotAPoint> {
+    let costs = Costs { spec, basis };
+    let baseline = spec.baseline.as_ref();
+    let baseline = baseline.map(|it| spec.settings(it)).transpose()?;
+    let mid_space = spec.settings(&points::middle(&spec.space))?;
+    let most_expensive = costs.most_expensive()?;
+    let kept_for_holdout = spec.kept_for_holdout(basis.holdout_rows);
+    let trials = costs.trials(baseline.as_ref(), &mid_space, kept_for_holdout);
+    Ok(Estimate {
+        baseline: baseline.map(|settings| costs.point(settings)),
+        mid_space: costs.point(mid_space),
+        most_expensive: costs.point(most_expensive),
+        kept_for_holdout,
+        trials,
+    })
 }
 
 /// What configurations of a job cost.

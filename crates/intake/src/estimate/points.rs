@@ -1,16 +1,16 @@
 //! The points of a search space that an estimate is made for.
 
-use crate::configuration::Configuration;
-use crate::grid::rounded;
-use crate::job::MODEL;
-use crate::space::{Dimension, Domain, Space};
+use frugal_domain::configuration::Configuration;
+use frugal_domain::grid::rounded;
+use frugal_domain::job::MODEL;
+use frugal_domain::space::{Dimension, Domain, Space};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// The middle of a space: every numeric setting in the middle of its scale, the first of each
 /// choice, the first branch.
-pub(super) fn middle(space: &Space) -> Configuration {
+pub(crate) fn middle(space: &Space) -> Configuration {
     let mut values = BTreeMap::new();
     fill_middle(space, &mut values);
     Configuration(values)
@@ -93,7 +93,7 @@ impl Way {
 
 /// The configurations of a model with the largest `n` and `max_tokens`: more than one where some
 /// branches have more of the one and others more of the other. All else is as in the middle.
-pub(super) fn largest(space: &Space, model: usize) -> Vec<(u32, u32, Configuration)> {
+pub(crate) fn largest(space: &Space, model: usize) -> Vec<(u32, u32, Configuration)> {
     largest_ways(space, model)
         .into_iter()
         .filter_map(|way| Some((way.n?, way.max_tokens?, Configuration(way.values))))

@@ -1,9 +1,8 @@
-//! The rows of a job's data: read, checked against the templates, split.
+//! The rows of a job's data: read and split.
 
-use super::read::Checks;
-use super::{Data, Instance};
-use crate::fault::Reader;
-use crate::seed::order;
+use frugal_domain::fault::Reader;
+use frugal_domain::job::{Data, Instance};
+use frugal_domain::seed::order;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -11,11 +10,13 @@ use std::collections::BTreeSet;
 const MAX_INSTANCES: usize = 100_000;
 
 /// All rows as posted, and which of them are held out.
-pub(super) struct Rows {
+#[derive(Debug, Clone)]
+pub struct Rows {
     instances: Vec<Instance>,
     holdout: Holdout,
 }
 
+#[derive(Debug, Clone)]
 enum Holdout {
     None,
     /// So many of the instances, drawn by the seed.
@@ -26,7 +27,7 @@ enum Holdout {
 
 impl Rows {
     /// All rows, held out or not.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Instance> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Instance> {
         let held_out = match &self.holdout {
             Holdout::Rows(rows) => rows.as_slice(),
             _ => &[],
@@ -35,7 +36,7 @@ impl Rows {
     }
 
     /// The rows to tune on and the rows held out. Rows keep their order on both sides.
-    pub(super) fn split(self, seed: u64) -> Data {
+    pub(crate) fn split(self, seed: u64) -> Data {
         let count = match self.holdout {
             Holdout::None => 0,
             Holdout::Rows(holdout) => {
@@ -61,7 +62,7 @@ impl Rows {
     }
 }
 
-pub(super) fn rows(at: &Reader<'_>) -> Option<Rows> {
+pub(crate) fn rows(at: &Reader<'_>) -> Option<Rows> {
     let object = at.object()?;
     let instances = object
         .require("instances", "give at least one row")
@@ -139,44 +140,4 @@ fn read_holdout(at: &Reader<'_>, instances: Option<usize>) -> Option<Holdout> {
         (Some(holdout), None) | (None, Some(holdout)) => holdout,
         _ => at.fault("give exactly one of `share` and `instances`"),
     }
-}
-
-/// Checks that a template compiles and that every row has the variables that it needs.
-pub(super) fn check_template(
-    at: &Reader<'_>,
-    text: &str,
-    rows: Option<&Rows>,
-    checks: &dyn Checks,
-) -> Option<()> {
-    let variables = match checks.template(text) {
-        Ok(variables) => variables,
-        Err(detail) => return at.fault(detail),
-    };
-    let rows = rows?;
-    let mut complete = Some(());
-    for variable in variables {
-        let mut lacking = rows
-            .all()
-            .enumerate()
-            .filter(|(_, row)| !row.contains_key(&variable));
-        if let Some((first, row)) = lacking.next() {
-            let others = lacking.count();
-            let more = if others == 0 {
-                String::new()
-            } else {
-                format!(" and {others} more")
-            };
-            let has: Vec<_> = row.keys().map(|key| format!("`{key}`")).collect();
-            let has = if has.is_empty() {
-                "no fields".to_owned()
-            } else {
-                has.join(", ")
-            };
-            at.fault::<()>(format!(
-                "the variable `{variable}` is absent from row {first}{more} of the data, which has {has}"
-            ));
-            complete = None;
-        }
-    }
-    complete
 }

@@ -1,10 +1,10 @@
 //! Reads what a job is after: the objective, and the constraints on what else is measured.
 
-use super::read_scoring::Scoring;
-use super::{Direction, Objective};
-use crate::fault::Reader;
-use crate::metric::{Bound, Constraint, Metric};
-use crate::scoring::Reducer;
+use crate::scoring::Scoring;
+use frugal_domain::fault::Reader;
+use frugal_domain::job::{Direction, Objective};
+use frugal_domain::metric::{Bound, Constraint, Metric};
+use frugal_domain::scoring::Reducer;
 
 /// The most constraints of one job.
 const MAX_CONSTRAINTS: usize = 16;
@@ -15,7 +15,7 @@ fn names(metrics: impl Iterator<Item = Metric>) -> Vec<(&'static str, Metric)> {
 }
 
 /// The objective; by default the most of what the scoring makes of an instance's responses.
-pub(super) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Option<Objective> {
+pub(crate) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Option<Objective> {
     let reduce = scoring.map(|scoring| scoring.reduce);
     let mut objective = Objective {
         metric: reduce.unwrap_or(Reducer::ExpectedSuccess).into(),
@@ -45,7 +45,7 @@ pub(super) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Op
 }
 
 /// The constraints; none by default.
-pub(super) fn constraints(at: Option<Reader<'_>>) -> Option<Vec<Constraint>> {
+pub(crate) fn constraints(at: Option<Reader<'_>>) -> Option<Vec<Constraint>> {
     let Some(at) = at else {
         return Some(Vec::new());
     };

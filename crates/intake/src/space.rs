@@ -1,19 +1,14 @@
 //! The search space of a job: the wire form of dimensions, and the paper's default space.
 
-use super::read_models::ModelRead;
-use super::{MODEL, PROMPT};
-use crate::fault::{ObjectReader, Reader};
-use crate::prompt::Prompt;
-use crate::space::{Dimension, Domain, Scale, Space};
+use crate::models::ModelRead;
+use frugal_domain::fault::{ObjectReader, Reader};
+use frugal_domain::job::settings::explain_value;
+use frugal_domain::job::{MODEL, PROMPT};
+use frugal_domain::prompt::Prompt;
+use frugal_domain::space::{Dimension, Domain, Scale, Space};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The most tokens per response that a job may ask for.
-const MAX_TOKENS: i64 = 1_000_000;
-/// The most responses per instance that a job may ask for.
-const MAX_N: i64 = 1024;
-/// The most texts in `stop` (the limit of the OpenAI API).
-const MAX_STOP: usize = 4;
 /// `max_tokens` of a search space that does not speak of it: the top of the paper's range.
 const FIXED_MAX_TOKENS: u32 = 1000;
 /// How deep `one_of` may nest.
@@ -41,7 +36,7 @@ const RESERVED: &[(&str, &str)] = &[
 ];
 
 /// The whole space, or `None` after noting a fault: model, prompt, then the settings.
-pub(super) fn space(
+pub(crate) fn space(
     job: &ObjectReader<'_>,
     models: &[Option<ModelRead<'_>>],
     prompts: &[Option<Prompt>],
@@ -384,49 +379,5 @@ fn check_value(name: &str, value: &Value, at: &Reader<'_>) -> Option<()> {
     match explain_value(name, value) {
         Ok(()) => Some(()),
         Err(detail) => at.fault(detail),
-    }
-}
-
-/// The rules behind [`check_value`], for values from elsewhere.
-pub(super) fn explain_value(name: &str, value: &Value) -> Result<(), String> {
-    let within = |low: f64, high: f64| match value.as_f64() {
-        Some(number) if (low..=high).contains(&number) => Ok(()),
-        _ => Err(format!(
-            "`{name}` must be a number from {low} to {high}, not {value}"
-        )),
-    };
-    let whole = |high: i64| match value.as_i64() {
-        Some(number) if (1..=high).contains(&number) => Ok(()),
-        _ => Err(format!(
-            "`{name}` must be a whole number from 1 to {high}, not {value}"
-        )),
-    };
-    match name {
-        "temperature" => within(0.0, 100.0),
-        "top_p" => within(0.0, 1.0),
-        "max_tokens" => whole(MAX_TOKENS),
-        "n" => whole(MAX_N),
-        "stop" => match stop_texts(value) {
-            Some(texts) if texts.len() <= MAX_STOP && texts.iter().all(|text| !text.is_empty()) => {
-                Ok(())
-            }
-            _ => Err(format!(
-                "`stop` must be null, a text, or a list of at most {MAX_STOP} texts, none empty"
-            )),
-        },
-        _ => Ok(()),
-    }
-}
-
-/// The texts of a `stop` value: null, one text, or a list.
-pub(super) fn stop_texts(value: &Value) -> Option<Vec<String>> {
-    match value {
-        Value::Null => Some(Vec::new()),
-        Value::String(text) => Some(vec![text.clone()]),
-        Value::Array(texts) => texts
-            .iter()
-            .map(|text| Some(text.as_str()?.to_owned()))
-            .collect(),
-        _ => None,
     }
 }

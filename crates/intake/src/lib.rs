@@ -1,0 +1,24 @@
+//! Reads posted jobs: every fault and where it is, and what a job may cost.
+//!
+//! A document visits this crate alone on its way to a [`frugal_domain::job::JobSpec`]; nobody else
+//! reads one. Templates and scorers are checked by compiling them. The crate does no I/O; a part of
+//! the document that is kept elsewhere is fetched between the two steps of [`Posted`].
+//!
+//! Start with [`job`] (reads a document as a whole), then `posted.rs`, which calls a file for each
+//! part; [`estimate`] counts prompts and costs.
+
+mod budgets;
+pub mod estimate;
+mod limits;
+mod models;
+mod objective;
+mod posted;
+mod prompts;
+mod rows;
+mod scoring;
+mod search;
+mod space;
+mod template;
+
+pub use posted::{Posted, job};
+pub use rows::Rows;

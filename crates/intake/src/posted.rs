@@ -1,0 +1,217 @@
+//! A posted job, read with every fault noted.
+
+use crate::limits::MAX_CHOICES;
+use crate::rows::{self, Rows};
+use crate::scoring::{self, Scoring};
+use crate::{budgets, models, objective, prompts, search, space};
+use frugal_domain::configuration::Configuration;
+use frugal_domain::endpoint::Catalog;
+use frugal_domain::fault::{Fault, Faults, ObjectReader, Reader};
+use frugal_domain::job::{Data, JobSpec};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A posted document: its parts are at hand, and nothing is checked but that it can be stored.
+///
+/// It is read in two steps, so that what a part refers to can be fetched between them: first the
+/// rows of the data, wherever they are, then everything else, which is held against the rows.
+#[derive(Debug)]
+pub struct Posted<'a> {
+    document: &'a Value,
+    faults: Faults,
+}
+
+impl<'a> Posted<'a> {
+    /// Opens a document.
+    #[must_use]
+    pub fn open(document: &'a Value) -> Self {
+        let faults = Faults::default();
+        refuse_nul(&Reader::new(document, &faults));
+        Self { document, faults }
+    }
+
+    /// The rows that the document itself holds; nothing where it holds none or they have faults.
+    #[must_use]
+    pub fn rows(&self) -> Option<Rows> {
+        let job = Reader::new(self.document, &self.faults);
+        let Value::Object(_) = self.document else {
+            return None;
+        };
+        let data = job.object()?.require(
+            "data",
+            "give the rows to tune on as {\"instances\": [{…}, …]}",
+        )?;
+        rows::rows(&data)
+    }
+
+    /// Reads the job over these rows. `seed` is used where the job names none.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document, what [`Self::rows`] found included.
+    pub fn read(
+        self,
+        rows: Option<Rows>,
+        catalog: &Catalog,
+        seed: u64,
+    ) -> Result<(JobSpec, Data), Vec<Fault>> {
+        let read = read_job(
+            &Reader::new(self.document, &self.faults),
+            rows,
+            catalog,
+            seed,
+        );
+        match read {
+            Some(read) if self.faults.is_empty() => Ok(read),
+            _ => Err(self.faults.into_vec()),
+        }
+    }
+}
+
+/// Reads a job that holds all of its parts. `seed` is used where the job names none.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn job(document: &Value, catalog: &Catalog, seed: u64) -> Result<(JobSpec, Data), Vec<Fault>> {
+    let posted = Posted::open(document);
+    let rows = posted.rows();
+    posted.read(rows, catalog, seed)
+}
+
+/// Notes a fault for each text with a NUL character, which cannot be stored.
+fn refuse_nul(at: &Reader<'_>) {
+    match at.value {
+        Value::String(text) if text.contains('\0') => {
+            at.fault::<()>("holds a NUL character; remove it");
+        }
+        Value::Array(_) => at
+            .array()
+            .into_iter()
+            .flatten()
+            .for_each(|item| refuse_nul(&item)),
+        Value::Object(map) => {
+            if map.keys().any(|key| key.contains('\0')) {
+                at.fault::<()>("has a key with a NUL character; remove it");
+            }
+            if let Some(object) = at.object() {
+                object.members().for_each(|(_, member)| refuse_nul(&member));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Reads every part before it gives up on any, so that all faults are found.
+fn read_job(
+    document: &Reader<'_>,
+    rows: Option<Rows>,
+    catalog: &Catalog,
+    seed: u64,
+) -> Option<(JobSpec, Data)> {
+    let job = document.object()?;
+    let name = job.get("name").and_then(|at| read_name(&at));
+    let labels = job
+        .get("labels")
+        .map_or_else(BTreeMap::new, |at| read_labels(&at));
+    // Read before; only its name is still to be known.
+    let _ = job.get("data");
+    let models = models::models(&job, catalog);
+    let prompts = prompts::prompts(&job, &models, rows.as_ref());
+    let space = space::space(&job, &models, &prompts);
+    let scoring = job
+        .require(
+            "scoring",
+            "say how an answer is scored, such as {\"scorer\": {\"type\": \"exact\", \"expected\": \"{{ answer }}\"}}",
+        )
+        .and_then(|at| scoring::scoring(&at, rows.as_ref()));
+    let objective = objective::objective(job.get("objective"), scoring.as_ref());
+    let constraints = objective::constraints(job.get("constraints"));
+    let budgets = budgets::budgets(job.get("budgets"), &models);
+    let limits = search::limits(job.get("limits"));
+    let search_at = job.get("search");
+    let search = search::search(search_at.as_ref(), seed);
+    if let (Some(search), Some(space)) = (&search, &space) {
+        search::grid_fits(search_at.as_ref(), search, space);
+    }
+    let start = job.get("start").map_or_else(Vec::new, |at| read_start(&at));
+    let baseline = job.get("baseline");
+    job.finish();
+
+    let search = search?;
+    let Scoring { scorer, .. } = scoring?;
+    let (inference_budget, optimization_budget) = budgets?;
+    let mut spec = JobSpec {
+        name,
+        labels,
+        models: models
+            .into_iter()
+            .map(|model| Some(model?.choice))
+            .collect::<Option<_>>()?,
+        prompts: prompts.into_iter().collect::<Option<_>>()?,
+        space: space?,
+        scorer,
+        objective: objective?,
+        constraints: constraints?,
+        inference_budget,
+        optimization_budget,
+        limits: limits?,
+        search,
+        baseline: None,
+        start: Vec::new(),
+    };
+    spec.baseline = match baseline {
+        Some(at) if at.value == &Value::Bool(false) => None,
+        Some(at) => Some(read_point(&spec, &at.object()?)?),
+        None => Some(spec.default_configuration()),
+    };
+    spec.start = start
+        .iter()
+        .map(|row| read_point(&spec, row))
+        .collect::<Option<_>>()?;
+    Some((spec, rows?.split(search.seed)))
+}
+
+fn read_name(at: &Reader<'_>) -> Option<String> {
+    let name = at.filled_string()?;
+    if name.chars().count() > 200 {
+        return at.fault("must have at most 200 characters");
+    }
+    Some(name.to_owned())
+}
+
+fn read_labels(at: &Reader<'_>) -> BTreeMap<String, String> {
+    let Some(labels) = at.object() else {
+        return BTreeMap::new();
+    };
+    let read: BTreeMap<_, _> = labels
+        .members()
+        .filter_map(|(key, value)| Some((key.to_owned(), value.string()?.to_owned())))
+        .collect();
+    if read.len() > MAX_CHOICES {
+        at.fault::<()>(format!("must hold at most {MAX_CHOICES} labels"));
+    }
+    read
+}
+
+fn read_start<'a>(at: &Reader<'a>) -> Vec<ObjectReader<'a>> {
+    let rows = at.array().unwrap_or_default();
+    if rows.len() > MAX_CHOICES {
+        at.fault::<()>(format!("must hold at most {MAX_CHOICES} configurations"));
+    }
+    rows.iter().filter_map(Reader::object).collect()
+}
+
+/// A configuration given by the user: settings by name, the model as its name or
+/// `endpoint/model`; what it leaves out is taken from the default configuration.
+fn read_point(spec: &JobSpec, row: &ObjectReader<'_>) -> Option<Configuration> {
+    let settings = row
+        .members()
+        .map(|(name, at)| (name.to_owned(), at.value.clone()))
+        .collect();
+    match spec.configuration_of(&settings) {
+        Ok(configuration) => Some(configuration),
+        Err((name, detail)) => {
+            let at = row.get(&name).unwrap_or_else(|| row.at.clone());
+            at.fault(detail)
+        }
+    }
+}

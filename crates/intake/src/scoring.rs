@@ -1,0 +1,69 @@
+//! How a job's answers are scored: the scorer, held against the rows, and the reducer.
+
+use crate::rows::Rows;
+use crate::template;
+use frugal_domain::fault::Reader;
+use frugal_domain::scoring::{Reducer, ScorerSpec};
+use frugal_scoring::Scorer;
+
+/// A scorer and the reducer over an instance's responses.
+pub(crate) struct Scoring {
+    pub scorer: ScorerSpec,
+    pub reduce: Reducer,
+}
+
+pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Scoring> {
+    let object = at.object()?;
+    let scorer = object
+        .require(
+            "scorer",
+            "say how one answer is scored, such as {\"type\": \"exact\", …}",
+        )
+        .and_then(|at| scorer(&at, rows));
+    let reducers: Vec<(&str, Reducer)> = Reducer::ALL
+        .iter()
+        .map(|reducer| (reducer.as_str(), *reducer))
+        .collect();
+    let reduce = object.get("reduce").map(|at| at.one_of(&reducers));
+    object.finish();
+    Some(Scoring {
+        scorer: scorer?,
+        reduce: reduce.unwrap_or(Some(Reducer::ExpectedSuccess))?,
+    })
+}
+
+/// The scorer, once it compiles and every row has a right answer for it: what could not be scored
+/// would be paid for all the same.
+fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
+    let object = at.object()?;
+    let spec = frugal_scoring::read(&object);
+    let expected = object.get("expected");
+    let rendered = match &expected {
+        Some(at) => match at.value.as_str() {
+            Some(text) if !text.is_empty() => template::check(at, text, rows),
+            _ => None,
+        },
+        None => Some(()),
+    };
+    let spec = spec?;
+    let scorer = match Scorer::compile(&spec) {
+        // What is wrong with the template was noted.
+        Err(error) if error.field == "expected" => return None,
+        Err(error) => {
+            rendered?;
+            let field = object.get(error.field);
+            return field.as_ref().unwrap_or(at).fault(error.detail);
+        }
+        Ok(scorer) => scorer,
+    };
+    rendered?;
+    for (row, instance) in rows.into_iter().flat_map(Rows::all).enumerate() {
+        if let Err(error) = scorer.expectation(instance) {
+            return expected
+                .as_ref()
+                .unwrap_or(at)
+                .fault(format!("row {row} of the data: {error}"));
+        }
+    }
+    Some(spec)
+}

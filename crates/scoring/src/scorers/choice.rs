@@ -1,0 +1,191 @@
+//! `choice`: the first of the choices that the extracted text names is the expected one.
+
+use super::{Common, Kind, right};
+use crate::extract::Extractor;
+use crate::scorer_error::{ScoreError, ScorerError, cut};
+use frugal_domain::fault::{ObjectReader, Reader};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The compiled scorer.
+#[derive(Debug, Clone)]
+pub(crate) struct Choice {
+    choices: Vec<String>,
+}
+
+/// Its own fields.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fields {
+    /// All choices, such as `["A", "B", "C", "D"]`.
+    choices: Vec<String>,
+}
+
+impl Kind for Choice {
+    type Fields = Fields;
+    /// The position of the right choice.
+    type Wanted = usize;
+    const NAME: &'static str = "choice";
+
+    fn read(object: &ObjectReader<'_>) -> Option<Fields> {
+        let choices =
+            object.require("choices", "list what may be chosen, such as [\"A\", \"B\"]")?;
+        let choices = read_choices(&choices)?;
+        Some(Fields { choices })
+    }
+
+    fn compile(fields: Fields, _: &Common) -> Result<Self, ScorerError> {
+        Ok(Self {
+            choices: check_choices(&fields.choices)?,
+        })
+    }
+
+    fn wanted(&self, expected: &str) -> Result<usize, ScoreError> {
+        let position = self.choices.iter().position(|choice| choice == expected);
+        position.ok_or_else(|| ScoreError::NotAChoice {
+            text: cut(expected),
+        })
+    }
+
+    fn score(&self, wanted: &usize, extractor: &Extractor, response: &str) -> f64 {
+        let text = extractor.apply(response);
+        let named = text.and_then(|text| first_named(text, &self.choices));
+        right(named == Some(*wanted))
+    }
+}
+
+fn read_choices(at: &Reader<'_>) -> Option<Vec<String>> {
+    let places = at.filled_array("choice")?;
+    let mut choices: Vec<String> = Vec::new();
+    let mut complete = true;
+    for place in &places {
+        match place.filled_string() {
+            Some(choice) if choices.iter().any(|other| other == choice) => {
+                place.fault::<()>("is in the list twice; name each choice once");
+                complete = false;
+            }
+            Some(choice) => choices.push(choice.to_owned()),
+            None => complete = false,
+        }
+    }
+    complete.then_some(choices)
+}
+
+fn check_choices(choices: &[String]) -> Result<Vec<String>, ScorerError> {
+    let fault = |detail: &str| {
+        Err(ScorerError {
+            field: "choices",
+            detail: detail.to_owned(),
+        })
+    };
+    let choices: Vec<String> = choices
+        .iter()
+        .map(|choice| choice.trim().to_owned())
+        .collect();
+    if choices.is_empty() {
+        return fault("must name at least one choice");
+    }
+    if choices.iter().any(String::is_empty) {
+        return fault("a choice must not be blank");
+    }
+    if choices.iter().collect::<BTreeSet<_>>().len() < choices.len() {
+        return fault("names a choice twice");
+    }
+    Ok(choices)
+}
+
+/// The position of the first choice that a text names, if any.
+///
+/// A choice is named where it stands by itself: no letter or digit directly before or behind
+/// it, nor an apostrophe that ties it to one (`I'm` does not name `I`). `A`, `(A)`, `A.` and
+/// `**A**` all name `A`. Of several choices at the same place the longest counts.
+fn first_named(text: &str, choices: &[String]) -> Option<usize> {
+    text.char_indices().find_map(|(start, _)| {
+        choices
+            .iter()
+            .enumerate()
+            .filter(|(_, choice)| {
+                text[start..].starts_with(choice.as_str())
+                    && stands_alone(text, start, start + choice.len(), choice)
+            })
+            .max_by_key(|(_, choice)| choice.len())
+            .map(|(index, _)| index)
+    })
+}
+
+fn stands_alone(text: &str, start: usize, end: usize, choice: &str) -> bool {
+    let word_begins = choice.chars().next().is_some_and(char::is_alphanumeric);
+    let word_ends = choice
+        .chars()
+        .next_back()
+        .is_some_and(char::is_alphanumeric);
+    let before = word_begins && goes_on(text[..start].chars().rev());
+    let behind = word_ends && goes_on(text[end..].chars());
+    !before && !behind
+}
+
+/// Whether a word goes on with these characters.
+fn goes_on(mut characters: impl Iterator<Item = char>) -> bool {
+    match characters.next() {
+        Some('\'' | '\u{2019}') => characters.next().is_some_and(char::is_alphanumeric),
+        Some(character) => character.is_alphanumeric(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scorers::testing::check;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_choice_is_named_where_it_stands_by_itself() {
+        let letters = ["A", "B", "C", "D", "I"];
+        let cities = ["New York", "New York City", "York"];
+        let cases: &[(&str, &[&str], Option<usize>)] = &[
+            ("B", &letters, Some(1)),
+            ("The answer is (B).", &letters, Some(1)),
+            ("**C**: because", &letters, Some(2)),
+            ("I'm sure: D", &letters, Some(3)),
+            ("Answer:B", &letters, Some(1)),
+            ("Because", &letters, None),
+            ("b", &letters, None),
+            ("", &letters, None),
+            ("C, not D", &letters, Some(2)),
+            ("in New York City", &cities, Some(1)),
+            ("in New Yorks", &cities, None),
+            ("pick (b)", &["(a)", "(b)"], Some(1)),
+            ("pick x(b)y", &["(a)", "(b)"], Some(1)),
+            ("là é", &["é"], Some(0)),
+        ];
+        for (text, choices, expected) in cases {
+            let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
+            assert_eq!(first_named(text, &choices), *expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_named_choice_is_in_the_text(text in any::<String>(), choices in prop::collection::vec("[a-cé(]{1,3}", 1..5)) {
+            if let Some(index) = first_named(&text, &choices) {
+                prop_assert!(text.contains(&choices[index]));
+            }
+        }
+    }
+
+    #[test]
+    fn choice_takes_the_first_that_is_named() {
+        check(
+            json!({"type": "choice", "expected": " {{ answer }} ", "choices": ["A", "B", "C"]}),
+            json!("B"),
+            &[
+                ("B", true),
+                ("The answer is (B), not C.", true),
+                ("C or B", false),
+                ("Both", false),
+                ("", false),
+            ],
+        );
+    }
+}

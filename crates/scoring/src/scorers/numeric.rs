@@ -1,0 +1,148 @@
+//! `numeric`: the extracted number equals the expected one.
+
+use super::{Common, Kind, right};
+use crate::extract::{Extract, Extractor};
+use crate::number::numbers;
+use crate::scorer_error::{ScoreError, ScorerError, cut};
+use frugal_domain::fault::ObjectReader;
+use serde::{Deserialize, Serialize};
+
+/// How far apart two numbers may be that say the same but were computed differently, as a
+/// share of the expected one.
+const ROUNDING: f64 = 1e-9;
+
+/// The compiled scorer.
+#[derive(Debug, Clone)]
+pub(crate) struct Numeric {
+    tolerance: f64,
+}
+
+/// Its own fields.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fields {
+    /// How far off it may be, as a share of the expected number or of 1, whichever is larger.
+    #[serde(default)]
+    tolerance: f64,
+}
+
+impl Kind for Numeric {
+    type Fields = Fields;
+    type Wanted = f64;
+    const NAME: &'static str = "numeric";
+    const EXTRACT: Extract = Extract::LastNumber;
+
+    fn read(object: &ObjectReader<'_>) -> Option<Fields> {
+        let tolerance = object.get("tolerance").map_or(Some(0.0), |at| {
+            let tolerance = at.number()?;
+            if tolerance < 0.0 {
+                return at.fault("must be 0 or above");
+            }
+            Some(tolerance)
+        })?;
+        Some(Fields { tolerance })
+    }
+
+    fn compile(Fields { tolerance }: Fields, _: &Common) -> Result<Self, ScorerError> {
+        if !tolerance.is_finite() || tolerance < 0.0 {
+            return Err(ScorerError {
+                field: "tolerance",
+                detail: "must be 0 or above".to_owned(),
+            });
+        }
+        Ok(Self { tolerance })
+    }
+
+    fn wanted(&self, expected: &str) -> Result<f64, ScoreError> {
+        let found: Vec<f64> = numbers(expected).map(|number| number.value).collect();
+        match found[..] {
+            [number] => Ok(number),
+            _ => Err(ScoreError::NotANumber {
+                text: cut(expected),
+                count: found.len(),
+            }),
+        }
+    }
+
+    fn score(&self, wanted: &f64, extractor: &Extractor, response: &str) -> f64 {
+        let text = extractor.apply(response);
+        let number = text.and_then(|text| numbers(text).last());
+        right(number.is_some_and(|number| near(number.value, *wanted, self.tolerance)))
+    }
+}
+
+/// Whether a number is the expected one, up to `tolerance` as a share of it or of 1, whichever
+/// is larger. Without tolerance integers must be equal; otherwise rounding never decides.
+fn near(value: f64, expected: f64, tolerance: f64) -> bool {
+    let difference = (value - expected).abs();
+    let integers = value.fract() == 0.0 && expected.fract() == 0.0;
+    if integers && tolerance == 0.0 {
+        return difference == 0.0;
+    }
+    let rounding = ROUNDING * value.abs().max(expected.abs());
+    difference <= tolerance * expected.abs().max(1.0) + rounding
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scorers::testing::check;
+    use serde_json::json;
+
+    #[test]
+    fn numeric_compares_by_value() {
+        let last = json!({"type": "numeric", "expected": "{{ answer }}"});
+        check(
+            last.clone(),
+            json!("1,234"),
+            &[
+                ("It costs $1234.", true),
+                ("1,234.0 dollars", true),
+                ("1234.00001", false),
+                ("-1234", false),
+                ("1234 or 1235", false),
+                ("none", false),
+            ],
+        );
+        // Integers are compared to the last digit however large they are.
+        check(
+            last.clone(),
+            json!(12_345_678_901_i64),
+            &[("12345678901", true), ("12345678902", false)],
+        );
+        check(
+            json!({"type": "numeric", "expected": "{{ answer / 10 }}"}),
+            json!(3),
+            &[
+                ("0.3", true),
+                ("0.30", true),
+                ("0.30000000000000004", true),
+                ("0.3001", false),
+            ],
+        );
+        check(
+            last,
+            json!(0),
+            &[("0", true), ("-0.0", true), ("1e-12", false)],
+        );
+        let near = json!({"type": "numeric", "expected": "{{ answer }}", "tolerance": 0.01});
+        check(
+            near.clone(),
+            json!(200),
+            &[("202", true), ("198", true), ("202.1", false)],
+        );
+        check(
+            near,
+            json!(0.5),
+            &[("0.51", true), ("0.49", true), ("0.511", false)],
+        );
+        check(
+            json!({"type": "numeric", "expected": "{{ answer }}", "extract": "first_number"}),
+            json!(3),
+            &[("3 of 4", true), ("4 of 3", false)],
+        );
+        check(
+            json!({"type": "numeric", "expected": "{{ answer }}", "extract": {"regex": "answer is (.*)"}}),
+            json!(19),
+            &[("12\nThe answer is $19.\nIs it? 20", true), ("19", false)],
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! `regex`: the extracted text matches a pattern; with `expected`, the first capture group (or the
+//! whole match where there is none) must equal it.
+
+use super::{Common, Kind, right};
+use crate::extract::{Extractor, captured};
+use crate::pattern;
+use crate::scorer_error::{ScoreError, ScorerError};
+use frugal_domain::fault::ObjectReader;
+use serde::{Deserialize, Serialize};
+
+/// The compiled scorer.
+#[derive(Debug, Clone)]
+pub(crate) struct Regex {
+    pattern: regex::Regex,
+}
+
+/// Its own fields.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fields {
+    /// A regular expression in the syntax of the Rust crate `regex`.
+    pattern: String,
+}
+
+impl Kind for Regex {
+    type Fields = Fields;
+    /// What the capture must be; nothing in particular where `expected` is not given.
+    type Wanted = Option<String>;
+    const NAME: &'static str = "regex";
+
+    fn without_expected() -> Option<Option<String>> {
+        Some(None)
+    }
+
+    fn read(object: &ObjectReader<'_>) -> Option<Fields> {
+        let pattern = object
+            .require("pattern", "give a regular expression")?
+            .filled_string()?
+            .to_owned();
+        Some(Fields { pattern })
+    }
+
+    fn compile(fields: Fields, _: &Common) -> Result<Self, ScorerError> {
+        Ok(Self {
+            pattern: pattern::compile("pattern", &fields.pattern)?,
+        })
+    }
+
+    fn wanted(&self, expected: &str) -> Result<Option<String>, ScoreError> {
+        Ok(Some(expected.to_owned()))
+    }
+
+    fn score(&self, wanted: &Option<String>, extractor: &Extractor, response: &str) -> f64 {
+        let Some(text) = extractor.apply(response) else {
+            return right(false);
+        };
+        right(match wanted {
+            None => self.pattern.is_match(text),
+            Some(wanted) => self
+                .pattern
+                .captures(text)
+                .and_then(|captures| captured(&captures))
+                .is_some_and(|capture| capture.trim() == wanted),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scorers::testing::check;
+    use serde_json::json;
+
+    #[test]
+    fn regex_matches_or_captures() {
+        check(
+            json!({"type": "regex", "pattern": "(?i)^\\s*yes\\b"}),
+            json!(null),
+            &[("Yes, sure", true), ("yesterday", false)],
+        );
+        check(
+            json!({"type": "regex", "pattern": "####\\s*(\\S+)", "expected": "{{ answer }}"}),
+            json!(72),
+            &[("so\n#### 72", true), ("#### 71", false), ("72", false)],
+        );
+        check(
+            json!({"type": "regex", "pattern": "[a-z]+", "expected": "{{ answer }}", "extract": "last_line"}),
+            json!("so"),
+            &[("no\n so 1", true), ("so\nno", false)],
+        );
+    }
+}
