@@ -7,9 +7,8 @@ use crate::error::TuningError;
 use crate::outcome::{self, Utilities};
 use crate::past::{Past, PastRequest};
 use crate::requests::Requests;
-use crate::step::{
-    Change, LookUp, Record, RequestToSend, ScoreBatch, Scored, SettledRequest, Step, Tally,
-};
+use crate::step::{Change, LookUp, Record, RequestToSend, ScoreBatch, Scored, Step};
+use crate::tally::{SettledRequest, Tally};
 use frugal_domain::configuration::Settings;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;

@@ -2,7 +2,7 @@
 
 use crate::ended::EndedTrial;
 use crate::past::Past;
-use crate::step::{SettledRequest, Summary};
+use crate::tally::{SettledRequest, Summary};
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{Direction, JobSpec};

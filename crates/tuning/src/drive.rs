@@ -1,9 +1,8 @@
 //! The smallest driver: everything in memory, one thing after the other.
 
+use crate::ending::JobEnding;
 use crate::error::TuningError;
-use crate::step::{
-    Change, JobEnding, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step,
-};
+use crate::step::{Change, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step};
 use crate::tuning::Tuning;
 use frugal_evaluation::OfferedResponse;
 

@@ -1,7 +1,7 @@
 //! A trial that has ended, as the search and the report need it.
 
 use crate::outcome::Utilities;
-use crate::step::Tally;
+use crate::tally::Tally;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;

@@ -21,7 +21,9 @@ mod active;
 mod books;
 mod drive;
 mod ended;
+mod ending;
 mod error;
+mod findings;
 mod job;
 mod outcome;
 mod past;
@@ -29,17 +31,19 @@ pub mod report;
 mod requests;
 mod search;
 mod step;
+mod tally;
 mod tuning;
 mod validation;
 pub mod verdict;
 
 pub use drive::{Answers, drive};
+pub use ending::JobEnding;
 pub use error::TuningError;
 pub use job::{Job, PromptTokenBounds};
 pub use past::{Past, PastRequest, PastTrial};
 pub use report::Report;
 pub use step::{
-    BegunTrial, Change, JobEnding, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored,
-    SettledRequest, Step, Summary, Tally,
+    BegunTrial, Change, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step,
 };
+pub use tally::{SettledRequest, Summary, Tally};
 pub use tuning::Tuning;

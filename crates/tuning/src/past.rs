@@ -1,6 +1,6 @@
 //! What happened to a job before: told to it once, instead of being done again.
 
-use crate::step::{SettledRequest, Tally};
+use crate::tally::{SettledRequest, Tally};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Spend;

@@ -1,7 +1,8 @@
 //! What a job found, and how sure that is.
 
 use crate::books::Books;
-use crate::ended::{BASELINE, EndedTrial, EndedTrials};
+use crate::ended::{BASELINE, EndedTrial};
+use crate::findings::Findings;
 use crate::verdict::{self, Compared, Holdout, Verdict};
 use frugal_domain::configuration::{Region, Settings};
 use frugal_domain::id::TrialNumber;
@@ -10,7 +11,7 @@ use frugal_domain::money::{Budget, Prices, Spend, Usage};
 use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Estimate, Evaluation, Progress, PruneReason, TrialOutcome};
-use frugal_evaluation::{Evaluator, TrialRun, statistics};
+use frugal_evaluation::{TrialRun, statistics};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -162,31 +163,6 @@ pub struct Violation {
     pub n: u32,
     /// Whether it was found within the budget although known to be over it, or the reverse.
     pub measured_valid: bool,
-}
-
-/// What a report is made from.
-#[derive(Clone, Copy)]
-pub(crate) struct Findings<'a> {
-    pub(crate) spec: &'a JobSpec,
-    pub(crate) books: &'a Books,
-    pub(crate) evaluator: &'a Evaluator,
-    pub(crate) ended: &'a EndedTrials,
-    /// Instances held out from the search.
-    pub(crate) holdout_rows: usize,
-    /// Why the endpoint could not be asked any more, in its words.
-    pub(crate) unusable: Option<&'a str>,
-}
-
-impl<'a> Findings<'a> {
-    /// The best valid trial.
-    pub(crate) fn winner(&self) -> Option<&'a EndedTrial> {
-        self.ended.get(&self.books.best()?)
-    }
-
-    /// The configuration that the winner is compared with, once its trial has ended.
-    pub(crate) fn baseline(&self) -> Option<&'a EndedTrial> {
-        self.ended.get(&BASELINE)
-    }
 }
 
 /// The report of a job whose search is over.

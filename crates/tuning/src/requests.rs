@@ -2,7 +2,8 @@
 //! goes out.
 
 use crate::books::Books;
-use crate::step::{RequestToSend, SettledRequest};
+use crate::step::RequestToSend;
+use crate::tally::SettledRequest;
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::spend::SpendCategory;

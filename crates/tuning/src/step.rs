@@ -1,16 +1,14 @@
 //! What a job asks its driver for, and what the driver tells it in return.
 
-use crate::report::Report;
+use crate::tally::{SettledRequest, Summary, Tally};
 use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::Split;
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey};
-use frugal_domain::spend::SpendByCategory;
-use frugal_domain::state::{JobState, StopReason};
-use frugal_domain::trial::{Progress, TrialOutcome, TrialRole};
-use frugal_evaluation::{Receipt, RequestFailure, ScoreKey, ScorePlan};
+use frugal_domain::trial::{TrialOutcome, TrialRole};
+use frugal_evaluation::{ScoreKey, ScorePlan};
 use std::sync::Arc;
 
 /// What is to be done next. Steps may be carried out side by side, but records are stored in the
@@ -102,19 +100,6 @@ pub enum RequestEnd {
     },
 }
 
-/// What came of a request, and what it is counted at.
-#[derive(Debug, Clone)]
-pub struct SettledRequest {
-    /// The responses, or why there are none.
-    pub result: Result<Receipt, RequestFailure>,
-    /// What is counted against the budget, attempts before the last included.
-    pub cost: Spend,
-    /// Whether the endpoint left the usage out, so that it is an estimate.
-    pub usage_estimated: bool,
-    /// How many of the responses hold no text.
-    pub empty_responses: u32,
-}
-
 /// Something to store, with the events that tell of it, in one transaction.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -159,43 +144,4 @@ pub struct BegunTrial {
     pub configuration: Configuration,
     /// What it asks of the endpoint.
     pub settings: Settings,
-}
-
-/// What a trial has used so far, whether it was done anew or taken from the past.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// What its requests cost.
-    pub spend: Spend,
-    /// Requests settled.
-    pub requests: u32,
-    /// Responses received.
-    pub responses: u32,
-}
-
-/// A job at a glance.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Summary {
-    /// Trials by outcome, requests, responses.
-    pub progress: Progress,
-    /// What was spent.
-    pub spend: SpendByCategory,
-    /// The best valid trial.
-    pub best: Option<TrialNumber>,
-}
-
-/// How a job ends.
-#[derive(Debug, Clone)]
-pub struct JobEnding {
-    /// `succeeded`, `failed` or `cancelled`.
-    pub state: JobState,
-    /// Why its search ended.
-    pub stop_reason: StopReason,
-    /// Why it failed, in words for its owner.
-    pub detail: Option<String>,
-    /// What was found, unless it failed.
-    pub report: Option<Report>,
-    /// The terminal event.
-    pub event: EventBody,
-    /// The job's summary.
-    pub summary: Summary,
 }

@@ -3,14 +3,16 @@
 use crate::active::{Active, RunKey, Surroundings};
 use crate::books::Books;
 use crate::ended::{BASELINE, EndedTrial, EndedTrials};
+use crate::ending::JobEnding;
 use crate::error::TuningError;
+use crate::findings::Findings;
 use crate::job::Job;
 use crate::outcome::Utilities;
 use crate::past::Past;
-use crate::report::{self, Findings};
+use crate::report;
 use crate::requests::{Next, Requests};
 use crate::search::{self, Circumstances, SearchLoop};
-use crate::step::{BegunTrial, Change, JobEnding, Record, RequestEnd, Scored, Step};
+use crate::step::{BegunTrial, Change, Record, RequestEnd, Scored, Step};
 use crate::validation::{self, Validation};
 use crate::verdict::{self, Compared};
 use frugal_domain::configuration::Configuration;

@@ -1,7 +1,7 @@
 //! The winner and the baseline on the held-out instances, and what that says of the winner.
 
 use crate::ended::EndedTrial;
-use crate::report::Findings;
+use crate::findings::Findings;
 use frugal_domain::job::{Direction, JobSpec};
 use frugal_domain::seed::mix;
 use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Interval};

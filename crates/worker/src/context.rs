@@ -2,9 +2,9 @@
 
 use crate::error::DriveError;
 use crate::halt::Halt;
+use crate::options::Options;
 use crate::past;
 use crate::prompt;
-use crate::run::Options;
 use frugal_domain::job::{Data, JobSpec};
 use frugal_domain::request::ResponseId;
 use frugal_llm::Client;

@@ -3,8 +3,8 @@
 use crate::context::Context;
 use crate::error::DriveError;
 use crate::heartbeat::{self, Heart};
+use crate::options::Options;
 use crate::play;
-use crate::run::Options;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::state::{JobState, StopReason};

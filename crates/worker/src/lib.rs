@@ -14,6 +14,7 @@ mod error;
 mod halt;
 mod heartbeat;
 mod look_up;
+mod options;
 mod past;
 mod play;
 mod prompt;
@@ -23,4 +24,5 @@ mod score;
 mod send;
 
 pub use drive::MOST_LOST_ATTEMPTS;
-pub use run::{Options, run};
+pub use options::Options;
+pub use run::run;

@@ -6,7 +6,6 @@ use crate::error::DriveError;
 use crate::past;
 use crate::prompt::{rendered, reuse_key};
 use chrono::Utc;
-use frugal_domain::job::Split;
 use frugal_evaluation::OfferedResponse;
 use frugal_evaluation::sharing::share_out;
 use frugal_store::requests::ReuseKey;
@@ -27,9 +26,10 @@ pub(crate) async fn look_up(
 ) -> Result<Vec<OfferedResponse>, DriveError> {
     let sampling = &wanted.settings.sampling;
     let mut rows_of: BTreeMap<ReuseKey, Vec<u32>> = BTreeMap::new();
-    for (row, instance) in (0..context.data.tuning.len()).zip(0_u32..) {
-        let prompt = rendered(context, Split::Tuning, row, sampling)?;
-        let key = reuse_key(context, sampling, &prompt);
+    let model = &context.spec().models[sampling.model];
+    for (row, instance) in context.data.tuning.iter().zip(0_u32..) {
+        let prompt = rendered(&context.prompts, row, sampling)?;
+        let key = reuse_key(model, sampling, &prompt);
         rows_of.entry(key).or_default().push(instance);
     }
     let keys: Vec<ReuseKey> = rows_of.keys().copied().collect();

@@ -1,9 +1,8 @@
 //! The prompts of a job, rendered for its rows.
 
-use crate::context::Context;
 use crate::error::DriveError;
 use frugal_domain::configuration::Sampling;
-use frugal_domain::job::{Instance, JobSpec, Split};
+use frugal_domain::job::{Instance, JobSpec, ModelChoice};
 use frugal_scoring::{CompiledPrompt, RenderedPrompt};
 use frugal_store::requests::ReuseKey;
 use serde_json::json;
@@ -35,31 +34,29 @@ pub(crate) fn token_bounds(
 
 /// The prompt of a row under some settings.
 pub(crate) fn rendered(
-    context: &Context,
-    split: Split,
-    row: usize,
+    prompts: &[CompiledPrompt],
+    row: &Instance,
     sampling: &Sampling,
 ) -> Result<RenderedPrompt, DriveError> {
     let prompt = sampling.prompt;
-    context.prompts[prompt]
-        .render(&context.data.rows(split)[row])
+    prompts[prompt]
+        .render(row)
         .map_err(|source| DriveError::Prompt { prompt, source })
 }
 
 /// What a request asks of which model, hashed. The endpoint goes by its name at this server.
 pub(crate) fn reuse_key(
-    context: &Context,
+    model: &ModelChoice,
     sampling: &Sampling,
     prompt: &RenderedPrompt,
 ) -> ReuseKey {
-    let choice = &context.spec().models[sampling.model];
     let prompt = match prompt {
         RenderedPrompt::Text(text) => json!(text),
         RenderedPrompt::Messages(messages) => json!(messages),
     };
     let asked = json!([
-        choice.endpoint,
-        choice.model,
+        model.endpoint,
+        model.model,
         prompt,
         sampling.temperature,
         sampling.top_p,

@@ -1,13 +1,11 @@
 //! The worker process: slots that claim jobs, one listener for all of them.
 
 use crate::drive;
+use crate::options::Options;
 use chrono::Utc;
-use frugal_domain::endpoint::Catalog;
-use frugal_llm::Clients;
 use frugal_store::listen::{Listener, Notice};
 use frugal_store::queue::{self, Claimed};
 use frugal_store::{PgPool, Result};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
@@ -18,25 +16,6 @@ use tracing::Instrument;
 const POLL: Duration = Duration::from_secs(2);
 /// How long to wait before listening again after the database went away.
 const RELISTEN: Duration = Duration::from_secs(1);
-
-/// What a worker process is made of.
-#[derive(Clone)]
-pub struct Options {
-    /// The database.
-    pub pool: PgPool,
-    /// The operator's endpoints.
-    pub catalog: Arc<Catalog>,
-    /// Their clients.
-    pub clients: Arc<Clients>,
-    /// A name for logs and the job's row.
-    pub name: String,
-    /// Jobs driven at the same time.
-    pub slots: u32,
-    /// Seconds after which another worker may take a job whose worker says nothing.
-    pub lease_seconds: u32,
-    /// How long requests under way may take to arrive once a job is to stop.
-    pub grace: Duration,
-}
 
 /// Claims and drives jobs until `shutdown`. Jobs under way are then given back, so that another
 /// worker takes them at once.

@@ -36,7 +36,8 @@ pub(crate) struct Sent {
 pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Sent, DriveError> {
     let key = request.key;
     let sampling = &request.settings.sampling;
-    let prompt = rendered(context, request.split(), request.instance, sampling)?;
+    let row = &context.data.rows(request.split())[request.instance];
+    let prompt = rendered(&context.prompts, row, sampling)?;
     let guard = Guard {
         context,
         key,
@@ -47,7 +48,11 @@ pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Se
             n: request.n,
             max_tokens: request.max_tokens,
             worst_case: request.worst_case,
-            reuse_key: Some(reuse_key(context, sampling, &prompt)),
+            reuse_key: Some(reuse_key(
+                &context.spec().models[sampling.model],
+                sampling,
+                &prompt,
+            )),
         },
         failed: Mutex::new(None),
     };

@@ -158,7 +158,13 @@ fn trials_are_what_is_left_after_the_baseline() {
         }
     );
     let many = spec(|job| job["limits"] = json!({"trials": 1000}));
-    assert_eq!(super::estimate(&many, &basis(None)).unwrap().trials.expected, 152);
+    assert_eq!(
+        super::estimate(&many, &basis(None))
+            .unwrap()
+            .trials
+            .expected,
+        152
+    );
     let alone = spec(|job| {
         job["limits"] = json!({"trials": 1000});
         job["baseline"] = json!(false);

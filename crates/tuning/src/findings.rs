@@ -1,0 +1,31 @@
+//! What a job has found, as its report is made from it.
+
+use crate::books::Books;
+use crate::ended::{BASELINE, EndedTrial, EndedTrials};
+use frugal_domain::job::JobSpec;
+use frugal_evaluation::Evaluator;
+
+/// What a report is made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Findings<'a> {
+    pub(crate) spec: &'a JobSpec,
+    pub(crate) books: &'a Books,
+    pub(crate) evaluator: &'a Evaluator,
+    pub(crate) ended: &'a EndedTrials,
+    /// Instances held out from the search.
+    pub(crate) holdout_rows: usize,
+    /// Why the endpoint could not be asked any more, in its words.
+    pub(crate) unusable: Option<&'a str>,
+}
+
+impl<'a> Findings<'a> {
+    /// The best valid trial.
+    pub(crate) fn winner(&self) -> Option<&'a EndedTrial> {
+        self.ended.get(&self.books.best()?)
+    }
+
+    /// The configuration that the winner is compared with, once its trial has ended.
+    pub(crate) fn baseline(&self) -> Option<&'a EndedTrial> {
+        self.ended.get(&BASELINE)
+    }
+}

@@ -1,0 +1,42 @@
+//! What was used and counted: of a request, of a trial, of the job.
+
+use frugal_domain::id::TrialNumber;
+use frugal_domain::money::Spend;
+use frugal_domain::spend::SpendByCategory;
+use frugal_domain::trial::Progress;
+use frugal_evaluation::{Receipt, RequestFailure};
+
+/// What came of a request, and what it is counted at.
+#[derive(Debug, Clone)]
+pub struct SettledRequest {
+    /// The responses, or why there are none.
+    pub result: Result<Receipt, RequestFailure>,
+    /// What is counted against the budget, attempts before the last included.
+    pub cost: Spend,
+    /// Whether the endpoint left the usage out, so that it is an estimate.
+    pub usage_estimated: bool,
+    /// How many of the responses hold no text.
+    pub empty_responses: u32,
+}
+
+/// What a trial has used so far, whether it was done anew or taken from the past.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// What its requests cost.
+    pub spend: Spend,
+    /// Requests settled.
+    pub requests: u32,
+    /// Responses received.
+    pub responses: u32,
+}
+
+/// A job at a glance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Trials by outcome, requests, responses.
+    pub progress: Progress,
+    /// What was spent.
+    pub spend: SpendByCategory,
+    /// The best valid trial.
+    pub best: Option<TrialNumber>,
+}
