@@ -1,6 +1,7 @@
 //! The house rules that the compiler does not keep: which crate may use which, and what may
 //! stand where. ARCHITECTURE.md says why.
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
