@@ -1,9 +1,10 @@
 //! What a job may cost, before it is posted.
 
-use crate::errors::ApiError;
+use crate::errors::{ApiError, Code};
 use crate::extract::JsonBody;
+use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{JobEstimate, JobPost, Problem};
+use crate::wire::{JobEstimate, JobPost};
 use axum::Json;
 use axum::extract::State;
 use frugal_intake::estimate;
@@ -26,11 +27,15 @@ static TURNS: Semaphore = Semaphore::const_new(2);
     request_body(content = JobPost, content_type = "application/json"),
     responses(
         (status = 200, description = "What the job may cost.", body = JobEstimate),
-        (status = 400, description = "`invalid_json`", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "`body_timeout`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`body_too_large`", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported_media_type`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_job`, with every fault.", body = Problem, content_type = "application/problem+json")
+        Problems<{
+            codes(&[
+                Code::InvalidJson,
+                Code::BodyTimeout,
+                Code::BodyTooLarge,
+                Code::UnsupportedMediaType,
+                Code::InvalidJob,
+            ])
+        }>
     )
 )]
 pub(super) async fn estimate_job(
