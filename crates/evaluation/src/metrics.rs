@@ -113,8 +113,8 @@ mod tests {
         for (metric, dollars, tokens) in [
             (
                 Metric::ExpectedSuccess,
-                0.564_430_236_816_406_2,
-                0.564_430_236_816_406_2,
+                0.564_193_725_585_937_5,
+                0.564_193_725_585_937_5,
             ),
             (Metric::Success, 0.5, 0.5),
             (Metric::Mean, 0.187_5, 0.187_5),

@@ -158,9 +158,8 @@ impl Supply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use frugal_domain::id::{JobId, TrialNumber};
+    use frugal_domain::id::TrialNumber;
     use frugal_domain::request::{Purpose, RequestKey};
-    use uuid::Uuid;
 
     fn draw(position: u32, max_tokens: u32, tokens: u64, ended: bool) -> Draw {
         let request = RequestKey {
@@ -265,7 +264,7 @@ mod tests {
         let mut supply = supply(std::slice::from_ref(&own), 50);
         let offered = |position: u32, instance: usize| OfferedResponse {
             id: ResponseId {
-                job: Some(JobId(Uuid::nil())),
+                job: "019abf3e-5f00-7000-8000-000000000000".parse().ok(),
                 ..draw(position, 50, 10, true).id
             },
             instance,

@@ -7,13 +7,15 @@
     reason = "a test fails by panicking"
 )]
 
+use frugal_domain::configuration::{Extent, Sampling, Settings};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Prices, Usage, Usd};
+use frugal_domain::request::{Purpose, ResponseId};
 use frugal_domain::trial::PruneReason;
 use frugal_evaluation::{
-    Answer, Ending, Evaluator, EvaluatorOptions, Mode, ReferenceOptions, RegionTables, Response,
-    Step, Trial, TrialPlan,
+    Ending, Evaluator, EvaluatorOptions, Mode, Receipt, ReceivedResponse, ReferenceOptions,
+    RegionTables, Step, TrialPlan, TrialRun,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -103,14 +105,27 @@ fn evaluator(case: &Case) -> Evaluator {
 
 fn plan(case: &Case, number: usize, config: &Config) -> TrialPlan {
     let [input, output] = case.price_per_1k[&config.model];
-    let region = format!("{}/{}", config.model, config.prompt);
+    let model = case
+        .price_per_1k
+        .keys()
+        .position(|model| *model == config.model);
     TrialPlan {
         number: TrialNumber(u32::try_from(number).unwrap()),
-        region: region.clone(),
-        prompt_key: region.clone(),
-        sampling: region,
-        max_tokens: config.max_tokens,
-        n: config.n,
+        purpose: Purpose::Search,
+        settings: Settings {
+            sampling: Sampling {
+                model: model.unwrap(),
+                prompt: config.prompt as usize,
+                temperature: None,
+                top_p: None,
+                stop: Vec::new(),
+                extra: BTreeMap::new(),
+            },
+            extent: Extent {
+                max_tokens: config.max_tokens,
+                n: config.n,
+            },
+        },
         most_per_request: None,
         prices: Prices::per_million(input * 1000.0, output * 1000.0, 0.0).unwrap(),
         prompt_token_bounds: case.prompt_tokens.iter().copied().collect(),
@@ -118,19 +133,19 @@ fn plan(case: &Case, number: usize, config: &Config) -> TrialPlan {
     }
 }
 
-fn answer(case: &Case, call: &Call) -> Answer {
-    let responses = call.completion_tokens.iter().zip(&call.correct);
-    Answer {
+fn answer(case: &Case, call: &Call) -> Receipt {
+    Receipt {
         latency_ms: 0,
         usage: Usage {
             prompt_tokens: case.prompt_tokens[call.instance],
             completion_tokens: call.completion_tokens.iter().sum(),
         },
-        responses: responses
-            .map(|(&tokens, &correct)| Response {
+        responses: call
+            .completion_tokens
+            .iter()
+            .map(|&tokens| ReceivedResponse {
                 estimated_tokens: tokens,
                 ended: true,
-                score: f64::from(u8::from(correct)),
             })
             .collect(),
     }
@@ -138,12 +153,19 @@ fn answer(case: &Case, call: &Call) -> Answer {
 
 /// Answers the trial's requests with the recorded ones, which must be the same in number,
 /// order, instance and n.
-fn replay(trial: &mut Trial, case: &Case, calls: &[Call], at: &str) -> Ending {
-    let mut calls = calls.iter();
+fn replay(trial: &mut TrialRun, case: &Case, recorded: &[Call], at: &str) -> Ending {
+    let mut calls = recorded.iter();
     loop {
         match trial.step() {
             Step::Wait => panic!("{at}: waits though everything is answered"),
-            Step::Cut(_) => panic!("{at}: the reference reuses nothing"),
+            Step::Score(plans) => trial.receive_scores(plans.iter().map(|plan| {
+                assert!(plan.cut.is_none(), "{at}: the reference reuses nothing");
+                let ResponseId {
+                    request, position, ..
+                } = plan.key.response;
+                let correct = recorded[request.ordinal as usize].correct[position as usize];
+                (plan.key, Ok(f64::from(u8::from(correct))))
+            })),
             Step::Ended(ending) => {
                 assert_eq!(
                     calls.count(),
@@ -164,7 +186,7 @@ fn replay(trial: &mut Trial, case: &Case, calls: &[Call], at: &str) -> Ending {
                     );
                     let spent = trial.spend().usd;
                     trial
-                        .receive(request.ordinal, Ok(answer(case, call)))
+                        .receive(request.key.ordinal, Ok(answer(case, call)))
                         .unwrap();
                     let cost = trial.spend().usd.saturating_sub(spent).dollars();
                     assert!(close(cost, call.cost), "{at}: {cost} for {}", call.cost);
@@ -186,7 +208,7 @@ fn outcome(ending: &Ending) -> &'static str {
 }
 
 /// Mean expected success, success and inference cost, as the reference defines them.
-fn numbers(trial: &Trial) -> Option<[f64; 3]> {
+fn numbers(trial: &TrialRun) -> Option<[f64; 3]> {
     let instances = trial.evaluation()?;
     let mut sums = [0.0; 3];
     for instance in &instances {
@@ -199,14 +221,18 @@ fn numbers(trial: &Trial) -> Option<[f64; 3]> {
     Some(sums.map(|sum| sum / instances.len() as f64))
 }
 
-fn tables(evaluator: &Evaluator, of: fn(&RegionTables) -> &BTreeMap<u32, u32>) -> Vec<Entry> {
+fn tables(
+    case: &Case,
+    evaluator: &Evaluator,
+    of: fn(&RegionTables) -> &BTreeMap<u32, u32>,
+) -> Vec<Entry> {
     let regions = evaluator.validity().regions();
     regions
         .flat_map(|(region, tables)| {
-            let (model, prompt) = region.split_once('/').unwrap();
+            let model = case.price_per_1k.keys().nth(region.model).unwrap();
             of(tables).iter().map(move |(&max_tokens, &n)| Entry {
-                model: model.to_owned(),
-                prompt: prompt.parse().unwrap(),
+                model: model.clone(),
+                prompt: u32::try_from(region.prompt).unwrap(),
                 max_tokens,
                 n,
             })
@@ -245,12 +271,12 @@ fn every_case_of_the_reference_is_reproduced() {
             for (mut expected, found, what) in [
                 (
                     recorded.max_valid_n_after.iter().collect::<Vec<_>>(),
-                    tables(&evaluator, RegionTables::max_valid_n),
+                    tables(case, &evaluator, RegionTables::max_valid_n),
                     "valid",
                 ),
                 (
                     recorded.min_invalid_n_after.iter().collect::<Vec<_>>(),
-                    tables(&evaluator, RegionTables::min_invalid_n),
+                    tables(case, &evaluator, RegionTables::min_invalid_n),
                     "invalid",
                 ),
             ] {

@@ -6,14 +6,17 @@
     reason = "a test fails by panicking"
 )]
 
+use frugal_domain::configuration::{Extent, Sampling, Settings};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{Direction, Pruning};
 use frugal_domain::money::{Budget, Prices, Usage};
+use frugal_domain::request::Purpose;
 use frugal_domain::trial::PruneReason;
 use frugal_evaluation::{
-    Answer, Ending, EvaluatedInstance, Evaluator, EvaluatorOptions, Mode, Response, Rival, Step,
-    TrialPlan,
+    Ending, EvaluatedInstance, Evaluator, EvaluatorOptions, Mode, Receipt, ReceivedResponse, Rival,
+    Step, TrialPlan,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const INSTANCES: usize = 64;
@@ -21,11 +24,21 @@ const INSTANCES: usize = 64;
 fn plan(number: u32) -> TrialPlan {
     TrialPlan {
         number: TrialNumber(number),
-        region: "r".to_owned(),
-        prompt_key: "p".to_owned(),
-        sampling: format!("s{number}"),
-        max_tokens: 10,
-        n: 1,
+        purpose: Purpose::Search,
+        settings: Settings {
+            sampling: Sampling {
+                model: 0,
+                prompt: 0,
+                temperature: Some(f64::from(number)),
+                top_p: None,
+                stop: Vec::new(),
+                extra: BTreeMap::new(),
+            },
+            extent: Extent {
+                max_tokens: 10,
+                n: 1,
+            },
+        },
         most_per_request: None,
         prices: Prices::default(),
         prompt_token_bounds: [5; INSTANCES].into(),
@@ -61,12 +74,11 @@ fn run(evaluator: &Evaluator, score: impl Fn(usize) -> f64) -> (Vec<usize>, Endi
             Step::Request(batch) => {
                 for request in batch {
                     asked.push(request.instance);
-                    let response = Response {
+                    let response = ReceivedResponse {
                         estimated_tokens: 3,
                         ended: true,
-                        score: score(request.instance),
                     };
-                    let answer = Answer {
+                    let answer = Receipt {
                         usage: Usage {
                             prompt_tokens: 5,
                             completion_tokens: 3,
@@ -74,8 +86,14 @@ fn run(evaluator: &Evaluator, score: impl Fn(usize) -> f64) -> (Vec<usize>, Endi
                         latency_ms: 1,
                         responses: vec![response],
                     };
-                    trial.receive(request.ordinal, Ok(answer)).unwrap();
+                    trial.receive(request.key.ordinal, Ok(answer)).unwrap();
                 }
+            }
+            Step::Score(plans) => {
+                let scores = plans
+                    .iter()
+                    .map(|plan| (plan.key, Ok(score(plan.key.instance))));
+                trial.receive_scores(scores);
             }
             Step::Ended(ending) => return (asked, ending),
             step => panic!("{step:?}"),

@@ -6,14 +6,17 @@
     reason = "a test fails by panicking"
 )]
 
+use frugal_domain::configuration::{Extent, Sampling, Settings};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Prices, Usage};
+use frugal_domain::request::Purpose;
 use frugal_domain::trial::PruneReason;
 use frugal_evaluation::{
-    Answer, Ending, Evaluator, EvaluatorOptions, InvalidPlan, Mode, NotExpected, RequestFailure,
-    RequestPlan, Response, Step, Trial, TrialPlan,
+    Ending, Evaluator, EvaluatorOptions, InvalidPlan, Mode, NotExpected, Receipt, ReceivedResponse,
+    RequestFailure, RequestPlan, Step, TrialPlan, TrialRun,
 };
+use std::collections::BTreeMap;
 
 const PROMPT: u64 = 100;
 
@@ -29,11 +32,18 @@ fn evaluator(pruning: Pruning, budget: u64) -> Evaluator {
 fn plan(number: u32, n: u32, max_tokens: u32) -> TrialPlan {
     TrialPlan {
         number: TrialNumber(number),
-        region: "model/prompt".to_owned(),
-        prompt_key: "model/prompt".to_owned(),
-        sampling: "model/prompt/0.7".to_owned(),
-        max_tokens,
-        n,
+        purpose: Purpose::Search,
+        settings: Settings {
+            sampling: Sampling {
+                model: 0,
+                prompt: 0,
+                temperature: Some(0.7),
+                top_p: None,
+                stop: Vec::new(),
+                extra: BTreeMap::new(),
+            },
+            extent: Extent { max_tokens, n },
+        },
         most_per_request: None,
         prices: Prices {
             input_pico: 2,
@@ -45,30 +55,41 @@ fn plan(number: u32, n: u32, max_tokens: u32) -> TrialPlan {
     }
 }
 
-fn answer(count: u32, length: u64) -> Result<Answer, RequestFailure> {
-    Ok(Answer {
+fn answer(count: u32, length: u64) -> Result<Receipt, RequestFailure> {
+    Ok(Receipt {
         latency_ms: 0,
         usage: Usage {
             prompt_tokens: PROMPT,
             completion_tokens: u64::from(count) * length,
         },
         responses: vec![
-            Response {
+            ReceivedResponse {
                 estimated_tokens: length,
                 ended: true,
-                score: 1.0,
             };
             count as usize
         ],
     })
 }
 
-fn failed() -> Result<Answer, RequestFailure> {
+fn failed() -> Result<Receipt, RequestFailure> {
     Err(RequestFailure::Failed("gone".to_owned()))
 }
 
-fn batch(trial: &mut Trial) -> Vec<RequestPlan> {
-    match trial.step() {
+/// The next step but scoring: every response is right.
+fn step(trial: &mut TrialRun) -> Step {
+    loop {
+        match trial.step() {
+            Step::Score(plans) => {
+                trial.receive_scores(plans.into_iter().map(|plan| (plan.key, Ok(1.0))));
+            }
+            step => return step,
+        }
+    }
+}
+
+fn batch(trial: &mut TrialRun) -> Vec<RequestPlan> {
+    match step(trial) {
         Step::Request(batch) => batch,
         step => panic!("{step:?}"),
     }
@@ -79,12 +100,12 @@ fn asked(batch: &[RequestPlan]) -> Vec<(usize, u32)> {
 }
 
 /// Answers every request in full with responses of one length; what was asked, by batch.
-fn answer_all(trial: &mut Trial, length: u64) -> Vec<Vec<(usize, u32)>> {
+fn answer_all(trial: &mut TrialRun, length: u64) -> Vec<Vec<(usize, u32)>> {
     let mut batches = Vec::new();
-    while let Step::Request(batch) = trial.step() {
+    while let Step::Request(batch) = step(trial) {
         for request in &batch {
             trial
-                .receive(request.ordinal, answer(request.n, length))
+                .receive(request.key.ordinal, answer(request.n, length))
                 .unwrap();
         }
         batches.push(asked(&batch));
@@ -137,11 +158,11 @@ fn the_first_trial_is_pruned_already_and_others_learn_from_it() {
     // With n = 8 valid up to 400 tokens and n = 16 invalid from 400 tokens.
     let mut known = evaluator.begin(plan(1, 16, 500)).unwrap();
     assert_eq!(
-        known.step(),
+        step(&mut known),
         Step::Ended(Ending::Pruned(PruneReason::KnownInvalid))
     );
     let mut other = plan(2, 8, 300);
-    other.sampling = "model/prompt/0.1".to_owned();
+    other.settings.sampling.temperature = Some(0.1);
     let mut valid = evaluator.begin(other).unwrap();
     assert_eq!(asked(&batch(&mut valid)), [(0, 8)]);
 }
@@ -155,7 +176,7 @@ fn a_prompt_over_the_budget_ends_the_trial_before_any_request() {
     evaluator.commit(&first);
     // The prompts of the other instances are not known: it has to ask.
     let mut elsewhere = plan(1, 1, 10);
-    elsewhere.region = "model/prompt/stop".to_owned();
+    elsewhere.settings.sampling.stop = vec!["stop".to_owned()];
     elsewhere.mode = Mode::Full;
     let mut full = evaluator.begin(elsewhere.clone()).unwrap();
     answer_all(&mut full, 1);
@@ -167,11 +188,11 @@ fn a_prompt_over_the_budget_ends_the_trial_before_any_request() {
     );
     evaluator.commit(&full);
     // Now they are, whatever the region.
-    elsewhere.region = "model/prompt/other stop".to_owned();
+    elsewhere.settings.sampling.stop = vec!["other stop".to_owned()];
     elsewhere.mode = Mode::Scheduled;
     let mut known = evaluator.begin(elsewhere).unwrap();
     assert_eq!(
-        known.step(),
+        step(&mut known),
         Step::Ended(Ending::Pruned(PruneReason::KnownInvalid))
     );
 }
@@ -187,7 +208,7 @@ fn the_pool_serves_a_configuration_again_without_a_request() {
     for (number, n, max_tokens) in [(1, 4, 100), (2, 2, 50), (3, 3, 700)] {
         let mut again = evaluator.begin(plan(number, n, max_tokens)).unwrap();
         assert_eq!(
-            again.step(),
+            step(&mut again),
             Step::Ended(Ending::Evaluated {
                 within_budget: true
             })
@@ -197,7 +218,7 @@ fn the_pool_serves_a_configuration_again_without_a_request() {
             evaluation
                 .iter()
                 .flat_map(|e| &e.responses)
-                .all(|r| r.id.trial.0 == 0)
+                .all(|r| r.id.request.trial.0 == 0)
         );
         assert_eq!(again.spend().tokens, 0);
     }
@@ -226,9 +247,9 @@ fn an_endpoint_that_ignores_n_is_asked_for_one_at_a_time_from_then_on() {
         .begin(plan(0, 3, 100))
         .unwrap();
     let mut batches = Vec::new();
-    while let Step::Request(batch) = trial.step() {
+    while let Step::Request(batch) = step(&mut trial) {
         for request in &batch {
-            trial.receive(request.ordinal, answer(1, 50)).unwrap();
+            trial.receive(request.key.ordinal, answer(1, 50)).unwrap();
         }
         batches.push(asked(&batch));
     }
@@ -258,7 +279,7 @@ fn a_known_limit_per_request_pays_the_prompt_again_in_the_cost_too() {
     assert_eq!(asked(&requests)[..3], [(0, 2), (0, 1), (1, 2)]);
     for request in requests.iter().rev() {
         trial
-            .receive(request.ordinal, answer(request.n, 50))
+            .receive(request.key.ordinal, answer(request.n, 50))
             .unwrap();
     }
     answer_all(&mut trial, 50);
@@ -278,9 +299,9 @@ fn failed_requests_are_missing_and_too_many_fail_the_trial() {
             } else {
                 answer(2, 50)
             };
-            trial.receive(request.ordinal, reply).unwrap();
+            trial.receive(request.key.ordinal, reply).unwrap();
         }
-        let Step::Ended(ending) = trial.step() else {
+        let Step::Ended(ending) = step(&mut trial) else {
             panic!()
         };
         if fails {
@@ -310,9 +331,9 @@ fn an_answer_without_responses_is_a_failure_that_was_paid() {
         .begin(plan(0, 2, 100))
         .unwrap();
     for request in batch(&mut trial) {
-        trial.receive(request.ordinal, answer(0, 50)).unwrap();
+        trial.receive(request.key.ordinal, answer(0, 50)).unwrap();
     }
-    assert!(matches!(trial.step(), Step::Ended(Ending::Failed(_))));
+    assert!(matches!(step(&mut trial), Step::Ended(Ending::Failed(_))));
     assert_eq!(trial.spend().tokens, 4 * PROMPT);
 }
 
@@ -331,9 +352,9 @@ fn a_refusal_is_infeasible_and_what_is_not_sent_exhausts_the_budget() {
             } else {
                 answer(2, 50)
             };
-            trial.receive(request.ordinal, reply).unwrap();
+            trial.receive(request.key.ordinal, reply).unwrap();
         }
-        assert_eq!(trial.step(), Step::Ended(ending));
+        assert_eq!(step(&mut trial), Step::Ended(ending));
         assert_eq!(trial.evaluation(), None);
         evaluator.commit(&trial);
         assert_eq!(evaluator.pooled_responses(), 6, "what was paid for is kept");
@@ -345,7 +366,7 @@ fn without_pruning_a_configuration_over_the_budget_is_paid_in_full() {
     let mut evaluator = evaluator(Pruning::Off, 200);
     for number in 0..2 {
         let mut over = plan(number, 4, 100);
-        over.sampling = number.to_string();
+        over.settings.sampling.temperature = Some(f64::from(number));
         let mut trial = evaluator.begin(over).unwrap();
         assert_eq!(
             answer_all(&mut trial, 50),
@@ -373,15 +394,42 @@ fn worst_cases_use_the_bound_until_the_prompt_is_known() {
     for ordinal in 0..4 {
         trial.receive(ordinal, answer(2, 50)).unwrap();
     }
-    trial.step();
+    step(&mut trial);
     evaluator.commit(&trial);
     let mut other = plan(1, 2, 100);
-    other.sampling = "model/prompt/1.0".to_owned();
+    other.settings.sampling.temperature = Some(1.0);
     let mut next = evaluator.begin(other).unwrap();
     for request in batch(&mut next) {
         assert_eq!(request.worst_case.tokens, PROMPT + 200);
         assert_eq!(request.worst_case.usd.pico(), 2 * PROMPT + 6 * 200);
     }
+}
+
+#[test]
+fn what_a_request_brought_is_scored_before_anything_follows_from_it() {
+    let mut trial = evaluator(Pruning::Off, 1_000)
+        .begin(plan(0, 2, 100))
+        .unwrap();
+    for request in batch(&mut trial) {
+        trial.receive(request.key.ordinal, answer(2, 50)).unwrap();
+    }
+    let Step::Score(plans) = trial.step() else {
+        panic!("nothing is to be scored");
+    };
+    assert_eq!(plans.len(), 8);
+    assert!(plans.iter().all(|plan| plan.cut.is_none()));
+    assert_eq!(trial.step(), Step::Wait);
+    assert_eq!(trial.progress().seen, 0);
+    // What cannot be scored makes its request a failed one.
+    trial.receive_scores(plans.iter().map(|plan| {
+        let score = match (plan.key.instance, plan.key.response.position) {
+            (3, 1) => Err("no such row".to_owned()),
+            _ => Ok(0.5),
+        };
+        (plan.key, score)
+    }));
+    let detail = "1 of 4 instances have no answer: scoring failed: no such row".to_owned();
+    assert_eq!(trial.step(), Step::Ended(Ending::Failed(detail)));
 }
 
 #[test]
@@ -394,7 +442,7 @@ fn answers_that_nobody_waits_for_change_nothing() {
         Err(NotExpected::Unknown(0))
     );
     batch(&mut trial);
-    assert_eq!(trial.step(), Step::Wait);
+    assert_eq!(step(&mut trial), Step::Wait);
     trial.receive(3, answer(2, 50)).unwrap();
     assert_eq!(trial.receive(3, answer(2, 50)), Err(NotExpected::Again(3)));
     assert_eq!(trial.receive(4, failed()), Err(NotExpected::Unknown(4)));
@@ -426,7 +474,7 @@ fn a_batch_stays_within_reason() {
         .begin(plan(0, u32::MAX, 100))
         .unwrap();
     for request in batch(&mut trial) {
-        trial.receive(request.ordinal, answer(1, 50)).unwrap();
+        trial.receive(request.key.ordinal, answer(1, 50)).unwrap();
     }
     assert_eq!(batch(&mut trial).len(), 10_000);
 }
@@ -448,7 +496,7 @@ fn extreme_numbers_do_not_overflow() {
             let mut reply = answer(1, 1).unwrap();
             reply.usage.prompt_tokens = u64::MAX;
             reply.usage.completion_tokens = u64::MAX;
-            trial.receive(request.ordinal, Ok(reply)).unwrap();
+            trial.receive(request.key.ordinal, Ok(reply)).unwrap();
         }
         assert_eq!(trial.spend().tokens, u64::MAX);
     }

@@ -1,12 +1,13 @@
 //! What is checked of each trial of a random job.
 
-use crate::world::{Job, Record, cut_score};
+use crate::world::{Job, Record, score};
 use frugal_domain::job::Pruning;
 use frugal_domain::money::Spend;
+use frugal_domain::request::ResponseId;
 use frugal_domain::trial::PruneReason;
 use frugal_evaluation::sharing::share_out;
 use frugal_evaluation::{
-    DEFAULT_MISSING_SHARE, Ending, MOST_UNSERVED_SHARE, Mode, ResponseId, Source, TrialPlan,
+    DEFAULT_MISSING_SHARE, Ending, MOST_UNSERVED_SHARE, Mode, ScoreKey, TrialPlan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ pub(crate) struct Given {
     score: f64,
 }
 
-pub(crate) fn given(plan: &TrialPlan, record: &Record) -> BTreeMap<ResponseId, Given> {
+pub(crate) fn given(record: &Record) -> BTreeMap<ResponseId, Given> {
     let mut all = BTreeMap::new();
     for (request, reply) in record.batches.iter().flatten().zip(&record.replies) {
         let Ok(answer) = reply else { continue };
@@ -32,9 +33,8 @@ pub(crate) fn given(plan: &TrialPlan, record: &Record) -> BTreeMap<ResponseId, G
         let shares = share_out(answer.usage.completion_tokens, &lengths);
         for (position, (response, tokens)) in (0..).zip(answer.responses.iter().zip(shares)) {
             let id = ResponseId {
-                source: Source::This,
-                trial: plan.number,
-                ordinal: request.ordinal,
+                job: None,
+                request: request.key,
                 position,
             };
             all.insert(
@@ -44,7 +44,7 @@ pub(crate) fn given(plan: &TrialPlan, record: &Record) -> BTreeMap<ResponseId, G
                     max_tokens: request.max_tokens,
                     tokens,
                     ended: response.ended,
-                    score: response.score,
+                    score: score(ScoreKey::whole(id, request.instance)),
                 },
             );
         }
@@ -60,7 +60,7 @@ pub(crate) fn offered(record: &Record) -> BTreeMap<ResponseId, Given> {
             max_tokens: offered.max_tokens,
             tokens: offered.tokens,
             ended: offered.ended,
-            score: offered.score,
+            score: score(ScoreKey::whole(offered.id, offered.instance)),
         };
         (offered.id, given)
     });
@@ -114,7 +114,7 @@ pub(crate) fn check_requests(plan: &TrialPlan, record: &Record, pooled: &[Given]
             let asked = asked.entry(request.instance).or_default();
             *asked += request.n;
             assert!(
-                !own || *asked <= plan.n,
+                !own || *asked <= plan.settings.extent.n,
                 "bought what the pool or the trial has"
             );
             assert!(!own || plan.most_per_request.is_none_or(|most| request.n <= most));
@@ -156,23 +156,26 @@ pub(crate) fn check_evaluation(
 
     let reference = job.pruning == Pruning::Reference && plan.mode == Mode::Scheduled;
     let requests = match plan.most_per_request {
-        Some(most) if !reference => plan.n.div_ceil(most),
+        Some(most) if !reference => plan.settings.extent.n.div_ceil(most),
         _ => 1,
     };
-    let prompt = usize::from(plan.prompt_key.ends_with('1'));
+    let prompt = plan.settings.sampling.prompt;
     let mut ids = BTreeSet::new();
     let mut total = Spend::default();
     for found in evaluation {
         // The reference takes short answers as they are.
         let n = found.responses.len() as u32;
-        assert!(n == plan.n || reference && 0 < n && n < plan.n);
+        assert!(n == plan.settings.extent.n || reference && 0 < n && n < plan.settings.extent.n);
         for used in &found.responses {
             let given = known[&used.id];
             assert_eq!(given.instance, found.instance);
-            let fits = given.ended && given.tokens <= u64::from(plan.max_tokens);
-            let expected = if given.max_tokens > plan.max_tokens && !fits {
-                let score = cut_score(used.id, plan.max_tokens);
-                (score, plan.max_tokens.into(), false)
+            let fits = given.ended && given.tokens <= u64::from(plan.settings.extent.max_tokens);
+            let expected = if given.max_tokens > plan.settings.extent.max_tokens && !fits {
+                let key = ScoreKey {
+                    max_tokens: Some(plan.settings.extent.max_tokens),
+                    ..ScoreKey::whole(used.id, found.instance)
+                };
+                (score(key), plan.settings.extent.max_tokens.into(), false)
             } else {
                 (given.score, given.tokens, given.ended)
             };

@@ -13,13 +13,15 @@ mod checks;
 mod world;
 
 use checks::{Given, check_ending, check_evaluation, check_requests, given, offered, servable};
+use frugal_domain::configuration::Sampling;
 use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Spend, Unit, Usd};
+use frugal_domain::request::ResponseId;
 use frugal_domain::trial::PruneReason;
-use frugal_evaluation::{Ending, Ledger, Mode, ResponseId, Source, Step, UsedResponse};
+use frugal_evaluation::{Ending, Ledger, Mode, Step, UsedResponse};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use world::{Job, Record};
+use world::{Job, Record, score};
 
 const PRUNINGS: [Pruning; 3] = [Pruning::On, Pruning::Off, Pruning::Reference];
 
@@ -44,25 +46,33 @@ fn check_job(job: &Job) -> bool {
     }
 
     let mut known = BTreeMap::new();
-    let mut pool: BTreeMap<String, BTreeMap<ResponseId, Given>> = BTreeMap::new();
+    let mut pool: BTreeMap<Sampling, BTreeMap<ResponseId, Given>> = BTreeMap::new();
     let mut spend = Spend::default();
     for (index, (plan, record)) in job.plans.iter().zip(&records).enumerate() {
         // Trial t sees what trials up to t − k left.
         if let Some(seen) = index.checked_sub(job.open) {
             let (plan, record) = (&job.plans[seen], &records[seen]);
             if job.pruning != Pruning::Reference {
-                let drawn = pool.entry(plan.sampling.clone()).or_default();
-                drawn.extend(given(plan, record));
+                let drawn = pool.entry(plan.settings.sampling.clone()).or_default();
+                drawn.extend(given(record));
                 drawn.extend(offered(record));
             }
         }
-        known.extend(given(plan, record));
+        known.extend(given(record));
         known.extend(offered(record));
-        let mut drawn = pool.get(&plan.sampling).cloned().unwrap_or_default();
+        let mut drawn = pool
+            .get(&plan.settings.sampling)
+            .cloned()
+            .unwrap_or_default();
         drawn.extend(offered(record));
         let drawn: Vec<Given> = drawn.into_values().collect();
         let own = job.pruning != Pruning::Reference || plan.mode == Mode::Full;
-        check_requests(plan, record, &servable(&drawn, plan.max_tokens), own);
+        check_requests(
+            plan,
+            record,
+            &servable(&drawn, plan.settings.extent.max_tokens),
+            own,
+        );
         check_evaluation(job, plan, record, &known);
         check_ending(job, plan, record);
         for answer in record.replies.iter().flatten() {
@@ -126,17 +136,26 @@ proptest! {
         let mut trial = job.evaluator().begin(job.plans[0].clone()).unwrap();
         let mut stored = record.replies.iter().take(answered);
         let mut batches = record.batches.iter();
-        while let Step::Request(batch) = trial.step() {
-            prop_assert_eq!(Some(&batch), batches.next());
-            for (request, reply) in batch.iter().zip(stored.by_ref()) {
-                trial.receive(request.ordinal, reply.clone()).unwrap();
+        loop {
+            match trial.step() {
+                Step::Score(plans) => {
+                    let scores = plans.iter().map(|plan| (plan.key, Ok(score(plan.key))));
+                    trial.receive_scores(scores);
+                }
+                Step::Request(batch) => {
+                    prop_assert_eq!(Some(&batch), batches.next());
+                    for (request, reply) in batch.iter().zip(stored.by_ref()) {
+                        trial.receive(request.key.ordinal, reply.clone()).unwrap();
+                    }
+                }
+                Step::Wait | Step::Ended(_) => break,
             }
         }
         if answered >= record.replies.len() {
             prop_assert_eq!(trial.ending(), Some(&record.ending));
         } else {
             prop_assert_eq!(trial.step(), Step::Wait);
-            let open = trial.unanswered().next().map(|request| request.ordinal as usize);
+            let open = trial.unanswered().next().map(|request| request.key.ordinal as usize);
             prop_assert_eq!(open, Some(answered));
         }
     }
@@ -161,12 +180,12 @@ proptest! {
         }
         let (records, evaluator) = job.run(Some(seed));
         for (plan, record) in job.plans.iter().zip(records) {
-            let length = plan.max_tokens.min(10);
-            let requests = plan.most_per_request.map_or(1, |most| plan.n.div_ceil(most));
+            let length = plan.settings.extent.max_tokens.min(10);
+            let requests = plan.most_per_request.map_or(1, |most| plan.settings.extent.n.div_ceil(most));
             let within = job.inference_budget.is_none_or(|budget| {
                 let prices = budget.unit().prices(plan.prices);
                 let prompt = prices.request_pico + prices.input_pico * prompt_tokens;
-                let output = prices.output_pico * u64::from(length * plan.n);
+                let output = prices.output_pico * u64::from(length * plan.settings.extent.n);
                 prompt * u64::from(requests) + output <= budget.amount()
             });
             prop_assert_eq!(
@@ -197,7 +216,7 @@ fn the_default_schedule_spends_least() {
             for plan in &mut job.plans {
                 plan.most_per_request = None;
                 // No two share a pool: what is compared is the schedule alone.
-                plan.sampling = plan.number.to_string();
+                plan.settings.sampling.temperature = Some(f64::from(plan.number.0));
             }
             let (_, evaluator) = job.run(None);
             *spent.entry(format!("{pruning:?}")).or_insert(0) += Unit::Tokens.of(evaluator.spend());
@@ -258,23 +277,16 @@ fn random_jobs_get_everywhere() {
             };
             see("some missing", evaluation.len() < job.instances);
             let pooled = evaluation.iter().flat_map(|e| &e.responses);
-            let pooled = pooled.filter(|r| r.id.trial != plan.number).count();
+            let pooled = pooled.filter(|r| r.id.request.trial != plan.number).count();
             see("all pooled", silent);
             let used = || evaluation.iter().flat_map(|e| &e.responses);
-            see(
-                "of another job",
-                used().any(|r| r.id.source != Source::This),
-            );
-            let cut = |r: &UsedResponse| !r.ended && r.id.trial != plan.number;
+            see("of another job", used().any(|r| r.id.job.is_some()));
+            let cut = |r: &UsedResponse| !r.ended && r.id.request.trial != plan.number;
             see("cut", used().any(cut));
             see("partly pooled", pooled > 0 && !silent);
-            let given = given(plan, record);
+            let given = given(record);
             let short = record.batches.iter().flatten().any(|request| {
-                given
-                    .keys()
-                    .filter(|id| id.ordinal == request.ordinal)
-                    .count()
-                    < request.n as usize
+                given.keys().filter(|id| id.request == request.key).count() < request.n as usize
             });
             see("short answers", short);
         }

@@ -1,14 +1,16 @@
 //! A made-up job and endpoint: every answer is a function of the job's seed, the trial and the
 //! request, and the order of arrival is drawn apart from it.
 
+use frugal_domain::configuration::{Extent, Sampling, Settings};
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::{Direction, Pruning};
 use frugal_domain::money::{Budget, Prices, Spend, Usage, Usd};
-use frugal_domain::trial::Role;
+use frugal_domain::request::{Purpose, RequestKey, ResponseId};
+use frugal_domain::spend::SpendCategory;
 use frugal_evaluation::{
-    Answer, Cut, Ending, EvaluatedInstance, Evaluator, EvaluatorOptions, Ledger, Mode, Offered,
-    RequestFailure, RequestPlan, Reservation, Response, ResponseId, Rival, Source, Step, Trial,
-    TrialPlan,
+    Ending, EvaluatedInstance, Evaluator, EvaluatorOptions, Ledger, Mode, OfferedResponse, Receipt,
+    ReceivedResponse, RequestFailure, RequestPlan, Reservation, Rival, ScoreKey, Step, TrialPlan,
+    TrialRun,
 };
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -17,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-pub type Reply = Result<Answer, RequestFailure>;
+pub type Reply = Result<Receipt, RequestFailure>;
 
 /// How the endpoint behaves.
 #[derive(Debug, Clone)]
@@ -63,7 +65,7 @@ pub struct Record {
     pub ending: Ending,
     pub evaluation: Option<Vec<EvaluatedInstance>>,
     /// Responses of another job that the trial was offered.
-    pub offered: Vec<Offered>,
+    pub offered: Vec<OfferedResponse>,
 }
 
 /// The objective: the mean score of the responses.
@@ -72,11 +74,15 @@ pub fn objective(instance: &EvaluatedInstance) -> f64 {
     scores.sum::<f64>() / instance.responses.len() as f64
 }
 
-/// How good a response is once it is cut.
-pub fn cut_score(id: ResponseId, max_tokens: u32) -> f64 {
+/// How good a response is, whole or cut; those of other jobs are right.
+pub fn score(key: ScoreKey) -> f64 {
+    if key.response.job.is_some() && key.max_tokens.is_none() {
+        return 1.0;
+    }
     let mut hasher = DefaultHasher::new();
-    (id, max_tokens).hash(&mut hasher);
-    f64::from(u8::from(hasher.finish().is_multiple_of(3)))
+    (key.response, key.max_tokens).hash(&mut hasher);
+    let one_in = if key.max_tokens.is_some() { 3 } else { 2 };
+    f64::from(u8::from(hasher.finish().is_multiple_of(one_in)))
 }
 
 impl Job {
@@ -110,11 +116,21 @@ impl Job {
                 let looseness = rng.random_range(0..80);
                 TrialPlan {
                     number: TrialNumber(number),
-                    region: format!("m/{prompt}"),
-                    prompt_key: format!("m/{prompt}"),
-                    sampling: format!("m/{prompt}/{temperature}"),
-                    max_tokens: caps[rng.random_range(0..3_usize)],
-                    n: rng.random_range(1..20),
+                    purpose: Purpose::Search,
+                    settings: Settings {
+                        sampling: Sampling {
+                            model: 0,
+                            prompt,
+                            temperature: Some(f64::from(temperature)),
+                            top_p: None,
+                            stop: Vec::new(),
+                            extra: BTreeMap::new(),
+                        },
+                        extent: Extent {
+                            max_tokens: caps[rng.random_range(0..3_usize)],
+                            n: rng.random_range(1..20),
+                        },
+                    },
                     most_per_request,
                     prices,
                     prompt_token_bounds: prompts[prompt].iter().map(|p| p + looseness).collect(),
@@ -167,38 +183,36 @@ impl Job {
     }
 
     /// What another job has under a trial's sampling settings. The first trial finds nothing.
-    fn offered(&self, plan: &TrialPlan) -> Vec<Offered> {
+    fn offered(&self, plan: &TrialPlan) -> Vec<OfferedResponse> {
         if !self.reuse || plan.number.0 == 0 {
             return Vec::new();
         }
         let mut hasher = DefaultHasher::new();
-        (self.seed, &plan.sampling).hash(&mut hasher);
+        let sampling = &plan.settings.sampling;
+        let hot = sampling.temperature == Some(1.0);
+        (self.seed, sampling.prompt, hot).hash(&mut hasher);
         let mut rng = ChaCha8Rng::seed_from_u64(hasher.finish());
-        let source = Source::Other {
-            job: "019abf3e-5f00-7000-8000-000000000000"
-                .parse::<JobId>()
-                .unwrap(),
-            role: Role::Search,
-        };
+        let job: JobId = "019abf3e-5f00-7000-8000-000000000000".parse().unwrap();
         (0..rng.random_range(0..20))
             .map(|ordinal| {
                 let max_tokens = rng.random_range(10..200);
                 let tokens = rng.random_range(1..=u64::from(max_tokens));
                 let instance = rng.random_range(0..self.instances);
-                Offered {
+                OfferedResponse {
                     id: ResponseId {
-                        source,
-                        trial: TrialNumber(u32::from(plan.sampling.ends_with('1'))),
-                        ordinal,
+                        job: Some(job),
+                        request: RequestKey {
+                            purpose: Purpose::Search,
+                            trial: TrialNumber(u32::from(hot)),
+                            ordinal,
+                        },
                         position: 0,
                     },
                     instance,
                     max_tokens,
-                    prompt_tokens: self.prompts[usize::from(plan.prompt_key.ends_with('1'))]
-                        [instance],
+                    prompt_tokens: self.prompts[sampling.prompt][instance],
                     tokens,
                     ended: tokens < u64::from(max_tokens),
-                    score: 1.0,
                     latency_ms: 5,
                 }
             })
@@ -208,14 +222,14 @@ impl Job {
     /// What the endpoint answers to a request.
     pub fn reply(&self, plan: &TrialPlan, request: &RequestPlan) -> Reply {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(u64::from(plan.number.0) << 32 | u64::from(request.ordinal));
+        rng.set_stream(u64::from(plan.number.0) << 32 | u64::from(request.key.ordinal));
         if rng.random_bool(self.endpoint.fail) {
             return Err(RequestFailure::Failed("the endpoint is away".to_owned()));
         }
         if rng.random_bool(self.endpoint.refuse) {
             return Err(RequestFailure::Infeasible("no such setting".to_owned()));
         }
-        let prompt = usize::from(plan.prompt_key.ends_with('1'));
+        let prompt = plan.settings.sampling.prompt;
         let mut count = request.n.min(self.endpoint.most);
         if count > 1 && rng.random_bool(self.endpoint.short) {
             count = rng.random_range(1..count);
@@ -234,7 +248,7 @@ impl Job {
                 )
             })
             .collect();
-        Ok(Answer {
+        Ok(Receipt {
             latency_ms: 0,
             usage: Usage {
                 prompt_tokens: self.prompts[prompt][request.instance],
@@ -242,10 +256,9 @@ impl Job {
             },
             responses: lengths
                 .iter()
-                .map(|&(length, ended)| Response {
+                .map(|&(length, ended)| ReceivedResponse {
                     estimated_tokens: length,
                     ended,
-                    score: f64::from(u8::from(rng.random_bool(0.5))),
                 })
                 .collect(),
         })
@@ -320,9 +333,9 @@ fn draw(arrival: &mut Option<ChaCha8Rng>, below: usize) -> usize {
 }
 
 struct Open {
-    trial: Trial,
+    trial: TrialRun,
     waiting: Vec<(RequestPlan, Option<Reservation>)>,
-    offered: Vec<Offered>,
+    offered: Vec<OfferedResponse>,
     batches: Vec<Vec<RequestPlan>>,
     replies: Vec<Option<Reply>>,
     ending: Option<Ending>,
@@ -359,28 +372,26 @@ impl Open {
                         |_| Spend::default(),
                         |answer| Spend::of(answer.usage, self.trial.plan().prices),
                     );
-                    ledger.settle(reservation, paid, Role::Search);
+                    ledger.settle(reservation, paid, SpendCategory::Search);
                     reply
                 }
                 None => Err(RequestFailure::Unaffordable),
             };
-            self.replies[request.ordinal as usize] = Some(reply.clone());
-            self.trial.receive(request.ordinal, reply).unwrap();
+            self.replies[request.key.ordinal as usize] = Some(reply.clone());
+            self.trial.receive(request.key.ordinal, reply).unwrap();
             return;
         }
         match self.trial.step() {
-            Step::Cut(plans) => {
-                assert!(self.batches.is_empty(), "cuts come first");
+            Step::Score(plans) => {
                 assert_eq!(self.trial.step(), Step::Wait);
-                let cuts = plans.iter().map(|plan| {
-                    assert_eq!(plan.max_tokens, self.trial.plan().max_tokens);
-                    Cut {
-                        id: plan.id,
-                        score: cut_score(plan.id, plan.max_tokens),
-                    }
-                });
-                let cuts: Vec<Cut> = cuts.collect();
-                self.trial.receive_cuts(cuts);
+                for plan in &plans {
+                    let Some(cut) = plan.cut else { continue };
+                    assert!(self.batches.is_empty(), "cuts come first");
+                    assert_eq!(cut.max_tokens, self.trial.plan().settings.extent.max_tokens);
+                    assert_eq!(plan.key.max_tokens, Some(cut.max_tokens));
+                }
+                let scores = plans.iter().map(|plan| (plan.key, Ok(score(plan.key))));
+                self.trial.receive_scores(scores);
             }
             Step::Request(batch) => {
                 assert!(
@@ -389,7 +400,7 @@ impl Open {
                 );
                 assert!(self.trial.unanswered().eq(&batch));
                 for request in &batch {
-                    assert_eq!(request.ordinal as usize, self.replies.len());
+                    assert_eq!(request.key.ordinal as usize, self.replies.len());
                     self.replies.push(None);
                 }
                 self.waiting = batch
