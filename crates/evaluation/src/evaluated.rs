@@ -1,7 +1,7 @@
 //! What a trial finds on one instance.
 
+use crate::draw::Held;
 use crate::inference_cost::inference_spend;
-use crate::pool::Held;
 use frugal_domain::money::{Prices, Spend, Usage};
 use frugal_domain::request::ResponseId;
 

@@ -8,10 +8,10 @@ use crate::prompt_tokens::PromptTokens;
 use crate::reference::{ReferenceSchedule, Spending};
 use crate::rival::Rival;
 use crate::schedule::Schedule;
-use crate::scores::ScoreKey;
 use crate::supply::Supply;
 use crate::trial_run::{Scheme, TrialRun};
 use crate::validity::Validity;
+use frugal_domain::configuration::Extent;
 use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Spend};
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,19 +125,14 @@ impl Evaluator {
 
     /// What the pool has for a trial.
     fn supply(&self, plan: &TrialPlan) -> Supply {
-        let draws = self.pool.draws(&plan.settings.sampling).to_vec();
-        let max_tokens = plan.settings.extent.max_tokens;
-        let keys = draws.iter().flat_map(|draw| {
-            [None, Some(max_tokens)].map(|max_tokens| ScoreKey {
-                response: draw.id,
-                max_tokens,
-                instance: draw.instance,
-            })
-        });
-        let scores = keys.filter_map(|key| Some((key, self.pool.score(key)?)));
-        let scores = scores.collect();
-        let n = plan.settings.extent.n;
-        Supply::new(self.options.instances, n, max_tokens, draws, scores)
+        let Extent { max_tokens, n } = plan.settings.extent;
+        let arm = self.pool.arm(&plan.settings.sampling).cloned();
+        Supply::new(
+            self.options.instances,
+            n,
+            max_tokens,
+            arm.unwrap_or_default(),
+        )
     }
 
     /// Takes in what a trial learned. Call it in the order of proposal, once for each trial
@@ -160,8 +155,11 @@ impl Evaluator {
             *known = known.or(*learned);
         }
         if self.options.pruning != Pruning::Reference {
-            self.pool.add(&plan.settings.sampling, trial.draws());
-            self.pool.remember(trial.scores());
+            let arm = self.pool.arm_mut(&plan.settings.sampling);
+            for draw in trial.draws() {
+                arm.add(draw);
+            }
+            arm.remember(trial.scores());
         }
         self.spend += trial.spend();
         // As the reference does: one mean, from the first trial that gets to its end.
@@ -184,10 +182,10 @@ impl Evaluator {
         self.spend
     }
 
-    /// Responses in the pool.
+    /// Every response that was paid for or taken over, by sampling settings.
     #[must_use]
-    pub fn pooled_responses(&self) -> usize {
-        self.pool.len()
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     fn check(&self, plan: &TrialPlan) -> Result<(), InvalidPlan> {

@@ -45,12 +45,17 @@
 //! }
 //! ```
 //!
+//! At its centre stands the [`Pool`]: every response that was paid for, by sampling settings and
+//! instance. It answers what any extent would be worth and cost ([`Arm::utility`], [`Arm::cost`]).
+//!
 //! Start with [`Evaluator`] (what is kept from one trial to the next) and [`TrialRun`] (one
 //! evaluation, step by step); [`pruning`] has the rules of the schedule, [`Validity`] what is
 //! known of the inference budget, [`Ledger`] the optimization budget.
 
+mod arm;
 mod bootstrap;
 mod demand;
+mod draw;
 mod evaluated;
 mod evaluator;
 mod exchange;
@@ -74,13 +79,15 @@ mod supply;
 mod trial_run;
 mod validity;
 
+pub use arm::{Arm, MOST_UNSERVED_SHARE, Rates};
 pub use demand::Ending;
+pub use draw::OfferedResponse;
 pub use evaluated::{EvaluatedInstance, UsedResponse};
 pub use evaluator::{DEFAULT_MISSING_SHARE, Evaluator, EvaluatorOptions, ReferenceOptions};
 pub use exchange::{NotExpected, Receipt, ReceivedResponse, RequestFailure, RequestPlan};
 pub use ledger::{DoesNotFit, Ledger, Reservation};
 pub use plan::{InvalidPlan, Mode, TrialPlan};
-pub use pool::{MOST_UNSERVED_SHARE, OfferedResponse};
+pub use pool::Pool;
 pub use reducer::{expected_success, pooled_best, reduce, unbiased_success};
 pub use rival::{FEWEST_COMPARED, INFERIOR_LEVEL, Objective, Rival};
 pub use scores::{Cut, ScoreKey, ScorePlan};

@@ -7,8 +7,8 @@
 //! Answers with too few responses are taken as they are.
 
 use crate::demand::{Demand, Ending, Next, Task};
+use crate::draw::Held;
 use crate::inference_cost::InferenceCost;
-use crate::pool::Held;
 use crate::prompt_tokens::PromptTokens;
 use crate::pruning::{self, Standing};
 use crate::validity::{Finding, Known};

@@ -1,9 +1,9 @@
 //! Frugal's own schedule: everything that was paid for is kept and used.
 
 use crate::demand::{Demand, Ending, Next, Task};
+use crate::draw::Held;
 use crate::evaluated::EvaluatedInstance;
 use crate::inference_cost::InferenceCost;
-use crate::pool::Held;
 use crate::prompt_tokens::PromptTokens;
 use crate::pruning::{self, Standing};
 use crate::rival::{Rival, Stand};

@@ -1,48 +1,38 @@
 //! What a trial takes from the pool before it asks for anything.
 
-use crate::pool::{Draw, Held, MOST_UNSERVED_SHARE, OfferedResponse, Service};
-use crate::scores::{Cut, ScoreKey, ScorePlan};
-use frugal_domain::request::ResponseId;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::arm::Arm;
+use crate::draw::{Draw, Held, OfferedResponse};
+use crate::scores::{ScoreKey, ScorePlan};
+use std::collections::BTreeMap;
 
-/// The draws under a trial's sampling settings, until it is known what they give.
+/// What was drawn under a trial's sampling settings before it, with what other jobs offer it.
 #[derive(Debug, Clone)]
 pub(crate) struct Supply {
     instances: usize,
-    n: u32,
+    n: usize,
     max_tokens: u32,
-    draws: Vec<Draw>,
-    /// Those of all draws, the offered ones too.
-    ids: BTreeSet<ResponseId>,
+    /// As it was when the trial began, and what it was offered since.
+    arm: Arm,
     /// Draws of other jobs, which are the pool's only once the trial is committed.
     offered: Vec<Draw>,
-    /// What scorers said: known before, and asked for by this trial.
-    known_scores: BTreeMap<ScoreKey, f64>,
+    /// Scores that the trial asked for.
     new_scores: BTreeMap<ScoreKey, f64>,
 }
 
 impl Supply {
-    pub(crate) fn new(
-        instances: usize,
-        n: u32,
-        max_tokens: u32,
-        draws: Vec<Draw>,
-        known_scores: BTreeMap<ScoreKey, f64>,
-    ) -> Self {
+    pub(crate) fn new(instances: usize, n: u32, max_tokens: u32, arm: Arm) -> Self {
         Self {
             instances,
-            n,
+            n: usize::try_from(n).unwrap_or(usize::MAX),
             max_tokens,
-            ids: draws.iter().map(|draw| draw.id).collect(),
-            draws,
+            arm,
             offered: Vec::new(),
-            known_scores,
             new_scores: BTreeMap::new(),
         }
     }
 
     pub(crate) fn offer(&mut self, offered: OfferedResponse) {
-        if offered.instance < self.instances && self.ids.insert(offered.id) {
+        if offered.instance < self.instances && self.arm.add(offered.into()) {
             self.offered.push(offered.into());
         }
     }
@@ -50,63 +40,21 @@ impl Supply {
     /// The responses that serve and are not scored: whole ones of other jobs, and those that must be
     /// cut first. Of those that are of no use because enough others serve, none.
     pub(crate) fn wanted(&self) -> Vec<ScorePlan> {
-        let serving = self.serving().into_iter().flatten();
-        let plans = serving.filter_map(|(draw, service)| {
-            let key = self.key(draw, service)?;
-            let cut = key.max_tokens.map(|max_tokens| Cut {
-                tokens: draw.tokens,
-                max_tokens,
-            });
-            self.score(key).is_none().then_some(ScorePlan { key, cut })
-        });
-        plans.collect()
+        self.arm.wanted(self.max_tokens, self.n)
     }
 
     pub(crate) fn receive(&mut self, scores: impl IntoIterator<Item = (ScoreKey, f64)>) {
         self.new_scores.extend(scores);
+        let scores = self.new_scores.iter();
+        self.arm.remember(scores.map(|(key, score)| (*key, *score)));
     }
 
     /// What serves, by instance. What was to be scored and was not is left out.
     pub(crate) fn held(&self) -> Vec<Vec<Held>> {
-        let held = |(draw, service): (&Draw, Service)| {
-            let key = self.key(draw, service)?;
-            let (tokens, ended) = match key.max_tokens {
-                None => (draw.tokens, draw.ended),
-                Some(max_tokens) => (max_tokens.into(), false),
-            };
-            Some(Held {
-                id: draw.id,
-                score: self.score(key)?,
-                tokens,
-                ended,
-                latency_ms: draw.latency_ms,
-            })
-        };
-        self.serving()
-            .into_iter()
-            .map(|serving| serving.into_iter().filter_map(held).collect())
+        let mut held = self.arm.held(self.max_tokens, self.n);
+        (0..self.instances)
+            .map(|instance| held.remove(&instance).unwrap_or_default())
             .collect()
-    }
-
-    fn score(&self, key: ScoreKey) -> Option<f64> {
-        self.new_scores
-            .get(&key)
-            .or_else(|| self.known_scores.get(&key))
-            .copied()
-    }
-
-    /// Which score of a draw counts for the trial.
-    fn key(&self, draw: &Draw, service: Service) -> Option<ScoreKey> {
-        let max_tokens = match service {
-            Service::AsItIs => None,
-            Service::Cut => Some(self.max_tokens),
-            Service::None => return None,
-        };
-        Some(ScoreKey {
-            response: draw.id,
-            max_tokens,
-            instance: draw.instance,
-        })
     }
 
     /// Draws of other jobs that this trial was offered.
@@ -118,48 +66,13 @@ impl Supply {
     pub(crate) fn new_scores(&self) -> impl Iterator<Item = (ScoreKey, f64)> {
         self.new_scores.iter().map(|(key, score)| (*key, *score))
     }
-
-    fn all(&self) -> impl Iterator<Item = &Draw> {
-        self.draws.iter().chain(&self.offered)
-    }
-
-    /// By instance, the first n draws that serve fairly.
-    fn serving(&self) -> Vec<Vec<(&Draw, Service)>> {
-        // Drawn and of no use here, by the `max_tokens` that they were drawn under.
-        let mut unserved: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
-        for draw in self.all() {
-            let (drawn, useless) = unserved.entry(draw.max_tokens).or_default();
-            *drawn += 1;
-            *useless += u32::from(draw.service(self.max_tokens) == Service::None);
-        }
-        let fair = |draw: &Draw| {
-            unserved
-                .get(&draw.max_tokens)
-                .is_some_and(|&(drawn, useless)| {
-                    f64::from(useless) <= MOST_UNSERVED_SHARE * f64::from(drawn)
-                })
-        };
-        let n = usize::try_from(self.n).unwrap_or(usize::MAX);
-        let mut serving = vec![Vec::new(); self.instances];
-        for draw in self.all() {
-            let service = draw.service(self.max_tokens);
-            if service != Service::None
-                && fair(draw)
-                && let Some(responses) = serving.get_mut(draw.instance)
-                && responses.len() < n
-            {
-                responses.push((draw, service));
-            }
-        }
-        serving
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use frugal_domain::id::TrialNumber;
-    use frugal_domain::request::{Purpose, RequestKey};
+    use frugal_domain::request::{Purpose, RequestKey, ResponseId};
 
     fn draw(position: u32, max_tokens: u32, tokens: u64, ended: bool) -> Draw {
         let request = RequestKey {
@@ -181,16 +94,18 @@ mod tests {
         }
     }
 
-    /// All of them scored whole.
-    fn scores(draws: &[Draw]) -> BTreeMap<ScoreKey, f64> {
-        let keys = draws
-            .iter()
-            .map(|draw| ScoreKey::whole(draw.id, draw.instance));
-        keys.map(|key| (key, 1.0)).collect()
+    /// An arm of these, all of them scored whole.
+    fn arm(draws: &[Draw]) -> Arm {
+        let mut arm = Arm::default();
+        for draw in draws {
+            assert!(arm.add(*draw));
+            arm.remember([(ScoreKey::whole(draw.id, draw.instance), 1.0)]);
+        }
+        arm
     }
 
     fn supply(draws: &[Draw], max_tokens: u32) -> Supply {
-        Supply::new(1, 1000, max_tokens, draws.to_vec(), scores(draws))
+        Supply::new(1, 1000, max_tokens, arm(draws))
     }
 
     /// Positions of what serves at once, and of what must be cut.
@@ -249,7 +164,7 @@ mod tests {
     #[test]
     fn no_more_than_n_are_taken_and_those_drawn_first_come_first() {
         let draws: Vec<Draw> = (0..9).map(|p| draw(p, 100, 90, true)).collect();
-        let supply = Supply::new(1, 3, 50, draws.clone(), scores(&draws));
+        let supply = Supply::new(1, 3, 50, arm(&draws));
         let wanted: Vec<u32> = supply
             .wanted()
             .iter()

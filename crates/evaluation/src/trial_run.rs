@@ -1,10 +1,10 @@
 //! One trial: the evaluation of one configuration, step by step.
 
 use crate::demand::{Demand, Ending, Next};
+use crate::draw::{Draw, Held, OfferedResponse};
 use crate::evaluated::{EvaluatedInstance, Pricing};
 use crate::exchange::{Exchange, NotExpected, Receipt, Reply, RequestFailure, RequestPlan};
 use crate::plan::TrialPlan;
-use crate::pool::{Draw, Held, OfferedResponse};
 use crate::prompt_tokens::PromptTokens;
 use crate::reference::ReferenceSchedule;
 use crate::schedule::Schedule;

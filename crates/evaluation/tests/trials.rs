@@ -203,7 +203,7 @@ fn the_pool_serves_a_configuration_again_without_a_request() {
     let mut first = evaluator.begin(plan(0, 4, 100)).unwrap();
     answer_all(&mut first, 50);
     evaluator.commit(&first);
-    assert_eq!(evaluator.pooled_responses(), 16);
+    assert_eq!(evaluator.pool().responses(), 16);
 
     for (number, n, max_tokens) in [(1, 4, 100), (2, 2, 50), (3, 3, 700)] {
         let mut again = evaluator.begin(plan(number, n, max_tokens)).unwrap();
@@ -357,7 +357,7 @@ fn a_refusal_is_infeasible_and_what_is_not_sent_exhausts_the_budget() {
         assert_eq!(step(&mut trial), Step::Ended(ending));
         assert_eq!(trial.evaluation(), None);
         evaluator.commit(&trial);
-        assert_eq!(evaluator.pooled_responses(), 6, "what was paid for is kept");
+        assert_eq!(evaluator.pool().responses(), 6, "what was paid for is kept");
     }
 }
 

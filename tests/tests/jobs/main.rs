@@ -10,6 +10,7 @@ mod life;
 mod metrics;
 mod pool;
 mod report;
+mod same_loop;
 mod takeover;
 mod trouble;
 

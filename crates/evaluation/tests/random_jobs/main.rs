@@ -86,7 +86,7 @@ fn check_job(job: &Job) -> bool {
         } else {
             known.len()
         };
-        assert_eq!(evaluator.pooled_responses(), bought);
+        assert_eq!(evaluator.pool().responses(), bought);
     }
     let out = |record: &Record| record.ending == Ending::BudgetExhausted;
     records.iter().any(out)

@@ -203,7 +203,9 @@ impl Job {
                         job: Some(job),
                         request: RequestKey {
                             purpose: Purpose::Search,
-                            trial: TrialNumber(u32::from(hot)),
+                            trial: TrialNumber(
+                                2 * u32::from(sampling.prompt == 1) + u32::from(hot),
+                            ),
                             ordinal,
                         },
                         position: 0,

@@ -1,0 +1,247 @@
+//! An arm: one point of the sampling settings, with all that was drawn for it.
+//!
+//! A response depends on the sampling settings and the instance, not on n (the paper's section 3),
+//! so what was drawn answers what any extent would be worth. One that ended by itself within L
+//! tokens serves every `max_tokens` ≥ L; one that was cut serves the `max_tokens` that cut it; and
+//! each serves, cut shorter, every smaller one. Under larger ones the
+//! [bias toward short answers](MOST_UNSERVED_SHARE) is kept small.
+
+use crate::draw::{Draw, Held, Service};
+use crate::inference_cost::inference_spend;
+use crate::reducer::{expected_success, pooled_best};
+use crate::scores::{Cut, ScoreKey, ScorePlan};
+use crate::statistics::estimate;
+use frugal_domain::configuration::Extent;
+use frugal_domain::money::{Prices, Unit, Usage};
+use frugal_domain::request::ResponseId;
+use frugal_domain::scoring::Reducer;
+use frugal_domain::trial::Estimate;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The largest share of the responses drawn under one `max_tokens` that may be of no use under
+/// a larger one for the rest to serve there.
+///
+/// Those that were cut cannot serve a larger limit, so taking those that ended and drawing the
+/// rest anew would favour short answers. A limit on the share left out is a limit on that bias.
+/// A smaller limit is served by all: those that are too long are cut.
+pub const MOST_UNSERVED_SHARE: f64 = 0.05;
+
+/// All that was drawn under the same sampling settings, in the order in which the trials were
+/// committed that drew it.
+#[derive(Debug, Clone, Default)]
+pub struct Arm {
+    draws: Vec<Draw>,
+    ids: BTreeSet<ResponseId>,
+    /// What scorers said, of whole responses and of cut ones.
+    scores: BTreeMap<ScoreKey, f64>,
+}
+
+/// What it takes to price an extent.
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    /// What the model charges.
+    pub prices: Prices,
+    /// The most responses that one request yields; no limit where absent.
+    pub most_per_request: Option<u32>,
+    /// What a cost is counted in.
+    pub unit: Unit,
+}
+
+impl Arm {
+    /// Responses.
+    #[must_use]
+    pub fn responses(&self) -> usize {
+        self.draws.len()
+    }
+
+    /// How many responses each instance has, by its index; instances without any are left out.
+    #[must_use]
+    pub fn responses_by_instance(&self) -> BTreeMap<usize, usize> {
+        let mut counts = BTreeMap::new();
+        for draw in &self.draws {
+            *counts.entry(draw.instance).or_default() += 1;
+        }
+        counts
+    }
+
+    /// What must be scored before [`Self::utility`] can tell what a limit of tokens is worth.
+    #[must_use]
+    pub fn unscored(&self, max_tokens: u32) -> Vec<ScorePlan> {
+        self.wanted(max_tokens, usize::MAX)
+    }
+
+    /// What the responses to an instance are worth under an extent, the mean over the instances that
+    /// have any, and how sure that is. Nothing where no response serves, or some that do are not
+    /// [scored](Self::unscored).
+    ///
+    /// From m responses of mean score p the n of the extent are worth, by the reducer:
+    /// - mean: p;
+    /// - expected success: 1 − (1 − p)ⁿ, the plug-in estimate, whether m is above n or below;
+    /// - success: where m ≥ n the mean of the best over all n-subsets, which is unbiased (for scores
+    ///   of 0 and 1, s of them 1: 1 − C(m−s, n)/C(m, n)); below, the plug-in estimate.
+    #[must_use]
+    pub fn utility(&self, extent: Extent, reducer: Reducer) -> Option<Estimate> {
+        if !self.unscored(extent.max_tokens).is_empty() {
+            return None;
+        }
+        let held = self.held(extent.max_tokens, usize::MAX);
+        let worth = |held: &Vec<Held>| {
+            let scores: Vec<f64> = held.iter().map(|held| held.score).collect();
+            worth(reducer, &scores, extent.n)
+        };
+        let values: Vec<f64> = held.values().filter_map(worth).collect();
+        estimate(&values)
+    }
+
+    /// What an instance costs under an extent, in the rates' unit as people read it: its prompt once
+    /// per request that n responses take, and n responses of the mean length. The mean over the
+    /// instances that have any response that serves, and how sure that is. Nothing where none has.
+    ///
+    /// `prompt_tokens` are those of an instance's prompt.
+    #[must_use]
+    pub fn cost(
+        &self,
+        extent: Extent,
+        rates: Rates,
+        prompt_tokens: impl Fn(usize) -> u64,
+    ) -> Option<Estimate> {
+        let cap = u64::from(extent.max_tokens);
+        let mut lengths: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+        for (draw, _) in self.serving(extent.max_tokens, usize::MAX) {
+            let of_instance = lengths.entry(draw.instance).or_default();
+            of_instance.push(draw.tokens.min(cap));
+        }
+        let cost = |(instance, lengths): (&usize, &Vec<u64>)| {
+            let total: u128 = lengths.iter().map(|length| u128::from(*length)).sum();
+            let drawn = lengths.len() as u128;
+            // Rounded, as books are; the error is below one token in n.
+            let completion = (total * u128::from(extent.n) + drawn / 2) / drawn;
+            let usage = Usage {
+                prompt_tokens: prompt_tokens(*instance),
+                completion_tokens: u64::try_from(completion).unwrap_or(u64::MAX),
+            };
+            let spend = inference_spend(rates.prices, rates.most_per_request, extent.n, usage);
+            #[expect(clippy::cast_precision_loss, reason = "for comparison, not for books")]
+            rates.unit.display(rates.unit.of(spend) as f64)
+        };
+        let values: Vec<f64> = lengths.iter().map(cost).collect();
+        estimate(&values)
+    }
+
+    /// Takes in a response, unless it is there already. Whether it is new.
+    pub(crate) fn add(&mut self, draw: Draw) -> bool {
+        let new = self.ids.insert(draw.id);
+        if new {
+            self.draws.push(draw);
+        }
+        new
+    }
+
+    /// Keeps scores, so that nothing is scored twice.
+    pub(crate) fn remember(&mut self, scores: impl IntoIterator<Item = (ScoreKey, f64)>) {
+        self.scores.extend(scores);
+    }
+
+    /// The draws that serve a limit of tokens fairly, the first so many of each instance.
+    fn serving(&self, max_tokens: u32, most: usize) -> Vec<(&Draw, Service)> {
+        // Drawn and of no use here, by the `max_tokens` that they were drawn under.
+        let mut unserved: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+        for draw in &self.draws {
+            let (drawn, useless) = unserved.entry(draw.max_tokens).or_default();
+            *drawn += 1;
+            *useless += u32::from(draw.service(max_tokens) == Service::None);
+        }
+        let fair = |draw: &Draw| {
+            let of_limit = unserved.get(&draw.max_tokens);
+            of_limit.is_some_and(|&(drawn, useless)| {
+                f64::from(useless) <= MOST_UNSERVED_SHARE * f64::from(drawn)
+            })
+        };
+        let mut taken: BTreeMap<usize, usize> = BTreeMap::new();
+        let serving = self.draws.iter().filter_map(|draw| {
+            let service = draw.service(max_tokens);
+            let taken = taken.entry(draw.instance).or_default();
+            let serves = service != Service::None && *taken < most && fair(draw);
+            *taken += usize::from(serves);
+            serves.then_some((draw, service))
+        });
+        serving.collect()
+    }
+
+    /// Of the first so many responses of each instance that serve a limit of tokens, those that are
+    /// not scored as they serve: whole, or cut first.
+    pub(crate) fn wanted(&self, max_tokens: u32, most: usize) -> Vec<ScorePlan> {
+        let serving = self.serving(max_tokens, most).into_iter();
+        let plans = serving.filter_map(|(draw, service)| {
+            let key = key(draw, service, max_tokens)?;
+            let cut = key.max_tokens.map(|max_tokens| Cut {
+                tokens: draw.tokens,
+                max_tokens,
+            });
+            let unknown = !self.scores.contains_key(&key);
+            unknown.then_some(ScorePlan { key, cut })
+        });
+        plans.collect()
+    }
+
+    /// The first so many responses of each instance that serve a limit of tokens, as they serve it.
+    /// What is not scored is left out.
+    pub(crate) fn held(&self, max_tokens: u32, most: usize) -> BTreeMap<usize, Vec<Held>> {
+        let mut held: BTreeMap<usize, Vec<Held>> = BTreeMap::new();
+        for (draw, service) in self.serving(max_tokens, most) {
+            let Some(key) = key(draw, service, max_tokens) else {
+                continue;
+            };
+            let Some(score) = self.scores.get(&key) else {
+                continue;
+            };
+            let (tokens, ended) = match key.max_tokens {
+                None => (draw.tokens, draw.ended),
+                Some(max_tokens) => (max_tokens.into(), false),
+            };
+            held.entry(draw.instance).or_default().push(Held {
+                id: draw.id,
+                score: *score,
+                tokens,
+                ended,
+                latency_ms: draw.latency_ms,
+            });
+        }
+        held
+    }
+}
+
+/// Which score of a draw counts under a limit of tokens.
+fn key(draw: &Draw, service: Service, max_tokens: u32) -> Option<ScoreKey> {
+    let max_tokens = match service {
+        Service::AsItIs => None,
+        Service::Cut => Some(max_tokens),
+        Service::None => return None,
+    };
+    Some(ScoreKey {
+        response: draw.id,
+        max_tokens,
+        instance: draw.instance,
+    })
+}
+
+/// What n responses are worth, judged by a pool of scores; nothing where the pool is empty.
+fn worth(reducer: Reducer, scores: &[f64], n: u32) -> Option<f64> {
+    if scores.is_empty() {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "counts of responses are small")]
+    let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+    let plug_in = || expected_success(mean * f64::from(n), f64::from(n));
+    Some(match reducer {
+        Reducer::Mean => mean,
+        Reducer::ExpectedSuccess => plug_in(),
+        Reducer::Success => usize::try_from(n)
+            .ok()
+            .and_then(|n| pooled_best(scores, n))
+            .unwrap_or_else(plug_in),
+    })
+}
+
+#[cfg(test)]
+mod tests;
