@@ -1,6 +1,6 @@
 //! Recorded answers, ready to be drawn: scored under every limit that they may be cut at.
 
-use crate::endpoint::{Draw, Endpoint, Response};
+use crate::endpoint::{DrawNumber, Endpoint, Response};
 use frugal_domain::configuration::Settings;
 use frugal_evaluation::RequestFailure;
 use frugal_simulator::Bracket;
@@ -162,7 +162,7 @@ impl Endpoint for Corpus {
         settings: &Settings,
         row: usize,
         generator: &mut ChaCha8Rng,
-    ) -> Result<Draw, RequestFailure> {
+    ) -> Result<DrawNumber, RequestFailure> {
         let nothing =
             || RequestFailure::Infeasible("nothing was recorded with these settings".to_owned());
         let shelf = self.shelf(settings).ok_or_else(nothing)?;
@@ -171,10 +171,16 @@ impl Endpoint for Corpus {
         let place = cell.nearest(between.draw(generator));
         let samples = &cell.by_temperature[place].1;
         let index = generator.random_range(0..samples.len());
-        Ok(Draw(((place as u64) << 32) | index as u64))
+        Ok(DrawNumber(((place as u64) << 32) | index as u64))
     }
 
-    fn response(&self, settings: &Settings, row: usize, draw: Draw, max_tokens: u32) -> Response {
+    fn response(
+        &self,
+        settings: &Settings,
+        row: usize,
+        draw: DrawNumber,
+        max_tokens: u32,
+    ) -> Response {
         let at = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let sample = self.cell(settings, row).and_then(|cell| {
             let (_, samples) = cell.by_temperature.get(at(draw.0 >> 32))?;

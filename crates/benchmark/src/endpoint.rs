@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 /// Which response was drawn, as a number that only its endpoint reads. It stands for the whole
 /// response, before any cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Draw(pub u64);
+pub struct DrawNumber(pub u64);
 
 /// A response under some limit of tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,10 +43,16 @@ pub trait Endpoint: Sync {
         settings: &Settings,
         row: usize,
         generator: &mut ChaCha8Rng,
-    ) -> Result<Draw, RequestFailure>;
+    ) -> Result<DrawNumber, RequestFailure>;
 
     /// A drawn response under a limit of tokens, scored.
-    fn response(&self, settings: &Settings, row: usize, draw: Draw, max_tokens: u32) -> Response;
+    fn response(
+        &self,
+        settings: &Settings,
+        row: usize,
+        draw: DrawNumber,
+        max_tokens: u32,
+    ) -> Response;
 
     /// The probability that one response is right under these settings, `max_tokens` included.
     fn chance(&self, settings: &Settings, row: usize) -> f64;
@@ -67,7 +73,7 @@ pub trait Endpoint: Sync {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let draws = (0..n)
             .map(|_| self.draw(settings, row, &mut generator))
-            .collect::<Result<Vec<Draw>, _>>()?;
+            .collect::<Result<Vec<DrawNumber>, _>>()?;
         let responses: Vec<Response> = draws
             .iter()
             .map(|draw| self.response(settings, row, *draw, max_tokens))
@@ -90,7 +96,7 @@ pub struct Answered {
     /// Tokens of the whole request.
     pub usage: Usage,
     /// Which responses were drawn.
-    pub draws: Vec<Draw>,
+    pub draws: Vec<DrawNumber>,
     /// The same, cut and scored. Their lengths in tokens are exact.
     pub responses: Vec<Response>,
 }

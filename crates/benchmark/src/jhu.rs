@@ -61,11 +61,11 @@ struct Row {
     problem_id: u64,
     input_tokens: u64,
     output_tokens_all: u64,
-    samples: Vec<Answer>,
+    samples: Vec<GradedAnswer>,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct GradedAnswer {
     text: String,
     correct: bool,
 }

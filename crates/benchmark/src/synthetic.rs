@@ -1,7 +1,7 @@
 //! An endpoint whose truth is known by construction: each row has a difficulty, each configuration
 //! an ability, and the two give the probability that an answer is right.
 
-use crate::endpoint::{Draw, Endpoint, Response};
+use crate::endpoint::{DrawNumber, Endpoint, Response};
 use frugal_domain::configuration::Settings;
 use frugal_evaluation::RequestFailure;
 use rand::RngExt;
@@ -55,13 +55,19 @@ impl Endpoint for Synthetic {
         settings: &Settings,
         row: usize,
         generator: &mut ChaCha8Rng,
-    ) -> Result<Draw, RequestFailure> {
+    ) -> Result<DrawNumber, RequestFailure> {
         let right = generator.random::<f64>() < self.chance(settings, row);
         let tokens = generator.random_range(TOKENS);
-        Ok(Draw(tokens << 1 | u64::from(right)))
+        Ok(DrawNumber(tokens << 1 | u64::from(right)))
     }
 
-    fn response(&self, _settings: &Settings, _row: usize, draw: Draw, max_tokens: u32) -> Response {
+    fn response(
+        &self,
+        _settings: &Settings,
+        _row: usize,
+        draw: DrawNumber,
+        max_tokens: u32,
+    ) -> Response {
         let tokens = draw.0 >> 1;
         Response {
             tokens: tokens.min(max_tokens.into()),

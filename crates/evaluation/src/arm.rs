@@ -6,7 +6,7 @@
 //! each serves, cut shorter, every smaller one. Under larger ones the
 //! [bias toward short answers](MOST_UNSERVED_SHARE) is kept small.
 
-use crate::draw::{Draw, Held, Service};
+use crate::draw::{DrawnResponse, ScoredResponse, Service};
 use crate::inference_cost::inference_spend;
 use crate::reducer::{expected_success, pooled_best};
 use crate::scores::{Cut, ScoreKey, ScorePlan};
@@ -30,7 +30,7 @@ pub const MOST_UNSERVED_SHARE: f64 = 0.05;
 /// committed that drew it.
 #[derive(Debug, Clone, Default)]
 pub struct Arm {
-    draws: Vec<Draw>,
+    draws: Vec<DrawnResponse>,
     ids: BTreeSet<ResponseId>,
     /// What scorers said, of whole responses and of cut ones.
     scores: BTreeMap<ScoreKey, f64>,
@@ -85,7 +85,7 @@ impl Arm {
             return None;
         }
         let held = self.held(extent.max_tokens, usize::MAX);
-        let worth = |held: &Vec<Held>| {
+        let worth = |held: &Vec<ScoredResponse>| {
             let scores: Vec<f64> = held.iter().map(|held| held.score).collect();
             worth(reducer, &scores, extent.n)
         };
@@ -129,7 +129,7 @@ impl Arm {
     }
 
     /// Takes in a response, unless it is there already. Whether it is new.
-    pub(crate) fn add(&mut self, draw: Draw) -> bool {
+    pub(crate) fn add(&mut self, draw: DrawnResponse) -> bool {
         let new = self.ids.insert(draw.id);
         if new {
             self.draws.push(draw);
@@ -143,7 +143,7 @@ impl Arm {
     }
 
     /// The draws that serve a limit of tokens fairly, the first so many of each instance.
-    fn serving(&self, max_tokens: u32, most: usize) -> Vec<(&Draw, Service)> {
+    fn serving(&self, max_tokens: u32, most: usize) -> Vec<(&DrawnResponse, Service)> {
         // Drawn and of no use here, by the `max_tokens` that they were drawn under.
         let mut unserved: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
         for draw in &self.draws {
@@ -151,7 +151,7 @@ impl Arm {
             *drawn += 1;
             *useless += u32::from(draw.service(max_tokens) == Service::None);
         }
-        let fair = |draw: &Draw| {
+        let fair = |draw: &DrawnResponse| {
             let of_limit = unserved.get(&draw.max_tokens);
             of_limit.is_some_and(|&(drawn, useless)| {
                 f64::from(useless) <= MOST_UNSERVED_SHARE * f64::from(drawn)
@@ -186,8 +186,12 @@ impl Arm {
 
     /// The first so many responses of each instance that serve a limit of tokens, as they serve it.
     /// What is not scored is left out.
-    pub(crate) fn held(&self, max_tokens: u32, most: usize) -> BTreeMap<usize, Vec<Held>> {
-        let mut held: BTreeMap<usize, Vec<Held>> = BTreeMap::new();
+    pub(crate) fn held(
+        &self,
+        max_tokens: u32,
+        most: usize,
+    ) -> BTreeMap<usize, Vec<ScoredResponse>> {
+        let mut held: BTreeMap<usize, Vec<ScoredResponse>> = BTreeMap::new();
         for (draw, service) in self.serving(max_tokens, most) {
             let Some(key) = key(draw, service, max_tokens) else {
                 continue;
@@ -199,7 +203,7 @@ impl Arm {
                 None => (draw.tokens, draw.ended),
                 Some(max_tokens) => (max_tokens.into(), false),
             };
-            held.entry(draw.instance).or_default().push(Held {
+            held.entry(draw.instance).or_default().push(ScoredResponse {
                 id: draw.id,
                 score: *score,
                 tokens,
@@ -212,7 +216,7 @@ impl Arm {
 }
 
 /// Which score of a draw counts under a limit of tokens.
-fn key(draw: &Draw, service: Service, max_tokens: u32) -> Option<ScoreKey> {
+fn key(draw: &DrawnResponse, service: Service, max_tokens: u32) -> Option<ScoreKey> {
     let max_tokens = match service {
         Service::AsItIs => None,
         Service::Cut => Some(max_tokens),

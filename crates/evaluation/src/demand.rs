@@ -37,7 +37,7 @@ pub(crate) struct Demand {
 
 /// What a schedule wants next.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum ScheduleStep {
     Demand(Vec<Demand>),
     End(Ending),
 }

@@ -24,7 +24,7 @@ pub struct OfferedResponse {
 
 /// A scored response as a trial uses it: whole, or cut to the trial's limit.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Held {
+pub(crate) struct ScoredResponse {
     pub(crate) id: ResponseId,
     pub(crate) score: f64,
     /// Its share of the request's completion tokens, or the limit that it was cut to.
@@ -37,7 +37,7 @@ pub(crate) struct Held {
 
 /// A response as it was drawn.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Draw {
+pub(crate) struct DrawnResponse {
     pub(crate) id: ResponseId,
     pub(crate) instance: usize,
     pub(crate) max_tokens: u32,
@@ -57,7 +57,7 @@ pub(crate) enum Service {
     None,
 }
 
-impl Draw {
+impl DrawnResponse {
     pub(crate) fn service(&self, max_tokens: u32) -> Service {
         let fits = self.tokens.min(self.max_tokens.into()) <= u64::from(max_tokens);
         if self.max_tokens == max_tokens || self.ended && fits {
@@ -70,7 +70,7 @@ impl Draw {
     }
 }
 
-impl From<OfferedResponse> for Draw {
+impl From<OfferedResponse> for DrawnResponse {
     fn from(offered: OfferedResponse) -> Self {
         Self {
             id: offered.id,

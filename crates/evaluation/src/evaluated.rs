@@ -1,6 +1,6 @@
 //! What a trial finds on one instance.
 
-use crate::draw::Held;
+use crate::draw::ScoredResponse;
 use crate::inference_cost::inference_spend;
 use frugal_domain::money::{Prices, Spend, Usage};
 use frugal_domain::request::ResponseId;
@@ -47,7 +47,7 @@ impl Pricing {
         self,
         instance: usize,
         prompt_tokens: u64,
-        used: &[Held],
+        used: &[ScoredResponse],
     ) -> EvaluatedInstance {
         let usage = Usage {
             prompt_tokens,

@@ -93,4 +93,4 @@ pub use rival::{FEWEST_COMPARED, INFERIOR_LEVEL, Objective, Rival};
 pub use scores::{Cut, ScoreKey, ScorePlan};
 pub use speculation::WASTED_SHARE;
 pub use trial_run::{Step, TrialProgress, TrialRun};
-pub use validity::{Known, RegionTables, Validity, Violation};
+pub use validity::{KnownLimits, RegionTables, Validity, Violation};

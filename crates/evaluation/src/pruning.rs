@@ -5,7 +5,7 @@
 
 /// Where a mean stands against the target of the inference budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum BudgetPosition {
     /// Above the band around the target: over the budget.
     Above,
     /// Within the band: not enough is known.
@@ -35,13 +35,13 @@ pub fn band(seen: usize, instances: usize) -> f64 {
 /// Holds a mean against a target with a band of this relative half width. A negative target
 /// (the prompt alone is over the budget) is below every mean.
 #[must_use]
-pub fn stand(mean: f64, target: f64, band: f64) -> Standing {
+pub fn position(mean: f64, target: f64, band: f64) -> BudgetPosition {
     if mean > target * (1.0 + band) {
-        Standing::Above
+        BudgetPosition::Above
     } else if mean <= target * (1.0 - band) {
-        Standing::Below
+        BudgetPosition::Below
     } else {
-        Standing::Within
+        BudgetPosition::Within
     }
 }
 
@@ -88,9 +88,9 @@ mod tests {
 
     #[test]
     fn a_negative_target_is_always_passed() {
-        assert_eq!(stand(0.0, -1.0, 0.1), Standing::Above);
-        assert_eq!(stand(100.0, 100.0, 0.0), Standing::Below);
-        assert_eq!(stand(100.0, 100.0, 0.1), Standing::Within);
+        assert_eq!(position(0.0, -1.0, 0.1), BudgetPosition::Above);
+        assert_eq!(position(100.0, 100.0, 0.0), BudgetPosition::Below);
+        assert_eq!(position(100.0, 100.0, 0.1), BudgetPosition::Within);
     }
 
     proptest! {

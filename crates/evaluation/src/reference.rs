@@ -6,12 +6,12 @@
 //! the trial and makes its n invalid, as there; here the trial has failed and has no utility.
 //! Answers with too few responses are taken as they are.
 
-use crate::demand::{Demand, Ending, Next, Task};
-use crate::draw::Held;
+use crate::demand::{Demand, Ending, ScheduleStep, Task};
+use crate::draw::ScoredResponse;
 use crate::inference_cost::InferenceCost;
 use crate::prompt_tokens::PromptTokens;
-use crate::pruning::{self, Standing};
-use crate::validity::{Finding, Known};
+use crate::pruning::{self, BudgetPosition};
+use crate::validity::{Finding, KnownLimits};
 use frugal_domain::money::{Budget, Spend};
 use frugal_domain::trial::PruneReason;
 
@@ -28,7 +28,7 @@ pub(crate) struct ReferenceSchedule {
     /// The next instance to ask about in this step.
     next: usize,
     /// By instance; emptied where a stage is left early.
-    held: Vec<Vec<Held>>,
+    held: Vec<Vec<ScoredResponse>>,
     findings: Vec<Finding>,
     ending: Option<Ending>,
 }
@@ -46,7 +46,7 @@ impl ReferenceSchedule {
     pub(crate) fn new(
         task: Task,
         mean_prompt_tokens: Option<f64>,
-        known: Known,
+        known: KnownLimits,
         spending: Spending,
     ) -> Result<Self, Ending> {
         let target = task
@@ -84,7 +84,7 @@ impl ReferenceSchedule {
         &mut self,
         demand: Demand,
         spend: Spend,
-        outcome: Result<Vec<Held>, String>,
+        outcome: Result<Vec<ScoredResponse>, String>,
     ) {
         if self.ending.is_some() {
             return;
@@ -113,10 +113,10 @@ impl ReferenceSchedule {
         self.next = demand.instance + 1;
     }
 
-    pub(crate) fn next(&mut self, prompts: &PromptTokens) -> Next {
+    pub(crate) fn next(&mut self, prompts: &PromptTokens) -> ScheduleStep {
         loop {
             if let Some(ending) = &self.ending {
-                return Next::End(ending.clone());
+                return ScheduleStep::End(ending.clone());
             }
             if self.next < self.limit {
                 // Each request may be the one that exhausts the budget; without one a step
@@ -128,7 +128,7 @@ impl ReferenceSchedule {
                 };
                 let n = self.n - self.kept_n;
                 let demands = (self.next..until).map(|instance| Demand { instance, n });
-                return Next::Demand(demands.collect());
+                return ScheduleStep::Demand(demands.collect());
             }
             self.conclude(prompts);
         }
@@ -139,10 +139,10 @@ impl ReferenceSchedule {
         let all = self.limit == self.task.instances;
         let last_n = self.n == self.task.n;
         let band = pruning::band(self.limit, self.task.instances);
-        let standing = self
+        let position = self
             .target
-            .map(|target| pruning::stand(self.mean_output_tokens(), target, band));
-        if standing == Some(Standing::Above) {
+            .map(|target| pruning::position(self.mean_output_tokens(), target, band));
+        if position == Some(BudgetPosition::Above) {
             self.find(false, true);
             self.ending = Some(Ending::Pruned(PruneReason::OverBudget {
                 n: self.n,
@@ -150,7 +150,7 @@ impl ReferenceSchedule {
             }));
             return;
         }
-        let valid = standing == Some(Standing::Below) && (!last_n || all);
+        let valid = position == Some(BudgetPosition::Below) && (!last_n || all);
         if valid {
             self.find(true, true);
         }
@@ -212,7 +212,7 @@ impl ReferenceSchedule {
         tokens as f64 / self.limit as f64
     }
 
-    pub(crate) fn used(&self, instance: usize) -> &[Held] {
+    pub(crate) fn used(&self, instance: usize) -> &[ScoredResponse] {
         self.held.get(instance).map_or(&[], Vec::as_slice)
     }
 

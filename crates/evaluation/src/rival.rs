@@ -50,7 +50,7 @@ impl fmt::Debug for Rival {
 
 /// How a trial stands to its rival on the instances seen.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stand {
+pub(crate) struct Comparison {
     /// The trial's objective less the rival's, by instance.
     pub(crate) difference: Estimate,
     /// By how many of its standard errors the difference is on the wrong side; infinite where
@@ -89,7 +89,11 @@ impl Rival {
     }
 
     /// Compares instance by instance. Nothing below two instances.
-    pub(crate) fn stand(&self, seen: &[EvaluatedInstance], population: usize) -> Option<Stand> {
+    pub(crate) fn compare(
+        &self,
+        seen: &[EvaluatedInstance],
+        population: usize,
+    ) -> Option<Comparison> {
         let differences: Vec<f64> = seen
             .iter()
             .filter_map(|one| {
@@ -111,14 +115,14 @@ impl Rival {
         } else {
             0.0
         };
-        Some(Stand {
+        Some(Comparison {
             difference,
             deficit,
         })
     }
 }
 
-impl Stand {
+impl Comparison {
     /// Whether the trial is significantly worse (one-sided paired t test at
     /// [`INFERIOR_LEVEL`]).
     pub(crate) fn is_inferior(&self) -> bool {
@@ -184,13 +188,16 @@ mod tests {
     #[test]
     fn a_trial_that_is_worse_everywhere_is_inferior_from_eight_instances_on() {
         let best = rival(Direction::Maximize, &[1.0; 40]);
-        assert!(!best.stand(&seen(&[0; 7]), 40).unwrap().is_inferior());
-        let stand = best.stand(&seen(&[0; 8]), 40).unwrap();
-        assert!(stand.is_inferior());
-        assert_eq!((stand.difference.mean, stand.difference.count), (-1.0, 8));
+        assert!(!best.compare(&seen(&[0; 7]), 40).unwrap().is_inferior());
+        let comparison = best.compare(&seen(&[0; 8]), 40).unwrap();
+        assert!(comparison.is_inferior());
+        assert_eq!(
+            (comparison.difference.mean, comparison.difference.count),
+            (-1.0, 8)
+        );
         // The same numbers are better where less is.
         let best = rival(Direction::Minimize, &[1.0; 40]);
-        assert!(!best.stand(&seen(&[0; 8]), 40).unwrap().is_inferior());
+        assert!(!best.compare(&seen(&[0; 8]), 40).unwrap().is_inferior());
     }
 
     #[test]
@@ -199,10 +206,10 @@ mod tests {
             Direction::Maximize,
             &[1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0],
         );
-        let stand = best.stand(&seen(&[0, 1, 0, 1, 1, 0, 1, 0]), 40).unwrap();
-        assert!(!stand.is_inferior());
-        assert!(stand.chance_of_inferior() < 0.01);
-        let same = best.stand(&seen(&[1, 0, 1, 0, 1, 0, 1, 0]), 40).unwrap();
+        let comparison = best.compare(&seen(&[0, 1, 0, 1, 1, 0, 1, 0]), 40).unwrap();
+        assert!(!comparison.is_inferior());
+        assert!(comparison.chance_of_inferior() < 0.01);
+        let same = best.compare(&seen(&[1, 0, 1, 0, 1, 0, 1, 0]), 40).unwrap();
         assert!(!same.is_inferior());
     }
 
@@ -210,7 +217,7 @@ mod tests {
     fn few_instances_left_make_a_difference_certain() {
         let best = rival(Direction::Maximize, &[1.0; 12]);
         let values = [0, 0, 1, 1, 1, 1, 0, 1, 1, 1, 0];
-        let of = |population| best.stand(&seen(&values), population).unwrap().deficit;
+        let of = |population| best.compare(&seen(&values), population).unwrap().deficit;
         assert!(of(12) > 3.0 * of(1_000));
     }
 }

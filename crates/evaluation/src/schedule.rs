@@ -1,14 +1,14 @@
 //! Frugal's own schedule: everything that was paid for is kept and used.
 
-use crate::demand::{Demand, Ending, Next, Task};
-use crate::draw::Held;
+use crate::demand::{Demand, Ending, ScheduleStep, Task};
+use crate::draw::ScoredResponse;
 use crate::evaluated::EvaluatedInstance;
 use crate::inference_cost::InferenceCost;
 use crate::prompt_tokens::PromptTokens;
-use crate::pruning::{self, Standing};
-use crate::rival::{Rival, Stand};
+use crate::pruning::{self, BudgetPosition};
+use crate::rival::{Comparison, Rival};
 use crate::speculation;
-use crate::validity::{Finding, Known};
+use crate::validity::{Finding, KnownLimits};
 use frugal_domain::trial::PruneReason;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -27,7 +27,7 @@ pub(crate) struct Schedule {
     /// What a trial that goes step by step is compared with, if anything.
     rival: Option<Rival>,
     /// By instance, those of the pool first.
-    held: Vec<Vec<Held>>,
+    held: Vec<Vec<ScoredResponse>>,
     /// How many of them are the pool's, by instance.
     pooled: Vec<usize>,
     /// Instances with a failed request, and why.
@@ -65,7 +65,7 @@ impl Schedule {
     pub(crate) fn stepwise(
         task: Task,
         missing_share: f64,
-        known: Known,
+        known: KnownLimits,
         prompts: &PromptTokens,
         rival: Option<Rival>,
     ) -> Result<Self, Ending> {
@@ -94,12 +94,12 @@ impl Schedule {
     }
 
     /// Takes what the pool has, by instance, before anything is asked for.
-    pub(crate) fn supply(&mut self, held: Vec<Vec<Held>>) {
+    pub(crate) fn supply(&mut self, held: Vec<Vec<ScoredResponse>>) {
         self.pooled = held.iter().map(Vec::len).collect();
         self.held = held;
     }
 
-    pub(crate) fn receive(&mut self, demand: Demand, outcome: Result<Vec<Held>, String>) {
+    pub(crate) fn receive(&mut self, demand: Demand, outcome: Result<Vec<ScoredResponse>, String>) {
         match outcome {
             Ok(responses) => {
                 let count = u32::try_from(responses.len()).unwrap_or(u32::MAX);
@@ -115,17 +115,17 @@ impl Schedule {
         }
     }
 
-    pub(crate) fn next(&mut self, prompts: &PromptTokens) -> Next {
+    pub(crate) fn next(&mut self, prompts: &PromptTokens) -> ScheduleStep {
         loop {
             if let Some(ending) = self.too_many_missing() {
-                return Next::End(ending);
+                return ScheduleStep::End(ending);
             }
             let demands = self.demands(prompts);
             if !demands.is_empty() {
-                return Next::Demand(demands);
+                return ScheduleStep::Demand(demands);
             }
             if let Some(ending) = self.conclude(prompts) {
-                return Next::End(ending);
+                return ScheduleStep::End(ending);
             }
         }
     }
@@ -133,16 +133,16 @@ impl Schedule {
     /// Looks at a step whose responses are all there: ends, or moves on.
     fn conclude(&mut self, prompts: &PromptTokens) -> Option<Ending> {
         let task_n = self.task.n;
-        let standing = match self.task.cost {
-            Some(cost) => self.standing(cost, prompts),
-            None => Standing::Within,
+        let position = match self.task.cost {
+            Some(cost) => self.position(cost, prompts),
+            None => BudgetPosition::Within,
         };
         if !self.stepwise {
-            let within_budget = standing != Standing::Above;
+            let within_budget = position != BudgetPosition::Above;
             self.find(within_budget);
             return Some(Ending::Evaluated { within_budget });
         }
-        if standing == Standing::Above {
+        if position == BudgetPosition::Above {
             self.find(false);
             return Some(Ending::Pruned(PruneReason::OverBudget {
                 n: self.n,
@@ -156,7 +156,7 @@ impl Schedule {
                 within_budget: true,
             });
         }
-        if standing == Standing::Below && self.n < task_n {
+        if position == BudgetPosition::Below && self.n < task_n {
             self.find(true);
             self.next_n();
         } else if let Some(inferior) = self.inferior(prompts) {
@@ -178,16 +178,16 @@ impl Schedule {
     /// Why the trial ends, where it is significantly worse than its rival.
     fn inferior(&self, prompts: &PromptTokens) -> Option<PruneReason> {
         let rival = self.rival.as_ref()?;
-        let stand = self.stand(self.limit, prompts)?;
-        stand.is_inferior().then_some(PruneReason::Inferior {
+        let comparison = self.compare(self.limit, prompts)?;
+        comparison.is_inferior().then_some(PruneReason::Inferior {
             than: rival.trial,
-            difference: stand.difference,
+            difference: comparison.difference,
         })
     }
 
     /// How the trial stands to its rival on the first so many instances, as far as they have all
     /// their responses. Nothing before it has come to its own n.
-    fn stand(&self, limit: usize, prompts: &PromptTokens) -> Option<Stand> {
+    fn compare(&self, limit: usize, prompts: &PromptTokens) -> Option<Comparison> {
         let rival = self.rival.as_ref().filter(|_| self.n == self.task.n)?;
         let seen: Vec<EvaluatedInstance> = self
             .first(limit)
@@ -198,7 +198,7 @@ impl Schedule {
                 pricing.evaluated(instance, prompts.upper(instance), used)
             })
             .collect();
-        rival.stand(&seen, self.task.instances - self.missing.len())
+        rival.compare(&seen, self.task.instances - self.missing.len())
     }
 
     /// Notes what was found of the present n, if there is a budget to hold it against.
@@ -214,11 +214,11 @@ impl Schedule {
     }
 
     /// Where the mean cost of the instances seen stands against the budget.
-    fn standing(&self, cost: InferenceCost, prompts: &PromptTokens) -> Standing {
+    fn position(&self, cost: InferenceCost, prompts: &PromptTokens) -> BudgetPosition {
         let present: Vec<usize> = self.present().collect();
         let population = self.task.instances - self.missing.len();
         if present.is_empty() {
-            return Standing::Within;
+            return BudgetPosition::Within;
         }
         if present.len() == population {
             let total = present.iter().fold(0_u128, |total, &instance| {
@@ -226,9 +226,9 @@ impl Schedule {
                 total.saturating_add(cost.of(self.n, prompts.upper(instance), tokens))
             });
             return if cost.covers(total, population) {
-                Standing::Below
+                BudgetPosition::Below
             } else {
-                Standing::Above
+                BudgetPosition::Above
             };
         }
         let tokens: u128 = present.iter().map(|&i| u128::from(self.tokens(i))).sum();
@@ -238,7 +238,7 @@ impl Schedule {
         )]
         let mean_output = tokens as f64 / present.len() as f64 * cost.prices().output_pico as f64;
         let left = cost.left_for_output(self.n, prompts.estimated_mean());
-        pruning::stand(mean_output, left, pruning::band(present.len(), population))
+        pruning::position(mean_output, left, pruning::band(present.len(), population))
     }
 
     /// Instances within the current step that have not failed.
@@ -322,7 +322,7 @@ impl Schedule {
             };
             let inferior = match &self.rival {
                 Some(_) if n == self.task.n => {
-                    speculation::chance_inferior(self.stand(limit, prompts), limit)
+                    speculation::chance_inferior(self.compare(limit, prompts), limit)
                 }
                 _ => 0.0,
             };
@@ -389,7 +389,7 @@ impl Schedule {
     }
 
     /// The first n responses of an instance, or as many as there are.
-    pub(crate) fn used(&self, instance: usize, n: u32) -> &[Held] {
+    pub(crate) fn used(&self, instance: usize, n: u32) -> &[ScoredResponse] {
         let held = self.held.get(instance).map_or(&[][..], Vec::as_slice);
         let n = usize::try_from(n).unwrap_or(usize::MAX);
         &held[..n.min(held.len())]

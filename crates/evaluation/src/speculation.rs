@@ -2,7 +2,7 @@
 //! come out well: a job waits for fewer answers one after the other, and pays little for it.
 
 use crate::pruning;
-use crate::rival::{FEWEST_COMPARED, Stand, tail};
+use crate::rival::{Comparison, FEWEST_COMPARED, tail};
 use frugal_domain::money::Prices;
 use std::ops::Range;
 
@@ -100,13 +100,13 @@ pub(crate) fn chance_over(complete: &[f64], limit: usize, threshold: f64) -> f64
 
 /// The chance that a look after so many instances finds the trial inferior; 1 while too little is
 /// seen to tell.
-pub(crate) fn chance_inferior(stand: Option<Stand>, limit: usize) -> f64 {
+pub(crate) fn chance_inferior(comparison: Option<Comparison>, limit: usize) -> f64 {
     if limit < FEWEST_COMPARED {
         return 0.0;
     }
-    stand
-        .filter(|stand| stand.difference.count as usize >= FEWEST_SEEN)
-        .map_or(1.0, |stand| stand.chance_of_inferior())
+    comparison
+        .filter(|comparison| comparison.difference.count as usize >= FEWEST_SEEN)
+        .map_or(1.0, |comparison| comparison.chance_of_inferior())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a trial takes from the pool before it asks for anything.
 
 use crate::arm::Arm;
-use crate::draw::{Draw, Held, OfferedResponse};
+use crate::draw::{DrawnResponse, OfferedResponse, ScoredResponse};
 use crate::scores::{ScoreKey, ScorePlan};
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(crate) struct Supply {
     /// As it was when the trial began, and what it was offered since.
     arm: Arm,
     /// Draws of other jobs, which are the pool's only once the trial is committed.
-    offered: Vec<Draw>,
+    offered: Vec<DrawnResponse>,
     /// Scores that the trial asked for.
     new_scores: BTreeMap<ScoreKey, f64>,
 }
@@ -50,7 +50,7 @@ impl Supply {
     }
 
     /// What serves, by instance. What was to be scored and was not is left out.
-    pub(crate) fn held(&self) -> Vec<Vec<Held>> {
+    pub(crate) fn held(&self) -> Vec<Vec<ScoredResponse>> {
         let mut held = self.arm.held(self.max_tokens, self.n);
         (0..self.instances)
             .map(|instance| held.remove(&instance).unwrap_or_default())
@@ -58,7 +58,7 @@ impl Supply {
     }
 
     /// Draws of other jobs that this trial was offered.
-    pub(crate) fn offered(&self) -> &[Draw] {
+    pub(crate) fn offered(&self) -> &[DrawnResponse] {
         &self.offered
     }
 
@@ -74,13 +74,13 @@ mod tests {
     use frugal_domain::id::TrialNumber;
     use frugal_domain::request::{Purpose, RequestKey, ResponseId};
 
-    fn draw(position: u32, max_tokens: u32, tokens: u64, ended: bool) -> Draw {
+    fn draw(position: u32, max_tokens: u32, tokens: u64, ended: bool) -> DrawnResponse {
         let request = RequestKey {
             purpose: Purpose::Search,
             trial: TrialNumber(0),
             ordinal: 0,
         };
-        Draw {
+        DrawnResponse {
             id: ResponseId {
                 job: None,
                 request,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     /// An arm of these, all of them scored whole.
-    fn arm(draws: &[Draw]) -> Arm {
+    fn arm(draws: &[DrawnResponse]) -> Arm {
         let mut arm = Arm::default();
         for draw in draws {
             assert!(arm.add(*draw));
@@ -104,12 +104,12 @@ mod tests {
         arm
     }
 
-    fn supply(draws: &[Draw], max_tokens: u32) -> Supply {
+    fn supply(draws: &[DrawnResponse], max_tokens: u32) -> Supply {
         Supply::new(1, 1000, max_tokens, arm(draws))
     }
 
     /// Positions of what serves at once, and of what must be cut.
-    fn served(draws: &[Draw], max_tokens: u32) -> (Vec<u32>, Vec<u32>) {
+    fn served(draws: &[DrawnResponse], max_tokens: u32) -> (Vec<u32>, Vec<u32>) {
         let supply = supply(draws, max_tokens);
         let held = supply.held();
         let at_once = held[0].iter().map(|held| held.id.position).collect();
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_response_serves_smaller_limits_if_need_be_cut() {
-        let draws: Vec<Draw> = (0..20)
+        let draws: Vec<DrawnResponse> = (0..20)
             .map(|p| draw(p, 100, 10 + u64::from(p) * 5, p < 18))
             .collect();
         // 10, 15, … 60 fit under 60; the longer ones, ended or not, are cut.
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn cut_responses_serve_larger_limits_not_at_all_and_others_if_few_are_left_out() {
-        let mut draws: Vec<Draw> = (0..20).map(|p| draw(p, 50, 50, p > 0)).collect();
+        let mut draws: Vec<DrawnResponse> = (0..20).map(|p| draw(p, 50, 50, p > 0)).collect();
         assert_eq!(served(&draws, 50).0.len(), 20);
         // One of twenty was cut: the others serve without much of a bias.
         assert_eq!(served(&draws, 51), ((1..20).collect(), vec![]));
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn no_more_than_n_are_taken_and_those_drawn_first_come_first() {
-        let draws: Vec<Draw> = (0..9).map(|p| draw(p, 100, 90, true)).collect();
+        let draws: Vec<DrawnResponse> = (0..9).map(|p| draw(p, 100, 90, true)).collect();
         let supply = Supply::new(1, 3, 50, arm(&draws));
         let wanted: Vec<u32> = supply
             .wanted()

@@ -1,7 +1,7 @@
 //! One trial: the evaluation of one configuration, step by step.
 
-use crate::demand::{Demand, Ending, Next};
-use crate::draw::{Draw, Held, OfferedResponse};
+use crate::demand::{Demand, Ending, ScheduleStep};
+use crate::draw::{DrawnResponse, OfferedResponse, ScoredResponse};
 use crate::evaluated::{EvaluatedInstance, Pricing};
 use crate::exchange::{Exchange, NotExpected, Receipt, Reply, RequestFailure, RequestPlan};
 use crate::plan::TrialPlan;
@@ -72,7 +72,7 @@ pub struct TrialRun {
     unscored: Option<Batch>,
     /// The same with its scores.
     scored: Option<(Batch, Scores)>,
-    bought: Vec<(usize, Held)>,
+    bought: Vec<(usize, ScoredResponse)>,
     spend: Spend,
     responses: u64,
     ending: Option<Ending>,
@@ -170,15 +170,15 @@ impl TrialRun {
     /// Takes in a batch with its scores, and says what comes next.
     fn go_on(&mut self, batch: Batch, scores: &Scores) -> Step {
         let next = match self.absorb(batch, scores) {
-            Some(ending) => Next::End(ending),
+            Some(ending) => ScheduleStep::End(ending),
             None => match &mut self.scheme {
                 Ok(Scheme::Own(schedule)) => schedule.next(&self.prompts),
                 Ok(Scheme::Reference(schedule)) => schedule.next(&self.prompts),
-                Err(ending) => Next::End(ending.clone()),
+                Err(ending) => ScheduleStep::End(ending.clone()),
             },
         };
         match next {
-            Next::Demand(demands) => {
+            ScheduleStep::Demand(demands) => {
                 let first = self.exchange.next_ordinal();
                 let batch: Vec<RequestPlan> = (first..)
                     .zip(demands)
@@ -187,7 +187,7 @@ impl TrialRun {
                 self.exchange.open(batch.clone());
                 Step::Request(batch)
             }
-            Next::End(ending) => {
+            ScheduleStep::End(ending) => {
                 self.ending = Some(ending.clone());
                 Step::Ended(ending)
             }
@@ -330,7 +330,7 @@ impl TrialRun {
         Some(found.collect())
     }
 
-    fn evaluated(&self, instance: usize, used: &[Held]) -> EvaluatedInstance {
+    fn evaluated(&self, instance: usize, used: &[ScoredResponse]) -> EvaluatedInstance {
         let TrialPlan { prices, .. } = self.plan;
         let n = self.plan.settings.extent.n;
         let most_per_request = match self.scheme {
@@ -354,15 +354,18 @@ impl TrialRun {
     }
 
     /// What later trials may use: what was offered to this one, and what it bought.
-    pub(crate) fn draws(&self) -> impl Iterator<Item = Draw> {
-        let bought = self.bought.iter().map(|(instance, response)| Draw {
-            id: response.id,
-            instance: *instance,
-            max_tokens: self.plan.settings.extent.max_tokens,
-            tokens: response.tokens,
-            ended: response.ended,
-            latency_ms: response.latency_ms,
-        });
+    pub(crate) fn draws(&self) -> impl Iterator<Item = DrawnResponse> {
+        let bought = self
+            .bought
+            .iter()
+            .map(|(instance, response)| DrawnResponse {
+                id: response.id,
+                instance: *instance,
+                max_tokens: self.plan.settings.extent.max_tokens,
+                tokens: response.tokens,
+                ended: response.ended,
+                latency_ms: response.latency_ms,
+            });
         self.supply.offered().iter().copied().chain(bought)
     }
 
@@ -440,7 +443,7 @@ impl TrialRun {
         plan: RequestPlan,
         reply: Reply,
         scores: &Scores,
-    ) -> Result<Vec<Held>, String> {
+    ) -> Result<Vec<ScoredResponse>, String> {
         let receipt = match reply {
             Ok(receipt) => receipt,
             Err(RequestFailure::Failed(reason) | RequestFailure::Infeasible(reason)) => {
@@ -467,7 +470,7 @@ impl TrialRun {
                 Some(Err(reason)) => return Err(format!("scoring failed: {reason}")),
                 None => return Err("scoring failed: there is no score".to_owned()),
             };
-            Ok(Held {
+            Ok(ScoredResponse {
                 id,
                 score,
                 tokens,
@@ -475,7 +478,7 @@ impl TrialRun {
                 latency_ms: receipt.latency_ms,
             })
         });
-        let held: Vec<Held> = held.collect::<Result<_, _>>()?;
+        let held: Vec<ScoredResponse> = held.collect::<Result<_, _>>()?;
         self.bought
             .extend(held.iter().map(|held| (plan.instance, held.clone())));
         Ok(held)

@@ -29,8 +29,8 @@ impl RegionTables {
     /// What this says of one `max_tokens`, costs growing in both n and `max_tokens` (the
     /// paper's assumption 3.1).
     #[must_use]
-    pub fn known(&self, max_tokens: u32) -> Known {
-        Known {
+    pub fn known(&self, max_tokens: u32) -> KnownLimits {
+        KnownLimits {
             max_valid_n: self.valid.range(max_tokens..).map(|(_, &n)| n).max(),
             min_invalid_n: self.invalid.range(..=max_tokens).map(|(_, &n)| n).min(),
         }
@@ -39,14 +39,14 @@ impl RegionTables {
 
 /// What is known of n at one `max_tokens`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Known {
+pub struct KnownLimits {
     /// The largest n that was valid with at least as large a `max_tokens`.
     pub max_valid_n: Option<u32>,
     /// The smallest n that was invalid with at most as large a `max_tokens`.
     pub min_invalid_n: Option<u32>,
 }
 
-impl Known {
+impl KnownLimits {
     pub(crate) fn valid(self, n: u32) -> bool {
         self.max_valid_n.is_some_and(|max| n <= max)
     }
@@ -80,7 +80,7 @@ pub struct Violation {
     /// Whether it was measured valid (and known invalid), or the reverse.
     pub measured_valid: bool,
     /// What was known before.
-    pub known: Known,
+    pub known: KnownLimits,
 }
 
 /// The tables of all regions, and the violations of the assumption behind them.
@@ -108,7 +108,7 @@ impl Validity {
         &self.violations
     }
 
-    pub(crate) fn known(&self, region: &Region, max_tokens: u32) -> Known {
+    pub(crate) fn known(&self, region: &Region, max_tokens: u32) -> KnownLimits {
         self.region(region)
             .map(|tables| tables.known(max_tokens))
             .unwrap_or_default()
@@ -192,7 +192,7 @@ mod tests {
                 },
                 100
             ),
-            Known::default()
+            KnownLimits::default()
         );
         assert!(validity.violations().is_empty());
     }

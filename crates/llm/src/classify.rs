@@ -21,7 +21,7 @@ pub(crate) enum Verdict {
 
 /// An attempt that yielded no completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct AttemptFault {
     pub(crate) verdict: Verdict,
     /// The endpoint's words or this crate's, not yet fit for users.
     pub(crate) reason: String,
@@ -29,7 +29,7 @@ pub(crate) struct Fault {
 }
 
 /// Judges a reply without a status of success. `settings` are the names of what was sent.
-pub(crate) fn refusal(status: u16, body: &[u8], settings: &[String]) -> Fault {
+pub(crate) fn refusal(status: u16, body: &[u8], settings: &[String]) -> AttemptFault {
     let error = ErrorBody::parse(body);
     let reason = match error.message.is_empty() {
         true => format!("the endpoint answered with status {status}"),
@@ -38,7 +38,7 @@ pub(crate) fn refusal(status: u16, body: &[u8], settings: &[String]) -> Fault {
             error.message
         ),
     };
-    Fault {
+    AttemptFault {
         verdict: verdict(status, &error, settings),
         reason,
         // A gateway gives up waiting while the model behind it works on; Azure bills 408.
@@ -48,7 +48,7 @@ pub(crate) fn refusal(status: u16, body: &[u8], settings: &[String]) -> Fault {
 
 /// Judges a reply with a status of success that holds no response. Whether it was billed
 /// cannot be known.
-pub(crate) fn unusable(fault: &Unusable, settings: &[String]) -> Fault {
+pub(crate) fn unusable(fault: &Unusable, settings: &[String]) -> AttemptFault {
     let (verdict, reason) = match fault {
         Unusable::Error(body) => {
             let error = ErrorBody::of(body);
@@ -65,7 +65,7 @@ pub(crate) fn unusable(fault: &Unusable, settings: &[String]) -> Fault {
             "the endpoint's answer holds no response".to_owned(),
         ),
     };
-    Fault {
+    AttemptFault {
         verdict,
         reason,
         possibly_billed: true,

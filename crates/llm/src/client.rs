@@ -1,12 +1,12 @@
 //! The client of one endpoint: attempts, waits, and what comes of them.
 
-use crate::classify::{self, Fault, Verdict};
+use crate::classify::{self, AttemptFault, Verdict};
 use crate::error::{Attempts, ClientError, RequestError};
 use crate::key::ApiKey;
 use crate::redact;
 use crate::request::{Choice, Completion, CompletionRequest};
 use crate::retry::{self, Backoff};
-use crate::transport::{Answer, Broken, Transport};
+use crate::transport::{Broken, HttpAnswer, Transport};
 use crate::usage;
 use crate::wire::{self, Call};
 use chrono::{DateTime, Utc};
@@ -85,14 +85,14 @@ impl SendGuard for Unguarded {
     }
 
     async fn withdrawn(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
 /// How one attempt ended.
-enum Outcome {
+enum AttemptOutcome {
     Completed(Completion),
-    Faulty(Fault, Option<Duration>),
+    Faulty(AttemptFault, Option<Duration>),
 }
 
 impl Client {
@@ -203,13 +203,13 @@ impl Client {
             let outcome = self.attempt(request, &call, deadline).await;
             drop(permit);
             let (fault, asked_for) = match outcome {
-                Outcome::Completed(completion) => {
+                AttemptOutcome::Completed(completion) => {
                     return Ok(Completion {
                         attempts,
                         ..completion
                     });
                 }
-                Outcome::Faulty(fault, asked_for) => (fault, asked_for),
+                AttemptOutcome::Faulty(fault, asked_for) => (fault, asked_for),
             };
             last_possibly_billed = fault.possibly_billed;
             attempts.possibly_billed += u32::from(last_possibly_billed);
@@ -280,7 +280,7 @@ impl Client {
         request: &CompletionRequest,
         call: &Call,
         deadline: Option<tokio::time::Instant>,
-    ) -> Outcome {
+    ) -> AttemptOutcome {
         let start = tokio::time::Instant::now();
         let timeout = Duration::from_secs(self.inner.endpoint.limits.request_timeout_seconds);
         let end = deadline.map_or(start + timeout, |deadline| deadline.min(start + timeout));
@@ -296,11 +296,11 @@ impl Client {
                 read(request, call, answer.body, latency).await
             }
             Ok(answer) => refused(call, &answer),
-            Err(broken) => Outcome::Faulty(fault_of(broken), None),
+            Err(broken) => AttemptOutcome::Faulty(fault_of(broken), None),
         };
         let verdict = match &outcome {
-            Outcome::Completed(_) => None,
-            Outcome::Faulty(fault, _) => Some(&fault.verdict),
+            AttemptOutcome::Completed(_) => None,
+            AttemptOutcome::Faulty(fault, _) => Some(&fault.verdict),
         };
         // No text of the prompt, the responses or the endpoint's errors, and no key.
         debug!(
@@ -354,7 +354,7 @@ async fn read(
     call: &Call,
     body: Vec<u8>,
     latency: Duration,
-) -> Outcome {
+) -> AttemptOutcome {
     let max_tokens = request.max_tokens;
     let counted = tokio::task::spawn_blocking(move || {
         wire::decode(&body).map(|reply| {
@@ -365,8 +365,10 @@ async fn read(
     });
     let (mut choices, reported) = match counted.await {
         Ok(Ok(counted)) => counted,
-        Ok(Err(fault)) => return Outcome::Faulty(classify::unusable(&fault, &call.settings), None),
-        Err(_) => return Outcome::Faulty(lost_to_shutdown(), None),
+        Ok(Err(fault)) => {
+            return AttemptOutcome::Faulty(classify::unusable(&fault, &call.settings), None);
+        }
+        Err(_) => return AttemptOutcome::Faulty(lost_to_shutdown(), None),
     };
     let prompt_is_missing = reported.prompt_tokens.is_none_or(|tokens| tokens == 0);
     let prompt_tokens = if prompt_is_missing {
@@ -376,7 +378,7 @@ async fn read(
     };
     let (usage, usage_estimated) = usage::settle(reported, &choices, || prompt_tokens);
     choices.truncate(usize::try_from(request.n).unwrap_or(usize::MAX));
-    Outcome::Completed(Completion {
+    AttemptOutcome::Completed(Completion {
         usage,
         usage_estimated,
         choices,
@@ -394,27 +396,27 @@ async fn count_prompt(request: &CompletionRequest) -> u64 {
 }
 
 /// The runtime stopped between the answer and its reading.
-fn lost_to_shutdown() -> Fault {
-    Fault {
+fn lost_to_shutdown() -> AttemptFault {
+    AttemptFault {
         verdict: Verdict::Failed,
         reason: "the program is stopping".to_owned(),
         possibly_billed: true,
     }
 }
 
-fn refused(call: &Call, answer: &Answer) -> Outcome {
+fn refused(call: &Call, answer: &HttpAnswer) -> AttemptOutcome {
     let fault = classify::refusal(answer.status, &answer.body, &call.settings);
     let now = DateTime::<Utc>::from(SystemTime::now());
     let asked_for = retry::asked_for(&answer.headers, now);
-    Outcome::Faulty(fault, asked_for)
+    AttemptOutcome::Faulty(fault, asked_for)
 }
 
-fn fault_of(broken: Broken) -> Fault {
+fn fault_of(broken: Broken) -> AttemptFault {
     let verdict = match broken {
         Broken::Connect | Broken::Exchange | Broken::TimedOut => Verdict::Transient,
         Broken::TooLarge => Verdict::Failed,
     };
-    Fault {
+    AttemptFault {
         verdict,
         reason: broken.to_string(),
         possibly_billed: broken != Broken::Connect,

@@ -25,7 +25,7 @@ pub(crate) struct Transport {
 
 /// A whole answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpAnswer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
@@ -96,7 +96,7 @@ impl Transport {
         path: &str,
         body: Vec<u8>,
         end: Instant,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<HttpAnswer, Broken> {
         let url = self.base.join(path).map_err(|_| Broken::Connect)?;
         let request = self
             .http
@@ -121,7 +121,7 @@ impl Transport {
             } else {
                 read_what_comes(response).await
             };
-            Ok(Answer {
+            Ok(HttpAnswer {
                 status,
                 headers,
                 body,

@@ -3,11 +3,11 @@
 use crate::ask_tell::Origin;
 use crate::flow2::Flow2;
 use crate::global::Global;
-use crate::known::{Standing, Told};
+use crate::known::{ProposalState, Told};
 use crate::region::Region;
 use crate::restart::CheapStarts;
 use crate::search_thread::SearchThread;
-use crate::strategy::{Ground, Start, Turn};
+use crate::strategy::{SearchState, Start, TurnOutcome};
 use frugal_domain::configuration::Configuration;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -78,7 +78,7 @@ struct Proposed {
 impl BlendSearch {
     /// A blend that has proposed nothing.
     #[must_use]
-    pub fn new(ground: &Ground, options: BlendOptions, global: Global) -> Self {
+    pub fn new(ground: &SearchState, options: BlendOptions, global: Global) -> Self {
         let region = Region::around(&ground.encoding, &options.low_cost, options.step_size);
         let mut starts: VecDeque<Start> = options.starts.into();
         if starts.is_empty() {
@@ -141,12 +141,12 @@ impl BlendSearch {
     }
 
     /// Gives one turn to the thread whose it is.
-    pub fn turn(&mut self, ground: &mut Ground) -> Turn {
+    pub fn turn(&mut self, ground: &mut SearchState) -> TurnOutcome {
         let turn = self.turns;
         self.turns += 1;
         if let Some((configuration, origin)) = ground.next_start(&mut self.starts) {
-            if ground.known.standing(&configuration) != Standing::New {
-                return Turn::Nothing;
+            if ground.known.standing(&configuration) != ProposalState::New {
+                return TurnOutcome::Nothing;
             }
             self.global_thread.running += 1;
             return self.propose(ground, configuration, origin, GLOBAL, turn);
@@ -155,7 +155,7 @@ impl BlendSearch {
             .cost_budget
             .is_some_and(|budget| budget > 0.0 && self.cost_used >= budget)
         {
-            return Turn::BudgetSpent;
+            return TurnOutcome::BudgetSpent;
         }
         let (first, second) = self.select();
         match first {
@@ -165,7 +165,7 @@ impl BlendSearch {
     }
 
     /// Takes a configuration from outside the rules as a proposal of the global thread.
-    pub fn adopt(&mut self, ground: &mut Ground, configuration: Configuration) -> Turn {
+    pub fn adopt(&mut self, ground: &mut SearchState, configuration: Configuration) -> TurnOutcome {
         let turn = self.turns;
         self.turns += 1;
         self.global_thread.running += 1;
@@ -173,7 +173,12 @@ impl BlendSearch {
     }
 
     /// Hears the result of an open proposal.
-    pub fn complete(&mut self, ground: &mut Ground, configuration: &Configuration, told: Told) {
+    pub fn complete(
+        &mut self,
+        ground: &mut SearchState,
+        configuration: &Configuration,
+        told: Told,
+    ) {
         self.cost_used += told.cost;
         // All trials teach the global searcher, those of local threads too (in the reference
         // implementation an option): what has been paid for is made use of.
@@ -183,7 +188,7 @@ impl BlendSearch {
 
     /// Hears the result of a proposal that is known already: it costs nothing again, and the
     /// global searcher does not count it twice.
-    pub fn answer(&mut self, ground: &mut Ground, configuration: &Configuration, told: Told) {
+    pub fn answer(&mut self, ground: &mut SearchState, configuration: &Configuration, told: Told) {
         ground.known.tell(configuration, told);
         let proposed = self.open.remove(&configuration.canonical_key());
         self.best_loss = self.best_loss.min(told.loss);
@@ -211,25 +216,31 @@ impl BlendSearch {
 
     fn propose(
         &mut self,
-        ground: &mut Ground,
+        ground: &mut SearchState,
         configuration: Configuration,
         origin: Origin,
         thread: u32,
         turn: u64,
-    ) -> Turn {
+    ) -> TurnOutcome {
         ground.known.open(&configuration);
         self.open
             .insert(configuration.canonical_key(), Proposed { thread, turn });
-        Turn::Proposed {
+        TurnOutcome::Proposed {
             configuration,
             origin,
         }
     }
 
     /// A turn of a local thread. `preferred` is false where it stands in for the global one.
-    fn local_turn(&mut self, ground: &mut Ground, thread: u32, turn: u64, preferred: bool) -> Turn {
+    fn local_turn(
+        &mut self,
+        ground: &mut SearchState,
+        thread: u32,
+        turn: u64,
+        preferred: bool,
+    ) -> TurnOutcome {
         let Some(local) = self.local_threads.get_mut(&thread) else {
-            return Turn::Nothing;
+            return TurnOutcome::Nothing;
         };
         let suggested = local
             .search
@@ -239,11 +250,11 @@ impl BlendSearch {
                 self.widen_around(ground, thread);
                 self.local_threads.remove(&thread);
             }
-            return Turn::Nothing;
+            return TurnOutcome::Nothing;
         };
         local.statistics.running += 1;
         match ground.known.standing(&configuration) {
-            Standing::New => {
+            ProposalState::New => {
                 self.local_region.include(&ground.encoding, &configuration);
                 self.global_region = self.local_region.clone();
                 self.propose(
@@ -254,22 +265,27 @@ impl BlendSearch {
                     turn,
                 )
             }
-            Standing::Open => {
+            ProposalState::Open => {
                 local.search.forget(turn);
                 local.statistics.running = local.statistics.running.saturating_sub(1);
-                Turn::Nothing
+                TurnOutcome::Nothing
             }
-            Standing::Told(told) => {
+            ProposalState::Told(told) => {
                 // Answered from what is known, and told once more (reference rule).
                 local.search.complete(&ground.encoding, turn, told.loss);
                 local.statistics.complete(told.loss, told.cost);
                 self.clean(ground, thread);
-                Turn::Nothing
+                TurnOutcome::Nothing
             }
         }
     }
 
-    fn global_turn(&mut self, ground: &mut Ground, second: Option<u32>, turn: u64) -> Turn {
+    fn global_turn(
+        &mut self,
+        ground: &mut SearchState,
+        second: Option<u32>,
+        turn: u64,
+    ) -> TurnOutcome {
         let suggested = self.global.suggest(ground);
         if suggested.is_some() {
             self.global_thread.running += 1;
@@ -277,9 +293,9 @@ impl BlendSearch {
         let fresh = match suggested {
             None => None,
             Some(configuration) => match ground.known.standing(&configuration) {
-                Standing::New => Some(configuration),
-                Standing::Open => None,
-                Standing::Told(told) => {
+                ProposalState::New => Some(configuration),
+                ProposalState::Open => None,
+                ProposalState::Told(told) => {
                     self.global_thread.complete(told.loss, told.cost);
                     None
                 }
@@ -290,8 +306,8 @@ impl BlendSearch {
             None => {
                 // Where the global searcher fails, a uniform draw stands in for it.
                 let configuration = ground.encoding.random(&mut ground.draws);
-                if ground.known.standing(&configuration) != Standing::New {
-                    return Turn::Nothing;
+                if ground.known.standing(&configuration) != ProposalState::New {
+                    return TurnOutcome::Nothing;
                 }
                 (configuration, Origin::Random, true)
             }
@@ -309,8 +325,8 @@ impl BlendSearch {
                     .draw(&ground.encoding, &mut ground.draws, &self.local_region);
             origin = Origin::Restart;
             self.global_thread.running += 1;
-            if ground.known.standing(&configuration) == Standing::Open {
-                return Turn::Nothing;
+            if ground.known.standing(&configuration) == ProposalState::Open {
+                return TurnOutcome::Nothing;
             }
             // A known one is proposed again (reference rule), for the caller to answer.
         }
@@ -323,14 +339,14 @@ impl BlendSearch {
     /// region would grow too slowly by restarts alone.
     fn nearest_admissible(
         &self,
-        ground: &Ground,
+        ground: &SearchState,
         configuration: &Configuration,
     ) -> Option<Configuration> {
         if self.open.len() < CROWD {
             return None;
         }
         let nearest = self.global_region.nearest(&ground.encoding, configuration);
-        (ground.known.standing(&nearest) == Standing::New).then_some(nearest)
+        (ground.known.standing(&nearest) == ProposalState::New).then_some(nearest)
     }
 
     /// The thread of the highest priority (`None` for the global one), and the local thread to
@@ -399,7 +415,12 @@ impl BlendSearch {
         }
     }
 
-    fn create_thread(&mut self, ground: &Ground, configuration: &Configuration, told: Told) -> u32 {
+    fn create_thread(
+        &mut self,
+        ground: &SearchState,
+        configuration: &Configuration,
+        told: Told,
+    ) -> u32 {
         self.threads_created += 1;
         self.local_threads.insert(
             self.threads_created,
@@ -418,7 +439,7 @@ impl BlendSearch {
     }
 
     /// Merges threads that have reached one another, and ends a converged one.
-    fn clean(&mut self, ground: &Ground, thread: u32) {
+    fn clean(&mut self, ground: &SearchState, thread: u32) {
         let Some(cleaned) = self.local_threads.get(&thread) else {
             return;
         };
@@ -441,7 +462,7 @@ impl BlendSearch {
     }
 
     /// Widens the admissible region in the branches of a converged thread.
-    fn widen_around(&mut self, ground: &Ground, thread: u32) {
+    fn widen_around(&mut self, ground: &SearchState, thread: u32) {
         if let Some(local) = self.local_threads.get(&thread) {
             self.local_region
                 .widen(&ground.encoding, local.search.best_configuration());
@@ -451,7 +472,7 @@ impl BlendSearch {
 
 /// Whether one thread has nothing that the other does not reach: its best is no better than
 /// the other's second best, and within a step of it.
-fn is_inferior(ground: &Ground, thread: &LocalThread, other: &LocalThread) -> bool {
+fn is_inferior(ground: &SearchState, thread: &LocalThread, other: &LocalThread) -> bool {
     thread.statistics.best_loss >= other.statistics.second_best_loss
         && other.search.reaches(&ground.encoding, &thread.search)
 }

@@ -2,10 +2,10 @@
 
 use crate::ask_tell::Origin;
 use crate::flow2::Flow2;
-use crate::known::{Standing, Told};
+use crate::known::{ProposalState, Told};
 use crate::region::Region;
 use crate::restart::CheapStarts;
-use crate::strategy::{Ground, Start, Turn};
+use crate::strategy::{SearchState, Start, TurnOutcome};
 use frugal_domain::configuration::Configuration;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -40,7 +40,7 @@ impl Cfo {
     /// restarts from the cheap ones. `step_size` is that of [`Flow2::new`].
     #[must_use]
     pub fn new(
-        ground: &Ground,
+        ground: &SearchState,
         starts: Vec<Start>,
         low_cost: Vec<Configuration>,
         cost_budget: Option<f64>,
@@ -66,12 +66,12 @@ impl Cfo {
     }
 
     /// One start, one step of the local search, or one restart.
-    pub fn turn(&mut self, ground: &mut Ground) -> Turn {
+    pub fn turn(&mut self, ground: &mut SearchState) -> TurnOutcome {
         let turn = self.turns;
         self.turns += 1;
         if let Some((configuration, origin)) = ground.next_start(&mut self.starts) {
-            if ground.known.standing(&configuration) != Standing::New {
-                return Turn::Nothing;
+            if ground.known.standing(&configuration) != ProposalState::New {
+                return TurnOutcome::Nothing;
             }
             self.starts_open += 1;
             return self.propose(ground, configuration, origin, Proposed::Start);
@@ -80,7 +80,7 @@ impl Cfo {
             .cost_budget
             .is_some_and(|budget| self.cost_used >= budget)
         {
-            return Turn::BudgetSpent;
+            return TurnOutcome::BudgetSpent;
         }
         match &self.local {
             Some(_) => self.local_turn(ground, turn),
@@ -89,12 +89,17 @@ impl Cfo {
     }
 
     /// Takes a configuration from outside the rules as if it were a restart.
-    pub fn adopt(&mut self, ground: &mut Ground, configuration: Configuration) -> Turn {
+    pub fn adopt(&mut self, ground: &mut SearchState, configuration: Configuration) -> TurnOutcome {
         self.propose(ground, configuration, Origin::Random, Proposed::Restart)
     }
 
     /// Hears the result of an open proposal.
-    pub fn complete(&mut self, ground: &mut Ground, configuration: &Configuration, told: Told) {
+    pub fn complete(
+        &mut self,
+        ground: &mut SearchState,
+        configuration: &Configuration,
+        told: Told,
+    ) {
         ground.known.tell(configuration, told);
         self.cost_used += told.cost;
         match self.open.remove(&configuration.canonical_key()) {
@@ -118,19 +123,19 @@ impl Cfo {
         }
     }
 
-    fn local_turn(&mut self, ground: &mut Ground, turn: u64) -> Turn {
+    fn local_turn(&mut self, ground: &mut SearchState, turn: u64) -> TurnOutcome {
         let Some(local) = &mut self.local else {
-            return Turn::Nothing;
+            return TurnOutcome::Nothing;
         };
         if !local.can_suggest() {
-            return Turn::Nothing;
+            return TurnOutcome::Nothing;
         }
         let Some(configuration) = local.suggest(&ground.encoding, &mut ground.draws, turn) else {
             self.end_if_converged(ground);
-            return Turn::Nothing;
+            return TurnOutcome::Nothing;
         };
         match ground.known.standing(&configuration) {
-            Standing::New => {
+            ProposalState::New => {
                 self.region.include(&ground.encoding, &configuration);
                 let search = self.searches;
                 let origin = Origin::Local { thread: search };
@@ -141,25 +146,25 @@ impl Cfo {
                     Proposed::Local { search, turn },
                 )
             }
-            Standing::Open => {
+            ProposalState::Open => {
                 local.forget(turn);
-                Turn::Nothing
+                TurnOutcome::Nothing
             }
-            Standing::Told(told) => {
+            ProposalState::Told(told) => {
                 self.tell_local(ground, turn, told.loss);
-                Turn::Nothing
+                TurnOutcome::Nothing
             }
         }
     }
 
-    fn tell_local(&mut self, ground: &Ground, turn: u64, loss: f64) {
+    fn tell_local(&mut self, ground: &SearchState, turn: u64, loss: f64) {
         if let Some(local) = &mut self.local {
             local.complete(&ground.encoding, turn, loss);
         }
         self.end_if_converged(ground);
     }
 
-    fn end_if_converged(&mut self, ground: &Ground) {
+    fn end_if_converged(&mut self, ground: &SearchState) {
         if let Some(local) = &self.local
             && local.has_converged(&ground.encoding)
         {
@@ -170,32 +175,32 @@ impl Cfo {
         }
     }
 
-    fn restart(&mut self, ground: &mut Ground) -> Turn {
+    fn restart(&mut self, ground: &mut SearchState) -> TurnOutcome {
         let configuration =
             self.cheap_starts
                 .draw(&ground.encoding, &mut ground.draws, &self.region);
-        if ground.known.standing(&configuration) != Standing::New {
-            return Turn::Nothing;
+        if ground.known.standing(&configuration) != ProposalState::New {
+            return TurnOutcome::Nothing;
         }
         self.propose(ground, configuration, Origin::Restart, Proposed::Restart)
     }
 
     fn propose(
         &mut self,
-        ground: &mut Ground,
+        ground: &mut SearchState,
         configuration: Configuration,
         origin: Origin,
         proposed: Proposed,
-    ) -> Turn {
+    ) -> TurnOutcome {
         ground.known.open(&configuration);
         self.open.insert(configuration.canonical_key(), proposed);
-        Turn::Proposed {
+        TurnOutcome::Proposed {
             configuration,
             origin,
         }
     }
 
-    fn begin(&mut self, ground: &Ground, configuration: Configuration, loss: f64) {
+    fn begin(&mut self, ground: &SearchState, configuration: Configuration, loss: f64) {
         self.searches += 1;
         self.region.include(&ground.encoding, &configuration);
         self.local = Some(Flow2::new(
@@ -207,7 +212,7 @@ impl Cfo {
     }
 
     /// The first of the best where several are equal.
-    fn begin_from_best_candidate(&mut self, ground: &Ground) {
+    fn begin_from_best_candidate(&mut self, ground: &SearchState) {
         let best = (0..self.candidates.len()).min_by(|a, b| {
             let loss = |index: &usize| self.candidates.get(*index).map(|(_, told)| told.loss);
             loss(a)

@@ -1,6 +1,6 @@
 //! The global searcher inside BlendSearch: TPE, uniform draws, or proposals written down by a test.
 
-use crate::strategy::Ground;
+use crate::strategy::SearchState;
 use crate::tpe::Tpe;
 use frugal_domain::configuration::Configuration;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ pub enum Global {
 
 impl Global {
     /// A configuration, not necessarily a new one.
-    pub fn suggest(&mut self, ground: &mut Ground) -> Option<Configuration> {
+    pub fn suggest(&mut self, ground: &mut SearchState) -> Option<Configuration> {
         match self {
             Self::Tpe(tpe) => Some(tpe.suggest(ground)),
             Self::Random => Some(ground.encoding.random(&mut ground.draws)),
@@ -27,7 +27,7 @@ impl Global {
     }
 
     /// Hears of a completed trial.
-    pub fn learn(&mut self, ground: &Ground, configuration: &Configuration, loss: f64) {
+    pub fn learn(&mut self, ground: &SearchState, configuration: &Configuration, loss: f64) {
         match self {
             Self::Tpe(tpe) => tpe.learn(&ground.encoding, configuration, loss),
             Self::Random | Self::Scripted(_) => {}

@@ -2,7 +2,7 @@
 
 use crate::ask_tell::Origin;
 use crate::encoding::{Encoding, EncodingError};
-use crate::strategy::{Ground, Start, Turn};
+use crate::strategy::{SearchState, Start, TurnOutcome};
 use frugal_domain::job::algorithm::{GridOptions, GridOrder};
 use std::collections::VecDeque;
 
@@ -33,7 +33,7 @@ impl GridSearch {
     /// # Errors
     /// Where the grid is larger than [`GridOptions::LARGEST_GRID`].
     pub fn new(
-        ground: &mut Ground,
+        ground: &mut SearchState,
         starts: Vec<Start>,
         options: GridOptions,
     ) -> Result<Self, GridError> {
@@ -54,7 +54,7 @@ impl GridSearch {
     }
 
     /// One start, or one configuration of the grid.
-    pub fn turn(&mut self, ground: &mut Ground) -> Turn {
+    pub fn turn(&mut self, ground: &mut SearchState) -> TurnOutcome {
         if let Some((configuration, origin)) = ground.next_start(&mut self.starts) {
             return ground.propose_new(configuration, origin);
         }
@@ -65,10 +65,10 @@ impl GridSearch {
             // What the grid calls a choice may be a number to the space, and prints as one.
             let normal = ground.encoding.normal_form(&configuration);
             let turn = ground.propose_new(normal.unwrap_or(configuration), Origin::Grid);
-            if turn != Turn::Nothing {
+            if turn != TurnOutcome::Nothing {
                 return turn;
             }
         }
-        Turn::UsedUp
+        TurnOutcome::UsedUp
     }
 }

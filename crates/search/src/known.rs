@@ -14,11 +14,11 @@ pub struct Told {
 
 /// Proposed configurations by canonical key, with what they came to where it is known.
 #[derive(Debug, Clone, Default)]
-pub struct Known(BTreeMap<String, Option<Told>>);
+pub struct Proposed(BTreeMap<String, Option<Told>>);
 
 /// How a configuration stands to what has been proposed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Standing {
+pub enum ProposalState {
     /// Not proposed yet.
     New,
     /// Proposed, with no result yet.
@@ -27,14 +27,14 @@ pub enum Standing {
     Told(Told),
 }
 
-impl Known {
+impl Proposed {
     /// How a configuration stands.
     #[must_use]
-    pub fn standing(&self, configuration: &Configuration) -> Standing {
+    pub fn standing(&self, configuration: &Configuration) -> ProposalState {
         match self.0.get(&configuration.canonical_key()) {
-            None => Standing::New,
-            Some(None) => Standing::Open,
-            Some(Some(told)) => Standing::Told(*told),
+            None => ProposalState::New,
+            Some(None) => ProposalState::Open,
+            Some(Some(told)) => ProposalState::Told(*told),
         }
     }
 

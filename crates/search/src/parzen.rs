@@ -281,7 +281,7 @@ fn error_function(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::Ground;
+    use crate::strategy::SearchState;
     use frugal_domain::space::{Dimension, Domain, Scale, Space};
     use serde_json::json;
 
@@ -304,8 +304,8 @@ mod tests {
         )
     }
 
-    fn ground(dimensions: Vec<Dimension>, seed: u64) -> Ground {
-        Ground::new(
+    fn ground(dimensions: Vec<Dimension>, seed: u64) -> SearchState {
+        SearchState::new(
             Encoding::new(Space { dimensions }).unwrap(),
             Draws::seeded(seed),
         )

@@ -2,7 +2,7 @@
 
 use crate::ask_tell::Origin;
 use crate::sequence::{Halton, Points, Sobol};
-use crate::strategy::{Ground, Start, Turn};
+use crate::strategy::{SearchState, Start, TurnOutcome};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::job::algorithm::Sequence;
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ pub struct RandomSearch {
 impl RandomSearch {
     /// A search that evaluates the given starts first.
     #[must_use]
-    pub fn new(ground: &mut Ground, starts: Vec<Start>, sequence: Sequence) -> Self {
+    pub fn new(ground: &mut SearchState, starts: Vec<Start>, sequence: Sequence) -> Self {
         let dimensions = ground.encoding.slots().len() + ground.encoding.branchings();
         let draws = &mut ground.draws;
         Self {
@@ -32,7 +32,7 @@ impl RandomSearch {
     }
 
     /// One start, or one draw.
-    pub fn turn(&mut self, ground: &mut Ground) -> Turn {
+    pub fn turn(&mut self, ground: &mut SearchState) -> TurnOutcome {
         let (configuration, origin) = match ground.next_start(&mut self.starts) {
             Some(start) => start,
             None => (self.draw(ground), Origin::Random),
@@ -40,8 +40,8 @@ impl RandomSearch {
         ground.propose_new(configuration, origin)
     }
 
-    fn draw(&mut self, ground: &mut Ground) -> Configuration {
-        let Ground {
+    fn draw(&mut self, ground: &mut SearchState) -> Configuration {
+        let SearchState {
             encoding, draws, ..
         } = ground;
         match &mut self.points {

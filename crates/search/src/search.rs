@@ -10,9 +10,9 @@ use crate::draws::Draws;
 use crate::encoding::{Encoding, EncodingError};
 use crate::global::Global;
 use crate::grid::{GridError, GridSearch};
-use crate::known::{Standing, Told};
+use crate::known::{ProposalState, Told};
 use crate::random::RandomSearch;
-use crate::strategy::{Ground, Start, Turn};
+use crate::strategy::{SearchState, Start, TurnOutcome};
 use crate::tpe::{Tpe, TpeSearch};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::job::Algorithm;
@@ -83,7 +83,7 @@ pub enum SearchError {
 /// A search under way.
 #[derive(Debug, Clone)]
 pub struct Search {
-    ground: Ground,
+    ground: SearchState,
     strategy: Strategy,
     /// The proposals without a result, oldest first.
     open: VecDeque<Proposal>,
@@ -140,7 +140,7 @@ impl Search {
             });
         }
         let size = encoding.count();
-        let mut ground = Ground::new(encoding, Draws::seeded(options.seed));
+        let mut ground = SearchState::new(encoding, Draws::seeded(options.seed));
         let cost_budget = options.cost_budget.filter(|budget| *budget > 0.0);
         let strategy = match options.algorithm {
             Algorithm::Blendsearch(own) => {
@@ -216,21 +216,21 @@ impl Search {
                 Strategy::Grid(grid) => grid.turn(&mut self.ground),
             };
             match turn {
-                Turn::Proposed {
+                TurnOutcome::Proposed {
                     configuration,
                     origin,
                 } => match (
                     self.ground.known.standing(&configuration),
                     &mut self.strategy,
                 ) {
-                    (Standing::Told(told), Strategy::Blend(blend)) => {
+                    (ProposalState::Told(told), Strategy::Blend(blend)) => {
                         blend.answer(&mut self.ground, &configuration, told);
                     }
                     _ => return self.propose(configuration, origin),
                 },
-                Turn::Nothing => {}
-                Turn::BudgetSpent => return Ask::Exhausted(Exhausted::BudgetSpent),
-                Turn::UsedUp => return self.nothing(Exhausted::SpaceUsedUp),
+                TurnOutcome::Nothing => {}
+                TurnOutcome::BudgetSpent => return Ask::Exhausted(Exhausted::BudgetSpent),
+                TurnOutcome::UsedUp => return self.nothing(Exhausted::SpaceUsedUp),
             }
         }
         if !self.open.is_empty() {
@@ -284,21 +284,21 @@ impl Search {
     /// space is small enough, from a count through all of it. (Configurations that differ only
     /// in what has no effect are one, so the count may be all seen before its size is reached.)
     fn unseen(&mut self) -> Result<Configuration, Exhausted> {
-        let Ground {
+        let SearchState {
             encoding,
             draws,
             known,
         } = &mut self.ground;
         for _ in 0..LARGEST_DRAWS {
             let configuration = encoding.random(draws);
-            if known.standing(&configuration) == Standing::New {
+            if known.standing(&configuration) == ProposalState::New {
                 return Ok(configuration);
             }
         }
         match self.size {
             Some(size) if size <= LARGEST_COUNTED => (0..size)
                 .map(|index| encoding.nth(index))
-                .find(|configuration| known.standing(configuration) == Standing::New)
+                .find(|configuration| known.standing(configuration) == ProposalState::New)
                 .ok_or(Exhausted::SpaceUsedUp),
             _ => Err(Exhausted::NothingNew),
         }

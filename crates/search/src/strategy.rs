@@ -4,29 +4,29 @@
 use crate::ask_tell::Origin;
 use crate::draws::Draws;
 use crate::encoding::Encoding;
-use crate::known::{Known, Standing};
+use crate::known::{ProposalState, Proposed};
 use frugal_domain::configuration::Configuration;
 use std::collections::VecDeque;
 
 /// The space, the draws and what is known: the ground that an optimiser stands on.
 #[derive(Debug, Clone)]
-pub struct Ground {
+pub struct SearchState {
     /// The space.
     pub encoding: Encoding,
     /// The source of random draws.
     pub draws: Draws,
     /// What has been proposed and what came of it.
-    pub known: Known,
+    pub known: Proposed,
 }
 
-impl Ground {
+impl SearchState {
     /// Nothing proposed yet.
     #[must_use]
     pub fn new(encoding: Encoding, draws: Draws) -> Self {
         Self {
             encoding,
             draws,
-            known: Known::default(),
+            known: Proposed::default(),
         }
     }
 
@@ -43,12 +43,16 @@ impl Ground {
     }
 
     /// Proposes a configuration unless it has been proposed before.
-    pub(crate) fn propose_new(&mut self, configuration: Configuration, origin: Origin) -> Turn {
-        if self.known.standing(&configuration) != Standing::New {
-            return Turn::Nothing;
+    pub(crate) fn propose_new(
+        &mut self,
+        configuration: Configuration,
+        origin: Origin,
+    ) -> TurnOutcome {
+        if self.known.standing(&configuration) != ProposalState::New {
+            return TurnOutcome::Nothing;
         }
         self.known.open(&configuration);
-        Turn::Proposed {
+        TurnOutcome::Proposed {
             configuration,
             origin,
         }
@@ -66,7 +70,7 @@ pub struct Start {
 
 /// What came of one turn.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Turn {
+pub enum TurnOutcome {
     /// A configuration to evaluate; it has been marked as proposed. Only a restart may come
     /// back to one whose result is known, which is then to be answered from that.
     Proposed {

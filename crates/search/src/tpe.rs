@@ -2,9 +2,9 @@
 
 use crate::ask_tell::Origin;
 use crate::encoding::Encoding;
-use crate::known::{Standing, Told};
+use crate::known::{ProposalState, Told};
 use crate::parzen::{Density, Point};
-use crate::strategy::{Ground, Start, Turn};
+use crate::strategy::{SearchState, Start, TurnOutcome};
 use frugal_domain::configuration::Configuration;
 use std::collections::VecDeque;
 
@@ -46,8 +46,8 @@ impl Tpe {
 
     /// A configuration: a uniform draw at first, then the most promising of some candidates
     /// that has not been proposed, if there is one.
-    pub fn suggest(&self, ground: &mut Ground) -> Configuration {
-        let Ground {
+    pub fn suggest(&self, ground: &mut SearchState) -> Configuration {
+        let SearchState {
             encoding,
             draws,
             known,
@@ -85,7 +85,7 @@ impl Tpe {
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
         let new = candidates
             .iter()
-            .position(|(_, candidate)| known.standing(candidate) == Standing::New)
+            .position(|(_, candidate)| known.standing(candidate) == ProposalState::New)
             .unwrap_or(0);
         candidates.swap_remove(new).1
     }
@@ -116,7 +116,7 @@ impl TpeSearch {
     }
 
     /// One start, or one suggestion.
-    pub fn turn(&mut self, ground: &mut Ground) -> Turn {
+    pub fn turn(&mut self, ground: &mut SearchState) -> TurnOutcome {
         let (configuration, origin) = match ground.next_start(&mut self.starts) {
             Some(start) => start,
             None => (self.estimator.suggest(ground), Origin::Global),
@@ -125,7 +125,12 @@ impl TpeSearch {
     }
 
     /// Hears the result of an open proposal.
-    pub fn complete(&mut self, ground: &mut Ground, configuration: &Configuration, told: Told) {
+    pub fn complete(
+        &mut self,
+        ground: &mut SearchState,
+        configuration: &Configuration,
+        told: Told,
+    ) {
         ground.known.tell(configuration, told);
         self.estimator
             .learn(&ground.encoding, configuration, told.loss);
@@ -158,8 +163,8 @@ mod tests {
         )
     }
 
-    fn ground(dimensions: Vec<Dimension>, seed: u64) -> Ground {
-        Ground::new(
+    fn ground(dimensions: Vec<Dimension>, seed: u64) -> SearchState {
+        SearchState::new(
             Encoding::new(Space { dimensions }).unwrap(),
             Draws::seeded(seed),
         )

@@ -18,7 +18,7 @@ use crate::gate::Gate;
 use crate::options::{Latency, SimulatorOptions};
 use crate::recordings::Recordings;
 use crate::refusal::Refusal;
-use crate::replay::{self, Answer};
+use crate::replay::{self, ReplayedAnswer};
 use crate::request::{Generation, Surface};
 use crate::statistics::{Bill, Statistics};
 use crate::wire::{self, UsageShown};
@@ -55,14 +55,14 @@ impl std::fmt::Debug for ApiKey {
 }
 
 /// What a request will be answered with, before it is.
-struct Outcome {
+struct EndpointReply {
     response: Response,
     wait: Duration,
     fault: Option<String>,
     bill: Option<Bill>,
 }
 
-impl Outcome {
+impl EndpointReply {
     /// An answer for which nothing was generated.
     fn plain(response: Response, fault: Option<&Fault>) -> Self {
         Self {
@@ -175,7 +175,7 @@ impl Endpoint {
         };
         let arrival = self.gate().arrive();
         let outcome = match (authorised, body) {
-            (Err(refusal), _) => Outcome::plain(refusal.into_response(), None),
+            (Err(refusal), _) => EndpointReply::plain(refusal.into_response(), None),
             (Ok(()), Ok(body)) => {
                 let fault = self
                     .shared
@@ -185,7 +185,7 @@ impl Endpoint {
             }
             (Ok(()), Err(rejection)) => {
                 let refusal = Refusal::invalid(None, None, rejection.body_text());
-                Outcome::plain(
+                EndpointReply::plain(
                     refusal
                         .with_status(rejection.status().as_u16())
                         .into_response(),
@@ -202,7 +202,7 @@ impl Endpoint {
         let outcome = tokio::select! {
             biased;
             () = leave => outcome,
-            () = stopping.cancelled() => Outcome::plain(shutting_down().into_response(), None),
+            () = stopping.cancelled() => EndpointReply::plain(shutting_down().into_response(), None),
         };
         let status = outcome.response.status().as_u16();
         tracing::debug!(
@@ -221,13 +221,13 @@ impl Endpoint {
         outcome.response
     }
 
-    fn outcome(&self, surface: Surface, body: &[u8], fault: Option<&Fault>) -> Outcome {
+    fn outcome(&self, surface: Surface, body: &[u8], fault: Option<&Fault>) -> EndpointReply {
         match fault {
             Some(Fault::Refused(refusal)) => {
-                return Outcome::plain(refusal.clone().into_response(), fault);
+                return EndpointReply::plain(refusal.clone().into_response(), fault);
             }
-            Some(Fault::Html) => return Outcome::plain(wire::html(), fault),
-            Some(Fault::ErrorInside) => return Outcome::plain(wire::error_inside(), fault),
+            Some(Fault::Html) => return EndpointReply::plain(wire::html(), fault),
+            Some(Fault::ErrorInside) => return EndpointReply::plain(wire::error_inside(), fault),
             _ => {}
         }
         let replayed = Generation::parse(surface, body, self.shared.recordings.max_tokens())
@@ -243,9 +243,9 @@ impl Endpoint {
                     _ => Duration::ZERO,
                 };
                 let fault = fault.filter(|fault| matches!(fault, Fault::Delayed(_)));
-                Outcome {
+                EndpointReply {
                     wait,
-                    ..Outcome::plain(refusal.into_response(), fault)
+                    ..EndpointReply::plain(refusal.into_response(), fault)
                 }
             }
         }
@@ -256,9 +256,9 @@ impl Endpoint {
         &self,
         surface: Surface,
         request: &Generation,
-        mut answer: Answer,
+        mut answer: ReplayedAnswer,
         fault: Option<&Fault>,
-    ) -> Outcome {
+    ) -> EndpointReply {
         let mut usage = UsageShown::True;
         let mut delay = Duration::ZERO;
         let mut struck = fault;
@@ -269,13 +269,13 @@ impl Endpoint {
                     request.n
                 );
                 let refusal = Refusal::invalid(Some("invalid_value"), Some("n"), message);
-                return Outcome::plain(refusal.into_response(), fault);
+                return EndpointReply::plain(refusal.into_response(), fault);
             }
             Some(Fault::RefusedMaxTokens) if request.names_max_tokens => {
                 let message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
                 let refusal =
                     Refusal::invalid(Some("unsupported_parameter"), Some("max_tokens"), message);
-                return Outcome::plain(refusal.into_response(), fault);
+                return EndpointReply::plain(refusal.into_response(), fault);
             }
             Some(Fault::RefusedN { .. } | Fault::RefusedMaxTokens) => struck = None,
             Some(Fault::NullUsage) => usage = UsageShown::Null,
@@ -295,7 +295,7 @@ impl Endpoint {
             usage: answer.usage(),
             delivered: !matches!(fault, Some(Fault::Closed | Fault::Truncated)),
         };
-        Outcome {
+        EndpointReply {
             response,
             wait: self
                 .shared

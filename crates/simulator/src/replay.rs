@@ -12,13 +12,13 @@ use crate::statistics::Usage;
 
 /// What a request is answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ReplayedAnswer {
     pub(crate) prompt_tokens: u64,
     /// One per choice.
     pub(crate) cuts: Vec<Cut>,
 }
 
-impl Answer {
+impl ReplayedAnswer {
     /// Completion tokens over all choices.
     pub(crate) fn completion_tokens(&self) -> u64 {
         self.cuts
@@ -56,7 +56,7 @@ pub(crate) fn answer(
     recordings: &Recordings,
     seed: u64,
     request: &Generation,
-) -> Result<Answer, Refusal> {
+) -> Result<ReplayedAnswer, Refusal> {
     if !recordings.all_models().contains(&request.model.as_str()) {
         let message = format!(
             "The model '{}' does not exist. GET /v1/models lists those that do.",
@@ -104,7 +104,7 @@ pub(crate) fn answer(
             cuts.push(response.cut(request.max_tokens, &request.stop));
         }
     }
-    Ok(Answer {
+    Ok(ReplayedAnswer {
         prompt_tokens,
         cuts,
     })

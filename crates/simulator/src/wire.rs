@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::recordings::Recordings;
 use crate::refusal::Refusal;
-use crate::replay::Answer;
+use crate::replay::ReplayedAnswer;
 use crate::request::{DEFAULT_MAX_TOKENS, Generation, MAX_N, MAX_STOP_STRINGS, Surface};
 
 /// `created` of every answer: the day of the recording, 2026-11-23, in Unix seconds.
@@ -28,7 +28,7 @@ pub(crate) enum UsageShown {
 pub(crate) fn body(
     surface: Surface,
     request: &Generation,
-    answer: &Answer,
+    answer: &ReplayedAnswer,
     usage: UsageShown,
 ) -> Value {
     let choices: Vec<Value> = answer

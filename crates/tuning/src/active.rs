@@ -323,11 +323,11 @@ impl Active {
         events.push(EventBody::BudgetUpdated {
             spend: around.books.ledger.spent(),
         });
-        around.steps.push_back(Step::Record(Record {
+        around.steps.push_back(Step::Record(Box::new(Record {
             change: Change::Progressed,
             events,
             summary: around.books.summary(),
-        }));
+        })));
     }
 
     /// The trial with its ending. A trial that ended before a worker died keeps what it had used by

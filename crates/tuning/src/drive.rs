@@ -31,7 +31,7 @@ pub fn drive(
     tuning: &mut Tuning,
     answers: &mut (impl Answers + ?Sized),
 ) -> Result<JobEnding, TuningError> {
-    while let Some(step) = tuning.next()? {
+    while let Some(step) = tuning.next_step()? {
         match step {
             Step::Send(request) => {
                 let end = answers.send(&request);

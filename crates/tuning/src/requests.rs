@@ -29,7 +29,7 @@ struct InFlight {
 
 /// The next of the requests that wait.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum NextRequest {
     /// It may be sent.
     Send(RequestToSend),
     /// It can never be afforded.
@@ -54,9 +54,9 @@ impl Requests {
 
     /// The first request in line that the budget allows now, its worst case set aside. One that is
     /// only kept waiting by what others have set aside lets those behind it pass.
-    pub(crate) fn next(&mut self, books: &mut Books) -> Next {
+    pub(crate) fn next(&mut self, books: &mut Books) -> NextRequest {
         if self.in_flight.len() >= self.most {
-            return Next::None;
+            return NextRequest::None;
         }
         for position in 0..self.waiting.len() {
             let worst = self.waiting[position].worst_case;
@@ -66,10 +66,10 @@ impl Requests {
                 Err(_) => None,
             };
             let Some(request) = self.waiting.remove(position) else {
-                return Next::None;
+                return NextRequest::None;
             };
             let Some(reservation) = reservation else {
-                return Next::Unaffordable(request.key);
+                return NextRequest::Unaffordable(request.key);
             };
             books.progress.requests += 1;
             self.in_flight.insert(
@@ -79,9 +79,9 @@ impl Requests {
                     worst,
                 },
             );
-            return Next::Send(request);
+            return NextRequest::Send(request);
         }
-        Next::None
+        NextRequest::None
     }
 
     /// Sets the worst case of a request in flight aside once more, so that it may be sent again.

@@ -27,7 +27,7 @@ pub(crate) struct SearchLoop {
 
 /// What the loop wants.
 #[derive(Debug)]
-pub(crate) enum Turn {
+pub(crate) enum SearchMove {
     /// Begin this trial.
     Begin(TrialNumber, Proposal),
     /// This trial has ended and is the next to be told.
@@ -66,25 +66,25 @@ impl SearchLoop {
     }
 
     /// What comes next.
-    pub(crate) fn turn(&mut self, around: &mut Circumstances<'_>) -> Turn {
+    pub(crate) fn turn(&mut self, around: &mut Circumstances<'_>) -> SearchMove {
         if let Some(oldest) = self.awaited {
             return if around.ended.contains_key(&oldest) {
-                Turn::Tell(oldest)
+                SearchMove::Tell(oldest)
             } else {
-                Turn::Wait
+                SearchMove::Wait
             };
         }
         if let Some(proposal) = self.ask(around) {
             let number = TrialNumber(proposal.number + 1);
             self.proposed += 1;
             self.open.push_back(number);
-            return Turn::Begin(number, proposal);
+            return SearchMove::Begin(number, proposal);
         }
         self.awaited = self.open.pop_front();
         if self.awaited.is_some() {
             self.turn(around)
         } else {
-            Turn::Over
+            SearchMove::Over
         }
     }
 

@@ -24,7 +24,7 @@ pub enum Step {
     LookUp(LookUp),
     /// Store this, after all records before it. Of a [begun trial](Change::TrialBegun) it must be
     /// [said](crate::Tuning::trial_begun) when that is done.
-    Record(Record),
+    Record(Box<Record>),
     /// Nothing more: the job [ends](crate::Tuning::ending). Nothing is in flight.
     Finish,
 }

@@ -10,7 +10,7 @@ use crate::job::Job;
 use crate::outcome::Utilities;
 use crate::past::Past;
 use crate::report;
-use crate::requests::{Next, Requests};
+use crate::requests::{NextRequest, Requests};
 use crate::search::{self, Circumstances, SearchLoop};
 use crate::step::{BegunTrial, Change, Record, RequestEnd, Scored, Step};
 use crate::validation::{self, Validation};
@@ -99,19 +99,19 @@ impl Tuning {
     ///
     /// # Errors
     /// The job cannot go on. It must not be asked again.
-    pub fn next(&mut self) -> Result<Option<Step>, TuningError> {
+    pub fn next_step(&mut self) -> Result<Option<Step>, TuningError> {
         loop {
             if let Some(step) = self.steps.pop_front() {
                 return Ok(Some(step));
             }
             match self.requests.next(&mut self.books) {
-                Next::Send(request) => return Ok(Some(Step::Send(request))),
-                Next::Unaffordable(key) => {
+                NextRequest::Send(request) => return Ok(Some(Step::Send(request))),
+                NextRequest::Unaffordable(key) => {
                     self.waiting_for(key)?.unaffordable(key.ordinal)?;
                     self.ready.insert(key.into());
                     continue;
                 }
-                Next::None => {}
+                NextRequest::None => {}
             }
             // All trials that are to be in the air are begun before any of them goes on, so that
             // what one comes to never decides whether another is begun.
@@ -361,16 +361,16 @@ impl Tuning {
             halted: self.halted,
         };
         match self.search.turn(&mut around) {
-            search::Turn::Wait => return Ok(false),
-            search::Turn::Begin(number, proposal) => {
+            search::SearchMove::Wait => return Ok(false),
+            search::SearchMove::Begin(number, proposal) => {
                 let origin = search::origin(proposal.origin);
                 self.begin(number, TrialRole::Search, proposal.configuration, &origin)?;
             }
-            search::Turn::Tell(number) => {
+            search::SearchMove::Tell(number) => {
                 self.search.tell(number, &around)?;
                 self.commit(number);
             }
-            search::Turn::Over => {
+            search::SearchMove::Over => {
                 self.books.release_kept();
                 self.phase = Phase::Validation;
             }
@@ -391,11 +391,11 @@ impl Tuning {
             || self.unusable.is_some();
         let turn = match self.books.best().filter(|_| !nothing_to_do) {
             Some(winner) => self.validation.turn(winner, &self.ended),
-            None => validation::Turn::Over,
+            None => validation::ValidationMove::Over,
         };
         match turn {
-            validation::Turn::Evaluate(trial) => self.begin_validation(trial)?,
-            validation::Turn::Over => {
+            validation::ValidationMove::Evaluate(trial) => self.begin_validation(trial)?,
+            validation::ValidationMove::Over => {
                 self.compare();
                 self.phase = Phase::Over;
             }
@@ -579,11 +579,11 @@ impl Tuning {
     }
 
     fn record(&mut self, change: Change, events: Vec<EventBody>) {
-        self.steps.push_back(Step::Record(Record {
+        self.steps.push_back(Step::Record(Box::new(Record {
             change,
             events,
             summary: self.books.summary(),
-        }));
+        })));
     }
 }
 

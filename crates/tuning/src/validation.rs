@@ -14,7 +14,7 @@ pub(crate) struct Validation {
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum ValidationMove {
     /// This trial's settings are to be evaluated on the held-out rows.
     Evaluate(TrialNumber),
     /// Both have had their turn, as far as there are both.
@@ -23,17 +23,17 @@ pub(crate) enum Turn {
 
 impl Validation {
     /// Whose turn it is, the winner of the search being this one.
-    pub(crate) fn turn(&self, winner: TrialNumber, ended: &EndedTrials) -> Turn {
+    pub(crate) fn turn(&self, winner: TrialNumber, ended: &EndedTrials) -> ValidationMove {
         if self.winner.is_none() {
-            return Turn::Evaluate(winner);
+            return ValidationMove::Evaluate(winner);
         }
         let has_baseline = ended
             .get(&BASELINE)
             .is_some_and(|baseline| baseline.evaluation().is_some());
         if has_baseline && winner != BASELINE && self.baseline.is_none() {
-            return Turn::Evaluate(BASELINE);
+            return ValidationMove::Evaluate(BASELINE);
         }
-        Turn::Over
+        ValidationMove::Over
     }
 
     /// Takes an evaluation on held-out rows.

@@ -37,8 +37,8 @@ struct Play<'a> {
     /// The requests among these, so that none is forgotten when they are dropped.
     in_flight: BTreeSet<RequestKey>,
     working: FuturesUnordered<Working<'a>>,
-    records: VecDeque<Record>,
-    recording: Option<BoxFuture<'a, Result<Record, DriveError>>>,
+    records: VecDeque<Box<Record>>,
+    recording: Option<BoxFuture<'a, Result<Box<Record>, DriveError>>>,
     /// The highest cause that the job's loop has heard of.
     halted: Option<Cause>,
     /// When what is in flight is given up.
@@ -118,7 +118,7 @@ impl<'a> Play<'a> {
     fn take_steps(&mut self) -> Result<(), DriveError> {
         let context = self.context;
         loop {
-            let step = context.tuning().next()?;
+            let step = context.tuning().next_step()?;
             match step {
                 None => return Ok(()),
                 Some(Step::Send(request)) => self.send(request),
@@ -203,8 +203,8 @@ impl<'a> Play<'a> {
 
 /// Waits for a record to be stored; for ever where none is.
 async fn recorded(
-    recording: &mut Option<BoxFuture<'_, Result<Record, DriveError>>>,
-) -> Option<Result<Record, DriveError>> {
+    recording: &mut Option<BoxFuture<'_, Result<Box<Record>, DriveError>>>,
+) -> Option<Result<Box<Record>, DriveError>> {
     let stored = recording.as_mut()?.await;
     *recording = None;
     Some(stored)

@@ -5,8 +5,8 @@ use frugal_domain::request::{Purpose, RequestKey};
 use proptest::prelude::*;
 
 /// A response to an instance: its length under a limit of 100, and its score as a whole.
-fn draw(instance: usize, position: u32, tokens: u64) -> Draw {
-    Draw {
+fn draw(instance: usize, position: u32, tokens: u64) -> DrawnResponse {
+    DrawnResponse {
         id: ResponseId {
             job: None,
             request: RequestKey {

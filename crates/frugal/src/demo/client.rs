@@ -235,11 +235,11 @@ struct Problem {
     title: String,
     detail: Option<String>,
     #[serde(default)]
-    errors: Vec<Fault>,
+    errors: Vec<NotedFault>,
 }
 
 #[derive(Deserialize)]
-struct Fault {
+struct NotedFault {
     pointer: String,
     detail: String,
 }

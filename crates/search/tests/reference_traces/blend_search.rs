@@ -12,7 +12,7 @@ use frugal_search::encoding::Encoding;
 use frugal_search::global::Global;
 use frugal_search::known::Told;
 use frugal_search::search_thread::SearchThread;
-use frugal_search::strategy::{Ground, Start, Turn};
+use frugal_search::strategy::{SearchState, Start, TurnOutcome};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -68,7 +68,7 @@ fn through_the_unit_cube(encoding: &Encoding, configuration: &Configuration) -> 
     moved
 }
 
-fn set_up(trace: &Trace) -> (Ground, BlendSearch) {
+fn set_up(trace: &Trace) -> (SearchState, BlendSearch) {
     let encoding = Encoding::exact(space(&trace.space)).unwrap();
     let low_cost: Vec<Configuration> = trace
         .low_cost_start
@@ -98,7 +98,7 @@ fn set_up(trace: &Trace) -> (Ground, BlendSearch) {
         // The reference's constant.
         step_size: 0.1,
     };
-    let ground = Ground::new(encoding, Draws::Recorded(Recorded::default()));
+    let ground = SearchState::new(encoding, Draws::Recorded(Recorded::default()));
     let blend = BlendSearch::new(&ground, options, Global::Scripted(VecDeque::new()));
     (ground, blend)
 }
@@ -128,7 +128,7 @@ fn follow(traces: Vec<Trace>) {
             };
             assert!(left.is_empty(), "{at}: the global searcher was not asked");
             match (came, &trial.proposed) {
-                (Turn::Proposed { configuration, .. }, Some(expected)) => {
+                (TurnOutcome::Proposed { configuration, .. }, Some(expected)) => {
                     assert_configuration(&configuration, expected, &at);
                     assert_eq!(
                         blend.thread_of(&configuration),
@@ -141,7 +141,7 @@ fn follow(traces: Vec<Trace>) {
                     };
                     blend.complete(&mut ground, &configuration, told);
                 }
-                (Turn::Nothing | Turn::BudgetSpent, None) => {}
+                (TurnOutcome::Nothing | TurnOutcome::BudgetSpent, None) => {}
                 (came, expected) => panic!("{at}: {came:?}, but the trace has {expected:?}"),
             }
             if let Some(threads) = &trial.threads_after {

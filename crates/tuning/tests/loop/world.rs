@@ -121,7 +121,7 @@ impl World {
             return false;
         }
         self.steps += 1;
-        match self.tuning.next().unwrap() {
+        match self.tuning.next_step().unwrap() {
             Some(Step::Send(request)) => {
                 self.sent.push(request.key);
                 self.in_flight.push(request);
@@ -137,7 +137,7 @@ impl World {
                 self.past.looked_up.insert(wanted.trial, Vec::new());
                 self.tuning.looked_up(wanted.trial, Vec::new());
             }
-            Some(Step::Record(record)) => self.record(record),
+            Some(Step::Record(record)) => self.record(*record),
             Some(Step::Finish) => {
                 assert!(self.in_flight.is_empty(), "nothing is in flight at the end");
                 self.finished = true;
