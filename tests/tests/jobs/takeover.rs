@@ -74,6 +74,44 @@ async fn a_killed_worker_is_replaced_and_the_trials_stay_the_same() {
 }
 
 #[tokio::test]
+async fn a_takeover_after_the_deadline_keeps_every_result() {
+    let mut world = World::new().await;
+    // The job's time is over before the lease of its first worker runs out.
+    world.setting.lease_seconds = 10;
+    let (server, url) = world.setting.serve(0).await;
+    let api = ApiClient::new(&url);
+    let mut body = job(10, 200);
+    body["limits"]["seconds"] = json!(8);
+    let gate = world.simulator.gate();
+    gate.hold_after(120);
+    let first = world.setting.worker().await;
+    let path = api.submit(&body).await;
+    gate.arrived(121).await;
+    first.kill().await;
+    let ended = |trials: Vec<Value>| -> Vec<Value> {
+        let ended = |trial: &Value| trial["state"] != "running";
+        trials.into_iter().filter(ended).collect()
+    };
+    let before = ended(outcomes(&api, &path).await);
+    let best = api.json(&path).await["best"].clone();
+    assert!(before.len() > 3 && !best.is_null(), "{before:?}");
+    gate.open();
+    let second = world.setting.worker().await;
+    let events = api.follow(&path, None).await;
+    assert_eq!(events.last().unwrap().name, "job.succeeded");
+    let after = outcomes(&api, &path).await;
+    for trial in &before {
+        assert!(after.contains(trial), "{trial} is lost");
+    }
+    let report = api.json(&format!("{path}/report")).await;
+    assert_eq!(report["stop_reason"], "deadline");
+    let utility = |scored: &Value| scored["utility"]["mean"].as_f64().unwrap();
+    assert!(utility(&report["winner"]) >= utility(&best));
+    assert!(second.stop().await && server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_stopped_worker_gives_its_job_back_at_once() {
     let mut world = World::new().await;
     // Were it not given back, the next worker would wait for this long.
