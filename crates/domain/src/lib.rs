@@ -18,6 +18,7 @@ pub mod metric;
 pub mod money;
 pub mod names;
 pub mod prompt;
+pub mod rank;
 pub mod request;
 pub mod scoring;
 pub mod seed;

@@ -162,6 +162,21 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Counts a trial that has ended.
+    pub const fn count_end(&mut self, outcome: &TrialOutcome) {
+        let count = match outcome {
+            TrialOutcome::Evaluated(_) => &mut self.evaluated,
+            TrialOutcome::Pruned {
+                reason: PruneReason::KnownInvalid,
+            } => &mut self.pruned_before_requests,
+            TrialOutcome::Pruned { .. } => &mut self.pruned_on_the_way,
+            TrialOutcome::Infeasible { .. } => &mut self.infeasible,
+            TrialOutcome::Failed { .. } => &mut self.failed,
+            TrialOutcome::Stopped => &mut self.stopped,
+        };
+        *count += 1;
+    }
+
     /// Trials begun.
     #[must_use]
     pub const fn trials(&self) -> u32 {
@@ -172,5 +187,32 @@ impl Progress {
             + self.infeasible
             + self.failed
             + self.stopped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ending_is_counted_once() {
+        let mut progress = Progress::default();
+        let pruned = |reason| TrialOutcome::Pruned { reason };
+        let over_budget = PruneReason::OverBudget { n: 1, instances: 1 };
+        for outcome in [
+            pruned(PruneReason::KnownInvalid),
+            pruned(over_budget),
+            TrialOutcome::Infeasible {
+                detail: String::new(),
+            },
+            TrialOutcome::Failed {
+                detail: String::new(),
+            },
+            TrialOutcome::Stopped,
+        ] {
+            progress.count_end(&outcome);
+        }
+        assert_eq!(progress.trials(), 5);
+        assert_eq!((progress.pruned_before_requests, progress.running), (1, 0));
     }
 }

@@ -6,10 +6,11 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::job::{Direction, JobSpec};
+use frugal_domain::job::JobSpec;
+use frugal_domain::rank::Rank;
 use frugal_domain::request::Purpose;
 use frugal_domain::spend::{SpendByCategory, SpendCategory};
-use frugal_domain::trial::{Progress, PruneReason, TrialOutcome};
+use frugal_domain::trial::{Progress, TrialOutcome};
 use sqlx::PgConnection;
 
 /// Counts what is in flight as lost, cuts off the trials under way, and writes the summary that
@@ -69,55 +70,19 @@ async fn ended_trials(
     .fetch_all(connection)
     .await?;
     let mut progress = Progress::default();
-    let mut best: Option<Candidate> = None;
+    let mut best: Option<Rank> = None;
     for row in rows {
         let number = TrialNumber(to_u32("trial number", row.number)?);
         let outcome: TrialOutcome = read_json("outcome", row.outcome)?;
-        let count = match &outcome {
-            TrialOutcome::Evaluated(_) => &mut progress.evaluated,
-            TrialOutcome::Pruned {
-                reason: PruneReason::KnownInvalid,
-            } => &mut progress.pruned_before_requests,
-            TrialOutcome::Pruned { .. } => &mut progress.pruned_on_the_way,
-            TrialOutcome::Infeasible { .. } => &mut progress.infeasible,
-            TrialOutcome::Failed { .. } => &mut progress.failed,
-            TrialOutcome::Stopped => &mut progress.stopped,
-        };
-        *count += 1;
-        let candidate = Candidate::of(number, &outcome, spec.objective.direction);
-        if let Some(candidate) = candidate
-            && best.as_ref().is_none_or(|best| candidate.beats(best))
+        progress.count_end(&outcome);
+        let rank = Rank::of(number, &outcome, spec.objective.direction);
+        if let Some(rank) = rank
+            && best.is_none_or(|best| rank.beats(&best))
         {
-            best = Some(candidate);
+            best = Some(rank);
         }
     }
-    Ok((progress, best.map(|best| best.number)))
-}
-
-/// A valid trial.
-struct Candidate {
-    number: TrialNumber,
-    loss: f64,
-    cost: f64,
-}
-
-impl Candidate {
-    fn of(number: TrialNumber, outcome: &TrialOutcome, direction: Direction) -> Option<Self> {
-        match outcome {
-            TrialOutcome::Evaluated(evaluation) if evaluation.valid => Some(Self {
-                number,
-                loss: direction.loss(evaluation.utility.mean),
-                cost: evaluation.inference_cost.estimate.mean,
-            }),
-            _ => None,
-        }
-    }
-
-    /// Whether it is better, or as good and cheaper. Of two that are as good and cost the same
-    /// the earlier one stays.
-    fn beats(&self, other: &Self) -> bool {
-        (self.loss, self.cost) < (other.loss, other.cost)
-    }
+    Ok((progress, best.map(|best| best.trial())))
 }
 
 /// What was spent, by category. A request that was lost may have been billed, whatever it was

@@ -154,13 +154,7 @@ pub async fn finish(
     end: &TrialEnd,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let state = match end.outcome {
-        TrialOutcome::Evaluated(_) => TrialState::Evaluated,
-        TrialOutcome::Pruned { .. } => TrialState::Pruned,
-        TrialOutcome::Infeasible { .. } => TrialState::Infeasible,
-        TrialOutcome::Failed { .. } => TrialState::Failed,
-        TrialOutcome::Stopped => TrialState::Stopped,
-    };
+    let state = end.outcome.state();
     let finished = sqlx::query!(
         r#"
         UPDATE trials SET

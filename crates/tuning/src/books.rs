@@ -7,8 +7,9 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{Direction, JobSpec};
 use frugal_domain::money::Spend;
+use frugal_domain::rank::Rank;
 use frugal_domain::spend::SpendCategory;
-use frugal_domain::trial::{CostEstimate, Estimate, Progress, PruneReason, TrialOutcome};
+use frugal_domain::trial::{CostEstimate, Estimate, Progress};
 use frugal_evaluation::{DoesNotFit, Ledger, Reservation};
 
 /// The running totals of a job.
@@ -38,28 +39,20 @@ pub(crate) struct Best {
     pub(crate) settings: Settings,
     pub(crate) utility: Estimate,
     pub(crate) inference_cost: CostEstimate,
-    /// Less is better.
-    loss: f64,
+    rank: Rank,
 }
 
 impl Best {
     /// A trial as the best one, if it is valid.
     fn of(direction: Direction, ended: &EndedTrial) -> Option<Self> {
-        let evaluation = ended.evaluation().filter(|found| found.valid)?;
+        let evaluation = ended.evaluation()?;
         Some(Self {
             trial: ended.number,
             settings: ended.settings.as_ref().clone(),
             utility: evaluation.utility,
             inference_cost: evaluation.inference_cost,
-            loss: direction.loss(evaluation.utility.mean),
+            rank: Rank::of(ended.number, &ended.outcome, direction)?,
         })
-    }
-
-    /// Whether this one is to be preferred: better; or as good and cheaper; or as both and
-    /// earlier. The order in which trials end does not matter.
-    fn beats(&self, other: &Self) -> bool {
-        let key = |best: &Self| (best.loss, best.inference_cost.estimate.mean, best.trial);
-        key(self).partial_cmp(&key(other)) == Some(std::cmp::Ordering::Less)
     }
 }
 
@@ -143,21 +136,12 @@ impl Books {
     pub(crate) fn end(&mut self, direction: Direction, ended: &EndedTrial) -> Option<&Best> {
         let progress = &mut self.progress;
         progress.running = progress.running.saturating_sub(1);
-        *match &ended.outcome {
-            TrialOutcome::Evaluated(_) => &mut progress.evaluated,
-            TrialOutcome::Pruned {
-                reason: PruneReason::KnownInvalid,
-            } => &mut progress.pruned_before_requests,
-            TrialOutcome::Pruned { .. } => &mut progress.pruned_on_the_way,
-            TrialOutcome::Infeasible { .. } => &mut progress.infeasible,
-            TrialOutcome::Failed { .. } => &mut progress.failed,
-            TrialOutcome::Stopped => &mut progress.stopped,
-        } += 1;
+        progress.count_end(&ended.outcome);
         let candidate = Best::of(direction, ended)?;
         if self
             .best
             .as_ref()
-            .is_some_and(|best| !candidate.beats(best))
+            .is_some_and(|best| !candidate.rank.beats(&best.rank))
         {
             return None;
         }

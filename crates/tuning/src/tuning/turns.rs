@@ -1,0 +1,336 @@
+//! What moves a job: its phases, one turn at a time, and the trials within them.
+
+use super::{Phase, Tuning};
+use crate::active::{Active, RunKey, Surroundings};
+use crate::ended::{BASELINE, EndedTrial};
+use crate::error::TuningError;
+use crate::outcome::Utilities;
+use crate::search::{self, Circumstances};
+use crate::step::{BegunTrial, Change, Record, Step};
+use crate::validation::{self, Validation};
+use crate::verdict::{self, Compared};
+use frugal_domain::configuration::Configuration;
+use frugal_domain::event::EventBody;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::{Pruning, Split};
+use frugal_domain::request::Purpose;
+use frugal_domain::state::StopReason;
+use frugal_domain::trial::{Evaluation, TrialOutcome, TrialRole};
+use frugal_evaluation::{Evaluator, EvaluatorOptions, InvalidPlan, TrialRun};
+use std::sync::Arc;
+
+impl Tuning {
+    /// Moves the job as a whole. Whether anything moved.
+    pub(super) fn turn(&mut self) -> Result<bool, TuningError> {
+        match self.phase {
+            Phase::Baseline => self.baseline_turn(),
+            Phase::Search => self.search_turn(),
+            Phase::Validation => self.validation_turn(),
+            Phase::Over if self.requests.none_in_flight() => {
+                self.phase = Phase::Finished;
+                self.steps.push_back(Step::Finish);
+                Ok(true)
+            }
+            Phase::Over | Phase::Finished => Ok(false),
+        }
+    }
+
+    fn baseline_turn(&mut self) -> Result<bool, TuningError> {
+        let spec = self.job.spec.clone();
+        let under_way = RunKey {
+            purpose: Purpose::Baseline,
+            trial: BASELINE,
+        };
+        match &spec.baseline {
+            Some(_) if self.active.contains_key(&under_way) => return Ok(false),
+            Some(baseline) if !self.ended.contains_key(&BASELINE) => {
+                self.begin(BASELINE, TrialRole::Baseline, baseline.clone(), "baseline")?;
+            }
+            Some(_) => {
+                self.commit(BASELINE);
+                self.phase = Phase::Search;
+            }
+            None => self.phase = Phase::Search,
+        }
+        Ok(true)
+    }
+
+    fn search_turn(&mut self) -> Result<bool, TuningError> {
+        let spec = self.job.spec.clone();
+        let mut around = Circumstances {
+            spec: &spec,
+            past: &self.past,
+            ended: &self.ended,
+            stop: &mut self.stop,
+            halted: self.halted,
+        };
+        match self.search.turn(&mut around) {
+            search::SearchMove::Wait => return Ok(false),
+            search::SearchMove::Begin(number, proposal) => {
+                let origin = search::origin(proposal.origin);
+                self.begin(number, TrialRole::Search, proposal.configuration, &origin)?;
+            }
+            search::SearchMove::Tell(number) => {
+                self.search.tell(number, &around)?;
+                self.commit(number);
+            }
+            search::SearchMove::Over => {
+                self.books.release_kept();
+                self.phase = Phase::Validation;
+            }
+        }
+        Ok(true)
+    }
+
+    fn validation_turn(&mut self) -> Result<bool, TuningError> {
+        if self
+            .active
+            .keys()
+            .any(|key| key.purpose == Purpose::Validation)
+        {
+            return Ok(false);
+        }
+        let nothing_to_do = self.job.rows(Split::Holdout) == 0
+            || self.halted == Some(StopReason::Cancelled)
+            || self.unusable.is_some();
+        let turn = match self.books.best().filter(|_| !nothing_to_do) {
+            Some(winner) => self.validation.turn(winner, &self.ended),
+            None => validation::ValidationMove::Over,
+        };
+        match turn {
+            validation::ValidationMove::Evaluate(trial) => self.begin_validation(trial)?,
+            validation::ValidationMove::Over => {
+                self.compare();
+                self.phase = Phase::Over;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Begins a trial, or takes up one that was begun before.
+    fn begin(
+        &mut self,
+        number: TrialNumber,
+        role: TrialRole,
+        configuration: Configuration,
+        origin: &str,
+    ) -> Result<(), TuningError> {
+        let settings = self.job.spec.settings(&configuration).map_err(|source| {
+            TuningError::Configuration {
+                trial: number,
+                source,
+            }
+        })?;
+        let before = self.past.trials.get(&number);
+        if before.is_some_and(|before| before.configuration != configuration) {
+            return Err(TuningError::OtherConfiguration(number));
+        }
+        let key = RunKey {
+            purpose: role.into(),
+            trial: number,
+        };
+        let plan = self.job.trial_plan(number, key.purpose, &settings);
+        let run = plan_error(number, self.evaluator.begin(plan))?;
+        self.books.begin();
+        let stored = before.is_some();
+        let active = Active::new(key, Arc::new(settings.clone()), run, stored);
+        // One that the end of the job cut off is not taken up again.
+        if let Some((TrialOutcome::Stopped, _)) = before.and_then(|before| before.end.as_ref()) {
+            return self.end(active, (TrialOutcome::Stopped, Utilities::new()));
+        }
+        self.active.insert(key, active);
+        if stored {
+            self.ready.insert(key);
+        } else {
+            let started = EventBody::TrialStarted {
+                trial: number,
+                role,
+                settings: settings.clone(),
+            };
+            self.record(
+                Change::TrialBegun(BegunTrial {
+                    number,
+                    role,
+                    origin: origin.to_owned(),
+                    configuration,
+                    settings,
+                }),
+                vec![started],
+            );
+        }
+        Ok(())
+    }
+
+    /// Begins the evaluation of a trial's settings on the held-out rows, in full.
+    fn begin_validation(&mut self, trial: TrialNumber) -> Result<(), TuningError> {
+        let Some(of) = self.ended.get(&trial) else {
+            return Err(TuningError::Stuck(trial));
+        };
+        let settings = of.settings.clone();
+        let key = Validation::key(trial);
+        let rows = self.job.rows(Split::Holdout);
+        let options = EvaluatorOptions::new(rows, Pruning::Off, self.job.spec.inference_budget);
+        let plan = self.job.trial_plan(trial, key.purpose, &settings);
+        let run = plan_error(trial, Evaluator::new(options).begin(plan))?;
+        self.active
+            .insert(key, Active::new(key, settings, run, true));
+        self.ready.insert(key);
+        Ok(())
+    }
+
+    /// Lets a trial go on as far as possible.
+    pub(super) fn advance(&mut self, key: RunKey) -> Result<(), TuningError> {
+        let halted = self.sends_nothing_for(key.purpose);
+        let Some(mut active) = self.active.remove(&key) else {
+            return Ok(());
+        };
+        let mut around = Surroundings {
+            spec: &self.job.spec,
+            past: &mut self.past,
+            books: &mut self.books,
+            requests: &mut self.requests,
+            steps: &mut self.steps,
+            halted,
+        };
+        match active.advance(&mut around)? {
+            Some(outcome) => self.end(active, outcome),
+            None => {
+                self.active.insert(key, active);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes in how a trial ended, and has it stored unless it was before.
+    fn end(
+        &mut self,
+        active: Active,
+        outcome: (TrialOutcome, Utilities),
+    ) -> Result<(), TuningError> {
+        let RunKey { purpose, trial } = active.key;
+        if purpose == Purpose::Validation {
+            self.validation.receive(active.end(outcome, None));
+            return Ok(());
+        }
+        let before = self.past.trials.get_mut(&trial);
+        let before = before.and_then(|before| before.end.take());
+        if before
+            .as_ref()
+            .is_some_and(|(stored, _)| stored.state() != outcome.0.state())
+        {
+            return Err(TuningError::OtherOutcome(trial));
+        }
+        let stored = before.is_some();
+        let ended = active.end(outcome, before.map(|(_, tally)| tally));
+        let best = self.books.end(self.job.spec.objective.direction, &ended);
+        let updated = best.map(|best| EventBody::BestUpdated {
+            trial,
+            settings: best.settings.clone(),
+            utility: best.utility,
+            inference_cost: best.inference_cost,
+        });
+        if !stored {
+            let mut events = vec![event_of(&ended)];
+            events.extend(updated);
+            events.push(EventBody::BudgetUpdated {
+                spend: self.books.ledger.spent(),
+            });
+            let change = Change::TrialEnded {
+                trial,
+                outcome: ended.outcome.clone(),
+                tally: ended.tally,
+            };
+            self.record(change, events);
+        }
+        if ended.outcome == TrialOutcome::Stopped && self.stop.is_none() {
+            self.stop = Some(self.halted.unwrap_or(StopReason::BudgetExhausted));
+        }
+        self.ended.insert(trial, ended);
+        Ok(())
+    }
+
+    /// What later trials may know of one that has ended.
+    fn commit(&mut self, trial: TrialNumber) {
+        if let Some(ended) = self.ended.get(&trial) {
+            self.evaluator.commit(&ended.run);
+            if let Some(rival) = ended.rival(&self.job.spec) {
+                self.evaluator.set_rival(rival);
+            }
+        }
+    }
+
+    /// Compares the winner with the baseline on the held-out rows, where it was scored there.
+    fn compare(&mut self) {
+        let Some(winner) = self.validation.winner() else {
+            return;
+        };
+        self.compared = verdict::compare(
+            &self.job.spec,
+            self.job.rows(Split::Holdout),
+            winner,
+            self.validation.baseline(),
+        );
+        // A worker before this one may have got as far: the event is written once.
+        if let Some(Compared { holdout, .. }) = &self.compared
+            && !self.past.validation_completed
+        {
+            let completed = EventBody::ValidationCompleted {
+                winner: holdout.winner.estimate,
+                baseline: holdout.baseline.map(|baseline| baseline.estimate),
+            };
+            self.record(Change::Validated, vec![completed]);
+        }
+    }
+
+    fn record(&mut self, change: Change, events: Vec<EventBody>) {
+        self.steps.push_back(Step::Record(Box::new(Record {
+            change,
+            events,
+            summary: self.books.summary(),
+        })));
+    }
+}
+
+fn plan_error(
+    trial: TrialNumber,
+    run: Result<TrialRun, InvalidPlan>,
+) -> Result<TrialRun, TuningError> {
+    run.map_err(|source| TuningError::Plan { trial, source })
+}
+
+/// The event that tells of a trial's end.
+fn event_of(ended: &EndedTrial) -> EventBody {
+    let (trial, spend) = (ended.number, ended.tally.spend);
+    match ended.outcome.clone() {
+        TrialOutcome::Evaluated(Evaluation {
+            utility,
+            inference_cost,
+            violated,
+            valid,
+            ..
+        }) => EventBody::TrialEvaluated {
+            trial,
+            utility,
+            inference_cost,
+            violated,
+            valid,
+            spend,
+        },
+        TrialOutcome::Pruned { reason } => EventBody::TrialPruned {
+            trial,
+            reason,
+            spend,
+        },
+        TrialOutcome::Infeasible { detail } => EventBody::TrialInfeasible {
+            trial,
+            detail,
+            spend,
+        },
+        TrialOutcome::Failed { detail } => EventBody::TrialFailed {
+            trial,
+            detail,
+            spend,
+        },
+        TrialOutcome::Stopped => EventBody::TrialStopped { trial, spend },
+    }
+}
