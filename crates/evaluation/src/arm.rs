@@ -8,7 +8,7 @@
 
 use crate::draw::{DrawnResponse, ScoredResponse, Service};
 use crate::inference_cost::inference_spend;
-use crate::reducer::{expected_success, pooled_best};
+use crate::reducer::{expected_success, pooled_best, reduce};
 use crate::scores::{Cut, ScoreKey, ScorePlan};
 use crate::statistics::estimate;
 use frugal_domain::configuration::Extent;
@@ -234,8 +234,7 @@ fn worth(reducer: Reducer, scores: &[f64], n: u32) -> Option<f64> {
     if scores.is_empty() {
         return None;
     }
-    #[expect(clippy::cast_precision_loss, reason = "counts of responses are small")]
-    let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+    let mean = reduce(Reducer::Mean, scores);
     let plug_in = || expected_success(mean * f64::from(n), f64::from(n));
     Some(match reducer {
         Reducer::Mean => mean,

@@ -110,6 +110,7 @@ mod tests {
                 response(1, 0.0, 0, true),
             ],
         );
+        // 0.75 right of four: 1 − (1 − 0.1875)⁴.
         for (metric, dollars, tokens) in [
             (
                 Metric::ExpectedSuccess,

@@ -72,6 +72,15 @@ fn utility_is_told_at_any_n() {
     assert_eq!((sure.count, sure.standard_error), (2, Some(0.375)));
 }
 
+/// As [`reduce`] does: a score above 1 is taken for 1, one that is no number for 0.
+#[test]
+fn scores_outside_the_range_are_brought_within_it() {
+    let arm = arm(&[&[(10, 7.0), (10, f64::NAN)]]);
+    for reducer in [Reducer::Mean, Reducer::ExpectedSuccess, Reducer::Success] {
+        assert_eq!(utility(&arm, 1, reducer), 0.5, "{reducer:?}");
+    }
+}
+
 #[test]
 fn what_is_not_scored_is_not_told() {
     let mut arm = arm(&[&[(10, 1.0), (80, 1.0)]]);

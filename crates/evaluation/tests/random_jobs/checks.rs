@@ -1,13 +1,14 @@
 //! What is checked of each trial of a random job.
 
-use crate::world::{Job, Record, score};
+use crate::world::{Job, Record, Reply};
+use frugal_domain::configuration::Extent;
 use frugal_domain::job::Pruning;
 use frugal_domain::money::Spend;
 use frugal_domain::request::ResponseId;
 use frugal_domain::trial::PruneReason;
 use frugal_evaluation::sharing::share_out;
 use frugal_evaluation::{
-    DEFAULT_MISSING_SHARE, Ending, MOST_UNSERVED_SHARE, Mode, ScoreKey, TrialPlan,
+    DEFAULT_MISSING_SHARE, Ending, MOST_UNSERVED_SHARE, Mode, RequestPlan, ScoreKey, TrialPlan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,20 +19,23 @@ pub(crate) struct Given {
     max_tokens: u32,
     tokens: u64,
     ended: bool,
-    score: f64,
 }
 
-pub(crate) fn given(record: &Record) -> BTreeMap<ResponseId, Given> {
+/// What the requests of a trial gave: nothing where one failed.
+pub(crate) fn given(job: &Job, record: &Record) -> BTreeMap<ResponseId, Given> {
     let mut all = BTreeMap::new();
     for (request, reply) in record.batches.iter().flatten().zip(&record.replies) {
-        let Ok(answer) = reply else { continue };
-        let lengths: Vec<u64> = answer
+        let Ok(receipt) = reply else { continue };
+        if is_failed(job, request, reply) {
+            continue;
+        }
+        let lengths: Vec<u64> = receipt
             .responses
             .iter()
             .map(|r| r.estimated_tokens)
             .collect();
-        let shares = share_out(answer.usage.completion_tokens, &lengths);
-        for (position, (response, tokens)) in (0..).zip(answer.responses.iter().zip(shares)) {
+        let shares = share_out(receipt.usage.completion_tokens, &lengths);
+        for (position, (response, tokens)) in (0..).zip(receipt.responses.iter().zip(shares)) {
             let id = ResponseId {
                 job: None,
                 request: request.key,
@@ -44,7 +48,6 @@ pub(crate) fn given(record: &Record) -> BTreeMap<ResponseId, Given> {
                     max_tokens: request.max_tokens,
                     tokens,
                     ended: response.ended,
-                    score: score(ScoreKey::whole(id, request.instance)),
                 },
             );
         }
@@ -60,7 +63,6 @@ pub(crate) fn offered(record: &Record) -> BTreeMap<ResponseId, Given> {
             max_tokens: offered.max_tokens,
             tokens: offered.tokens,
             ended: offered.ended,
-            score: score(ScoreKey::whole(offered.id, offered.instance)),
         };
         (offered.id, given)
     });
@@ -85,19 +87,63 @@ pub(crate) fn servable(drawn: &[Given], max_tokens: u32) -> Vec<Given> {
 }
 
 /// Failed requests, by instance.
-pub(crate) fn failed(record: &Record) -> BTreeSet<usize> {
+pub(crate) fn failed(job: &Job, record: &Record) -> BTreeSet<usize> {
     let requests = record.batches.iter().flatten().zip(&record.replies);
     requests
-        .filter(|(_, reply)| {
-            reply
-                .as_ref()
-                .map_or(true, |answer| answer.responses.is_empty())
-        })
+        .filter(|(request, reply)| is_failed(job, request, reply))
         .map(|(request, _)| request.instance)
         .collect()
 }
 
-pub(crate) fn check_requests(plan: &TrialPlan, record: &Record, pooled: &[Given], own: bool) {
+/// Whether a request brought no response, or one that cannot be scored.
+fn is_failed(job: &Job, request: &RequestPlan, reply: &Reply) -> bool {
+    let Ok(receipt) = reply else { return true };
+    let mut responses = (0..)
+        .zip(&receipt.responses)
+        .map(|(position, _)| ResponseId {
+            job: None,
+            request: request.key,
+            position,
+        });
+    receipt.responses.is_empty()
+        || responses.any(|id| job.score(ScoreKey::whole(id, request.instance)).is_err())
+}
+
+/// Every response of a batch is scored once, whole, when all of the batch has come back; before
+/// the first request, what the trial was offered and what must be cut.
+pub(crate) fn check_scores(plan: &TrialPlan, record: &Record) {
+    let mut wanted = BTreeSet::new();
+    for (requests, plans) in &record.scored {
+        let batch = requests.checked_sub(1).map(|last| &record.batches[last]);
+        for scored in plans {
+            assert!(wanted.insert(scored.key), "scored twice");
+            let cut = scored.cut.map(|cut| cut.max_tokens);
+            assert_eq!(scored.key.max_tokens, cut);
+            let response = scored.key.response;
+            let Some(batch) = batch else {
+                assert!(cut.is_none_or(|cut| cut == plan.settings.extent.max_tokens));
+                assert!(cut.is_some() || response.job.is_some());
+                continue;
+            };
+            let request = batch.iter().find(|r| r.key == response.request).unwrap();
+            assert_eq!((request.instance, cut), (scored.key.instance, None));
+        }
+        let Some(batch) = batch else { continue };
+        let replies = batch
+            .iter()
+            .map(|r| &record.replies[r.key.ordinal as usize]);
+        let brought: usize = replies.flatten().map(|r| r.responses.len()).sum();
+        assert_eq!(plans.len(), brought, "some response is not scored");
+    }
+}
+
+pub(crate) fn check_requests(
+    job: &Job,
+    plan: &TrialPlan,
+    record: &Record,
+    pooled: &[Given],
+    own: bool,
+) {
     let mut held: BTreeMap<usize, u32> = BTreeMap::new();
     for response in pooled {
         *held.entry(response.instance).or_default() += 1;
@@ -120,17 +166,14 @@ pub(crate) fn check_requests(plan: &TrialPlan, record: &Record, pooled: &[Given]
             assert!(!own || plan.most_per_request.is_none_or(|most| request.n <= most));
         }
         for (request, reply) in batch.iter().zip(replies.by_ref()) {
-            match reply {
-                Ok(answer) if !answer.responses.is_empty() => {
-                    let count = answer.responses.len() as u32;
-                    *held.entry(request.instance).or_default() += count;
-                }
-                _ => {
-                    failed.insert(request.instance);
-                }
+            if is_failed(job, request, reply) {
+                failed.insert(request.instance);
+            } else if let Ok(receipt) = reply {
+                let count = receipt.responses.len() as u32;
+                *held.entry(request.instance).or_default() += count;
             }
-            if let Ok(answer) = reply {
-                let actual = Spend::of(answer.usage, plan.prices);
+            if let Ok(receipt) = reply {
+                let actual = Spend::of(receipt.usage, plan.prices);
                 let worst = request.worst_case;
                 assert!(actual.usd <= worst.usd && actual.tokens <= worst.tokens);
             }
@@ -148,7 +191,8 @@ pub(crate) fn check_evaluation(
         assert!(!matches!(record.ending, Ending::Evaluated { .. }));
         return;
     };
-    let failed = failed(record);
+    let failed = failed(job, record);
+    let Extent { n, max_tokens } = plan.settings.extent;
     let present: Vec<usize> = evaluation.iter().map(|e| e.instance).collect();
     let expected: Vec<usize> = (0..job.instances).filter(|i| !failed.contains(i)).collect();
     assert_eq!(present, expected, "failures are left out, and nothing else");
@@ -156,33 +200,33 @@ pub(crate) fn check_evaluation(
 
     let reference = job.pruning == Pruning::Reference && plan.mode == Mode::Scheduled;
     let requests = match plan.most_per_request {
-        Some(most) if !reference => plan.settings.extent.n.div_ceil(most),
+        Some(most) if !reference => n.div_ceil(most),
         _ => 1,
     };
-    let prompt = plan.settings.sampling.prompt;
     let mut ids = BTreeSet::new();
     let mut total = Spend::default();
     for found in evaluation {
         // The reference takes short answers as they are.
-        let n = found.responses.len() as u32;
-        assert!(n == plan.settings.extent.n || reference && 0 < n && n < plan.settings.extent.n);
+        let count = found.responses.len() as u32;
+        assert!(count == n || reference && 0 < count && count < n);
         for used in &found.responses {
             let given = known[&used.id];
             assert_eq!(given.instance, found.instance);
-            let fits = given.ended && given.tokens <= u64::from(plan.settings.extent.max_tokens);
-            let expected = if given.max_tokens > plan.settings.extent.max_tokens && !fits {
+            let fits = given.ended && given.tokens <= u64::from(max_tokens);
+            let expected = if given.max_tokens > max_tokens && !fits {
                 let key = ScoreKey {
-                    max_tokens: Some(plan.settings.extent.max_tokens),
+                    max_tokens: Some(max_tokens),
                     ..ScoreKey::whole(used.id, found.instance)
                 };
-                (score(key), plan.settings.extent.max_tokens.into(), false)
+                (job.score(key).unwrap(), max_tokens.into(), false)
             } else {
-                (given.score, given.tokens, given.ended)
+                let score = job.score(ScoreKey::whole(used.id, found.instance)).unwrap();
+                (score, given.tokens, given.ended)
             };
             assert_eq!((used.score, used.completion_tokens, used.ended), expected);
             assert!(ids.insert(used.id), "a response is used twice");
         }
-        let prompt_tokens = job.prompts[prompt][found.instance];
+        let prompt_tokens = job.prompts[plan.settings.sampling.prompt][found.instance];
         assert_eq!(found.prompt_tokens, prompt_tokens);
         let completion: u64 = found.responses.iter().map(|r| r.completion_tokens).sum();
         let cost = found.inference_cost;
@@ -234,7 +278,7 @@ pub(crate) fn check_ending(job: &Job, plan: &TrialPlan, record: &Record) {
             assert!(record.batches.is_empty() || *reason != PruneReason::KnownInvalid);
         }
         Ending::Evaluated { .. } => {}
-        Ending::Failed(_) => assert!(!failed(record).is_empty()),
+        Ending::Failed(_) => assert!(!failed(job, record).is_empty()),
         Ending::Infeasible(_) => {
             assert!(record.replies.iter().any(|reply| matches!(
                 reply,

@@ -12,16 +12,22 @@
 mod checks;
 mod world;
 
-use checks::{Given, check_ending, check_evaluation, check_requests, given, offered, servable};
-use frugal_domain::configuration::Sampling;
+use checks::{
+    Given, check_ending, check_evaluation, check_requests, check_scores, given, offered, servable,
+};
+use frugal_domain::configuration::{Extent, Sampling, Settings};
 use frugal_domain::job::Pruning;
+use frugal_domain::metric::Metric;
 use frugal_domain::money::{Budget, Spend, Unit, Usd};
 use frugal_domain::request::ResponseId;
-use frugal_domain::trial::PruneReason;
-use frugal_evaluation::{Ending, Ledger, Mode, Step, UsedResponse};
+use frugal_domain::scoring::Reducer;
+use frugal_domain::trial::{Estimate, PruneReason};
+use frugal_evaluation::metrics::values;
+use frugal_evaluation::statistics::estimate;
+use frugal_evaluation::{Ending, Ledger, Mode, Rates, Step, TrialPlan, UsedResponse};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use world::{Job, Record, score};
+use world::{Job, Record};
 
 const PRUNINGS: [Pruning; 3] = [Pruning::On, Pruning::Off, Pruning::Reference];
 
@@ -54,11 +60,11 @@ fn check_job(job: &Job) -> bool {
             let (plan, record) = (&job.plans[seen], &records[seen]);
             if job.pruning != Pruning::Reference {
                 let drawn = pool.entry(plan.settings.sampling.clone()).or_default();
-                drawn.extend(given(record));
+                drawn.extend(given(job, record));
                 drawn.extend(offered(record));
             }
         }
-        known.extend(given(record));
+        known.extend(given(job, record));
         known.extend(offered(record));
         let mut drawn = pool
             .get(&plan.settings.sampling)
@@ -67,16 +73,13 @@ fn check_job(job: &Job) -> bool {
         drawn.extend(offered(record));
         let drawn: Vec<Given> = drawn.into_values().collect();
         let own = job.pruning != Pruning::Reference || plan.mode == Mode::Full;
-        check_requests(
-            plan,
-            record,
-            &servable(&drawn, plan.settings.extent.max_tokens),
-            own,
-        );
+        let servable = servable(&drawn, plan.settings.extent.max_tokens);
+        check_requests(job, plan, record, &servable, own);
+        check_scores(plan, record);
         check_evaluation(job, plan, record, &known);
         check_ending(job, plan, record);
-        for answer in record.replies.iter().flatten() {
-            spend += Spend::of(answer.usage, plan.prices);
+        for receipt in record.replies.iter().flatten() {
+            spend += Spend::of(receipt.usage, plan.prices);
         }
     }
     assert_eq!(evaluator.spend(), spend, "spend adds up");
@@ -138,15 +141,14 @@ proptest! {
         let mut batches = record.batches.iter();
         loop {
             match trial.step() {
-                Step::Score(plans) => {
-                    let scores = plans.iter().map(|plan| (plan.key, Ok(score(plan.key))));
-                    trial.receive_scores(scores);
-                }
                 Step::Request(batch) => {
                     prop_assert_eq!(Some(&batch), batches.next());
                     for (request, reply) in batch.iter().zip(stored.by_ref()) {
                         trial.receive(request.key.ordinal, reply.clone()).unwrap();
                     }
+                }
+                Step::Score(plans) => {
+                    trial.receive_scores(plans.iter().map(|plan| (plan.key, job.score(plan.key))));
                 }
                 Step::Wait | Step::Ended(_) => break,
             }
@@ -160,6 +162,49 @@ proptest! {
         }
     }
 
+    /// Of the responses that a trial took, all of them and no others, the pool says what the trial
+    /// says of itself, by every reducer and in both units.
+    #[test]
+    fn the_pool_agrees_with_a_trial_at_its_own_extent(seed: u64) {
+        let mut job = Job::random(seed, Pruning::Off);
+        job.endpoint.fail = 0.0;
+        job.endpoint.refuse = 0.0;
+        job.endpoint.empty = 0.0;
+        job.endpoint.unscorable = 0.0;
+        job.plans.truncate(1);
+        let (records, evaluator) = job.run(Some(seed));
+        let evaluation = records[0].evaluation.as_ref().unwrap();
+        let plan = &job.plans[0];
+        let Settings { sampling, extent } = &plan.settings;
+        let arm = evaluator.pool().arm(sampling).unwrap();
+        prop_assert!(arm.unscored(extent.max_tokens).is_empty());
+        prop_assert_eq!(arm.responses(), job.instances * extent.n as usize);
+        let agrees = |found: Option<Estimate>, metric: Metric, unit: Unit| {
+            let values: Vec<f64> = values(metric, evaluation, unit).into_values().collect();
+            let (found, expected) = (found.unwrap(), estimate(&values).unwrap());
+            let near = |left: f64, right: f64| (left - right).abs() <= 1e-9 * right.abs().max(1e-9);
+            let error = |estimate: Estimate| estimate.standard_error.unwrap_or_default();
+            found.count == expected.count
+                && near(found.mean, expected.mean)
+                && (error(found) - error(expected)).abs() < 1e-9
+        };
+        for (reducer, metric) in [
+            (Reducer::Mean, Metric::Mean),
+            (Reducer::Success, Metric::Success),
+            (Reducer::ExpectedSuccess, Metric::ExpectedSuccess),
+        ] {
+            let found = arm.utility(*extent, reducer);
+            prop_assert!(agrees(found, metric, Unit::Tokens), "{:?}: {:?}", reducer, found);
+        }
+        for unit in [Unit::Tokens, Unit::Usd] {
+            let TrialPlan { prices, most_per_request, .. } = *plan;
+            let rates = Rates { prices, most_per_request, unit };
+            let prompts = &job.prompts[sampling.prompt];
+            let found = arm.cost(*extent, rates, |instance| prompts[instance]);
+            prop_assert!(agrees(found, Metric::InferenceCost, unit), "{:?}: {:?}", unit, found);
+        }
+    }
+
     /// Where all instances are alike there is nothing to be wrong about: a configuration is
     /// evaluated exactly if it is within the budget.
     #[test]
@@ -168,6 +213,7 @@ proptest! {
         job.endpoint.fail = 0.0;
         job.endpoint.refuse = 0.0;
         job.endpoint.empty = 0.0;
+        job.endpoint.unscorable = 0.0;
         job.endpoint.spread = 0.0;
         job.reuse = false;
         let prompt_tokens = job.prompts[0][0];
@@ -180,12 +226,13 @@ proptest! {
         }
         let (records, evaluator) = job.run(Some(seed));
         for (plan, record) in job.plans.iter().zip(records) {
-            let length = plan.settings.extent.max_tokens.min(10);
-            let requests = plan.most_per_request.map_or(1, |most| plan.settings.extent.n.div_ceil(most));
+            let Extent { n, max_tokens } = plan.settings.extent;
+            let length = max_tokens.min(10);
+            let requests = plan.most_per_request.map_or(1, |most| n.div_ceil(most));
             let within = job.inference_budget.is_none_or(|budget| {
                 let prices = budget.unit().prices(plan.prices);
                 let prompt = prices.request_pico + prices.input_pico * prompt_tokens;
-                let output = prices.output_pico * u64::from(length * plan.settings.extent.n);
+                let output = prices.output_pico * u64::from(length * n);
                 prompt * u64::from(requests) + output <= budget.amount()
             });
             prop_assert_eq!(
@@ -209,6 +256,7 @@ fn the_default_schedule_spends_least() {
             job.endpoint.refuse = 0.0;
             job.endpoint.empty = 0.0;
             job.endpoint.short = 0.0;
+            job.endpoint.unscorable = 0.0;
             job.endpoint.most = 1_000;
             job.rivals = false;
             job.reuse = false;
@@ -216,7 +264,7 @@ fn the_default_schedule_spends_least() {
             for plan in &mut job.plans {
                 plan.most_per_request = None;
                 // No two share a pool: what is compared is the schedule alone.
-                plan.settings.sampling.temperature = Some(f64::from(plan.number.0));
+                plan.settings.sampling.temperature = Some(plan.number.0.into());
             }
             let (_, evaluator) = job.run(None);
             *spent.entry(format!("{pruning:?}")).or_insert(0) += Unit::Tokens.of(evaluator.spend());
@@ -276,17 +324,28 @@ fn random_jobs_get_everywhere() {
                 continue;
             };
             see("some missing", evaluation.len() < job.instances);
+            let own = |r: &UsedResponse| r.id.job.is_none() && r.id.request.trial == plan.number;
             let pooled = evaluation.iter().flat_map(|e| &e.responses);
-            let pooled = pooled.filter(|r| r.id.request.trial != plan.number).count();
+            let pooled = pooled.filter(|r| !own(r)).count();
             see("all pooled", silent);
             let used = || evaluation.iter().flat_map(|e| &e.responses);
             see("of another job", used().any(|r| r.id.job.is_some()));
-            let cut = |r: &UsedResponse| !r.ended && r.id.request.trial != plan.number;
+            let cut = |r: &UsedResponse| !r.ended && !own(r);
             see("cut", used().any(cut));
             see("partly pooled", pooled > 0 && !silent);
-            let given = given(record);
+            see(
+                "unscorable",
+                record
+                    .scored
+                    .iter()
+                    .flat_map(|(_, plans)| plans)
+                    .any(|plan| job.score(plan.key).is_err()),
+            );
             let short = record.batches.iter().flatten().any(|request| {
-                given.keys().filter(|id| id.request == request.key).count() < request.n as usize
+                let reply = &record.replies[request.key.ordinal as usize];
+                reply
+                    .as_ref()
+                    .is_ok_and(|r| r.responses.len() < request.n as usize)
             });
             see("short answers", short);
         }

@@ -9,8 +9,8 @@ use frugal_domain::request::{Purpose, RequestKey, ResponseId};
 use frugal_domain::spend::SpendCategory;
 use frugal_evaluation::{
     Ending, EvaluatedInstance, Evaluator, EvaluatorOptions, Ledger, Mode, OfferedResponse, Receipt,
-    ReceivedResponse, RequestFailure, RequestPlan, Reservation, Rival, ScoreKey, Step, TrialPlan,
-    TrialRun,
+    ReceivedResponse, RequestFailure, RequestPlan, Reservation, Rival, ScoreKey, ScorePlan, Step,
+    TrialPlan, TrialRun,
 };
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -31,6 +31,8 @@ pub struct Endpoint {
     pub most: u32,
     /// Sometimes an answer is short though the endpoint can do more.
     pub short: f64,
+    /// How often a response of the job's own cannot be scored.
+    pub unscorable: f64,
     /// Lengths vary by this much about their mean.
     pub spread: f64,
 }
@@ -66,6 +68,8 @@ pub struct Record {
     pub evaluation: Option<Vec<EvaluatedInstance>>,
     /// Responses of another job that the trial was offered.
     pub offered: Vec<OfferedResponse>,
+    /// What was to be scored, by the number of batches before it.
+    pub scored: Vec<(usize, Vec<ScorePlan>)>,
 }
 
 /// The objective: the mean score of the responses.
@@ -74,18 +78,20 @@ pub fn objective(instance: &EvaluatedInstance) -> f64 {
     scores.sum::<f64>() / instance.responses.len() as f64
 }
 
-/// How good a response is, whole or cut; those of other jobs are right.
-pub fn score(key: ScoreKey) -> f64 {
-    if key.response.job.is_some() && key.max_tokens.is_none() {
-        return 1.0;
-    }
-    let mut hasher = DefaultHasher::new();
-    (key.response, key.max_tokens).hash(&mut hasher);
-    let one_in = if key.max_tokens.is_some() { 3 } else { 2 };
-    f64::from(u8::from(hasher.finish().is_multiple_of(one_in)))
-}
-
 impl Job {
+    /// How good a response is: right in one of two cases, once it is cut in one of three.
+    pub fn score(&self, key: ScoreKey) -> Result<f64, String> {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, key).hash(&mut hasher);
+        let mut rng = ChaCha8Rng::seed_from_u64(hasher.finish());
+        let own = key.response.job.is_none() && key.max_tokens.is_none();
+        if own && rng.random_bool(self.endpoint.unscorable) {
+            return Err("the judge is away".to_owned());
+        }
+        let right = rng.random_ratio(1, if key.max_tokens.is_some() { 3 } else { 2 });
+        Ok(f64::from(u8::from(right)))
+    }
+
     pub fn random(seed: u64, pruning: Pruning) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let instances = rng.random_range(1..=18);
@@ -154,6 +160,7 @@ impl Job {
                 1_000
             },
             short: rate(0.1),
+            unscorable: rate(0.002),
             spread: rng.random_range(0.0..1.0),
         };
         let mut order: Vec<usize> = (0..instances).collect();
@@ -189,8 +196,8 @@ impl Job {
         }
         let mut hasher = DefaultHasher::new();
         let sampling = &plan.settings.sampling;
-        let hot = sampling.temperature == Some(1.0);
-        (self.seed, sampling.prompt, hot).hash(&mut hasher);
+        let temperature = sampling.temperature.unwrap_or_default();
+        (self.seed, sampling.prompt, temperature.to_bits()).hash(&mut hasher);
         let mut rng = ChaCha8Rng::seed_from_u64(hasher.finish());
         let job: JobId = "019abf3e-5f00-7000-8000-000000000000".parse().unwrap();
         (0..rng.random_range(0..20))
@@ -203,9 +210,8 @@ impl Job {
                         job: Some(job),
                         request: RequestKey {
                             purpose: Purpose::Search,
-                            trial: TrialNumber(
-                                2 * u32::from(sampling.prompt == 1) + u32::from(hot),
-                            ),
+                            // One trial of the other job under each of the settings.
+                            trial: TrialNumber((2.0 * temperature) as u32 + sampling.prompt as u32),
                             ordinal,
                         },
                         position: 0,
@@ -338,6 +344,7 @@ struct Open {
     trial: TrialRun,
     waiting: Vec<(RequestPlan, Option<Reservation>)>,
     offered: Vec<OfferedResponse>,
+    scored: Vec<(usize, Vec<ScorePlan>)>,
     batches: Vec<Vec<RequestPlan>>,
     replies: Vec<Option<Reply>>,
     ending: Option<Ending>,
@@ -351,6 +358,7 @@ impl Open {
         Self {
             trial,
             offered,
+            scored: Vec::new(),
             waiting: Vec::new(),
             batches: Vec::new(),
             replies: Vec::new(),
@@ -372,7 +380,7 @@ impl Open {
                     let reply = job.reply(self.trial.plan(), &request);
                     let paid = reply.as_ref().map_or_else(
                         |_| Spend::default(),
-                        |answer| Spend::of(answer.usage, self.trial.plan().prices),
+                        |receipt| Spend::of(receipt.usage, self.trial.plan().prices),
                     );
                     ledger.settle(reservation, paid, SpendCategory::Search);
                     reply
@@ -385,15 +393,11 @@ impl Open {
         }
         match self.trial.step() {
             Step::Score(plans) => {
+                assert!(!plans.is_empty());
                 assert_eq!(self.trial.step(), Step::Wait);
-                for plan in &plans {
-                    let Some(cut) = plan.cut else { continue };
-                    assert!(self.batches.is_empty(), "cuts come first");
-                    assert_eq!(cut.max_tokens, self.trial.plan().settings.extent.max_tokens);
-                    assert_eq!(plan.key.max_tokens, Some(cut.max_tokens));
-                }
-                let scores = plans.iter().map(|plan| (plan.key, Ok(score(plan.key))));
+                let scores = plans.iter().map(|plan| (plan.key, job.score(plan.key)));
                 self.trial.receive_scores(scores);
+                self.scored.push((self.batches.len(), plans));
             }
             Step::Request(batch) => {
                 assert!(
@@ -426,6 +430,7 @@ impl Open {
             ending: self.ending.unwrap(),
             evaluation: self.trial.evaluation(),
             offered: self.offered,
+            scored: self.scored,
         }
     }
 }

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod offered;
+
 use frugal_domain::configuration::{Extent, Sampling, Settings};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::Pruning;
