@@ -62,6 +62,10 @@ impl<'a> Posted<'a> {
         );
         match read {
             Some(read) if self.faults.is_empty() => Ok(read),
+            None if self.faults.is_empty() => Err(vec![Fault {
+                pointer: "/data".to_owned(),
+                detail: "the rows could not be had".to_owned(),
+            }]),
             _ => Err(self.faults.into_vec()),
         }
     }
@@ -213,5 +217,54 @@ fn read_point(spec: &JobSpec, row: &ObjectReader<'_>) -> Option<Configuration> {
             let at = row.get(&name).unwrap_or_else(|| row.at.clone());
             at.fault(detail)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn catalog() -> Catalog {
+        let model = json!({"input_usd_per_million": 1, "output_usd_per_million": 1});
+        let endpoint = json!({"base_url": "http://127.0.0.1:1/v1", "models": {"m": model}});
+        serde_json::from_value(json!({"endpoints": {"e": endpoint}})).unwrap()
+    }
+
+    fn document(data: Value) -> Value {
+        json!({
+            "data": data,
+            "model": {"endpoint": "e", "model": "m"},
+            "prompt": "{{ q }}",
+            "scoring": {"scorer": {"type": "exact", "expected": "{{ a }}"}},
+        })
+    }
+
+    #[test]
+    fn rows_may_come_from_elsewhere() {
+        let held = document(json!({"instances": [{"q": 1, "a": 2}, {"q": 3, "a": 4}]}));
+        let rows = Posted::open(&held).rows();
+        // The document that is read need not hold them.
+        let elsewhere = document(json!({"kept": "elsewhere"}));
+        let read = Posted::open(&elsewhere).read(rows, &catalog(), 1);
+        assert_eq!(read.unwrap().1.tuning.len(), 2);
+    }
+
+    #[test]
+    fn everything_is_held_against_the_rows() {
+        let held = document(json!({"instances": [{"q": 1}]}));
+        let rows = Posted::open(&held).rows();
+        let faults = Posted::open(&held).read(rows, &catalog(), 1).unwrap_err();
+        assert_eq!(faults[0].pointer, "/scoring/scorer/expected");
+    }
+
+    #[test]
+    fn rows_that_could_not_be_had_are_a_fault() {
+        let document = document(json!({"kept": "elsewhere"}));
+        let faults = Posted::open(&document)
+            .read(None, &catalog(), 1)
+            .unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].pointer, "/data");
     }
 }
