@@ -44,9 +44,10 @@ impl Supply {
     }
 
     pub(crate) fn receive(&mut self, scores: impl IntoIterator<Item = (ScoreKey, f64)>) {
-        self.new_scores.extend(scores);
-        let scores = self.new_scores.iter();
-        self.arm.remember(scores.map(|(key, score)| (*key, *score)));
+        for (key, score) in scores {
+            self.new_scores.insert(key, score);
+            self.arm.remember([(key, score)]);
+        }
     }
 
     /// What serves, by instance. What was to be scored and was not is left out.

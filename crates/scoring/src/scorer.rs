@@ -8,7 +8,6 @@ use crate::template::Template;
 use frugal_domain::fault::ObjectReader;
 use frugal_domain::scoring::ScorerSpec;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
 
 /// A scorer whose templates and patterns are compiled.
 #[derive(Debug, Clone)]
@@ -89,15 +88,6 @@ impl Scorer {
             extractor,
             rule,
         })
-    }
-
-    /// The variables that the scorer takes from an instance, by name.
-    #[must_use]
-    pub fn variables(&self) -> BTreeSet<String> {
-        self.expected
-            .as_ref()
-            .map(|expected| expected.variables().clone())
-            .unwrap_or_default()
     }
 
     /// Scores a response to an instance: 1 for right, 0 for wrong.

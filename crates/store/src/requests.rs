@@ -145,34 +145,59 @@ pub async fn raise(
 }
 
 /// Counts the requests that are still under way as lost, at their worst case: the job ends, or
-/// goes to another worker, and they may have been billed. Returns what was counted.
+/// goes to another worker, and they may have been billed. The caller holds the job's row.
 ///
 /// # Errors
 /// The database is away.
-pub async fn abandon(
-    connection: &mut PgConnection,
-    job: JobId,
-    now: DateTime<Utc>,
-) -> Result<Spend> {
-    let row = sqlx::query!(
+pub async fn abandon(connection: &mut PgConnection, job: JobId, now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
         r#"
-        WITH lost AS (
-            UPDATE requests SET
-                state = 'lost', cost_usd_pico = worst_usd_pico, cost_tokens = worst_tokens,
-                answered_at = $2
-            WHERE job_id = $1 AND state = 'sent'
-            RETURNING cost_usd_pico, cost_tokens
-        )
-        SELECT coalesce(sum(cost_usd_pico), 0)::bigint AS "usd!",
-               coalesce(sum(cost_tokens), 0)::bigint AS "tokens!"
-        FROM lost
+        UPDATE requests SET
+            state = 'lost', cost_usd_pico = worst_usd_pico, cost_tokens = worst_tokens,
+            answered_at = $2
+        WHERE job_id = $1 AND state = 'sent'
         "#,
         job.0,
         now
     )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Counts the requests that this worker has under way as lost, at their worst case: it waits for
+/// them no longer, and they may have been billed. Those of a worker that has taken over are its own.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn give_up_all(
+    connection: &mut PgConnection,
+    claim: Claim,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let held = sqlx::query_scalar!(
+        r#"
+        WITH held AS (
+            SELECT id, attempt FROM jobs
+            WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+            FOR UPDATE
+        ), given_up AS (
+            UPDATE requests SET
+                state = 'lost', cost_usd_pico = worst_usd_pico, cost_tokens = worst_tokens,
+                answered_at = $3
+            FROM held
+            WHERE requests.job_id = held.id AND requests.attempt = held.attempt
+              AND requests.state = 'sent'
+        )
+        SELECT EXISTS (SELECT FROM held) AS "held!"
+        "#,
+        claim.job.0,
+        claim.attempt,
+        now
+    )
     .fetch_one(connection)
     .await?;
-    to_spend(row.usd, row.tokens)
+    if held { Ok(()) } else { Err(Error::LeaseLost) }
 }
 
 /// What an endpoint answered to one request.

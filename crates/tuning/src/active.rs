@@ -2,7 +2,7 @@
 //! job answer it, until it has its ending.
 
 use crate::books::Books;
-use crate::ended::EndedTrial;
+use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
 use crate::outcome::{self, Utilities};
 use crate::past::{Past, PastRequest};
@@ -27,6 +27,18 @@ use std::sync::Arc;
 pub(crate) struct RunKey {
     pub(crate) purpose: Purpose,
     pub(crate) trial: TrialNumber,
+}
+
+impl RunKey {
+    /// The evaluation of a trial on the rows that the search sees.
+    pub(crate) fn of_trial(trial: TrialNumber) -> Self {
+        let purpose = if trial == BASELINE {
+            Purpose::Baseline
+        } else {
+            Purpose::Search
+        };
+        Self { purpose, trial }
+    }
 }
 
 impl From<RequestKey> for RunKey {

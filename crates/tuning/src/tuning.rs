@@ -4,7 +4,7 @@ mod turns;
 
 use crate::active::{Active, RunKey};
 use crate::books::Books;
-use crate::ended::{BASELINE, EndedTrials};
+use crate::ended::EndedTrials;
 use crate::ending::JobEnding;
 use crate::error::TuningError;
 use crate::findings::Findings;
@@ -126,21 +126,12 @@ impl Tuning {
 
     /// The beginning of a trial is stored.
     pub fn trial_begun(&mut self, trial: TrialNumber) {
-        for purpose in [Purpose::Baseline, Purpose::Search] {
-            self.with(RunKey { purpose, trial }, Active::begun);
-        }
+        self.with(RunKey::of_trial(trial), Active::begun);
     }
 
     /// What other jobs have for a trial. It is stored.
     pub fn looked_up(&mut self, trial: TrialNumber, offered: Vec<OfferedResponse>) {
-        let purpose = if trial == BASELINE {
-            Purpose::Baseline
-        } else {
-            Purpose::Search
-        };
-        self.with(RunKey { purpose, trial }, |active| {
-            active.looked_up(offered);
-        });
+        self.with(RunKey::of_trial(trial), |active| active.looked_up(offered));
     }
 
     /// What scorers said of a trial's responses: one score, or the reason why there is none, for

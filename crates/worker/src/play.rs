@@ -9,6 +9,7 @@ use crate::look_up;
 use crate::record;
 use crate::score;
 use crate::send::{self, Sent};
+use chrono::Utc;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::state::JobState;
@@ -184,7 +185,7 @@ impl<'a> Play<'a> {
         let given_up = std::mem::take(&mut self.in_flight);
         let context = self.context;
         let mut connection = context.pool.acquire().await?;
-        requests::abandon(&mut connection, context.claim.job, chrono::Utc::now()).await?;
+        requests::give_up_all(&mut connection, context.claim, Utc::now()).await?;
         for key in given_up {
             let end = RequestEnd::GivenUp { cost: None };
             context.tuning().request_ended(key, end)?;

@@ -242,9 +242,34 @@ async fn a_lease_that_ran_out_goes_to_another_and_fences_the_first() {
         JobState::Running
     );
 
-    // What was in flight counts at its worst case and is asked for again.
+    // What the second one has in flight is its own.
+    let again = NewRequest {
+        key: RequestKey {
+            ordinal: request.key.ordinal + 1,
+            ..request.key
+        },
+        worst_case: Spend {
+            usd: Usd::from_pico(700),
+            tokens: 70,
+        },
+        ..request
+    };
+    requests::send(&mut connection, second, &[again], now)
+        .await
+        .unwrap();
+    let given_up = requests::give_up_all(&mut connection, first, now).await;
+    assert!(matches!(given_up, Err(Error::LeaseLost)));
     let lost = requests::lost(&mut connection, id).await.unwrap();
     assert_eq!(lost, request.worst_case);
+    requests::give_up_all(&mut connection, second, now)
+        .await
+        .unwrap();
+    let lost = requests::lost(&mut connection, id).await.unwrap();
+    assert_eq!(lost, request.worst_case + again.worst_case);
+    let settled = requests::settle(&mut connection, second, again.key, &answer("a"), 1, now).await;
+    assert!(matches!(settled, Err(Error::LeaseLost)), "it is given up");
+
+    // What was in flight counts at its worst case and is asked for again.
     assert!(
         requests::load(&mut connection, id)
             .await

@@ -285,6 +285,8 @@ struct Guard {
     answers: Mutex<VecDeque<Permission>>,
     asked: Mutex<Vec<(Attempts, bool)>>,
     withdrawn: Notify,
+    /// Whether it is withdrawn as soon as its first attempt is let go.
+    withdrawn_in_flight: bool,
 }
 
 impl Guard {
@@ -300,6 +302,9 @@ impl SendGuard for Guard {
     async fn may_send(&self, before: Attempts, last_possibly_billed: bool) -> Permission {
         let mut asked = self.asked.lock().unwrap();
         asked.push((before, last_possibly_billed));
+        if self.withdrawn_in_flight {
+            self.withdrawn.notify_one();
+        }
         let answer = self.answers.lock().unwrap().pop_front();
         answer.unwrap_or(Permission::Granted)
     }
@@ -364,16 +369,18 @@ async fn a_request_that_waits_is_withdrawn_at_once() {
         most_asked_for: LONG,
     };
     let client = Client::with_backoff("test", &endpoint(&server.base_url), None, slow, 1).unwrap();
-    let guard = Guard::default();
-    guard.withdrawn.notify_one();
-    let (first, one) = (Attempts::default(), request(1));
-    let withdrawn = client
-        .complete_guarded(&one, None, &guard)
-        .await
-        .unwrap_err();
-    // The one notification finds it at the first wait, whichever that is.
-    assert!(matches!(withdrawn, RequestError::Withdrawn { .. }));
-    assert_eq!(withdrawn.attempts().possibly_billed, first.possibly_billed);
+    let guard = Guard {
+        withdrawn_in_flight: true,
+        ..Guard::default()
+    };
+    let one = request(1);
+    let withdrawn = client.complete_guarded(&one, None, &guard).await;
+    // What was in flight came home first.
+    let attempts = Attempts {
+        made: 1,
+        possibly_billed: 0,
+    };
+    assert_eq!(withdrawn.unwrap_err(), RequestError::Withdrawn { attempts });
 
     // It waits at the gate, which another holds.
     let silent = Server::new([Turn::Silence]).await;

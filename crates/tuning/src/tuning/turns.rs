@@ -37,12 +37,8 @@ impl Tuning {
 
     fn baseline_turn(&mut self) -> Result<bool, TuningError> {
         let spec = self.job.spec.clone();
-        let under_way = RunKey {
-            purpose: Purpose::Baseline,
-            trial: BASELINE,
-        };
         match &spec.baseline {
-            Some(_) if self.active.contains_key(&under_way) => return Ok(false),
+            Some(_) if self.active.contains_key(&RunKey::of_trial(BASELINE)) => return Ok(false),
             Some(baseline) if !self.ended.contains_key(&BASELINE) => {
                 self.begin(BASELINE, TrialRole::Baseline, baseline.clone(), "baseline")?;
             }
