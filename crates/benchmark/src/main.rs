@@ -19,6 +19,7 @@ mod run;
 mod synthetic;
 mod table;
 mod truth;
+mod worlds;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -44,6 +45,24 @@ enum Measured {
         /// rarely share a response.
         #[arg(long, value_parser = step)]
         temperature_step: Option<f64>,
+    },
+    /// What searches find on worlds whose exact utility is known.
+    Worlds {
+        /// Jobs of each way on each world.
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 11)]
+        first_seed: u64,
+        /// Optimization budgets, as multiples of the inference budget over all rows.
+        #[arg(long, value_delimiter = ',', default_value = "2,5,25")]
+        factors: Vec<f64>,
+        /// The ways to search, by name; all by default.
+        #[arg(long, value_delimiter = ';')]
+        ways: Vec<String>,
+        /// A folder of other worlds.
+        #[arg(long, env = "FRUGAL_WORLDS_DIR")]
+        worlds: Option<PathBuf>,
     },
     /// Whether significant improvements are ones, and intervals cover the truth.
     Certainty {
@@ -71,6 +90,22 @@ fn main() -> anyhow::Result<()> {
             }
             pruning::print(&mut out, &sets, seeds)
         }
+        Measured::Worlds {
+            seeds,
+            first_seed,
+            factors,
+            ways,
+            worlds,
+        } => worlds::print(
+            &mut out,
+            &worlds::Measure {
+                seeds,
+                first_seed,
+                factors,
+                ways,
+                folder: worlds,
+            },
+        ),
         Measured::Certainty { seeds } => certainty::print(&mut out, seeds),
     }
 }

@@ -209,19 +209,20 @@ impl Answers for Memory<'_> {
             }
             Change::TrialEnded {
                 trial,
+                settings,
                 outcome,
                 tally,
             } => {
-                if let Some(settings) = self.begun.remove(trial) {
+                if let Some(begun) = self.begun.remove(trial) {
                     let ended = Trial {
-                        settings,
+                        settings: settings.clone().unwrap_or(begun),
                         outcome: outcome.clone(),
                         spend: tally.spend,
                     };
                     self.trials.insert(*trial, ended);
                 }
             }
-            Change::Progressed | Change::Validated => {}
+            Change::Progressed | Change::TrialProgressed { .. } | Change::Validated => {}
         }
     }
 }

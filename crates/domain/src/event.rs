@@ -4,7 +4,7 @@ use crate::configuration::Settings;
 use crate::id::{JobId, TrialNumber};
 use crate::money::Spend;
 use crate::state::StopReason;
-use crate::trial::{CostEstimate, Estimate, PruneReason, TrialRole};
+use crate::trial::{CostEstimate, Coverage, Estimate, PruneReason, TrialRole};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +76,7 @@ pub enum EventBody {
         /// What the trial has cost so far.
         spend: Spend,
     },
-    /// A configuration was evaluated on every instance.
+    /// A configuration was evaluated: on every instance, or as far as its coverage says.
     #[serde(rename = "trial.evaluated")]
     TrialEvaluated {
         /// Which trial.
@@ -91,6 +91,9 @@ pub enum EventBody {
         /// Whether the inference cost is within the inference budget and no constraint is
         /// violated.
         valid: bool,
+        /// How far it was looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        coverage: Option<Coverage>,
         /// What the trial cost.
         spend: Spend,
     },

@@ -62,6 +62,7 @@ mod tests {
             },
             violated: Vec::new(),
             valid,
+            coverage: None,
         })
     }
 

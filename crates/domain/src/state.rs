@@ -75,7 +75,7 @@ names! {
     pub enum TrialState: "trial state" {
         /// Being evaluated.
         Running = "running",
-        /// Evaluated on every instance.
+        /// Evaluated: on every instance, or as far as a profiled search looked.
         Evaluated = "evaluated",
         /// Ended early, or before any request, because it cannot be worth its price.
         Pruned = "pruned",

@@ -74,6 +74,30 @@ pub struct Evaluation {
     pub violated: Vec<String>,
     /// Whether the inference cost is within the inference budget and no constraint is violated.
     pub valid: bool,
+    /// How far it was looked at; absent in what was stored before this was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
+}
+
+/// How far a configuration was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Instances with responses.
+    pub instances: u32,
+    /// Instances of the job that the search sees.
+    pub of: u32,
+    /// The fewest responses of an instance that has any.
+    pub responses: u32,
+    /// Whether every instance was asked for.
+    pub complete: bool,
+}
+
+impl Evaluation {
+    /// Whether it was looked at on every instance.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.coverage.is_none_or(|coverage| coverage.complete)
+    }
 }
 
 /// Why a trial was pruned.
@@ -102,7 +126,8 @@ pub enum PruneReason {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum TrialOutcome {
-    /// Evaluated on every instance (but for a stated share of failures).
+    /// Evaluated: on every instance (but for a stated share of failures), or as far as its
+    /// [coverage](Evaluation::coverage) says.
     Evaluated(Evaluation),
     /// Ended early because it cannot be worth its price.
     Pruned {

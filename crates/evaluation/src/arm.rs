@@ -54,6 +54,13 @@ impl Arm {
         self.draws.len()
     }
 
+    /// The completion tokens of all responses, and how many these are.
+    #[must_use]
+    pub fn completion_tokens(&self) -> (u64, u64) {
+        let tokens = self.draws.iter().map(|draw| draw.tokens);
+        (tokens.fold(0, u64::saturating_add), self.draws.len() as u64)
+    }
+
     /// How many responses each instance has, by its index; instances without any are left out.
     #[must_use]
     pub fn responses_by_instance(&self) -> BTreeMap<usize, usize> {

@@ -18,6 +18,8 @@ pub enum Ending {
         /// Only a trial that is not pruned can be evaluated and over the budget.
         within_budget: bool,
     },
+    /// A batch of draws has come back, whatever its requests brought.
+    Drawn,
     /// Over the inference budget, or significantly worse than the best.
     Pruned(PruneReason),
     /// The endpoint refuses the configuration.

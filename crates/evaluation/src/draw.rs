@@ -37,13 +37,19 @@ pub(crate) struct ScoredResponse {
 
 /// A response as it was drawn.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct DrawnResponse {
-    pub(crate) id: ResponseId,
-    pub(crate) instance: usize,
-    pub(crate) max_tokens: u32,
-    pub(crate) tokens: u64,
-    pub(crate) ended: bool,
-    pub(crate) latency_ms: u64,
+pub struct DrawnResponse {
+    /// Which one.
+    pub id: ResponseId,
+    /// The instance that it answers, by its index.
+    pub instance: usize,
+    /// The `max_tokens` that it was drawn under.
+    pub max_tokens: u32,
+    /// Its share of its request's completion tokens.
+    pub tokens: u64,
+    /// It ended by itself and was not cut at `max_tokens`.
+    pub ended: bool,
+    /// How long its request took, in milliseconds.
+    pub latency_ms: u64,
 }
 
 /// How a draw stands to a limit.

@@ -1,6 +1,8 @@
 //! What a job's trials share: known n, prompt tokens, responses.
 
+use crate::arm::Arm;
 use crate::demand::{Ending, Task};
+use crate::draw_schedule::DrawSchedule;
 use crate::inference_cost::InferenceCost;
 use crate::plan::{InvalidPlan, Mode, TrialPlan};
 use crate::pool::Pool;
@@ -114,6 +116,40 @@ impl Evaluator {
         Ok(TrialRun::new(plan, prompts, scheme, supply))
     }
 
+    /// Begins a batch of draws for an arm: so many responses for each of these rows, and no verdict
+    /// on the arm. Its requests are numbered from `first_ordinal` on; the plan's `n` is what each row
+    /// is to get.
+    ///
+    /// # Errors
+    /// The plan makes no sense.
+    pub fn begin_draws(
+        &self,
+        plan: TrialPlan,
+        first_ordinal: u32,
+        rows: Vec<usize>,
+    ) -> Result<TrialRun, InvalidPlan> {
+        self.check(&plan)?;
+        let known = self.prompt_tokens.get(&prompt_key(&plan)).cloned();
+        let prompts =
+            PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
+        let schedule = DrawSchedule::new(rows, plan.settings.extent.n, plan.most_per_request);
+        // Of the pool nothing is taken: what is drawn comes on top of it.
+        let supply = Supply::new(
+            self.options.instances,
+            u32::MAX,
+            plan.settings.extent.max_tokens,
+            Arm::default(),
+        );
+        let scheme = Ok(Scheme::Draw(schedule));
+        Ok(TrialRun::starting_at(
+            first_ordinal,
+            plan,
+            prompts,
+            scheme,
+            supply,
+        ))
+    }
+
     /// Holds the trials that begin from now on against this one, if it is better than the one so
     /// far, and ends them early where they are significantly worse. [`Pruning::Reference`] takes
     /// no notice of it.
@@ -168,6 +204,19 @@ impl Evaluator {
         {
             self.mean_prompt_tokens = Some(trial.prompts().estimated_mean());
         }
+    }
+
+    /// The tokens of each instance's prompt under a model and a prompt: the true number where it is
+    /// known, else an estimate from the bounds and what is known of other instances.
+    #[must_use]
+    pub fn prompt_token_estimates(
+        &self,
+        model: usize,
+        prompt: usize,
+        bounds: Arc<[u64]>,
+    ) -> Vec<u64> {
+        let known = self.prompt_tokens.get(&(model, prompt)).cloned();
+        PromptTokens::new(known.unwrap_or_default(), bounds).estimates()
     }
 
     /// What is known of valid and invalid n.

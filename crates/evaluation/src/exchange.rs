@@ -76,6 +76,14 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
+    /// An exchange whose first request has this ordinal.
+    pub(crate) fn starting_at(first: u32) -> Self {
+        Self {
+            sent: first,
+            ..Self::default()
+        }
+    }
+
     /// The ordinal of the next request.
     pub(crate) fn next_ordinal(&self) -> u32 {
         self.sent

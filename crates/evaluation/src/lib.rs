@@ -56,6 +56,7 @@ mod arm;
 mod bootstrap;
 mod demand;
 mod draw;
+mod draw_schedule;
 mod evaluated;
 mod evaluator;
 mod exchange;
@@ -81,7 +82,7 @@ mod validity;
 
 pub use arm::{Arm, MOST_UNSERVED_SHARE, Rates};
 pub use demand::Ending;
-pub use draw::OfferedResponse;
+pub use draw::{DrawnResponse, OfferedResponse};
 pub use evaluated::{EvaluatedInstance, UsedResponse};
 pub use evaluator::{DEFAULT_MISSING_SHARE, Evaluator, EvaluatorOptions, ReferenceOptions};
 pub use exchange::{NotExpected, Receipt, ReceivedResponse, RequestFailure, RequestPlan};

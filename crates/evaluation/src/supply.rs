@@ -63,6 +63,16 @@ impl Supply {
         &self.offered
     }
 
+    /// The same with their scores, those without left out.
+    pub(crate) fn offered_with_scores(&self) -> impl Iterator<Item = (DrawnResponse, f64)> {
+        self.offered.iter().filter_map(|draw| {
+            let score = self
+                .new_scores
+                .get(&ScoreKey::whole(draw.id, draw.instance))?;
+            Some((*draw, *score))
+        })
+    }
+
     /// Scores that this trial asked for.
     pub(crate) fn new_scores(&self) -> impl Iterator<Item = (ScoreKey, f64)> {
         self.new_scores.iter().map(|(key, score)| (*key, *score))

@@ -2,6 +2,7 @@
 
 use crate::demand::{Demand, Ending, ScheduleStep};
 use crate::draw::{DrawnResponse, OfferedResponse, ScoredResponse};
+use crate::draw_schedule::DrawSchedule;
 use crate::evaluated::{EvaluatedInstance, Pricing};
 use crate::exchange::{Exchange, NotExpected, Receipt, Reply, RequestFailure, RequestPlan};
 use crate::plan::TrialPlan;
@@ -55,6 +56,7 @@ pub struct TrialProgress {
 pub(crate) enum Scheme {
     Own(Schedule),
     Reference(ReferenceSchedule),
+    Draw(DrawSchedule),
 }
 
 /// A trial under way. It works on what was known when it began, so that what it decides never
@@ -102,10 +104,21 @@ impl TrialRun {
         scheme: Result<Scheme, Ending>,
         supply: Supply,
     ) -> Self {
+        Self::starting_at(0, plan, prompts, scheme, supply)
+    }
+
+    /// A trial whose first request has this ordinal.
+    pub(crate) fn starting_at(
+        first_ordinal: u32,
+        plan: TrialPlan,
+        prompts: PromptTokens,
+        scheme: Result<Scheme, Ending>,
+        supply: Supply,
+    ) -> Self {
         Self {
             plan,
             prompts,
-            exchange: Exchange::default(),
+            exchange: Exchange::starting_at(first_ordinal),
             scheme,
             supply,
             supplied: Supplied::NotYet,
@@ -143,7 +156,7 @@ impl TrialRun {
             return Step::Wait;
         }
         if self.supplied == Supplied::NotYet
-            && let Ok(Scheme::Own(_)) = self.scheme
+            && let Ok(Scheme::Own(_) | Scheme::Draw(_)) = self.scheme
         {
             let wanted = self.supply.wanted();
             if !wanted.is_empty() {
@@ -174,6 +187,7 @@ impl TrialRun {
             None => match &mut self.scheme {
                 Ok(Scheme::Own(schedule)) => schedule.next(&self.prompts),
                 Ok(Scheme::Reference(schedule)) => schedule.next(&self.prompts),
+                Ok(Scheme::Draw(schedule)) => schedule.next(),
                 Err(ending) => ScheduleStep::End(ending.clone()),
             },
         };
@@ -269,6 +283,7 @@ impl TrialRun {
         let ((n, seen), missing) = match &self.scheme {
             Ok(Scheme::Own(schedule)) => (schedule.reached(), schedule.missing()),
             Ok(Scheme::Reference(schedule)) => (schedule.reached(), 0),
+            Ok(Scheme::Draw(schedule)) => (schedule.reached(), schedule.failed().len()),
             Err(_) => ((self.plan.settings.extent.n, 0), 0),
         };
         TrialProgress {
@@ -298,7 +313,7 @@ impl TrialRun {
     pub fn pooled_responses(&self) -> u64 {
         match &self.scheme {
             Ok(Scheme::Own(schedule)) => schedule.pooled_used(),
-            Ok(Scheme::Reference(_)) | Err(_) => 0,
+            Ok(Scheme::Reference(_) | Scheme::Draw(_)) | Err(_) => 0,
         }
     }
 
@@ -324,6 +339,7 @@ impl TrialRun {
                 Scheme::Own(schedule) if schedule.is_missing(instance) => return None,
                 Scheme::Own(schedule) => schedule.used(instance, self.plan.settings.extent.n),
                 Scheme::Reference(schedule) => schedule.used(instance),
+                Scheme::Draw(_) => return None,
             };
             Some(self.evaluated(instance, used))
         });
@@ -335,7 +351,7 @@ impl TrialRun {
         let n = self.plan.settings.extent.n;
         let most_per_request = match self.scheme {
             Ok(Scheme::Own(_)) => self.plan.most_per_request,
-            Ok(Scheme::Reference(_)) | Err(_) => None,
+            Ok(Scheme::Reference(_) | Scheme::Draw(_)) | Err(_) => None,
         };
         let pricing = Pricing {
             prices,
@@ -349,7 +365,7 @@ impl TrialRun {
         match &self.scheme {
             Ok(Scheme::Own(schedule)) => schedule.findings(),
             Ok(Scheme::Reference(schedule)) => schedule.findings(),
-            Err(_) => &[],
+            Ok(Scheme::Draw(_)) | Err(_) => &[],
         }
     }
 
@@ -375,6 +391,39 @@ impl TrialRun {
         let bought =
             bought.map(|(instance, held)| (ScoreKey::whole(held.id, *instance), held.score));
         self.supply.new_scores().chain(bought)
+    }
+
+    /// What a batch of draws brought: every response that other jobs offered or its own requests
+    /// got, with its score; those that could not be scored are left out.
+    pub fn drawn(&self) -> impl Iterator<Item = (DrawnResponse, f64)> {
+        let offered = self.supply.offered_with_scores();
+        let bought = self.bought.iter().map(|(instance, held)| {
+            let drawn = DrawnResponse {
+                id: held.id,
+                instance: *instance,
+                max_tokens: self.plan.settings.extent.max_tokens,
+                tokens: held.tokens,
+                ended: held.ended,
+                latency_ms: held.latency_ms,
+            };
+            (drawn, held.score)
+        });
+        offered.chain(bought)
+    }
+
+    /// Rows of a batch of draws whose requests failed for good.
+    #[must_use]
+    pub fn failed_rows(&self) -> Vec<usize> {
+        match &self.scheme {
+            Ok(Scheme::Draw(schedule)) => schedule.failed().iter().copied().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The tokens of an instance's prompt, where the endpoint has counted them.
+    #[must_use]
+    pub fn counted_prompt_tokens(&self, instance: usize) -> Option<u64> {
+        self.prompts.known().get(instance).copied().flatten()
     }
 
     pub(crate) fn prompts(&self) -> &PromptTokens {
@@ -428,6 +477,11 @@ impl TrialRun {
             match &mut self.scheme {
                 Ok(Scheme::Own(schedule)) => schedule.receive(demand, outcome),
                 Ok(Scheme::Reference(schedule)) => schedule.receive(demand, spend, outcome),
+                Ok(Scheme::Draw(schedule)) => {
+                    if outcome.is_err() {
+                        schedule.fail(demand.instance);
+                    }
+                }
                 Err(_) => {}
             }
         }

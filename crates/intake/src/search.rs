@@ -5,7 +5,7 @@ use frugal_domain::job::algorithm::{
     Algorithm, BlendsearchOptions, CfoOptions, GlobalSearcher, GridOptions, GridOrder,
     RandomOptions, Sequence, TpeOptions,
 };
-use frugal_domain::job::{Limits, Pruning, Reuse, SearchSpec};
+use frugal_domain::job::{ExtentChoice, Limits, Pruning, Reuse, SearchSpec};
 use frugal_domain::space::Space;
 
 /// The most trials of one job.
@@ -51,6 +51,7 @@ pub(crate) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
     let mut search = SearchSpec {
         algorithm: Algorithm::default(),
         seed,
+        extent: ExtentChoice::Profiled,
         pruning: Pruning::On,
         reuse: Reuse::Job,
         parallel_trials: 4,
@@ -68,6 +69,13 @@ pub(crate) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
             ("reference", Pruning::Reference),
         ])
     });
+    let extent = object.get("extent").map(|at| {
+        let read = at.one_of(&[
+            ("profiled", ExtentChoice::Profiled),
+            ("searched", ExtentChoice::Searched),
+        ]);
+        (at, read)
+    });
     let reuse = object
         .get("reuse")
         .map(|at| at.one_of(&[("job", Reuse::Job), ("owner", Reuse::Owner)]));
@@ -82,6 +90,21 @@ pub(crate) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
     search.algorithm = algorithm?;
     if let Some(pruning) = pruning {
         search.pruning = pruning?;
+    }
+    // What is evaluated configuration by configuration searches its extents too.
+    if search.pruning != Pruning::On {
+        search.extent = ExtentChoice::Searched;
+    }
+    if let Some((at, extent)) = extent {
+        let extent = extent?;
+        if extent == ExtentChoice::Profiled && search.pruning != Pruning::On {
+            let pruning = search.pruning;
+            return at.fault(format!(
+                "`profiled` does not go with a `pruning` of `{pruning}`, which evaluates each \
+                 configuration apart; leave one of them out"
+            ));
+        }
+        search.extent = extent;
     }
     if let Some(reuse) = reuse {
         search.reuse = reuse?;

@@ -24,6 +24,7 @@ pub mod grid;
 mod job;
 pub mod known;
 mod parzen;
+pub mod profiled;
 pub mod random;
 pub mod region;
 pub mod restart;

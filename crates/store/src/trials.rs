@@ -9,7 +9,7 @@ use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::Spend;
 use frugal_domain::state::TrialState;
-use frugal_domain::trial::{TrialOutcome, TrialRole};
+use frugal_domain::trial::{Evaluation, TrialOutcome, TrialRole};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -28,9 +28,9 @@ pub struct StoredTrial {
     pub configuration: Configuration,
     /// What it asks of the endpoint.
     pub settings: Settings,
-    /// How it ended.
+    /// How it ended; of one that goes on, what is known so far, where anything is.
     pub outcome: Option<TrialOutcome>,
-    /// What it has cost, once it ended.
+    /// What it has cost, as of its last record.
     pub spend: Spend,
     /// Requests sent for it.
     pub requests: u32,
@@ -130,9 +130,64 @@ pub async fn begin(
     Ok(())
 }
 
+/// What is known of a trial that goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialStanding {
+    /// What it asks of the endpoint, at the extent that is best so far.
+    pub settings: Settings,
+    /// What it comes to so far.
+    pub evaluation: Evaluation,
+    /// What it cost so far.
+    pub spend: Spend,
+    /// Requests sent for it so far.
+    pub requests: u32,
+    /// Responses received for it so far.
+    pub responses: u32,
+}
+
+/// Stores what is known of a trial that goes on.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn progress(
+    connection: &mut PgConnection,
+    claim: Claim,
+    number: TrialNumber,
+    standing: &TrialStanding,
+) -> Result<()> {
+    let outcome = TrialOutcome::Evaluated(standing.evaluation.clone());
+    let stored = sqlx::query!(
+        r#"
+        UPDATE trials SET
+            settings = $4, outcome = $5, spend_usd_pico = $6, spend_tokens = $7, requests = $8,
+            responses = $9
+        FROM jobs
+        WHERE jobs.id = $1 AND jobs.attempt = $2 AND jobs.lease_expires_at IS NOT NULL
+          AND trials.job_id = $1 AND trials.number = $3 AND trials.state = 'running'
+        "#,
+        claim.job.0,
+        claim.attempt,
+        to_integer("trial number", number.0)?,
+        write_json("settings", &standing.settings)?,
+        write_json("outcome", &outcome)?,
+        to_bigint("spend", standing.spend.usd.pico())?,
+        to_bigint("spend", standing.spend.tokens)?,
+        to_integer("requests", standing.requests)?,
+        to_integer("responses", standing.responses)?
+    )
+    .execute(connection)
+    .await?;
+    if stored.rows_affected() == 0 {
+        return Err(Error::LeaseLost);
+    }
+    Ok(())
+}
+
 /// How a trial ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialEnd {
+    /// What it asked of the endpoint, where its extent was chosen on the way.
+    pub settings: Option<Settings>,
     /// How it ended.
     pub outcome: TrialOutcome,
     /// What it cost.
@@ -159,7 +214,7 @@ pub async fn finish(
         r#"
         UPDATE trials SET
             state = $4, outcome = $5, spend_usd_pico = $6, spend_tokens = $7, requests = $8,
-            responses = $9, finished_at = $10
+            responses = $9, finished_at = $10, settings = coalesce($11, settings)
         FROM jobs
         WHERE jobs.id = $1 AND jobs.attempt = $2 AND jobs.lease_expires_at IS NOT NULL
           AND trials.job_id = $1 AND trials.number = $3 AND trials.state = 'running'
@@ -173,7 +228,11 @@ pub async fn finish(
         to_bigint("spend", end.spend.tokens)?,
         to_integer("requests", end.requests)?,
         to_integer("responses", end.responses)?,
-        now
+        now,
+        end.settings
+            .as_ref()
+            .map(|settings| write_json("settings", settings))
+            .transpose()?
     )
     .execute(connection)
     .await?;

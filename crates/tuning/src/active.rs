@@ -4,7 +4,7 @@
 use crate::books::Books;
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
-use crate::outcome::{self, Utilities};
+use crate::outcome::Utilities;
 use crate::past::{Past, PastRequest};
 use crate::requests::Requests;
 use crate::step::{Change, LookUp, Record, RequestToSend, ScoreBatch, Scored, Step};
@@ -17,16 +17,19 @@ use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::seed::mix;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{
-    OfferedResponse, RequestFailure, RequestPlan, ScorePlan, Step as RunStep, TrialRun,
+    Ending, OfferedResponse, RequestFailure, RequestPlan, ScorePlan, Step as RunStep, TrialRun,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Which evaluation: the winner's trial is evaluated once more on the held-out rows.
+/// Which evaluation: the winner's trial is evaluated once more on the held-out rows, and an arm is
+/// drawn for in several batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RunKey {
     pub(crate) purpose: Purpose,
     pub(crate) trial: TrialNumber,
+    /// The ordinal of its first request.
+    pub(crate) first: u32,
 }
 
 impl RunKey {
@@ -37,20 +40,26 @@ impl RunKey {
         } else {
             Purpose::Search
         };
-        Self { purpose, trial }
+        Self {
+            purpose,
+            trial,
+            first: 0,
+        }
     }
 }
 
+/// The evaluation that would begin with this request.
 impl From<RequestKey> for RunKey {
     fn from(key: RequestKey) -> Self {
         Self {
             purpose: key.purpose,
             trial: key.trial,
+            first: key.ordinal,
         }
     }
 }
 
-/// A trial under way.
+/// A trial under way, or a batch of draws for one.
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(crate) key: RunKey,
@@ -67,6 +76,17 @@ pub(crate) struct Active {
     untold: bool,
     /// The end of the job keeps it from something that it needs.
     cut_off: bool,
+    /// It is a batch of draws: whatever it brought is taken.
+    draws: bool,
+}
+
+/// How an evaluation ended.
+#[derive(Debug, Clone)]
+pub(crate) enum RunEnd {
+    /// By itself.
+    Ended(Ending),
+    /// The end of the job cut it off.
+    CutOff,
 }
 
 /// How far a trial is.
@@ -111,6 +131,15 @@ impl Active {
             scoring: false,
             untold: false,
             cut_off: false,
+            draws: false,
+        }
+    }
+
+    /// A batch of draws for a trial whose beginning is stored, or is being stored.
+    pub(crate) fn draws(key: RunKey, settings: Arc<Settings>, run: TrialRun, stored: bool) -> Self {
+        Self {
+            draws: true,
+            ..Self::new(key, settings, run, stored)
         }
     }
 
@@ -164,6 +193,36 @@ impl Active {
     pub(crate) fn cut_off(&mut self, ordinal: u32) {
         self.outstanding.remove(&ordinal);
         self.cut_off = true;
+        // What else a batch of draws has brought is of use.
+        if self.draws {
+            let answered = self.run.receive(ordinal, Err(RequestFailure::Unaffordable));
+            debug_assert!(answered.is_ok(), "only what waits is cut off");
+        }
+    }
+
+    /// Whether a request was settled that the past did not know.
+    pub(crate) const fn has_news(&self) -> bool {
+        self.untold
+    }
+
+    /// Whether it is a batch of draws.
+    pub(crate) const fn is_draws(&self) -> bool {
+        self.draws
+    }
+
+    /// The evaluation.
+    pub(crate) const fn run(&self) -> &TrialRun {
+        &self.run
+    }
+
+    /// Whether the end of the job kept something from it.
+    pub(crate) const fn was_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
+    /// A batch of draws that has come back, with what it used.
+    pub(crate) fn into_draws(self) -> (TrialRun, Tally) {
+        (self.run, self.tally)
     }
 
     fn take(&mut self, ordinal: u32, settled: SettledRequest) -> Result<(), TuningError> {
@@ -202,14 +261,14 @@ impl Active {
         }
     }
 
-    /// Goes on as far as possible. Returns how the trial ended, once it has.
+    /// Goes on as far as possible. Returns how it ended, once it has.
     ///
     /// # Errors
     /// The past is another one than this trial's, or the trial cannot go on.
     pub(crate) fn advance(
         &mut self,
         around: &mut Surroundings<'_>,
-    ) -> Result<Option<(TrialOutcome, Utilities)>, TuningError> {
+    ) -> Result<Option<RunEnd>, TuningError> {
         loop {
             match self.stage {
                 Stage::Beginning | Stage::LookingUp => return Ok(None),
@@ -219,13 +278,11 @@ impl Active {
             if self.stage != Stage::Running || self.scoring || !self.outstanding.is_empty() {
                 return Ok(None);
             }
-            if self.cut_off {
-                return Ok(Some((TrialOutcome::Stopped, Utilities::new())));
+            if self.cut_off && !self.draws {
+                return Ok(Some(RunEnd::CutOff));
             }
             match self.run.step() {
-                RunStep::Ended(ending) => {
-                    return outcome::of(around.spec, &self.run, &ending).map(Some);
-                }
+                RunStep::Ended(ending) => return Ok(Some(RunEnd::Ended(ending))),
                 RunStep::Wait => return Err(TuningError::Stuck(self.key.trial)),
                 RunStep::Score(plans) => self.score(plans, around),
                 RunStep::Request(batch) => self.request(batch, around)?,
@@ -238,7 +295,8 @@ impl Active {
         let search = &around.spec.search;
         let wanted = search.reuse == Reuse::Owner
             && search.pruning != Pruning::Reference
-            && self.key.purpose != Purpose::Validation;
+            && self.key.purpose != Purpose::Validation
+            && self.key.first == 0;
         self.stage = Stage::Running;
         if !wanted {
             return;
@@ -271,8 +329,7 @@ impl Active {
         }
         self.scoring = true;
         around.steps.push_back(Step::Score(ScoreBatch {
-            purpose: self.key.purpose,
-            trial: self.key.trial,
+            of: self.request_key(self.key.first),
             plans: unknown,
         }));
     }
@@ -284,7 +341,7 @@ impl Active {
         around: &mut Surroundings<'_>,
     ) -> Result<(), TuningError> {
         // Told here and not before: only now has the trial judged the batch before.
-        if std::mem::take(&mut self.untold) {
+        if std::mem::take(&mut self.untold) && !self.draws {
             self.tell_progress(around);
         }
         for plan in batch {
@@ -300,7 +357,7 @@ impl Active {
                 }
                 self.take(plan.key.ordinal, settled)?;
             } else if around.halted {
-                self.cut_off = true;
+                self.cut_off(plan.key.ordinal);
             } else {
                 self.outstanding.insert(plan.key.ordinal);
                 around.requests.push(RequestToSend {
@@ -355,7 +412,7 @@ impl Active {
             outcome,
             utilities,
             tally: before.unwrap_or(self.tally),
-            run: self.run,
+            run: Some(self.run),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The running totals of a job: what was spent and set aside, what was counted, the best trial.
 
-use crate::ended::EndedTrial;
+use crate::ended::{BASELINE, EndedTrial};
 use crate::past::Past;
 use crate::tally::{SettledRequest, Summary};
 use frugal_domain::configuration::Settings;
@@ -9,7 +9,7 @@ use frugal_domain::job::{Direction, JobSpec};
 use frugal_domain::money::Spend;
 use frugal_domain::rank::Rank;
 use frugal_domain::spend::SpendCategory;
-use frugal_domain::trial::{CostEstimate, Estimate, Progress};
+use frugal_domain::trial::{CostEstimate, Estimate, Evaluation, Progress, TrialOutcome};
 use frugal_evaluation::{DoesNotFit, Ledger, Reservation};
 
 /// The running totals of a job.
@@ -134,9 +134,7 @@ impl Books {
 
     /// Counts the end of a trial. Returns the new best, if it is one.
     pub(crate) fn end(&mut self, direction: Direction, ended: &EndedTrial) -> Option<&Best> {
-        let progress = &mut self.progress;
-        progress.running = progress.running.saturating_sub(1);
-        progress.count_end(&ended.outcome);
+        self.count_end(&ended.outcome);
         let candidate = Best::of(direction, ended)?;
         if self
             .best
@@ -146,6 +144,41 @@ impl Books {
             return None;
         }
         Some(self.best.insert(candidate))
+    }
+
+    /// Counts the end of a trial, and no more.
+    pub(crate) fn count_end(&mut self, outcome: &TrialOutcome) {
+        let progress = &mut self.progress;
+        progress.running = progress.running.saturating_sub(1);
+        progress.count_end(outcome);
+    }
+
+    /// Takes the trial that a profiled search holds for the best, which knows more of it than its
+    /// numbers tell; only a better baseline stays. Whether it was not the best before.
+    pub(crate) fn lead(
+        &mut self,
+        direction: Direction,
+        trial: TrialNumber,
+        settings: &Settings,
+        evaluation: &Evaluation,
+    ) -> bool {
+        let outcome = TrialOutcome::Evaluated(evaluation.clone());
+        let Some(rank) = Rank::of(trial, &outcome, direction) else {
+            return false;
+        };
+        let stays = |best: &Best| best.trial == BASELINE && best.rank.beats(&rank);
+        if self.best.as_ref().is_some_and(stays) {
+            return false;
+        }
+        let new = self.best().is_none_or(|best| best != trial);
+        self.best = Some(Best {
+            trial,
+            settings: settings.clone(),
+            utility: evaluation.utility,
+            inference_cost: evaluation.inference_cost,
+            rank,
+        });
+        new
     }
 
     /// The best valid trial so far.

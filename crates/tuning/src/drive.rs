@@ -39,7 +39,7 @@ pub fn drive(
             }
             Step::Score(batch) => {
                 let scores = answers.score(&batch);
-                tuning.scored(batch.purpose, batch.trial, scores);
+                tuning.scored(batch.of, scores);
             }
             Step::LookUp(wanted) => {
                 let offered = answers.look_up(&wanted);

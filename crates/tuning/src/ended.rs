@@ -25,7 +25,8 @@ pub(crate) struct EndedTrial {
     pub(crate) outcome: TrialOutcome,
     pub(crate) utilities: Utilities,
     pub(crate) tally: Tally,
-    pub(crate) run: TrialRun,
+    /// Its evaluation; none of an arm, whose batches are taken in one by one.
+    pub(crate) run: Option<TrialRun>,
 }
 
 impl EndedTrial {

@@ -4,6 +4,7 @@ use crate::books::Books;
 use crate::ended::{BASELINE, EndedTrial, EndedTrials};
 use frugal_domain::job::JobSpec;
 use frugal_evaluation::Evaluator;
+use std::sync::Arc;
 
 /// What a report is made from.
 #[derive(Clone, Copy)]
@@ -12,6 +13,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) books: &'a Books,
     pub(crate) evaluator: &'a Evaluator,
     pub(crate) ended: &'a EndedTrials,
+    /// Upper bounds on the prompt tokens of the instances that the search sees, by prompt.
+    pub(crate) prompt_token_bounds: &'a [Arc<[u64]>],
     /// Instances held out from the search.
     pub(crate) holdout_rows: usize,
     /// Why the endpoint could not be asked any more, in its words.

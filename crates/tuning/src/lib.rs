@@ -27,6 +27,7 @@ mod findings;
 mod job;
 mod outcome;
 mod past;
+mod profiled;
 pub mod report;
 mod requests;
 mod search;

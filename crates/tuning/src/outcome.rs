@@ -1,10 +1,9 @@
 //! From the evaluation's ending to what is stored, shown and told.
 
 use crate::error::TuningError;
-use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;
 use frugal_domain::metric::{self, Metric};
-use frugal_domain::trial::{CostEstimate, Estimate, Evaluation, TrialOutcome};
+use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome};
 use frugal_evaluation::{Ending, EvaluatedInstance, TrialRun, metrics, statistics};
 use std::collections::BTreeMap;
 
@@ -20,7 +19,7 @@ pub(crate) fn of(
     let outcome = match ending {
         Ending::Evaluated { within_budget } => {
             let instances = run.evaluation().unwrap_or_default();
-            return evaluation(spec, run.plan().number, &instances, *within_budget);
+            return evaluation(spec, run, &instances, *within_budget);
         }
         Ending::Pruned(reason) => TrialOutcome::Pruned {
             reason: reason.clone(),
@@ -31,7 +30,7 @@ pub(crate) fn of(
         Ending::Failed(detail) => TrialOutcome::Failed {
             detail: detail.clone(),
         },
-        Ending::BudgetExhausted => TrialOutcome::Stopped,
+        Ending::BudgetExhausted | Ending::Drawn => TrialOutcome::Stopped,
     };
     Ok((outcome, Utilities::new()))
 }
@@ -39,7 +38,7 @@ pub(crate) fn of(
 /// What the instances came to: every metric, and whether the configuration may win.
 fn evaluation(
     spec: &JobSpec,
-    trial: TrialNumber,
+    run: &TrialRun,
     instances: &[EvaluatedInstance],
     within_budget: bool,
 ) -> Result<(TrialOutcome, Utilities), TuningError> {
@@ -47,7 +46,7 @@ fn evaluation(
     let values = |metric: Metric| metrics::values(metric, instances, unit);
     let estimate = |metric: Metric| -> Result<Estimate, TuningError> {
         let values: Vec<f64> = values(metric).into_values().collect();
-        statistics::estimate(&values).ok_or(TuningError::NoInstance(trial))
+        statistics::estimate(&values).ok_or(TuningError::NoInstance(run.plan().number))
     };
     let mut metrics = BTreeMap::new();
     for metric in Metric::ALL {
@@ -63,7 +62,21 @@ fn evaluation(
         metrics,
         valid: within_budget && violated.is_empty(),
         violated,
+        coverage: Some(coverage(run, instances)),
     };
     let utilities = values(spec.objective.metric);
     Ok((TrialOutcome::Evaluated(evaluation), utilities))
+}
+
+/// How far a trial looked.
+fn coverage(run: &TrialRun, instances: &[EvaluatedInstance]) -> Coverage {
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let responses = instances.iter().map(|one| one.responses.len());
+    let progress = run.progress();
+    Coverage {
+        instances: count(instances.len()),
+        of: count(progress.instances),
+        responses: count(responses.min().unwrap_or_default()),
+        complete: true,
+    }
 }

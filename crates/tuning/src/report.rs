@@ -250,7 +250,10 @@ fn savings(findings: &Findings<'_>) -> Savings {
             ended.settings.sampling.model,
             ended.settings.sampling.prompt,
         );
-        lengths.entry(key).or_default().add(Lengths::of(&ended.run));
+        lengths
+            .entry(key)
+            .or_default()
+            .add(Lengths::of(findings, ended));
     }
     let full = |ended: &EndedTrial| {
         let key = (
@@ -259,7 +262,7 @@ fn savings(findings: &Findings<'_>) -> Savings {
         );
         let prices = spec.models[ended.settings.sampling.model].prices;
         let alike = lengths.get(&key).copied().unwrap_or_default();
-        full_evaluation(&ended.settings, &ended.run, alike, prices)
+        full_evaluation(findings, ended, alike, prices)
     };
     let mut pruned = Pruned::default();
     for ended in search() {
@@ -269,7 +272,10 @@ fn savings(findings: &Findings<'_>) -> Savings {
     }
     Savings {
         pruned,
-        reused_responses: search().map(|ended| ended.run.pooled_responses()).sum(),
+        reused_responses: search()
+            .filter_map(|ended| ended.run.as_ref())
+            .map(TrialRun::pooled_responses)
+            .sum(),
         spent: search().map(|ended| ended.tally.spend).sum(),
         full_evaluation: search()
             .filter(|ended| !matches!(ended.outcome, TrialOutcome::Infeasible { .. }))
@@ -287,8 +293,14 @@ struct Lengths {
 
 impl Lengths {
     /// Those of a trial's own requests.
-    fn of(trial: &TrialRun) -> Self {
-        let (tokens, responses) = trial.completion_tokens();
+    fn of(findings: &Findings<'_>, ended: &EndedTrial) -> Self {
+        let pool = findings.evaluator.pool();
+        let (tokens, responses) = match &ended.run {
+            Some(run) => run.completion_tokens(),
+            None => pool
+                .arm(&ended.settings.sampling)
+                .map_or((0, 0), frugal_evaluation::Arm::completion_tokens),
+        };
         Self { tokens, responses }
     }
 
@@ -309,10 +321,25 @@ impl Lengths {
     }
 }
 
-fn full_evaluation(settings: &Settings, trial: &TrialRun, alike: Lengths, prices: Prices) -> Spend {
-    let own = Lengths::of(trial);
+fn full_evaluation(
+    findings: &Findings<'_>,
+    ended: &EndedTrial,
+    alike: Lengths,
+    prices: Prices,
+) -> Spend {
+    let settings = &ended.settings;
+    let own = Lengths::of(findings, ended);
     let lengths = if own.responses == 0 { alike } else { own };
-    let instances = trial.prompt_token_estimates();
+    let instances = match &ended.run {
+        Some(run) => run.prompt_token_estimates(),
+        None => {
+            let (model, prompt) = (settings.sampling.model, settings.sampling.prompt);
+            let bounds = findings.prompt_token_bounds.get(prompt).cloned();
+            findings
+                .evaluator
+                .prompt_token_estimates(model, prompt, bounds.unwrap_or_default())
+        }
+    };
     instances
         .iter()
         .map(|prompt_tokens| {

@@ -6,8 +6,8 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::Split;
 use frugal_domain::money::Spend;
-use frugal_domain::request::{Purpose, RequestKey};
-use frugal_domain::trial::{TrialOutcome, TrialRole};
+use frugal_domain::request::RequestKey;
+use frugal_domain::trial::{Evaluation, TrialOutcome, TrialRole};
 use frugal_evaluation::{ScoreKey, ScorePlan};
 use std::sync::Arc;
 
@@ -57,13 +57,11 @@ impl RequestToSend {
     }
 }
 
-/// Responses to score for one trial.
+/// Responses to score for one trial, or one batch of its draws.
 #[derive(Debug, Clone)]
 pub struct ScoreBatch {
-    /// What the trial is evaluated for.
-    pub purpose: Purpose,
-    /// The trial.
-    pub trial: TrialNumber,
+    /// What the scores are for: the first request that the trial or the batch may send.
+    pub of: RequestKey,
     /// What to score, each against a row of the split of the purpose.
     pub plans: Vec<ScorePlan>,
 }
@@ -118,10 +116,23 @@ pub enum Change {
     TrialBegun(BegunTrial),
     /// A step of some trial's evaluation is done.
     Progressed,
+    /// What is known of a trial that goes on.
+    TrialProgressed {
+        /// Which.
+        trial: TrialNumber,
+        /// What it asks of the endpoint, at the extent that is best so far.
+        settings: Settings,
+        /// What it comes to so far.
+        evaluation: Evaluation,
+        /// What it used so far.
+        tally: Tally,
+    },
     /// A trial has ended.
     TrialEnded {
         /// Which.
         trial: TrialNumber,
+        /// What it asked of the endpoint, where its extent was chosen on the way.
+        settings: Option<Settings>,
         /// How.
         outcome: TrialOutcome,
         /// What it used.

@@ -30,6 +30,15 @@ pub struct Tally {
     pub responses: u32,
 }
 
+impl Tally {
+    /// Adds what was used besides.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.spend += other.spend;
+        self.requests = self.requests.saturating_add(other.requests);
+        self.responses = self.responses.saturating_add(other.responses);
+    }
+}
+
 /// A job at a glance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {

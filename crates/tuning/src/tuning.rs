@@ -1,5 +1,6 @@
 //! The machine: what a job does next, and what it is told.
 
+mod arms;
 mod turns;
 
 use crate::active::{Active, RunKey};
@@ -11,6 +12,7 @@ use crate::findings::Findings;
 use crate::job::Job;
 use crate::outcome::Utilities;
 use crate::past::Past;
+use crate::profiled::ProfiledLoop;
 use crate::report;
 use crate::requests::{NextRequest, Requests};
 use crate::search::SearchLoop;
@@ -31,6 +33,10 @@ pub struct Tuning {
     job: Job,
     past: Past,
     search: SearchLoop,
+    /// Trials of arms whose beginning is being stored.
+    beginning: BTreeSet<TrialNumber>,
+    /// The loop of a profiled search, which takes the other's place.
+    profiled: Option<ProfiledLoop>,
     evaluator: Evaluator,
     books: Books,
     requests: Requests,
@@ -75,6 +81,8 @@ impl Tuning {
         let spec = &job.spec;
         Ok(Self {
             search: SearchLoop::new(spec)?,
+            beginning: BTreeSet::new(),
+            profiled: None,
             evaluator: Evaluator::new(job.evaluator_options()),
             books: Books::new(spec, job.rows(Split::Holdout), &past),
             requests: Requests::new(spec.search.requests_in_flight),
@@ -107,7 +115,7 @@ impl Tuning {
                 NextRequest::Send(request) => return Ok(Some(Step::Send(request))),
                 NextRequest::Unaffordable(key) => {
                     self.waiting_for(key)?.unaffordable(key.ordinal)?;
-                    self.ready.insert(key.into());
+                    self.wake(key);
                     continue;
                 }
                 NextRequest::None => {}
@@ -126,7 +134,21 @@ impl Tuning {
 
     /// The beginning of a trial is stored.
     pub fn trial_begun(&mut self, trial: TrialNumber) {
-        self.with(RunKey::of_trial(trial), Active::begun);
+        self.beginning.remove(&trial);
+        // Of a trial that is drawn for in batches, several may wait for it.
+        let first = RunKey::of_trial(trial);
+        let last = RunKey {
+            first: u32::MAX,
+            ..first
+        };
+        let waiting: Vec<RunKey> = self
+            .active
+            .range(first..=last)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in waiting {
+            self.with(key, Active::begun);
+        }
     }
 
     /// What other jobs have for a trial. It is stored.
@@ -134,15 +156,13 @@ impl Tuning {
         self.with(RunKey::of_trial(trial), |active| active.looked_up(offered));
     }
 
-    /// What scorers said of a trial's responses: one score, or the reason why there is none, for
-    /// each that was asked for. They are stored.
-    pub fn scored(&mut self, purpose: Purpose, trial: TrialNumber, scores: Vec<Scored>) {
+    /// What scorers said of the responses of a [batch](crate::ScoreBatch::of): one score, or the
+    /// reason why there is none, for each that was asked for. They are stored.
+    pub fn scored(&mut self, of: RequestKey, scores: Vec<Scored>) {
         for (key, score) in &scores {
             self.past.scores.insert(*key, score.clone());
         }
-        self.with(RunKey { purpose, trial }, |active| {
-            active.scores_made(scores);
-        });
+        self.with(of.into(), |active| active.scores_made(scores));
     }
 
     /// How a request ended.
@@ -177,7 +197,7 @@ impl Tuning {
             }
             RequestEnd::NotSent | RequestEnd::GivenUp { .. } => active.cut_off(key.ordinal),
         }
-        self.ready.insert(key.into());
+        self.wake(key);
         Ok(())
     }
 
@@ -237,6 +257,7 @@ impl Tuning {
             books: &self.books,
             evaluator: &self.evaluator,
             ended: &self.ended,
+            prompt_token_bounds: &self.job.prompt_token_bounds.tuning,
             holdout_rows: self.job.rows(Split::Holdout),
             unusable: self.unusable.as_deref(),
         };
@@ -275,10 +296,24 @@ impl Tuning {
         }
     }
 
+    /// The evaluation that a request belongs to: of those of its trial, the one that begins last
+    /// before it.
+    fn run_of(&self, key: RequestKey) -> Option<RunKey> {
+        let last = RunKey::from(key);
+        let first = RunKey { first: 0, ..last };
+        let runs = self.active.range(first..=last);
+        runs.map(|(run, _)| *run).next_back()
+    }
+
     fn waiting_for(&mut self, key: RequestKey) -> Result<&mut Active, TuningError> {
-        self.active
-            .get_mut(&key.into())
+        self.run_of(key)
+            .and_then(|run| self.active.get_mut(&run))
             .ok_or(TuningError::NotExpected { key, source: None })
+    }
+
+    /// Lets the evaluation that a request belongs to go on.
+    fn wake(&mut self, key: RequestKey) {
+        self.ready.extend(self.run_of(key));
     }
 
     /// Nothing more can come of the endpoint. A search fails with it; what a finished search has
@@ -302,7 +337,9 @@ impl Tuning {
             .requests
             .drop_waiting(|purpose| stopped.contains(&purpose));
         for key in dropped {
-            self.with(key.into(), |active| active.cut_off(key.ordinal));
+            if let Some(run) = self.run_of(key) {
+                self.with(run, |active| active.cut_off(key.ordinal));
+            }
         }
     }
 }

@@ -63,6 +63,7 @@ impl Validation {
         RunKey {
             purpose: Purpose::Validation,
             trial,
+            first: 0,
         }
     }
 }

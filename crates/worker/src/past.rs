@@ -24,7 +24,10 @@ pub(crate) async fn load(connection: &mut PgConnection, job: JobId) -> Result<Pa
         };
         let past = PastTrial {
             configuration: trial.configuration,
-            end: trial.outcome.map(|outcome| (outcome, tally)),
+            end: trial
+                .outcome
+                .filter(|_| trial.finished_at.is_some())
+                .map(|outcome| (outcome, tally)),
         };
         (trial.number, past)
     };

@@ -11,7 +11,7 @@ use crate::score;
 use crate::send::{self, Sent};
 use chrono::Utc;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::request::{Purpose, RequestKey};
+use frugal_domain::request::RequestKey;
 use frugal_domain::state::JobState;
 use frugal_evaluation::OfferedResponse;
 use frugal_store::requests;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 /// What became of a step that does not cost money.
 enum Done {
-    Scored(Purpose, TrialNumber, Vec<Scored>),
+    Scored(RequestKey, Vec<Scored>),
     LookedUp(TrialNumber, Vec<OfferedResponse>),
 }
 
@@ -124,9 +124,9 @@ impl<'a> Play<'a> {
                 None => return Ok(()),
                 Some(Step::Send(request)) => self.send(request),
                 Some(Step::Score(batch)) => self.working.push(Box::pin(async move {
-                    let (purpose, trial) = (batch.purpose, batch.trial);
+                    let of = batch.of;
                     let scores = score::score(context, batch).await?;
-                    Ok(Done::Scored(purpose, trial, scores))
+                    Ok(Done::Scored(of, scores))
                 })),
                 Some(Step::LookUp(wanted)) => self.working.push(Box::pin(async move {
                     let found = look_up::look_up(context, &wanted).await?;
@@ -152,7 +152,7 @@ impl<'a> Play<'a> {
     fn done(&mut self, done: Done) {
         let mut tuning = self.context.tuning();
         match done {
-            Done::Scored(purpose, trial, scores) => tuning.scored(purpose, trial, scores),
+            Done::Scored(of, scores) => tuning.scored(of, scores),
             Done::LookedUp(trial, found) => tuning.looked_up(trial, found),
         }
     }

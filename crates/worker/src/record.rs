@@ -6,7 +6,7 @@ use crate::error::DriveError;
 use chrono::Utc;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_store::queue::{self, End};
-use frugal_store::trials::{NewTrial, TrialEnd};
+use frugal_store::trials::{NewTrial, TrialEnd, TrialStanding};
 use frugal_store::{PgConnection, events, jobs, trials};
 use frugal_tuning::{BegunTrial, Change, Record, Summary};
 
@@ -22,12 +22,29 @@ pub(crate) async fn store(context: &Context, record: &Record) -> Result<(), Driv
         Change::TrialBegun(begun) => {
             trials::begin(&mut transaction, claim, &new_trial(begun), now).await?;
         }
+        Change::TrialProgressed {
+            trial,
+            settings,
+            evaluation,
+            tally,
+        } => {
+            let standing = TrialStanding {
+                settings: settings.clone(),
+                evaluation: evaluation.clone(),
+                spend: tally.spend,
+                requests: tally.requests,
+                responses: tally.responses,
+            };
+            trials::progress(&mut transaction, claim, *trial, &standing).await?;
+        }
         Change::TrialEnded {
             trial,
+            settings,
             outcome,
             tally,
         } => {
             let end = TrialEnd {
+                settings: settings.clone(),
                 outcome: outcome.clone(),
                 spend: tally.spend,
                 requests: tally.requests,

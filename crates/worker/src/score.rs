@@ -34,7 +34,7 @@ pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Vec<Sc
         work.push((plan, text));
     }
     let (data, scorer) = (Arc::clone(&context.data), Arc::clone(&context.scorer));
-    let split = batch.purpose.split();
+    let split = batch.of.purpose.split();
     let scored = tokio::task::spawn_blocking(move || {
         let one = |(plan, (text, estimated)): (ScorePlan, (String, u64))| {
             let score = score_one(&scorer, data.rows(split), &plan, &text, estimated);

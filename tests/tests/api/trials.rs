@@ -7,7 +7,7 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::money::{Spend, Unit, Usd};
 use frugal_domain::spend::{SpendByCategory, SpendCategory};
 use frugal_domain::trial::{
-    CostEstimate, Estimate, Evaluation, Progress, PruneReason, TrialOutcome, TrialRole,
+    CostEstimate, Coverage, Estimate, Evaluation, Progress, PruneReason, TrialOutcome, TrialRole,
 };
 use frugal_store::jobs;
 use frugal_store::queue::Claim;
@@ -38,6 +38,13 @@ fn spend() -> Spend {
     }
 }
 
+const COVERAGE: Coverage = Coverage {
+    instances: 2,
+    of: 2,
+    responses: 1,
+    complete: true,
+};
+
 /// One trial of each outcome, and last one that still runs.
 fn outcomes() -> Vec<Option<TrialOutcome>> {
     let evaluated = |violated: &[&str]| {
@@ -47,6 +54,7 @@ fn outcomes() -> Vec<Option<TrialOutcome>> {
             inference_cost: COST,
             violated: violated.iter().map(ToString::to_string).collect(),
             valid: violated.is_empty(),
+            coverage: Some(COVERAGE),
         }))
     };
     let pruned = |reason| Some(TrialOutcome::Pruned { reason });
@@ -91,6 +99,7 @@ async fn carry_out(app: &TestApp, claim: Claim, number: u32, outcome: Option<Tri
         .unwrap();
     if let Some(outcome) = outcome {
         let end = TrialEnd {
+            settings: None,
             outcome,
             spend: spend(),
             requests: 2,
@@ -241,6 +250,7 @@ async fn events_of_every_type_are_shown() {
             inference_cost: COST,
             violated: Vec::new(),
             valid: true,
+            coverage: Some(COVERAGE),
             spend,
         },
         EventBody::TrialEvaluated {
@@ -249,6 +259,7 @@ async fn events_of_every_type_are_shown() {
             inference_cost: COST,
             violated: vec!["latency_ms".to_owned()],
             valid: false,
+            coverage: None,
             spend,
         },
         EventBody::BestUpdated {

@@ -100,6 +100,7 @@ impl Answers for Stored {
             trial,
             outcome,
             tally,
+            ..
         } = &record.change
         {
             self.ended.insert(*trial, (outcome.clone(), *tally));

@@ -29,6 +29,7 @@ fn evaluated(utility: f64, cost: f64, valid: bool) -> TrialOutcome {
         },
         violated: Vec::new(),
         valid,
+        coverage: None,
     })
 }
 
@@ -47,6 +48,7 @@ async fn trial(store: &Store, claim: Claim, number: u32, outcome: TrialOutcome) 
         settings: baseline.settings,
     };
     let end = TrialEnd {
+        settings: None,
         outcome,
         spend: frugal_domain::money::Spend::default(),
         requests: 0,

@@ -102,6 +102,7 @@ impl Store {
     async fn stop_trial(&self, claim: Claim) {
         let (trial, spend) = (TrialNumber(0), Spend::default());
         let end = TrialEnd {
+            settings: None,
             outcome: TrialOutcome::Stopped,
             spend,
             requests: 0,

@@ -1,7 +1,7 @@
 //! Events as clients see them.
 
 use super::{
-    Configuration, CostEstimate, Estimate, PruneReasonName, Spend, StopReason, TrialRole,
+    Configuration, CostEstimate, Coverage, Estimate, PruneReasonName, Spend, StopReason, TrialRole,
     trial::Prune,
 };
 use chrono::{DateTime, Utc};
@@ -80,7 +80,7 @@ pub enum EventBody {
         /// What the trial has cost so far.
         spend: Spend,
     },
-    /// A configuration was evaluated on every instance.
+    /// A configuration was evaluated: on every instance, or as far as `coverage` says.
     #[serde(rename = "trial.evaluated")]
     TrialEvaluated {
         /// Which trial.
@@ -94,6 +94,8 @@ pub enum EventBody {
         /// Whether the inference cost is within the inference budget and no constraint is
         /// violated.
         valid: bool,
+        /// How far it was looked at.
+        coverage: Option<Coverage>,
         /// What the trial has cost.
         spend: Spend,
     },
@@ -229,6 +231,7 @@ impl EventBody {
                 inference_cost,
                 violated,
                 valid,
+                coverage,
                 spend,
             } => Self::TrialEvaluated {
                 trial: trial.0,
@@ -236,6 +239,7 @@ impl EventBody {
                 inference_cost: inference_cost.into(),
                 violated,
                 valid,
+                coverage: coverage.map(Into::into),
                 spend: spend.into(),
             },
             Domain::TrialPruned {

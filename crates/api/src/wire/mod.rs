@@ -30,7 +30,7 @@ pub use job::{
     Best, Budgets, Constraint, Job, JobLinks, JobSpend, Limits, Objective, Progress, TrialCounts,
 };
 pub use names::{
-    Algorithm, Direction, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
+    Algorithm, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
     PruneReasonName, Pruning, Reducer, Reuse, Sequence, SpendCategory, StopReason, TrialRole,
     TrialState, Unit,
 };
@@ -45,7 +45,7 @@ pub use report::{
 };
 pub use search::{Search, SearchOptions, SearchOptionsPost, SearchPost};
 pub use space::{ConfigurationPost, DimensionPost, SearchSpacePost};
-pub use trial::{Prune, Trial, TrialLinks};
+pub use trial::{Coverage, Prune, Trial, TrialLinks};
 
 use frugal_domain::fault::Fault;
 use serde::Serialize;

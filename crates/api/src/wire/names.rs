@@ -149,6 +149,11 @@ named! {
 }
 
 named! {
+    /// How `n` and `max_tokens` are chosen.
+    ExtentChoice of job::ExtentChoice
+}
+
+named! {
     /// When configurations are thrown out early.
     Pruning of job::Pruning
 }

@@ -1,6 +1,6 @@
 //! How a search is run, as it is posted and as it is shown.
 
-use super::{Algorithm, GlobalSearcher, GridOrder, Pruning, Reuse, Sequence};
+use super::{Algorithm, ExtentChoice, GlobalSearcher, GridOrder, Pruning, Reuse, Sequence};
 use frugal_domain::job;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,11 +16,15 @@ pub struct SearchPost {
     /// The seed of every random draw; made up by the server by default.
     #[schema(nullable = true, minimum = 0)]
     pub seed: Option<i64>,
+    /// How `n` and `max_tokens` are chosen; `profiled` by default, `searched` where `pruning` is
+    /// `off` or `reference`, which do not go with `profiled`.
+    pub extent: Option<ExtentChoice>,
     /// When configurations are thrown out early; `on` by default.
     pub pruning: Option<Pruning>,
     /// Whose responses may be used again; `job` by default.
     pub reuse: Option<Reuse>,
-    /// Trials evaluated at the same time; 4 by default. The order of proposals depends on it.
+    /// Trials evaluated at the same time; 4 by default. The order of proposals depends on it. A
+    /// profiled search takes no notice of it: what it has under way follows from its budget.
     #[schema(nullable = true, minimum = 1, maximum = 64)]
     pub parallel_trials: Option<u32>,
     /// Requests under way at the same time, all trials together; 32 by default.
@@ -71,6 +75,8 @@ pub struct Search {
     pub options: SearchOptions,
     /// The seed of every random draw.
     pub seed: u64,
+    /// How `n` and `max_tokens` are chosen.
+    pub extent: ExtentChoice,
     /// When configurations are thrown out early.
     pub pruning: Pruning,
     /// Whose responses may be used again.
@@ -177,6 +183,7 @@ impl From<job::SearchSpec> for Search {
             algorithm: Algorithm::from(&search.algorithm),
             options: SearchOptions::from(&search.algorithm),
             seed: search.seed,
+            extent: search.extent.into(),
             pruning: search.pruning.into(),
             reuse: search.reuse.into(),
             parallel_trials: search.parallel_trials,

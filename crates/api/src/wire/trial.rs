@@ -5,7 +5,7 @@ use super::{Configuration, CostEstimate, Estimate, PruneReasonName, Spend, Trial
 use chrono::{DateTime, Utc};
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobSpec;
-use frugal_domain::trial::{PruneReason, TrialOutcome};
+use frugal_domain::trial::{self, PruneReason, TrialOutcome};
 use frugal_store::trials;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,7 +27,11 @@ pub struct Trial {
     pub state: TrialState,
     /// What it asks of the endpoint.
     pub configuration: Configuration,
-    /// The objective's mean over the instances, once evaluated.
+    /// How far it was looked at, once evaluated. A profiled search tells it, and what follows, of a
+    /// trial that goes on too, as far as it is known.
+    pub coverage: Option<Coverage>,
+    /// The objective's mean over the instances, once evaluated. Of a profiled search it is the
+    /// search's estimate, shrunk towards what other trials say.
     pub utility: Option<Estimate>,
     /// Every metric by name, the objective among them, once evaluated.
     pub metrics: Option<BTreeMap<String, Estimate>>,
@@ -43,11 +47,11 @@ pub struct Trial {
     pub pruned: Option<Prune>,
     /// Why it is infeasible or failed, in words.
     pub detail: Option<String>,
-    /// What it has cost; 0 until it has ended.
+    /// What it has cost; 0 until something of it was stored.
     pub spend: Spend,
-    /// Requests sent for it; 0 until it has ended.
+    /// Requests sent for it; 0 until something of it was stored.
     pub requests: u32,
-    /// Responses received for it; 0 until it has ended.
+    /// Responses received for it; 0 until something of it was stored.
     pub responses: u32,
     /// When it began.
     pub started_at: DateTime<Utc>,
@@ -55,6 +59,36 @@ pub struct Trial {
     pub finished_at: Option<DateTime<Utc>>,
     /// Where to go on from here.
     pub links: TrialLinks,
+}
+
+/// How far a configuration was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Coverage {
+    /// Instances with responses.
+    pub instances: u32,
+    /// Instances of the job that the search sees.
+    pub of: u32,
+    /// The fewest responses of an instance that has any.
+    pub responses: u32,
+    /// Whether every instance was asked for.
+    pub complete: bool,
+}
+
+impl From<trial::Coverage> for Coverage {
+    fn from(coverage: trial::Coverage) -> Self {
+        let trial::Coverage {
+            instances,
+            of,
+            responses,
+            complete,
+        } = coverage;
+        Self {
+            instances,
+            of,
+            responses,
+            complete,
+        }
+    }
 }
 
 /// Why a trial was pruned.
@@ -121,6 +155,7 @@ impl Trial {
             origin: trial.origin,
             state: trial.state.into(),
             configuration: Configuration::new(spec, &trial.settings),
+            coverage: None,
             utility: None,
             metrics: None,
             inference_cost: None,
@@ -141,6 +176,7 @@ impl Trial {
         match trial.outcome {
             None | Some(TrialOutcome::Stopped) => {}
             Some(TrialOutcome::Evaluated(evaluation)) => {
+                wire.coverage = evaluation.coverage.map(Into::into);
                 wire.utility = Some(evaluation.utility.into());
                 wire.inference_cost = Some(evaluation.inference_cost.into());
                 wire.violated = Some(evaluation.violated);

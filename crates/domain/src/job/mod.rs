@@ -176,6 +176,9 @@ pub struct SearchSpec {
     pub algorithm: Algorithm,
     /// The seed of every random draw.
     pub seed: u64,
+    /// How `n` and `max_tokens` are chosen. A stored search without it is one that searched them.
+    #[serde(default)]
+    pub extent: ExtentChoice,
     /// Whether hopeless configurations are thrown out early.
     pub pruning: Pruning,
     /// Whose responses may be used again.
@@ -185,6 +188,19 @@ pub struct SearchSpec {
     pub parallel_trials: u32,
     /// Requests under way at the same time, all trials together.
     pub requests_in_flight: u32,
+}
+
+names! {
+    /// How `n` and `max_tokens` are chosen.
+    #[derive(Default)]
+    pub enum ExtentChoice: "choice of the extent" {
+        /// The sampling settings are searched; the extent of each is read from what was drawn for
+        /// it.
+        Profiled = "profiled",
+        /// They are searched like every other setting, each configuration being evaluated apart.
+        #[default]
+        Searched = "searched",
+    }
 }
 
 names! {

@@ -3,6 +3,7 @@
 use super::settings::{explain_value, stop_texts};
 use super::{JobSpec, MODEL, PROMPT};
 use crate::configuration::{Configuration, Extent, Sampling, Settings};
+use crate::grid::rounded;
 use crate::space::{Dimension, Domain, Space};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -206,6 +207,98 @@ impl JobSpec {
     }
 }
 
+impl Space {
+    /// The same space without the dimensions of these names, in every branch.
+    #[must_use]
+    pub fn without(&self, names: &[&str]) -> Self {
+        let dimensions = self.dimensions.iter();
+        let kept = dimensions.filter(|dimension| !names.contains(&dimension.name.as_str()));
+        let kept = kept.map(|dimension| Dimension {
+            name: dimension.name.clone(),
+            domain: match &dimension.domain {
+                Domain::OneOf { branches } => Domain::OneOf {
+                    branches: branches
+                        .iter()
+                        .map(|branch| branch.without(names))
+                        .collect(),
+                },
+                domain => domain.clone(),
+            },
+        });
+        Self {
+            dimensions: kept.collect(),
+        }
+    }
+
+    /// The point nearest to some wanted settings: values that the space does not allow give way to
+    /// the nearest that it does, and what is not named has its default.
+    #[must_use]
+    pub fn nearest_point(&self, wanted: &BTreeMap<String, Value>) -> Configuration {
+        let mut values = BTreeMap::new();
+        fill(self, wanted, &default_value, &mut values);
+        pull_in(self, &mut values);
+        Configuration(values)
+    }
+}
+
+/// Moves every value into its dimension.
+fn pull_in(space: &Space, values: &mut BTreeMap<String, Value>) {
+    for dimension in &space.dimensions {
+        let Some(value) = values.get(&dimension.name).cloned() else {
+            continue;
+        };
+        let pulled = match (&dimension.domain, value.as_f64()) {
+            (Domain::OneOf { branches }, _) => {
+                let index = value.as_u64().and_then(|index| usize::try_from(index).ok());
+                if let Some(branch) = index.and_then(|index| branches.get(index)) {
+                    pull_in(branch, values);
+                }
+                continue;
+            }
+            (
+                Domain::Float {
+                    low, high, step, ..
+                },
+                Some(wanted),
+            ) => json!(rounded(nearest(wanted, *low, *high, *step))),
+            (
+                Domain::Int {
+                    low, high, step, ..
+                },
+                Some(wanted),
+            ) => {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    clippy::cast_possible_truncation,
+                    reason = "a whole number between the bounds"
+                )]
+                let pulled = nearest(
+                    wanted,
+                    *low as f64,
+                    *high as f64,
+                    Some(step.unwrap_or(1) as f64),
+                ) as i64;
+                json!(pulled)
+            }
+            (Domain::Choice { values, .. }, _) if values.contains(&value) => continue,
+            (Domain::Choice { values, .. }, Some(wanted)) => {
+                let distance = |value: &Value| {
+                    value
+                        .as_f64()
+                        .map_or(f64::INFINITY, |value| (value - wanted).abs())
+                };
+                let nearest = values
+                    .iter()
+                    .min_by(|one, other| distance(one).total_cmp(&distance(other)));
+                nearest.cloned().unwrap_or(Value::Null)
+            }
+            (Domain::Constant { value }, _) => value.clone(),
+            _ => default_value(dimension),
+        };
+        values.insert(dimension.name.clone(), pulled);
+    }
+}
+
 /// The index under the model's own name.
 fn configuration_model(values: &mut BTreeMap<String, Value>) -> Option<Value> {
     values.remove(MODEL)
@@ -267,7 +360,8 @@ fn default_value(dimension: &Dimension) -> Value {
             low, high, step, ..
         } => {
             let wanted = match dimension.name.as_str() {
-                "temperature" | "top_p" => 1.0,
+                "temperature" | "top_p" | "repetition_penalty" => 1.0,
+                "frequency_penalty" | "presence_penalty" => 0.0,
                 _ => f64::midpoint(*low, *high),
             };
             json!(nearest(wanted, *low, *high, *step))

@@ -277,7 +277,7 @@ pub(crate) fn check_ending(job: &Job, plan: &TrialPlan, record: &Record) {
             // The pool alone may show that a configuration is over the budget.
             assert!(record.batches.is_empty() || *reason != PruneReason::KnownInvalid);
         }
-        Ending::Evaluated { .. } => {}
+        Ending::Evaluated { .. } | Ending::Drawn => {}
         Ending::Failed(_) => assert!(!failed(job, record).is_empty()),
         Ending::Infeasible(_) => {
             assert!(record.replies.iter().any(|reply| matches!(

@@ -1,18 +1,18 @@
 //! What moves a job: its phases, one turn at a time, and the trials within them.
 
 use super::{Phase, Tuning};
-use crate::active::{Active, RunKey, Surroundings};
+use crate::active::{Active, RunEnd, RunKey, Surroundings};
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
-use crate::outcome::Utilities;
+use crate::outcome::{self, Utilities};
 use crate::search::{self, Circumstances};
 use crate::step::{BegunTrial, Change, Record, Step};
 use crate::validation::{self, Validation};
 use crate::verdict::{self, Compared};
-use frugal_domain::configuration::Configuration;
+use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::{Pruning, Split};
+use frugal_domain::job::{ExtentChoice, Pruning, Split};
 use frugal_domain::request::Purpose;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Evaluation, TrialOutcome, TrialRole};
@@ -52,6 +52,9 @@ impl Tuning {
     }
 
     fn search_turn(&mut self) -> Result<bool, TuningError> {
+        if self.job.spec.search.extent == ExtentChoice::Profiled {
+            return self.profiled_turn();
+        }
         let spec = self.job.spec.clone();
         let mut around = Circumstances {
             spec: &spec,
@@ -124,6 +127,7 @@ impl Tuning {
         let key = RunKey {
             purpose: role.into(),
             trial: number,
+            first: 0,
         };
         let plan = self.job.trial_plan(number, key.purpose, &settings);
         let run = plan_error(number, self.evaluator.begin(plan))?;
@@ -132,7 +136,7 @@ impl Tuning {
         let active = Active::new(key, Arc::new(settings.clone()), run, stored);
         // One that the end of the job cut off is not taken up again.
         if let Some((TrialOutcome::Stopped, _)) = before.and_then(|before| before.end.as_ref()) {
-            return self.end(active, (TrialOutcome::Stopped, Utilities::new()));
+            return self.end(active, RunEnd::CutOff);
         }
         self.active.insert(key, active);
         if stored {
@@ -189,7 +193,11 @@ impl Tuning {
             halted,
         };
         match active.advance(&mut around)? {
-            Some(outcome) => self.end(active, outcome),
+            Some(_) if active.is_draws() => {
+                self.batch_arrived(active);
+                Ok(())
+            }
+            Some(end) => self.end(active, end),
             None => {
                 self.active.insert(key, active);
                 Ok(())
@@ -198,12 +206,12 @@ impl Tuning {
     }
 
     /// Takes in how a trial ended, and has it stored unless it was before.
-    fn end(
-        &mut self,
-        active: Active,
-        outcome: (TrialOutcome, Utilities),
-    ) -> Result<(), TuningError> {
-        let RunKey { purpose, trial } = active.key;
+    fn end(&mut self, active: Active, end: RunEnd) -> Result<(), TuningError> {
+        let RunKey { purpose, trial, .. } = active.key;
+        let outcome = match end {
+            RunEnd::CutOff => (TrialOutcome::Stopped, Utilities::new()),
+            RunEnd::Ended(ending) => outcome::of(&self.job.spec, active.run(), &ending)?,
+        };
         if purpose == Purpose::Validation {
             self.validation.receive(active.end(outcome, None));
             return Ok(());
@@ -218,6 +226,13 @@ impl Tuning {
         }
         let stored = before.is_some();
         let ended = active.end(outcome, before.map(|(_, tally)| tally));
+        self.book_end(ended, stored);
+        Ok(())
+    }
+
+    /// Books a trial that has ended, and has it stored unless it was before.
+    fn book_end(&mut self, ended: EndedTrial, stored: bool) {
+        let trial = ended.number;
         let best = self.books.end(self.job.spec.objective.direction, &ended);
         let updated = best.map(|best| EventBody::BestUpdated {
             trial,
@@ -225,6 +240,44 @@ impl Tuning {
             utility: best.utility,
             inference_cost: best.inference_cost,
         });
+        self.store_end(ended, stored, None, updated);
+    }
+
+    /// The same for an arm's trial: which of them is the best, the search has said.
+    pub(super) fn end_arm(
+        &mut self,
+        ended: EndedTrial,
+        stored: bool,
+        settings: Settings,
+        wins: bool,
+    ) {
+        self.books.count_end(&ended.outcome);
+        let direction = self.job.spec.objective.direction;
+        let updated = ended
+            .evaluation()
+            .filter(|evaluation| {
+                wins && self
+                    .books
+                    .lead(direction, ended.number, &settings, evaluation)
+            })
+            .map(|evaluation| EventBody::BestUpdated {
+                trial: ended.number,
+                settings: settings.clone(),
+                utility: evaluation.utility,
+                inference_cost: evaluation.inference_cost,
+            });
+        self.store_end(ended, stored, Some(settings), updated);
+    }
+
+    /// Keeps a trial that has ended, and has its end stored unless it was before.
+    fn store_end(
+        &mut self,
+        ended: EndedTrial,
+        stored: bool,
+        settings: Option<Settings>,
+        updated: Option<EventBody>,
+    ) {
+        let trial = ended.number;
         if !stored {
             let mut events = vec![event_of(&ended)];
             events.extend(updated);
@@ -233,6 +286,7 @@ impl Tuning {
             });
             let change = Change::TrialEnded {
                 trial,
+                settings,
                 outcome: ended.outcome.clone(),
                 tally: ended.tally,
             };
@@ -242,13 +296,14 @@ impl Tuning {
             self.stop = Some(self.halted.unwrap_or(StopReason::BudgetExhausted));
         }
         self.ended.insert(trial, ended);
-        Ok(())
     }
 
     /// What later trials may know of one that has ended.
     fn commit(&mut self, trial: TrialNumber) {
         if let Some(ended) = self.ended.get(&trial) {
-            self.evaluator.commit(&ended.run);
+            if let Some(run) = &ended.run {
+                self.evaluator.commit(run);
+            }
             if let Some(rival) = ended.rival(&self.job.spec) {
                 self.evaluator.set_rival(rival);
             }
@@ -278,7 +333,7 @@ impl Tuning {
         }
     }
 
-    fn record(&mut self, change: Change, events: Vec<EventBody>) {
+    pub(super) fn record(&mut self, change: Change, events: Vec<EventBody>) {
         self.steps.push_back(Step::Record(Box::new(Record {
             change,
             events,
@@ -287,7 +342,7 @@ impl Tuning {
     }
 }
 
-fn plan_error(
+pub(super) fn plan_error(
     trial: TrialNumber,
     run: Result<TrialRun, InvalidPlan>,
 ) -> Result<TrialRun, TuningError> {
@@ -303,6 +358,7 @@ fn event_of(ended: &EndedTrial) -> EventBody {
             inference_cost,
             violated,
             valid,
+            coverage,
             ..
         }) => EventBody::TrialEvaluated {
             trial,
@@ -310,6 +366,7 @@ fn event_of(ended: &EndedTrial) -> EventBody {
             inference_cost,
             violated,
             valid,
+            coverage,
             spend,
         },
         TrialOutcome::Pruned { reason } => EventBody::TrialPruned {

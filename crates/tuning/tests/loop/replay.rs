@@ -7,23 +7,29 @@ use serde_json::json;
 
 #[test]
 fn a_job_finds_a_winner_and_compares_it() {
-    let mut world = World::new(spec(&[]), 1);
-    let ending = world.run();
-    let report = ending.report.unwrap();
-    assert!(report.winner.is_some() && report.baseline.is_some());
-    assert!(report.holdout.is_some());
-    assert!(report.trials.evaluated > 3, "{:?}", report.trials);
-    let names: Vec<&str> = world.events.iter().map(|event| event.name()).collect();
-    assert_eq!(names.first(), Some(&"trial.started"));
-    assert!(names.contains(&"validation.completed"));
+    for extent in ["profiled", "searched"] {
+        let mut world = World::new(spec(&[("/search/extent", json!(extent))]), 1);
+        let ending = world.run();
+        let report = ending.report.unwrap();
+        assert!(report.winner.is_some() && report.baseline.is_some());
+        assert!(report.holdout.is_some());
+        assert!(report.trials.evaluated > 3, "{:?}", report.trials);
+        let names: Vec<&str> = world.events.iter().map(|event| event.name()).collect();
+        assert_eq!(names.first(), Some(&"trial.started"));
+        assert!(names.contains(&"best.updated") && names.contains(&"validation.completed"));
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn the_order_of_arrival_does_not_matter(seed in 0..1_000_u64, order in 1..1_000_u64) {
-        let job = || spec(&[("/search/seed", json!(seed))]);
+    fn the_order_of_arrival_does_not_matter(
+        seed in 0..1_000_u64,
+        order in 1..1_000_u64,
+        extent in prop::sample::select(vec!["profiled", "searched"]),
+    ) {
+        let job = || spec(&[("/search/seed", json!(seed)), ("/search/extent", json!(extent))]);
         let (mut one, mut two) = (World::new(job(), 0), World::new(job(), order));
         let (first, second) = (one.run(), two.run());
         prop_assert_eq!(one.outcomes(), two.outcomes());
@@ -34,11 +40,16 @@ proptest! {
     fn a_job_goes_on_after_any_crash(
         seed in 0..1_000_u64,
         crashes in prop::collection::vec(0..500_usize, 1..4),
-        pruning in prop::sample::select(vec!["on", "off"]),
+        (extent, pruning) in prop::sample::select(vec![
+            ("profiled", "on"),
+            ("searched", "on"),
+            ("searched", "off"),
+        ]),
     ) {
         // A budget that what is lost in crashes does not reach.
         let job = || spec(&[
             ("/search/seed", json!(seed)),
+            ("/search/extent", json!(extent)),
             ("/search/pruning", json!(pruning)),
             ("/optimization_budget", json!({"usd": 0.5})),
         ]);
@@ -78,10 +89,16 @@ proptest! {
     }
 
     #[test]
-    fn the_budget_is_never_passed(seed in 0..1_000_u64, budget in 0.000_5..0.02_f64, order: u64) {
+    fn the_budget_is_never_passed(
+        seed in 0..1_000_u64,
+        budget in 0.000_5..0.02_f64,
+        order: u64,
+        extent in prop::sample::select(vec!["profiled", "searched"]),
+    ) {
         let budget = (budget * 1e6).round() / 1e6;
         let job = spec(&[
             ("/search/seed", json!(seed)),
+            ("/search/extent", json!(extent)),
             ("/optimization_budget", json!({"usd": budget})),
         ]);
         let limit = job.optimization_budget;

@@ -48,7 +48,7 @@ pub fn spec(changes: &[(&str, Value)]) -> JobSpec {
         "inference_budget": {"usd": 0.000_2},
         "optimization_budget": {"usd": 0.05},
         "limits": {"trials": 30, "seconds": null, "trials_without_improvement": null},
-        "search": {"algorithm": "blendsearch", "seed": 7, "pruning": "on", "reuse": "job",
+        "search": {"algorithm": "blendsearch", "seed": 7, "extent": "searched", "pruning": "on", "reuse": "job",
                    "parallel_trials": 4, "requests_in_flight": 16},
         "baseline": {"model": 0, "prompt": "a", "temperature": 1.0, "max_tokens": 64, "n": 1},
         "start": [],
@@ -131,7 +131,7 @@ impl World {
                 for (key, score) in &scores {
                     self.past.scores.insert(*key, score.clone());
                 }
-                self.tuning.scored(batch.purpose, batch.trial, scores);
+                self.tuning.scored(batch.of, scores);
             }
             Some(Step::LookUp(wanted)) => {
                 self.past.looked_up.insert(wanted.trial, Vec::new());
@@ -201,9 +201,10 @@ impl World {
                 trial,
                 outcome,
                 tally,
+                ..
             } => self.past.trials.get_mut(&trial).unwrap().end = Some((outcome, tally)),
             Change::Validated => self.past.validation_completed = true,
-            Change::Progressed => {}
+            Change::Progressed | Change::TrialProgressed { .. } => {}
         }
     }
 

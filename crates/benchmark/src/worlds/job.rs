@@ -1,0 +1,207 @@
+//! A job on a world: what is posted, and what it comes to in truth.
+
+use super::world::World;
+use crate::run::{self, Job};
+use frugal_domain::configuration::{Extent, Sampling, Settings};
+use frugal_domain::endpoint::{Api, Catalog, Endpoint as CatalogEndpoint, Limits, Model};
+use frugal_domain::job::JobSpec;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The name by which jobs know the endpoint.
+const ENDPOINT: &str = "world";
+
+/// A limit on trials that no job reaches: budgets are to end them.
+const TRIALS: u32 = 10_000;
+
+/// What a job came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Outcome {
+    /// The winner's exact utility; 0 where there is no winner.
+    pub utility: f64,
+    /// Its exact inference cost as a share of the inference budget.
+    pub cost: f64,
+    /// Whether there is a winner.
+    pub won: bool,
+    /// What was spent, as a share of the optimization budget.
+    pub spent: f64,
+    /// Trials begun.
+    pub trials: u32,
+}
+
+/// Runs a job whose optimization budget is a multiple of the inference budget over all rows, with
+/// these changes to its document.
+///
+/// # Errors
+/// The job makes no sense.
+pub fn run(world: &World, factor: f64, seed: u64, changes: &Value) -> anyhow::Result<Outcome> {
+    let spec = spec(world, factor, seed, changes)?;
+    let rows: Vec<usize> = (0..crate::endpoint::Endpoint::rows(world)).collect();
+    let found = run::run(Job {
+        spec: &spec,
+        endpoint: world,
+        tuning: &rows,
+        holdout: &[],
+        earlier: None,
+    })?;
+    let unit = spec.optimization_budget.unit();
+    let spent = unit.of(found.report.spend) as f64 / spec.optimization_budget.amount() as f64;
+    let trials = found.report.trials.trials();
+    let Some(winner) = found.winner() else {
+        return Ok(Outcome {
+            spent,
+            trials,
+            ..Outcome::default()
+        });
+    };
+    let (utility, cost) = world.truth(&winner.settings);
+    Ok(Outcome {
+        utility,
+        cost: cost / world.inference_budget,
+        won: true,
+        spent,
+        trials,
+    })
+}
+
+/// The job as it is posted, and read as the API does.
+///
+/// # Errors
+/// It has faults.
+pub fn spec(world: &World, factor: f64, seed: u64, changes: &Value) -> anyhow::Result<JobSpec> {
+    let rows = crate::endpoint::Endpoint::rows(world);
+    let models: Vec<Value> = world
+        .models
+        .iter()
+        .map(|model| json!({"endpoint": ENDPOINT, "model": model.name}))
+        .collect();
+    let prompts: Vec<Value> = world
+        .templates
+        .iter()
+        .enumerate()
+        .map(|(index, template)| {
+            json!({"name": world.prompt_name(index),
+                   "text": format!("{}{{{{ question }}}}", template.prefix)})
+        })
+        .collect();
+    let instances: Vec<Value> = (0..rows)
+        .map(|row| json!({"question": format!("[[{row}]]"), "answer": "1"}))
+        .collect();
+    let budget = rounded(world.inference_budget);
+    let mut body = json!({
+        "data": {"instances": instances},
+        "models": models,
+        "prompts": prompts,
+        "search_space": {
+            "temperature": {"float": [0, 1.5]},
+            "max_tokens": {"int": [10, 1000], "scale": "log"},
+            "n": {"int": [1, 100]},
+        },
+        "scoring": {"scorer": {"type": "exact", "expected": "{{ answer }}"}},
+        "budgets": {
+            "inference": {"usd": budget},
+            "optimization": {"usd": rounded(factor * world.inference_budget * rows as f64)},
+        },
+        "limits": {"trials": TRIALS},
+        "search": {"seed": seed},
+    });
+    merge(&mut body, changes);
+    let (spec, _) = frugal_intake::job(&body, &catalog(world), seed)
+        .map_err(|faults| anyhow::anyhow!("the job has faults: {faults:?}"))?;
+    Ok(spec)
+}
+
+/// Puts members of one document into another.
+fn merge(into: &mut Value, changes: &Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (name, change) in changes {
+                merge(into.entry(name.as_str()).or_insert(Value::Null), change);
+            }
+        }
+        (into, changes) => *into = changes.clone(),
+    }
+}
+
+/// Dollars down to a millionth of a millionth, which is what amounts are counted in.
+fn rounded(usd: f64) -> f64 {
+    (usd * 1e12).round() / 1e12
+}
+
+fn catalog(world: &World) -> Catalog {
+    let models = world.models.iter().map(|model| {
+        let known = Model {
+            prices: Some(model.prices),
+            ..Model::default()
+        };
+        (model.name.clone(), known)
+    });
+    let endpoint = CatalogEndpoint {
+        base_url: "http://127.0.0.1:1/v1".to_owned(),
+        api: Api::Completions,
+        api_key_env: None,
+        models: models.collect(),
+        limits: Limits::default(),
+        allow_unlisted_models: false,
+    };
+    Catalog {
+        endpoints: BTreeMap::from([(ENDPOINT.to_owned(), endpoint)]),
+    }
+}
+
+/// Temperatures and limits of tokens that the best is looked for among.
+const TEMPERATURES: [f64; 13] = [
+    0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2,
+];
+const LIMITS: usize = 40;
+
+/// The best utility that a world's inference budget allows, on a grid.
+pub fn best(world: &World) -> f64 {
+    let mut best = 0.0_f64;
+    for model in 0..world.models.len() {
+        for prompt in 0..world.templates.len() {
+            for temperature in TEMPERATURES {
+                for step in 0..LIMITS {
+                    let share = step as f64 / (LIMITS - 1) as f64;
+                    let limit = 10.0 * 100_f64.powf(share);
+                    let at = |n: u32| settings(model, prompt, temperature, limit, n);
+                    let (_, one) = world.truth(&at(1));
+                    if one > world.inference_budget {
+                        continue;
+                    }
+                    // The cost is a straight line in n.
+                    let (_, two) = world.truth(&at(2));
+                    let more = (world.inference_budget - one) / (two - one).max(1e-15);
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "a number from 0 to 99"
+                    )]
+                    let n = 1 + more.min(99.0) as u32;
+                    best = best.max(world.truth(&at(n)).0);
+                }
+            }
+        }
+    }
+    best
+}
+
+fn settings(model: usize, prompt: usize, temperature: f64, limit: f64, n: u32) -> Settings {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 10 to 1,000"
+    )]
+    let max_tokens = limit.round() as u32;
+    Settings {
+        sampling: Sampling {
+            model,
+            prompt,
+            temperature: Some(temperature),
+            top_p: None,
+            stop: Vec::new(),
+            extra: BTreeMap::new(),
+        },
+        extent: Extent { max_tokens, n },
+    }
+}

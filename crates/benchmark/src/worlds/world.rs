@@ -1,0 +1,433 @@
+//! A world: rows, models and prompts with a known distribution of answers for each, so that the
+//! utility and the cost of every configuration can be computed exactly.
+//!
+//! An answer comes from a cluster with a probability at the model's own temperature; other
+//! temperatures sharpen or flatten these, and above some temperature text falls apart. Or it is
+//! one of some that are listed for a few temperatures, of which the two nearest are mixed.
+
+use crate::endpoint::{DrawNumber, Endpoint, Response};
+use anyhow::Context;
+use frugal_domain::configuration::Settings;
+use frugal_domain::money::Prices;
+use frugal_evaluation::RequestFailure;
+use rand::RngExt;
+#[cfg(test)]
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The temperature that stands for 0.
+const COLDEST: f64 = 0.02;
+/// How sharply text falls apart around the temperature where it does.
+const BREAKING: f64 = 0.12;
+/// Where it does if the world does not say.
+const USUAL_BREAK: f64 = 1.4;
+/// Text that fell apart is this much longer than other text, and its length varies by this share.
+const RAMBLING: f64 = 2.5;
+const RAMBLING_SPREAD: f64 = 0.4;
+/// The deviation of a listed answer's length.
+const LISTED_SPREAD: f64 = 0.01;
+/// The fewest tokens of an answer.
+const SHORTEST: f64 = 4.0;
+
+/// A world as it is written down.
+#[derive(Debug, Deserialize)]
+struct Written {
+    name: String,
+    instances: Vec<WrittenRow>,
+    tune: Vec<String>,
+    models: BTreeMap<String, WrittenModel>,
+    templates: Vec<Template>,
+    inference_budget: f64,
+    /// Listed answers by model, prompt, temperature and row: tokens, and whether it is right.
+    #[serde(default)]
+    recorded: Option<Listed>,
+}
+
+type Listed = BTreeMap<String, BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<Answer>>>>>;
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Answer(f64, bool);
+
+#[derive(Debug, Deserialize)]
+struct WrittenRow {
+    id: String,
+    prompt_tokens: u64,
+    #[serde(default)]
+    clusters: BTreeMap<String, Vec<WrittenCluster>>,
+}
+
+/// Probability, whether it is right, mean tokens, their deviation.
+#[derive(Debug, Deserialize)]
+struct WrittenCluster(f64, bool, f64, f64);
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct WrittenModel {
+    /// Dollars per thousand tokens.
+    price_in: f64,
+    price_out: f64,
+    t0: f64,
+    t_break: Option<f64>,
+}
+
+/// A prompt.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Template {
+    /// Its name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What stands before the row's text.
+    pub prefix: String,
+    /// What it adds to the log of a right answer's weight.
+    bonus: f64,
+    /// What it multiplies lengths by.
+    len_mult: f64,
+    /// Tokens that it adds to a prompt.
+    tokens: u64,
+}
+
+/// Answers that are alike.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cluster {
+    /// How likely one is.
+    pub probability: f64,
+    /// Whether they are right.
+    pub right: bool,
+    /// Their mean length in tokens.
+    pub length: f64,
+    /// The deviation of that.
+    pub spread: f64,
+}
+
+/// A model of a world.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// What it charges.
+    pub prices: Prices,
+    /// Dollars per million tokens of input and of output.
+    pub usd_per_million: (f64, f64),
+    t0: f64,
+    breaks: f64,
+}
+
+/// A world.
+#[derive(Debug)]
+pub struct World {
+    /// Its name.
+    pub name: String,
+    /// The models, in the order of their names.
+    pub models: Vec<Model>,
+    /// The prompts.
+    pub templates: Vec<Template>,
+    /// The inference budget in dollars.
+    pub inference_budget: f64,
+    /// Tokens of each row's own part of the prompt.
+    prompt_tokens: Vec<u64>,
+    /// By model, prompt and row.
+    answers: Vec<Vec<Vec<Source>>>,
+}
+
+/// Where the answers of one row come from.
+#[derive(Debug)]
+enum Source {
+    Clusters(Vec<Cluster>),
+    /// By temperature, rising.
+    Listed(Vec<(f64, Vec<Answer>)>),
+}
+
+impl World {
+    /// Reads a world.
+    ///
+    /// # Errors
+    /// It is not written as a world is.
+    pub fn read(text: &[u8]) -> anyhow::Result<Self> {
+        let written: Written = serde_json::from_slice(text)?;
+        let by_id: BTreeMap<&str, &WrittenRow> = written
+            .instances
+            .iter()
+            .map(|row| (row.id.as_str(), row))
+            .collect();
+        let rows: Vec<&WrittenRow> = written
+            .tune
+            .iter()
+            .map(|id| by_id.get(id.as_str()).copied().context("a row is missing"))
+            .collect::<anyhow::Result<_>>()?;
+        let mut models = Vec::new();
+        let mut answers = Vec::new();
+        for (name, model) in &written.models {
+            let million = |thousand: f64| (thousand * 1e9).round() / 1e6;
+            let usd_per_million = (million(model.price_in), million(model.price_out));
+            models.push(Model {
+                name: name.clone(),
+                prices: Prices::per_million(usd_per_million.0, usd_per_million.1, 0.0)
+                    .context("a price")?,
+                usd_per_million,
+                t0: model.t0,
+                breaks: model.t_break.unwrap_or(USUAL_BREAK),
+            });
+            let of_template = |template: &Template| {
+                let of_row = |row: &&WrittenRow| match &written.recorded {
+                    None => clusters(row, name),
+                    Some(listed) => listing(listed, name, template, &row.id),
+                };
+                rows.iter().map(of_row).collect::<anyhow::Result<_>>()
+            };
+            let of_model = written.templates.iter().map(of_template);
+            answers.push(of_model.collect::<anyhow::Result<_>>()?);
+        }
+        Ok(Self {
+            models,
+            answers,
+            prompt_tokens: rows.iter().map(|row| row.prompt_tokens).collect(),
+            name: written.name,
+            templates: written.templates,
+            inference_budget: written.inference_budget,
+        })
+    }
+
+    /// The name of a prompt.
+    pub fn prompt_name(&self, template: usize) -> String {
+        let name = self.templates[template].name.clone();
+        name.unwrap_or_else(|| format!("t{template}"))
+    }
+
+    /// Where a row's answers come from under some sampling settings.
+    pub fn distribution(&self, settings: &Settings, row: usize) -> Vec<Cluster> {
+        let sampling = &settings.sampling;
+        let template = &self.templates[sampling.prompt];
+        let model = &self.models[sampling.model];
+        let temperature = sampling.temperature.unwrap_or(1.0);
+        match &self.answers[sampling.model][sampling.prompt][row] {
+            Source::Listed(cells) => mixed(cells, temperature),
+            Source::Clusters(clusters) => {
+                let heated = heated(clusters, template, model, temperature);
+                match sampling.top_p {
+                    Some(mass) if mass < 1.0 => nucleus(heated, mass),
+                    _ => heated,
+                }
+            }
+        }
+    }
+
+    /// The exact expected success and inference cost in dollars, the mean over all rows.
+    pub fn truth(&self, settings: &Settings) -> (f64, f64) {
+        let cap = f64::from(settings.extent.max_tokens);
+        let n = f64::from(settings.extent.n);
+        let (input, output) = self.models[settings.sampling.model].usd_per_million;
+        let (mut utility, mut cost) = (0.0, 0.0);
+        for row in 0..self.prompt_tokens.len() {
+            let (mut chance, mut tokens) = (0.0, 0.0);
+            for cluster in self.distribution(settings, row) {
+                let spread = cluster.spread.max(1e-6);
+                let z = (cap - cluster.length) / spread;
+                let fits = 0.5 * (1.0 + libm::erf(z / std::f64::consts::SQRT_2));
+                let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+                let length = cluster.length * fits - spread * density + cap * (1.0 - fits);
+                chance += cluster.probability * f64::from(u8::from(cluster.right)) * fits;
+                tokens += cluster.probability * length;
+            }
+            utility += 1.0 - (1.0 - chance).powf(n);
+            let prompt = self.prompt_tokens(settings, row) as f64;
+            cost += (prompt * input + n * tokens * output) / 1e6;
+        }
+        let rows = self.prompt_tokens.len() as f64;
+        (utility / rows, cost / rows)
+    }
+}
+
+impl Endpoint for World {
+    fn rows(&self) -> usize {
+        self.prompt_tokens.len()
+    }
+
+    fn prompt_tokens(&self, settings: &Settings, row: usize) -> u64 {
+        self.prompt_tokens[row] + self.templates[settings.sampling.prompt].tokens
+    }
+
+    fn prompt_token_bound(&self, prompt: usize, row: usize) -> u64 {
+        // Rows are as long in bytes as they have tokens.
+        self.prompt_tokens[row] + self.templates[prompt].tokens.max(1) + 16
+    }
+
+    fn draw(
+        &self,
+        settings: &Settings,
+        row: usize,
+        generator: &mut ChaCha8Rng,
+    ) -> Result<DrawNumber, RequestFailure> {
+        let clusters = self.distribution(settings, row);
+        let mut left: f64 = generator.random();
+        let picked = clusters.iter().find(|cluster| {
+            left -= cluster.probability;
+            left < 0.0
+        });
+        let Some(cluster) = picked.or(clusters.last()) else {
+            return Err(RequestFailure::Failed("no answer is known".to_owned()));
+        };
+        let length: f64 = StandardNormal.sample(generator);
+        let length = (cluster.length + cluster.spread * length).round();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number of tokens above 0"
+        )]
+        let length = length.max(SHORTEST) as u64;
+        Ok(DrawNumber(length << 1 | u64::from(cluster.right)))
+    }
+
+    fn response(
+        &self,
+        _settings: &Settings,
+        _row: usize,
+        draw: DrawNumber,
+        max_tokens: u32,
+    ) -> Response {
+        let (tokens, right) = (draw.0 >> 1, draw.0 & 1 == 1);
+        let ended = tokens <= u64::from(max_tokens);
+        Response {
+            tokens: tokens.min(max_tokens.into()),
+            ended,
+            // What an answer comes to is said at its end.
+            score: f64::from(u8::from(right && ended)),
+        }
+    }
+
+    fn chance(&self, settings: &Settings, row: usize) -> f64 {
+        let cap = f64::from(settings.extent.max_tokens);
+        let clusters = self.distribution(settings, row).into_iter();
+        let right = clusters.filter(|cluster| cluster.right);
+        let fitting = right.map(|cluster| {
+            let z = (cap - cluster.length) / cluster.spread.max(1e-6);
+            cluster.probability * 0.5 * (1.0 + libm::erf(z / std::f64::consts::SQRT_2))
+        });
+        fitting.sum()
+    }
+}
+
+fn clusters(row: &WrittenRow, model: &str) -> anyhow::Result<Source> {
+    let of_model = row.clusters.get(model).context("a model has no answers")?;
+    let cluster = |WrittenCluster(probability, right, length, spread): &WrittenCluster| Cluster {
+        probability: *probability,
+        right: *right,
+        length: *length,
+        spread: *spread,
+    };
+    Ok(Source::Clusters(of_model.iter().map(cluster).collect()))
+}
+
+fn listing(listed: &Listed, model: &str, template: &Template, row: &str) -> anyhow::Result<Source> {
+    let name = template.name.as_deref().unwrap_or_default();
+    let of_model = listed.get(model).context("a model has no answers")?;
+    let cells = of_model.get(name).context("a prompt has no answers")?;
+    let mut found = Vec::new();
+    for (temperature, rows) in cells {
+        if let Some(answers) = rows.get(row) {
+            found.push((temperature.parse()?, answers.clone()));
+        }
+    }
+    found.sort_by(|one: &(f64, _), other| one.0.total_cmp(&other.0));
+    anyhow::ensure!(!found.is_empty(), "a row has no answers");
+    Ok(Source::Listed(found))
+}
+
+/// The answers of the two temperatures around one, mixed.
+fn mixed(cells: &[(f64, Vec<Answer>)], temperature: f64) -> Vec<Cluster> {
+    let last = cells.len() - 1;
+    let temperature = temperature.clamp(cells[0].0, cells[last].0);
+    let above = cells
+        .iter()
+        .position(|cell| cell.0 >= temperature - 1e-9)
+        .unwrap_or(last);
+    let below = cells
+        .iter()
+        .rposition(|cell| cell.0 <= temperature + 1e-9)
+        .unwrap_or(0);
+    let (low, high) = (&cells[below], &cells[above]);
+    let share = if above == below {
+        0.0
+    } else {
+        (temperature - low.0) / (high.0 - low.0)
+    };
+    let mut clusters = Vec::new();
+    for (cell, share) in [(low, 1.0 - share), (high, share)] {
+        if share <= 0.0 {
+            continue;
+        }
+        let each = share / cell.1.len() as f64;
+        clusters.extend(cell.1.iter().map(|Answer(length, right)| Cluster {
+            probability: each,
+            right: *right,
+            length: *length,
+            spread: LISTED_SPREAD,
+        }));
+    }
+    clusters
+}
+
+fn heated(
+    clusters: &[Cluster],
+    template: &Template,
+    model: &Model,
+    temperature: f64,
+) -> Vec<Cluster> {
+    let temperature = temperature.max(COLDEST);
+    let log = |cluster: &Cluster| {
+        let bonus = if cluster.right { template.bonus } else { 0.0 };
+        (cluster.probability.ln() + bonus) * (model.t0 / temperature)
+    };
+    let logs: Vec<f64> = clusters.iter().map(log).collect();
+    let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = logs.iter().map(|log| (log - top).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let apart = 1.0 / (1.0 + (-(temperature - model.breaks) / BREAKING).exp());
+    let mut heated: Vec<Cluster> = clusters
+        .iter()
+        .zip(&weights)
+        .map(|(cluster, weight)| Cluster {
+            probability: weight / total * (1.0 - apart),
+            length: cluster.length * template.len_mult,
+            ..*cluster
+        })
+        .collect();
+    let length: f64 = heated
+        .iter()
+        .map(|cluster| cluster.probability * cluster.length)
+        .sum();
+    let length = RAMBLING * length / (1.0 - apart).max(1e-9) + 1.0;
+    heated.push(Cluster {
+        probability: apart,
+        right: false,
+        length,
+        spread: length * RAMBLING_SPREAD,
+    });
+    heated
+}
+
+/// The likeliest answers that together have this share of the mass.
+fn nucleus(clusters: Vec<Cluster>, mass: f64) -> Vec<Cluster> {
+    let mut sorted = clusters;
+    sorted.sort_by(|one, other| other.probability.total_cmp(&one.probability));
+    let mut total = 0.0;
+    let mut kept = Vec::new();
+    for cluster in sorted {
+        if !kept.is_empty() && total >= mass.max(1e-9) {
+            break;
+        }
+        total += cluster.probability;
+        kept.push(cluster);
+    }
+    for cluster in &mut kept {
+        cluster.probability /= total;
+    }
+    kept
+}
+
+/// A generator for draws.
+#[cfg(test)]
+pub fn generator(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}

@@ -1,0 +1,348 @@
+//! What the search believes: every arm at its best extent, and joint draws of what that is worth.
+
+use super::arm::Arm;
+use super::constants::SAMPLES;
+use super::goal::{Goal, OtherMeasures, is_of_answers, reduce};
+use super::kernels::Kernels;
+use super::posterior::{Counts, Posterior, logistic};
+use super::problem::Problem;
+use super::profile::{Known, Profile, Standing};
+use super::reach::Reach;
+use super::tokens::{Cost, Counted, Tokens};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Beta, Distribution, StandardNormal};
+
+/// Costs less sure than this are also looked at from their cheap side.
+const UNSURE: f64 = 0.025;
+/// What the cheap side must gain to be taken.
+const LEAST_HOPE: f64 = 0.02;
+/// Errors of the prompt's and the responses' cost within which an arm may still be affordable.
+const HOPE: f64 = 2.0;
+
+/// What the search believes after some number of answers.
+#[derive(Debug, Clone)]
+pub(super) struct Assessment {
+    /// Every arm at its best extent.
+    pub(super) profiles: Vec<Profile>,
+    /// Draws of its worth by arm; none where it is not in question.
+    pub(super) worths: Vec<Option<Vec<f64>>>,
+    /// Their means, by arm.
+    pub(super) means: Vec<Option<f64>>,
+    /// Arms that no draw has at the top.
+    pub(super) hopeless: Vec<bool>,
+    counts: Counts,
+    tokens: Tokens,
+    posterior: Posterior,
+    reach: Reach,
+}
+
+/// What an assessment is made from.
+pub(super) struct Evidence<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) goal: &'a Goal,
+    pub(super) arms: &'a [Arm],
+    pub(super) counted: &'a Counted,
+    pub(super) before: Option<&'a Assessment>,
+    /// Arms to leave out of question this time.
+    pub(super) asleep: &'a [bool],
+}
+
+impl Assessment {
+    pub(super) fn new(evidence: &Evidence<'_>, generator: &mut ChaCha8Rng) -> Self {
+        let Evidence {
+            problem,
+            goal,
+            arms,
+            counted,
+            before,
+            asleep,
+        } = *evidence;
+        let live: Vec<bool> = (0..arms.len())
+            .map(|arm| !asleep.get(arm).copied().unwrap_or(false) && !arms[arm].closed)
+            .collect();
+        let counts = Counts::of(arms);
+        let tokens = Tokens::guess(problem, arms, counted);
+        let kernels = Kernels::of(arms);
+        let unreachable = |arm: usize, row: usize| {
+            let place = &arms[arm].place;
+            before.map_or(0.0, |before| {
+                before.reach.chances(place.model, place.prompt)[row]
+            })
+        };
+        let posterior = Posterior::fit(
+            &kernels,
+            &counts,
+            unreachable,
+            before.map(|before| &before.posterior),
+            &live,
+            generator,
+        );
+        let reach = Reach::new(
+            arms,
+            &counts,
+            &posterior,
+            problem.models.len(),
+            problem.prompts(),
+        );
+        let mut assessment = Self {
+            profiles: Vec::with_capacity(arms.len()),
+            worths: Vec::with_capacity(arms.len()),
+            means: Vec::new(),
+            hopeless: Vec::new(),
+            counts,
+            tokens,
+            posterior,
+            reach,
+        };
+        let shares: Vec<Vec<f64>> = (0..problem.models.len())
+            .map(|model| {
+                let share = assessment.reach.share(model);
+                draw_shares(share.alpha, share.beta, generator)
+            })
+            .collect();
+        // One number per model, row and draw decides whether the row is out of reach.
+        let lots: Vec<Vec<f64>> = (0..problem.models.len())
+            .map(|_| {
+                (0..problem.rows() * SAMPLES)
+                    .map(|_| generator.random::<f64>())
+                    .collect()
+            })
+            .collect();
+        for arm in 0..arms.len() {
+            let known = assessment.known(problem, goal, arms);
+            let (profile, worths) = if live[arm] {
+                let model = arms[arm].place.model;
+                known.draw(arm, &shares[model], &lots[model], generator)
+            } else {
+                let before = before.and_then(|before| before.profiles.get(arm).copied());
+                (before.unwrap_or_else(|| known.profile(arm, 0.0)), None)
+            };
+            assessment.profiles.push(profile);
+            assessment.worths.push(worths);
+        }
+        assessment.means = assessment
+            .worths
+            .iter()
+            .map(|worths| worths.as_ref().map(|worths| super::tokens::mean(worths)))
+            .collect();
+        let top = assessment
+            .means
+            .iter()
+            .flatten()
+            .copied()
+            .fold(0.0, f64::max);
+        assessment.hopeless = assessment
+            .worths
+            .iter()
+            .map(|worths| {
+                worths
+                    .as_ref()
+                    .is_none_or(|worths| worths.iter().all(|worth| *worth < top))
+            })
+            .collect();
+        assessment
+    }
+
+    /// What profiles are read from.
+    pub(super) fn known<'a>(
+        &'a self,
+        problem: &'a Problem,
+        goal: &'a Goal,
+        arms: &'a [Arm],
+    ) -> Known<'a> {
+        Known {
+            problem,
+            goal,
+            arms,
+            counts: &self.counts,
+            tokens: &self.tokens,
+            posterior: &self.posterior,
+            reach: &self.reach,
+        }
+    }
+
+    /// The arm with the highest mean.
+    pub(super) fn leader(&self) -> Option<usize> {
+        let means = self.means.iter().enumerate();
+        let means = means.filter_map(|(arm, mean)| Some((arm, (*mean)?)));
+        means
+            .reduce(|best, next| if next.1 > best.1 { next } else { best })
+            .map(|(arm, _)| arm)
+    }
+
+    /// The share of draws that each arm wins.
+    pub(super) fn wins(&self) -> Vec<f64> {
+        let mut wins = vec![0.0; self.worths.len()];
+        for sample in 0..SAMPLES {
+            let worths = self.worths.iter().enumerate();
+            let best = worths
+                .filter_map(|(arm, worths)| Some((arm, worths.as_ref()?[sample])))
+                .reduce(|best, next| if next.1 > best.1 { next } else { best });
+            if let Some((arm, _)) = best {
+                wins[arm] += 1.0 / SAMPLES as f64;
+            }
+        }
+        wins
+    }
+
+    /// The covariance of two arms' worth.
+    pub(super) fn covariance(&self, one: usize, other: usize) -> f64 {
+        let (Some(first), Some(second)) = (&self.worths[one], &self.worths[other]) else {
+            return 0.0;
+        };
+        let (a, b) = (
+            self.means[one].unwrap_or_default(),
+            self.means[other].unwrap_or_default(),
+        );
+        let products = first.iter().zip(second).map(|(x, y)| (x - a) * (y - b));
+        products.sum::<f64>() / (SAMPLES - 1) as f64
+    }
+}
+
+impl Known<'_> {
+    /// An arm's profile, and draws of what it is worth there; none where it cannot be afforded.
+    fn draw(
+        &self,
+        arm: usize,
+        shares: &[f64],
+        lots: &[f64],
+        generator: &mut ChaCha8Rng,
+    ) -> (Profile, Option<Vec<f64>>) {
+        let data = &self.arms[arm];
+        let model = data.place.model;
+        let mut profile = self.profile(arm, 0.0);
+        let plain = profile.standing;
+        if profile.cost.error > UNSURE && !data.complete() {
+            let hopeful = self.profile(arm, -1.0);
+            let gained = match (hopeful.standing.worth(), plain.worth()) {
+                (Some(hoped), Some(worth)) => hoped > worth + LEAST_HOPE,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            if gained {
+                profile = hopeful;
+            }
+        }
+        let cost = profile.cost;
+        if profile.standing == Standing::TooDear {
+            let cheap = Cost {
+                prompt: cost.prompt * (-HOPE * cost.prompt_error).exp(),
+                response: cost.response * (-HOPE * cost.error).exp(),
+                ..cost
+            };
+            let least = f64::from(data.place.n.smallest());
+            if data.seen >= 2 || !self.fits(&cheap, least, model) {
+                return (profile, None);
+            }
+        }
+        let unreachable = self.unreachable(arm);
+        let group = self.reach.chances(model, data.place.prompt);
+        let own: Vec<f64> = unreachable
+            .iter()
+            .zip(group)
+            .map(|(all, group)| ((all - group) / (1.0 - group).max(1e-9)).clamp(0.0, 1.0))
+            .collect();
+        let rows = self.problem.rows();
+        let kept = profile.kept.exp();
+        let others = OtherMeasures::of(self.arms, arm, f64::from(profile.extent.max_tokens));
+        let answers: Vec<_> = self
+            .goal
+            .metrics()
+            .filter(|one| is_of_answers(*one))
+            .collect();
+        let odds = &self.posterior.samples[arm];
+        let mut worths = Vec::with_capacity(SAMPLES);
+        // The mean over the draws at the profile's own n, which is set against its estimate.
+        let mut plain_mean = 0.0;
+        for sample in 0..SAMPLES {
+            let dear: f64 = StandardNormal.sample(generator);
+            let prompt: f64 = StandardNormal.sample(generator);
+            let drawn = Cost {
+                prompt: cost.prompt * (cost.prompt_error * prompt).exp(),
+                response: cost.response * (cost.error * dear).exp(),
+                ..cost
+            };
+            let n = self.drawn_number(&profile, &drawn, model, &data.place.n);
+            let chance = |row: usize| {
+                let group = self
+                    .reach
+                    .chance(model, data.place.prompt, row, shares[sample]);
+                let out = group + (1.0 - group) * own[row];
+                if lots[row * SAMPLES + sample] < out {
+                    0.0
+                } else {
+                    kept * logistic(odds[row * SAMPLES + sample])
+                }
+            };
+            let chances: Vec<f64> = if answers.is_empty() {
+                Vec::new()
+            } else {
+                (0..rows).map(chance).collect()
+            };
+            let worth_of = |n: f64| {
+                let inference = self.goal.display(drawn.of(n, self.most(model)));
+                self.goal.weigh(|metric| {
+                    if is_of_answers(metric) {
+                        let values = chances.iter().map(|chance| reduce(metric, *chance, n));
+                        values.sum::<f64>() / rows as f64
+                    } else {
+                        others.value(metric, n, inference)
+                    }
+                })
+            };
+            plain_mean += worth_of(f64::from(profile.extent.n)).unwrap_or_default();
+            worths.push(n.and_then(worth_of));
+        }
+        plain_mean /= SAMPLES as f64;
+        let worths = worths
+            .into_iter()
+            .map(|worth| match (worth, profile.standing) {
+                (Some(worth), Standing::Worth(estimate)) => {
+                    (worth + estimate - plain_mean).max(0.0)
+                }
+                (Some(worth), _) => worth,
+                // Too dear in this draw: what is sure of it remains, where n can give way.
+                (None, _) if self.goal.takes_most() => plain.worth().unwrap_or_default(),
+                (None, _) => 0.0,
+            });
+        (profile, Some(worths.collect()))
+    }
+
+    /// The n of a draw, given what it costs there; nothing where not even the least fits.
+    fn drawn_number(
+        &self,
+        profile: &Profile,
+        cost: &Cost,
+        model: usize,
+        allowed: &super::whole::Allowed,
+    ) -> Option<f64> {
+        let fits = |n: u32| self.fits(cost, f64::from(n), model);
+        if !self.goal.takes_most() {
+            return fits(profile.extent.n).then(|| f64::from(profile.extent.n));
+        }
+        if !fits(allowed.smallest()) {
+            return None;
+        }
+        let (mut low, mut high) = (allowed.smallest(), allowed.largest());
+        while low < high {
+            let middle = high - (high - low) / 2;
+            if fits(middle) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        allowed.at_most(f64::from(low)).map(f64::from)
+    }
+}
+
+/// Draws of the share of rows out of reach.
+fn draw_shares(alpha: f64, beta: f64, generator: &mut ChaCha8Rng) -> Vec<f64> {
+    match Beta::new(alpha.max(1e-6), beta.max(1e-6)) {
+        Ok(distribution) => (0..SAMPLES)
+            .map(|_| distribution.sample(generator))
+            .collect(),
+        Err(_) => vec![alpha / (alpha + beta); SAMPLES],
+    }
+}

@@ -1,0 +1,253 @@
+//! What is sought, as one number that is the better the larger it is.
+
+use super::arm::Arm;
+use super::profile::Chances;
+use super::tokens::mean;
+use super::whole::Allowed;
+use frugal_domain::job::{Direction, Objective};
+use frugal_domain::metric::{Constraint, Metric};
+
+/// Numbers of responses that are tried where the most is not simply the best.
+const NUMBERS: [u32; 14] = [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 35, 51, 71, 100];
+/// Limits of tokens that are tried where the objective is not about answers, as shares of the
+/// largest.
+const SHARES: [f64; 5] = [0.0625, 0.125, 0.25, 0.5, 1.0];
+/// Where half of the scale of an unbounded metric lies, before any was seen: tokens, milliseconds.
+const HALF_TOKENS: f64 = 200.0;
+const HALF_LATENCY: f64 = 1000.0;
+/// The differences that decide between numbers of responses.
+const LEAST_BETTER: f64 = 1e-9;
+
+/// The objective with its constraints.
+#[derive(Debug, Clone)]
+pub(super) struct Goal {
+    objective: Objective,
+    constraints: Vec<Constraint>,
+    /// Where half of the scale of a cost lies.
+    half_cost: f64,
+    /// What one unit of a cost is as people read it: dollars or tokens.
+    cost_unit: f64,
+}
+
+/// What an arm comes to under one limit of tokens, whatever the number of responses.
+#[derive(Debug, Clone)]
+pub(super) struct Measures<'a> {
+    chances: &'a Chances,
+    pub(super) others: OtherMeasures,
+}
+
+/// What is not about the quality of answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OtherMeasures {
+    /// The share of responses that are cut.
+    pub(super) cut_rate: f64,
+    /// Tokens of one response.
+    pub(super) tokens: f64,
+    /// Milliseconds of the slowest request of a row.
+    pub(super) latency: f64,
+}
+
+impl Goal {
+    pub(super) fn new(
+        objective: Objective,
+        constraints: Vec<Constraint>,
+        half_cost: f64,
+        cost_unit: f64,
+    ) -> Self {
+        Self {
+            objective,
+            constraints,
+            half_cost,
+            cost_unit,
+        }
+    }
+
+    /// Whether the objective, or a constraint, is about the quality of answers.
+    pub(super) fn is_about_answers(&self) -> bool {
+        let constrained = self.constraints.iter().map(|constraint| constraint.metric);
+        std::iter::once(self.objective.metric)
+            .chain(constrained)
+            .any(is_of_answers)
+    }
+
+    /// Whether the most responses are always the best.
+    fn wants_many(&self) -> bool {
+        self.constraints.is_empty()
+            && self.objective.direction == Direction::Maximize
+            && matches!(
+                self.objective.metric,
+                Metric::ExpectedSuccess | Metric::Success
+            )
+    }
+
+    /// The numbers of responses worth looking at, up to the most that fits.
+    pub(super) fn numbers(&self, allowed: &Allowed, most: u32) -> Vec<u32> {
+        if self.wants_many() {
+            return vec![most];
+        }
+        if self.constraints.is_empty() && self.objective.metric == Metric::Mean {
+            return vec![allowed.smallest()];
+        }
+        let few = NUMBERS
+            .iter()
+            .filter_map(|n| allowed.at_most(f64::from(*n)));
+        let mut numbers: Vec<u32> = few.chain([most]).filter(|n| *n <= most).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    /// The limits of tokens worth looking at where answers do not matter.
+    pub(super) fn limits(&self, allowed: &Allowed) -> impl Iterator<Item = u32> {
+        let largest = f64::from(allowed.largest());
+        let mut limits: Vec<u32> = SHARES
+            .iter()
+            .map(|share| allowed.at_least(largest * share))
+            .chain([allowed.smallest()])
+            .collect();
+        limits.sort_unstable();
+        limits.dedup();
+        limits.into_iter()
+    }
+
+    pub(super) const fn least_better(&self) -> f64 {
+        LEAST_BETTER
+    }
+
+    pub(super) fn measures<'a>(
+        &self,
+        arms: &[Arm],
+        arm: usize,
+        chances: &'a Chances,
+        cap: f64,
+    ) -> Measures<'a> {
+        Measures {
+            chances,
+            others: OtherMeasures::of(arms, arm, cap),
+        }
+    }
+
+    /// What n responses are worth at this inference cost; nothing where a constraint is violated.
+    pub(super) fn worth(&self, measures: &Measures<'_>, n: f64, cost: f64) -> Option<f64> {
+        let value = |metric: Metric| {
+            of_answers(metric, n).map_or_else(
+                || measures.others.value(metric, n, cost * self.cost_unit),
+                |reduce| measures.chances.mean(reduce),
+            )
+        };
+        self.weigh(value)
+    }
+
+    /// The same from the value of each metric.
+    pub(super) fn weigh(&self, value: impl Fn(Metric) -> f64) -> Option<f64> {
+        let kept = |constraint: &Constraint| constraint.bound.allows(value(constraint.metric));
+        if !self.constraints.iter().all(kept) {
+            return None;
+        }
+        let Objective { metric, direction } = self.objective;
+        let value = value(metric);
+        let half = match metric {
+            Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::CutRate => {
+                return Some(match direction {
+                    Direction::Maximize => value,
+                    Direction::Minimize => 1.0 - value,
+                });
+            }
+            Metric::LatencyMs => HALF_LATENCY,
+            Metric::CompletionTokens => HALF_TOKENS,
+            Metric::InferenceCost => self.half_cost * self.cost_unit,
+        };
+        // From 0 to 1, so that gains are comparable.
+        let share = value / (value + half).max(1e-300);
+        Some(match direction {
+            Direction::Maximize => share,
+            Direction::Minimize => 1.0 - share,
+        })
+    }
+
+    /// The metrics that the objective and the constraints speak of.
+    pub(super) fn metrics(&self) -> impl Iterator<Item = Metric> {
+        let constrained = self.constraints.iter().map(|constraint| constraint.metric);
+        std::iter::once(self.objective.metric).chain(constrained)
+    }
+
+    /// Whether n is chosen by its cost alone.
+    pub(super) fn takes_most(&self) -> bool {
+        self.wants_many()
+    }
+
+    /// A cost as people read it.
+    pub(super) fn display(&self, cost: f64) -> f64 {
+        cost * self.cost_unit
+    }
+}
+
+impl OtherMeasures {
+    pub(super) fn of(arms: &[Arm], arm: usize, cap: f64) -> Self {
+        let arm = &arms[arm];
+        // Where it has no answers, those of its model and prompt speak for it, then all.
+        let own: Vec<&Arm> = vec![arm];
+        let group = |other: &&Arm| {
+            (other.place.model, other.place.prompt) == (arm.place.model, arm.place.prompt)
+        };
+        let group: Vec<&Arm> = arms.iter().filter(group).collect();
+        let all: Vec<&Arm> = arms.iter().collect();
+        let pools = [own, group, all];
+        let pool = pools
+            .iter()
+            .find(|pool| pool.iter().any(|arm| arm.seen > 0));
+        let Some(pool) = pool else {
+            return Self {
+                cut_rate: 0.0,
+                tokens: HALF_TOKENS,
+                latency: HALF_LATENCY,
+            };
+        };
+        let rows: Vec<&super::arm::Row> = pool
+            .iter()
+            .flat_map(|arm| arm.data())
+            .map(|(_, row)| row)
+            .collect();
+        let of_rows = |of: &dyn Fn(&super::arm::Row) -> f64| {
+            mean(&rows.iter().map(|row| of(row)).collect::<Vec<f64>>())
+        };
+        Self {
+            cut_rate: of_rows(&|row| row.cut_rate(cap)),
+            tokens: of_rows(&|row| row.mean_tokens(cap)),
+            latency: of_rows(&|row| row.latency()),
+        }
+    }
+
+    /// A metric that is not about answers.
+    pub(super) fn value(&self, metric: Metric, n: f64, cost: f64) -> f64 {
+        match metric {
+            Metric::CutRate => self.cut_rate,
+            Metric::CompletionTokens => n * self.tokens,
+            Metric::LatencyMs => self.latency,
+            Metric::InferenceCost => cost,
+            Metric::ExpectedSuccess | Metric::Success | Metric::Mean => 0.0,
+        }
+    }
+}
+
+/// Whether a metric is about the quality of answers.
+pub(super) const fn is_of_answers(metric: Metric) -> bool {
+    matches!(
+        metric,
+        Metric::ExpectedSuccess | Metric::Success | Metric::Mean
+    )
+}
+
+/// What n responses come to on a row where each is right with some chance.
+pub(super) fn of_answers(metric: Metric, n: f64) -> Option<impl Fn(f64) -> f64> {
+    is_of_answers(metric).then_some(move |chance: f64| reduce(metric, chance, n))
+}
+
+/// The same for one chance.
+pub(super) fn reduce(metric: Metric, chance: f64, n: f64) -> f64 {
+    if metric == Metric::Mean {
+        chance
+    } else {
+        -(n * (-chance.min(1.0 - 1e-9)).ln_1p()).exp_m1()
+    }
+}

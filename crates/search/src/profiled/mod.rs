@@ -1,0 +1,709 @@
+//! Profiled search: the sampling settings are searched, and the extent is read from what was drawn.
+//!
+//! A response depends neither on `n` nor, but for where it is cut, on `max_tokens` (the paper, section
+//! 3). So only the sampling settings are searched; each point of them that is looked at is an arm,
+//! with a pool of responses for every row, and the extent of an arm is chosen from its pool under the
+//! inference budget. Money goes, batch by batch, to where the expected gain per cost is largest, by a
+//! model that arms and rows share. `docs/profiled.md` has the formulae, the constants and their
+//! sources.
+//!
+//! [`Profiled`] is asked for [decisions](Profiled::decide) and told what came of its batches, in the
+//! order in which they were decided. It depends on that sequence alone, never on the order in which
+//! answers arrive.
+//!
+//! Start with `batch.rs` (which batch comes next) and `assessment.rs` (what the search believes); that
+//! is made from `posterior.rs` (chances), `reach.rs` (rows out of reach), `tokens.rs` (lengths and
+//! costs) and `profile.rs` (extents). `openings.rs` says which arms there are.
+
+mod arm;
+mod assessment;
+mod batch;
+mod constants;
+mod goal;
+mod kernels;
+mod openings;
+mod posterior;
+mod problem;
+mod profile;
+mod proposals;
+mod reach;
+mod tokens;
+mod whole;
+
+pub use arm::{ArmPlace, Feature, Heat};
+pub use problem::{Model, Problem, Rates};
+pub use whole::Allowed;
+
+use crate::ask_tell::Origin;
+use crate::search::SearchError;
+use arm::{Arm, Row};
+use assessment::{Assessment, Evidence};
+use batch::{Chosen, InAir, Situation};
+use constants::{
+    COST_MARGIN, FEW_ROWS, FIRST_TEMPERATURE, HOTTEST, MOST_IN_AIR, NEXT_TEMPERATURES, PROMISING,
+    REFINE_RESPONSES, TEMPERATURE_APART, TEMPERATURE_STEP, UTILITY_MARGIN,
+};
+use frugal_domain::configuration::Extent;
+use frugal_domain::job::JobSpec;
+use frugal_domain::metric::Metric;
+use frugal_domain::seed::mix;
+use goal::{Goal, is_of_answers};
+use openings::SamplingSpace;
+use profile::Profile;
+use proposals::Proposals;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Arms at most. Each is looked at before every decision.
+pub const MOST_ARMS: usize = 64;
+/// Every so many assessments all arms are looked at, those included that no draw had at the top.
+const ALL_AWAKE: u64 = 4;
+/// The share of an arm's rows whose requests may fail before it is closed, and the rows from which
+/// that is judged.
+const MOST_FAILED: f64 = 0.2;
+const FEW_FAILED: usize = 5;
+
+/// A profiled search under way.
+#[derive(Debug, Clone)]
+pub struct Profiled {
+    problem: Problem,
+    goal: Goal,
+    space: SamplingSpace,
+    arms: Vec<Arm>,
+    origins: Vec<Origin>,
+    proposals: Option<Proposals>,
+    /// Prompt tokens that an endpoint has counted, by model, prompt and row.
+    counted: tokens::Counted,
+    /// Pairs of a model and a prompt whose temperatures are opened.
+    opened: Vec<(usize, usize)>,
+    in_air: VecDeque<InAir>,
+    spent: f64,
+    /// A request could not be paid any more.
+    exhausted: bool,
+    assessment: Option<Assessment>,
+    /// Whether something was told since.
+    stale: bool,
+    assessments: u64,
+    requests_in_flight: usize,
+    most_arms: usize,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Ask for these responses.
+    Draw(Batch),
+    /// Nothing until the oldest batch in the air has been told.
+    Wait,
+    /// Nothing more.
+    Over(Over),
+}
+
+/// Why there is nothing more to decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing that could still be paid would tell anything.
+    NothingToGain,
+    /// What would tell something cannot be paid.
+    BudgetSpent,
+    /// As many arms were drawn for as the job allows, and these have no more to tell.
+    TrialLimit,
+}
+
+/// Requests that belong together: some rows of one arm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The arm, numbered in the order of its opening.
+    pub arm: usize,
+    /// The rows, by their own positions.
+    pub rows: Vec<usize>,
+    /// Responses for each row.
+    pub responses: u32,
+}
+
+/// What came of a batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Told {
+    /// Rows with responses.
+    pub drawn: Vec<Drawn>,
+    /// Rows whose requests failed for good.
+    pub failed: Vec<usize>,
+    /// Whether the endpoint refuses the arm's settings.
+    pub refused: bool,
+    /// Whether some of it could not be paid any more.
+    pub unaffordable: bool,
+    /// What it cost, in the unit of the optimization budget.
+    pub cost: f64,
+}
+
+/// What one row's requests brought.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drawn {
+    /// The row.
+    pub row: usize,
+    /// Tokens of its prompt, where the endpoint counted them.
+    pub prompt_tokens: Option<u64>,
+    /// The responses.
+    pub responses: Vec<DrawnResponse>,
+}
+
+/// A response, scored as it came.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DrawnResponse {
+    /// Its length.
+    pub tokens: u64,
+    /// Whether it ended by itself.
+    pub ended: bool,
+    /// How good it is, from 0 to 1.
+    pub score: f64,
+    /// How long its request took, in milliseconds.
+    pub latency_ms: u64,
+}
+
+/// What the search says of an arm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArmEstimate {
+    /// The extent that it is best at.
+    pub extent: Extent,
+    /// Every metric there, with its standard error where that is known. Those of answers are
+    /// estimates of the search, shrunk towards what other arms and rows say.
+    pub metrics: BTreeMap<Metric, (f64, Option<f64>)>,
+    /// The inference cost and its standard error, in dollars or tokens.
+    pub inference_cost: (f64, Option<f64>),
+    /// Whether that is within the inference budget and no constraint is violated.
+    pub affordable: bool,
+    /// Whether it cannot be evaluated: it is refused, or too many of its requests failed.
+    pub closed: bool,
+    /// Whether every row was seen.
+    pub complete: bool,
+    /// Rows seen.
+    pub rows: usize,
+    /// The fewest responses of any of them.
+    pub responses: usize,
+}
+
+impl Profiled {
+    /// A search of a job that has drawn nothing. Of the problem's budget, `requests_in_flight` may be
+    /// in the air.
+    ///
+    /// # Errors
+    /// The space cannot be searched.
+    pub fn new(spec: &JobSpec, problem: Problem) -> Result<Self, SearchError> {
+        let space = SamplingSpace::of(spec);
+        let unit = spec.cost_unit().display(1.0);
+        let rows = problem.rows();
+        let half_cost = problem
+            .inference_budget
+            .unwrap_or(problem.optimization_budget / rows.max(1) as f64);
+        let counted = vec![vec![vec![None; rows]; problem.prompts()]; problem.models.len()];
+        let mut search = Self {
+            goal: Goal::new(
+                problem.objective,
+                problem.constraints.clone(),
+                half_cost,
+                unit,
+            ),
+            proposals: Proposals::of(spec, &space)?,
+            arms: Vec::new(),
+            origins: Vec::new(),
+            space,
+            counted,
+            opened: Vec::new(),
+            in_air: VecDeque::new(),
+            spent: 0.0,
+            exhausted: false,
+            assessment: None,
+            stale: true,
+            assessments: 0,
+            requests_in_flight: spec.search.requests_in_flight as usize,
+            most_arms: (spec.limits.trials as usize).min(MOST_ARMS),
+            problem,
+        };
+        let given: Vec<ArmPlace> = spec
+            .start
+            .iter()
+            .filter_map(|start| {
+                let mut point = start.clone();
+                point
+                    .0
+                    .retain(|name, _| name != "n" && name != "max_tokens");
+                search.space.place(&point)
+            })
+            .collect();
+        for place in given {
+            search.open(place, Origin::Start);
+        }
+        for place in search.space.grid(FIRST_TEMPERATURE) {
+            search.open(place, Origin::Grid);
+        }
+        Ok(search)
+    }
+
+    /// Opens an arm, unless it is there or there are too many.
+    fn open(&mut self, place: ArmPlace, origin: Origin) -> Option<usize> {
+        if let Some(known) = self.arms.iter().position(|arm| arm.place == place) {
+            return Some(known);
+        }
+        if self.arms.len() >= self.most_arms {
+            return None;
+        }
+        self.arms.push(Arm::new(place, self.problem.rows()));
+        self.origins.push(origin);
+        self.stale = true;
+        Some(self.arms.len() - 1)
+    }
+
+    /// Where an arm lies.
+    #[must_use]
+    pub fn place(&self, arm: usize) -> Option<&ArmPlace> {
+        self.arms.get(arm).map(|arm| &arm.place)
+    }
+
+    /// Which rule opened an arm.
+    #[must_use]
+    pub fn origin(&self, arm: usize) -> Option<Origin> {
+        self.origins.get(arm).copied()
+    }
+
+    /// What comes next.
+    pub fn decide(&mut self) -> Decision {
+        let air: f64 = self.in_air.iter().map(|batch| batch.cost).sum();
+        let requests: usize = self.in_air.iter().map(|batch| batch.rows.len()).sum();
+        let most = self.problem.optimization_budget * MOST_IN_AIR;
+        let room = self.in_air.is_empty()
+            || requests < self.requests_in_flight && air < most && !self.exhausted;
+        let chosen = if !room || self.exhausted {
+            None
+        } else {
+            self.choose()
+        };
+        match chosen.filter(|chosen| self.in_air.is_empty() || air + chosen.cost <= most) {
+            Some(chosen) => Decision::Draw(self.launch(chosen)),
+            None if !self.in_air.is_empty() => Decision::Wait,
+            None => Decision::Over(self.why_over()),
+        }
+    }
+
+    fn choose(&mut self) -> Option<Chosen> {
+        if self.arms.iter().all(|arm| arm.seen == 0) {
+            return if self.in_air.is_empty() {
+                self.first()
+            } else {
+                None
+            };
+        }
+        if self.stale {
+            self.assess();
+            if self.open_arms() {
+                self.assess();
+            }
+            self.stale = false;
+        }
+        let in_air: Vec<InAir> = self.in_air.iter().cloned().collect();
+        let situation = Situation {
+            problem: &self.problem,
+            arms: &self.arms,
+            assessment: self.assessment.as_ref()?,
+            in_air: &in_air,
+            left: self.left(),
+        };
+        situation.choose()
+    }
+
+    fn left(&self) -> f64 {
+        let air: f64 = self.in_air.iter().map(|batch| batch.cost).sum();
+        self.problem.optimization_budget - self.spent - air
+    }
+
+    /// The first of all: one response of the cheapest arm, which tells how prompts are counted.
+    fn first(&self) -> Option<Chosen> {
+        let guess = tokens::Tokens::guess(&self.problem, &self.arms, &self.counted);
+        let open = (0..self.arms.len()).filter(|arm| !self.arms[*arm].closed);
+        let priced = open.filter_map(|arm| {
+            let row = (0..self.problem.rows()).find(|row| !self.arms[arm].settled(*row))?;
+            let cap = self.arms[arm].cap();
+            let cost = guess
+                .cost(&self.problem, &self.arms, arm, cap)
+                .spent(1.0, None);
+            Some((arm, row, cost))
+        });
+        let (arm, row, cost) = priced.min_by(|one, other| one.2.total_cmp(&other.2))?;
+        (cost <= self.left()).then(|| Chosen {
+            arm,
+            rows: vec![row],
+            responses: 1,
+            cost,
+        })
+    }
+
+    fn launch(&mut self, chosen: Chosen) -> Batch {
+        let error = self
+            .assessment
+            .as_ref()
+            .and_then(|assessment| assessment.profiles.get(chosen.arm))
+            .map_or(0.0, |profile| profile.cost.error);
+        self.in_air.push_back(InAir {
+            arm: chosen.arm,
+            rows: chosen.rows.clone(),
+            cost: chosen.cost * (1.0 + error),
+        });
+        Batch {
+            arm: chosen.arm,
+            rows: chosen
+                .rows
+                .iter()
+                .map(|place| self.problem.order[*place])
+                .collect(),
+            responses: u32::try_from(chosen.responses).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn why_over(&self) -> Over {
+        // What one more response of the leader costs tells whether money is what is missing.
+        let leader = self.assessment.as_ref().and_then(|known| {
+            let leader = known.leader()?;
+            Some(known.profiles[leader].cost.spent(1.0, None))
+        });
+        match leader {
+            Some(cost) if !self.exhausted && cost * 2.0 <= self.left() => Over::NothingToGain,
+            _ => Over::BudgetSpent,
+        }
+    }
+
+    /// Hears what came of the oldest batch in the air.
+    pub fn tell(&mut self, told: Told) {
+        let Some(batch) = self.in_air.pop_front() else {
+            return;
+        };
+        self.stale = true;
+        self.spent += told.cost;
+        self.exhausted |= told.unaffordable;
+        let order = &self.problem.order;
+        let place_of: BTreeMap<usize, usize> = batch
+            .rows
+            .iter()
+            .map(|place| (order[*place], *place))
+            .collect();
+        let arm = &mut self.arms[batch.arm];
+        arm.spent += told.cost;
+        for drawn in told.drawn {
+            let Some(&place) = place_of.get(&drawn.row) else {
+                continue;
+            };
+            if let Some(tokens) = drawn.prompt_tokens.filter(|tokens| *tokens > 0) {
+                self.counted[arm.place.model][arm.place.prompt][place].get_or_insert(tokens as f64);
+            }
+            if drawn.responses.is_empty() {
+                continue;
+            }
+            arm.drawn += drawn.responses.len();
+            if arm.rows[place].is_none() {
+                arm.seen += 1;
+            }
+            let row = arm.rows[place].get_or_insert_with(Row::default);
+            for response in drawn.responses {
+                row.tokens.push(response.tokens as f64);
+                row.ended.push(response.ended);
+                row.scores.push(within_range(response.score));
+                row.latencies.push(response.latency_ms as f64);
+            }
+        }
+        for row in told.failed {
+            if let Some(&place) = place_of.get(&row) {
+                arm.failed[place] = true;
+            }
+        }
+        let failed = arm.failed.iter().filter(|failed| **failed).count();
+        let asked = failed + arm.seen;
+        let too_many =
+            asked >= FEW_FAILED.min(arm.rows.len()) && failed as f64 > MOST_FAILED * asked as f64;
+        arm.closed |= told.refused || too_many;
+    }
+
+    fn assess(&mut self) {
+        self.assessments += 1;
+        let all_awake = self.assessments.is_multiple_of(ALL_AWAKE);
+        self.assess_with(all_awake);
+    }
+
+    fn assess_with(&mut self, all_awake: bool) {
+        let asleep = match &self.assessment {
+            Some(before) if !all_awake => before.hopeless.clone(),
+            _ => Vec::new(),
+        };
+        let mut generator =
+            ChaCha8Rng::seed_from_u64(mix(self.problem.seed) ^ mix(self.assessments));
+        let assessment = Assessment::new(
+            &Evidence {
+                problem: &self.problem,
+                goal: &self.goal,
+                arms: &self.arms,
+                counted: &self.counted,
+                before: self.assessment.as_ref(),
+                asleep: &asleep,
+            },
+            &mut generator,
+        );
+        self.assessment = Some(assessment);
+    }
+
+    /// Opens what has become worth a look. Whether there is any.
+    fn open_arms(&mut self) -> bool {
+        let Some(assessment) = &self.assessment else {
+            return false;
+        };
+        let before = self.arms.len();
+        let wins = assessment.wins();
+        let leader = assessment.leader();
+        let rows = self.problem.rows();
+        let mut places = Vec::new();
+        for (index, arm) in self.arms.iter().enumerate() {
+            let leads = leader == Some(index);
+            let pair = (arm.place.model, arm.place.prompt);
+            let enough = arm.seen >= FEW_ROWS.min(rows);
+            if enough && (leads || wins[index] >= PROMISING) && !self.opened.contains(&pair) {
+                self.opened.push(pair);
+                for temperature in NEXT_TEMPERATURES {
+                    places.extend(self.space.at(&arm.place, temperature));
+                }
+            }
+            let responses = arm.drawn as f64 / rows as f64;
+            if let (true, true, Heat::Temperature(temperature)) = (
+                leads && responses >= REFINE_RESPONSES,
+                arm.complete(),
+                arm.place.heat,
+            ) {
+                for step in [TEMPERATURE_STEP, -TEMPERATURE_STEP] {
+                    let wanted = temperature + step;
+                    if !(0.0..=HOTTEST).contains(&wanted) {
+                        continue;
+                    }
+                    let near = self.arms.iter().any(|other| {
+                        other.same_but_heat(arm)
+                            && matches!(other.place.heat, Heat::Temperature(heat)
+                                if (heat - wanted).abs() <= TEMPERATURE_APART)
+                    });
+                    if !near {
+                        places.extend(self.space.at(&arm.place, wanted));
+                    }
+                }
+            }
+        }
+        for place in places {
+            self.open(place, Origin::Grid);
+        }
+        self.propose();
+        self.arms.len() > before
+    }
+
+    /// Tells the searcher what its arms came to, and opens what it proposes next.
+    fn propose(&mut self) {
+        let (Some(mut proposals), Some(assessment)) =
+            (self.proposals.take(), self.assessment.as_ref())
+        else {
+            return;
+        };
+        let unseen = |arm: usize| self.arms[arm].seen == 0;
+        let room = self.most_arms.saturating_sub(self.arms.len());
+        let proposed = proposals.next(
+            &self.space,
+            room,
+            unseen,
+            |arm| assessment.means[arm].or_else(|| assessment.profiles[arm].standing.worth()),
+            |arm| self.arms[arm].spent,
+        );
+        for (number, place, origin) in proposed {
+            let arm = self.open(place, origin);
+            proposals.opened(number, arm);
+        }
+        self.proposals = Some(proposals);
+    }
+
+    /// Whether the search has looked at all that it was told.
+    #[must_use]
+    pub const fn has_assessed(&self) -> bool {
+        !self.stale && self.assessment.is_some()
+    }
+
+    /// The extent that an arm is expected to be best at.
+    #[must_use]
+    pub fn expected_extent(&self, arm: usize) -> Option<Extent> {
+        let assessment = self.assessment.as_ref()?;
+        Some(assessment.profiles.get(arm)?.extent)
+    }
+
+    /// The arm that is expected to be best, of those that were seen somewhat.
+    #[must_use]
+    pub fn leader(&self) -> Option<usize> {
+        let leader = self.assessment.as_ref()?.leader()?;
+        (self.arms[leader].seen >= FEW_ROWS.min(self.problem.rows())).then_some(leader)
+    }
+
+    /// What the search says of an arm so far; nothing where it has no responses.
+    #[must_use]
+    pub fn estimate(&self, arm: usize) -> Option<ArmEstimate> {
+        let assessment = self.assessment.as_ref()?;
+        let profile = *assessment.profiles.get(arm)?;
+        self.estimate_at(assessment, arm, profile)
+    }
+
+    fn estimate_at(
+        &self,
+        assessment: &Assessment,
+        arm: usize,
+        profile: Profile,
+    ) -> Option<ArmEstimate> {
+        let data = self.arms.get(arm).filter(|data| data.seen > 0)?;
+        let known = assessment.known(&self.problem, &self.goal, &self.arms);
+        let deviation = assessment.worths[arm]
+            .as_ref()
+            .map(|worths| deviation(worths));
+        let n = f64::from(profile.extent.n);
+        let cost = self
+            .goal
+            .display(profile.cost.of(n, known.most(data.place.model)));
+        let cost_error = self
+            .goal
+            .display(n * profile.cost.response * profile.cost.error);
+        let mut metrics = known.metrics(arm, &profile);
+        metrics.insert(Metric::InferenceCost, (cost, Some(cost_error)));
+        if let Some((_, error)) = metrics.get_mut(&self.problem.objective.metric)
+            && is_of_answers(self.problem.objective.metric)
+        {
+            *error = deviation;
+        }
+        Some(ArmEstimate {
+            extent: profile.extent,
+            metrics,
+            inference_cost: (cost, Some(cost_error)),
+            affordable: profile.standing.worth().is_some(),
+            closed: data.closed,
+            complete: data.complete(),
+            rows: data.seen,
+            responses: data.fewest_responses(),
+        })
+    }
+
+    /// Whether requests of an arm failed for good.
+    #[must_use]
+    pub fn has_failed(&self, arm: usize) -> bool {
+        self.arms
+            .get(arm)
+            .is_some_and(|arm| arm.failed.iter().any(|failed| *failed))
+    }
+
+    /// The objective of an arm at an extent on each row that it was drawn on, from the row's own
+    /// responses alone.
+    #[must_use]
+    pub fn values(&self, arm: usize, extent: Extent) -> BTreeMap<usize, f64> {
+        let Some(data) = self.arms.get(arm) else {
+            return BTreeMap::new();
+        };
+        let metric = self.problem.objective.metric;
+        let (cap, n) = (f64::from(extent.max_tokens), f64::from(extent.n));
+        let rates = self.problem.models[data.place.model];
+        let most = rates.most_per_request;
+        data.data()
+            .map(|(place, row)| {
+                let tokens = row.mean_tokens(cap);
+                let value = match metric {
+                    Metric::ExpectedSuccess | Metric::Success | Metric::Mean => {
+                        let right = row.right_within(cap);
+                        goal::reduce(metric, right / row.responses() as f64, n)
+                    }
+                    Metric::CutRate => row.cut_rate(cap),
+                    Metric::CompletionTokens => n * tokens,
+                    Metric::LatencyMs => row.latency(),
+                    Metric::InferenceCost => {
+                        let counted = &self.counted[data.place.model][data.place.prompt];
+                        let prompt = counted[place].unwrap_or_default();
+                        let once = rates.inference.request + rates.inference.input * prompt;
+                        let requests = tokens::requests(n, most);
+                        self.goal
+                            .display(once * requests + n * tokens * rates.inference.output)
+                    }
+                };
+                (self.problem.order[place], value)
+            })
+            .collect()
+    }
+
+    /// What the search says of every arm that has responses, and which of them wins. Costs are
+    /// taken with a margin.
+    #[must_use]
+    pub fn conclude(&mut self) -> Conclusion {
+        if self.arms.iter().all(|arm| arm.seen == 0) {
+            return Conclusion::default();
+        }
+        self.assessments += 1;
+        self.assess_with(true);
+        let Some(assessment) = &self.assessment else {
+            return Conclusion::default();
+        };
+        let known = assessment.known(&self.problem, &self.goal, &self.arms);
+        let mut estimates = BTreeMap::new();
+        let mut values: Vec<(usize, f64)> = Vec::new();
+        for (index, arm) in self.arms.iter().enumerate() {
+            if arm.seen == 0 {
+                continue;
+            }
+            let margin = if arm.complete() {
+                COST_MARGIN
+            } else {
+                2.0 * COST_MARGIN
+            };
+            let profile = known.profile(index, margin);
+            if let (Some(worth), false) = (profile.standing.worth(), arm.closed) {
+                let worths = assessment.worths[index].as_ref();
+                let unsure = worths.map_or(0.0, |worths| deviation(worths));
+                values.push((index, worth - UTILITY_MARGIN * unsure));
+            }
+            estimates.extend(
+                self.estimate_at(assessment, index, profile)
+                    .map(|estimate| (index, estimate)),
+            );
+        }
+        // Those seen in full; else those seen somewhat; else whatever there is.
+        let few = FEW_ROWS.min(self.problem.rows());
+        let tiers: [&dyn Fn(usize) -> bool; 3] = [
+            &|arm| self.arms[arm].complete(),
+            &|arm| self.arms[arm].seen >= few,
+            &|_| true,
+        ];
+        let winner = tiers.iter().find_map(|tier| {
+            values
+                .iter()
+                .filter(|(arm, _)| tier(*arm))
+                .copied()
+                .reduce(|best, next| if next.1 > best.1 { next } else { best })
+        });
+        Conclusion {
+            winner: winner.map(|(arm, _)| arm),
+            estimates,
+        }
+    }
+}
+
+/// What a search comes to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Conclusion {
+    /// The best arm, if any can be afforded.
+    pub winner: Option<usize>,
+    /// Every arm that has responses.
+    pub estimates: BTreeMap<usize, ArmEstimate>,
+}
+
+fn deviation(values: &[f64]) -> f64 {
+    let mean = tokens::mean(values);
+    let squares = values.iter().map(|value| (value - mean).powi(2));
+    (squares.sum::<f64>() / values.len().max(1) as f64).sqrt()
+}
+
+fn within_range(score: f64) -> f64 {
+    if score.is_nan() {
+        0.0
+    } else {
+        score.clamp(0.0, 1.0)
+    }
+}

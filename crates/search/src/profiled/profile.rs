@@ -1,0 +1,432 @@
+//! Profiles: what an arm is worth and costs at the extents that it may have, read from what was
+//! drawn for it.
+//!
+//! A response does not depend on n, and one drawn under a large limit of tokens tells of every
+//! smaller one; so of an arm's extents only those are looked at that can matter. As limits: the
+//! largest, a little above the longest right answer, and quantiles of the right answers' lengths
+//! with a little room. For each, the largest n that the inference budget allows.
+
+use super::arm::{Arm, Row};
+use super::constants::{FEW_ROWS, OWN_UNREACHABLE, WIDE};
+use super::goal::{Goal, reduce};
+use super::posterior::{Counts, Posterior, logistic};
+use super::problem::Problem;
+use super::reach::{GRID, Reach, bell, grid};
+use super::tokens::{Cost, Tokens, mean};
+use frugal_domain::configuration::Extent;
+use frugal_domain::metric::Metric;
+use std::collections::BTreeMap;
+
+/// Room above the longest right answer, and above a quantile.
+const ABOVE_LONGEST: f64 = 1.15;
+const ABOVE_QUANTILE: f64 = 1.03;
+/// Quantiles of the lengths of right answers, and those that many right answers allow besides.
+const QUANTILES: [f64; 2] = [0.88, 0.95];
+const LOW_QUANTILES: [f64; 2] = [0.6, 0.75];
+/// Right answers per row for those.
+const MANY_RIGHT: f64 = 3.0;
+/// Right answers below which their lengths tell nothing.
+const FEW_RIGHT: usize = 3;
+/// How sure it is that a row whose right answers were all too long is lost to a limit: one right
+/// answer, or more.
+const LOST_ONE: f64 = 0.6;
+const LOST_MORE: f64 = 0.8;
+/// A limit must be better by this to be taken instead of another.
+const LEAST_BETTER: f64 = 1e-4;
+
+/// What everything is read from.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) goal: &'a Goal,
+    pub(super) arms: &'a [Arm],
+    pub(super) counts: &'a Counts,
+    pub(super) tokens: &'a Tokens,
+    pub(super) posterior: &'a Posterior,
+    pub(super) reach: &'a Reach,
+}
+
+/// An arm at one extent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Profile {
+    /// The objective as [`Goal`] counts it, or that it cannot be had.
+    pub(super) standing: Standing,
+    /// The extent.
+    pub(super) extent: Extent,
+    /// The log of the share of right answers that the limit leaves.
+    pub(super) kept: f64,
+    /// What it costs.
+    pub(super) cost: Cost,
+}
+
+/// What a profile comes to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Standing {
+    /// So much, more being better.
+    Worth(f64),
+    /// One response is over the inference budget.
+    TooDear,
+    /// A constraint is not kept.
+    Violates,
+}
+
+impl Standing {
+    pub(super) const fn worth(self) -> Option<f64> {
+        match self {
+            Self::Worth(worth) => Some(worth),
+            Self::TooDear | Self::Violates => None,
+        }
+    }
+}
+
+/// The mean chances of an arm under one limit: how likely each chance of the grid is, over all rows.
+#[derive(Debug, Clone)]
+pub(super) struct Chances {
+    /// The weight of chance 0.
+    none: f64,
+    weights: [f64; GRID],
+    chances: [f64; GRID],
+    /// The chance that each row is out of reach.
+    pub(super) unreachable: Vec<f64>,
+}
+
+impl Chances {
+    /// The mean of something that depends on the chance and is 0 where that is 0.
+    pub(super) fn mean(&self, of: impl Fn(f64) -> f64) -> f64 {
+        let total = self.none + self.weights.iter().sum::<f64>();
+        let sum: f64 = self
+            .weights
+            .iter()
+            .zip(&self.chances)
+            .map(|(weight, chance)| weight * of(*chance))
+            .sum();
+        sum / total.max(1e-300)
+    }
+}
+
+/// A limit of tokens with the share of right answers that it keeps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Limit {
+    max_tokens: u32,
+    /// The log of the share.
+    kept: f64,
+}
+
+impl Known<'_> {
+    /// An arm at its best extent, a response's cost being taken so many standard errors above its
+    /// estimate.
+    pub(super) fn profile(&self, arm: usize, errors: f64) -> Profile {
+        let mut best: Option<Profile> = None;
+        for limit in self.limits(arm) {
+            let cap = f64::from(limit.max_tokens);
+            let cost = self.tokens.cost(self.problem, self.arms, arm, cap);
+            let profile = self.at(arm, limit, cost, errors);
+            let better = best
+                .as_ref()
+                .is_none_or(|best| match (profile.standing, best.standing) {
+                    (Standing::Worth(one), Standing::Worth(other)) => one > other + LEAST_BETTER,
+                    (Standing::Worth(_), _) => true,
+                    (Standing::Violates, Standing::TooDear) => true,
+                    // Of what is too dear, the cheapest.
+                    (Standing::TooDear, Standing::TooDear) => {
+                        profile.cost.response < best.cost.response
+                    }
+                    _ => false,
+                });
+            if better {
+                best = Some(profile);
+            }
+        }
+        // Whatever the extent, responses are drawn under the largest limit.
+        if let Some(best) = &mut best {
+            let drawing = self
+                .tokens
+                .cost(self.problem, self.arms, arm, self.arms[arm].cap());
+            best.cost.spent_response = drawing.spent_response;
+        }
+        best.unwrap_or_else(|| {
+            let place = &self.arms[arm].place;
+            Profile {
+                standing: Standing::TooDear,
+                extent: Extent {
+                    max_tokens: place.max_tokens.largest(),
+                    n: place.n.smallest(),
+                },
+                kept: 0.0,
+                cost: Cost::default(),
+            }
+        })
+    }
+
+    fn at(&self, arm: usize, limit: Limit, cost: Cost, errors: f64) -> Profile {
+        let place = &self.arms[arm].place;
+        let high = Cost {
+            response: cost.response * (1.0 + errors * cost.error),
+            ..cost
+        };
+        let fits = |n: u32| self.fits(&high, f64::from(n), place.model);
+        let profile = |standing, n| Profile {
+            standing,
+            extent: Extent {
+                max_tokens: limit.max_tokens,
+                n,
+            },
+            kept: limit.kept,
+            cost,
+        };
+        let Some(most) = largest_n(place, fits) else {
+            return profile(Standing::TooDear, place.n.smallest());
+        };
+        let chances = self.chances(arm, limit);
+        let measures = self
+            .goal
+            .measures(self.arms, arm, &chances, f64::from(limit.max_tokens));
+        let mut best: Option<(f64, u32)> = None;
+        for n in self.goal.numbers(&place.n, most) {
+            let worth = self.goal.worth(
+                &measures,
+                f64::from(n),
+                cost.of(f64::from(n), self.most(place.model)),
+            );
+            if let Some(worth) = worth
+                && best.is_none_or(|(other, _)| worth > other + self.goal.least_better())
+            {
+                best = Some((worth, n));
+            }
+        }
+        match best {
+            Some((worth, n)) => profile(Standing::Worth(worth), n),
+            None => profile(Standing::Violates, most),
+        }
+    }
+
+    /// The most responses that one request of a model yields.
+    pub(super) fn most(&self, model: usize) -> Option<u32> {
+        self.problem.models[model].most_per_request
+    }
+
+    /// Whether n responses are within the inference budget.
+    pub(super) fn fits(&self, cost: &Cost, n: f64, model: usize) -> bool {
+        self.problem
+            .inference_budget
+            .is_none_or(|budget| cost.of(n, self.most(model)) <= budget)
+    }
+
+    /// The mean chances of an arm under a limit.
+    fn chances(&self, arm: usize, limit: Limit) -> Chances {
+        let data = &self.arms[arm];
+        let place = &data.place;
+        let rows = data.rows.len();
+        let cap = f64::from(limit.max_tokens);
+        let kept = limit.kept.exp();
+        let chances = grid().map(|odds| logistic(odds) * kept);
+        let logs = chances.map(f64::ln);
+        let wrong = chances.map(|chance| (-chance.min(0.9999)).ln_1p());
+        let wide = bell(self.posterior.level[arm], self.posterior.spread[arm]);
+        let within: Vec<f64> = (0..rows)
+            .map(|row| match &data.rows[row] {
+                Some(data) if cap < self.arms[arm].cap() => data.right_within(cap),
+                _ => self.counts.right[arm][row],
+            })
+            .collect();
+        let group = self.reach.chances(place.model, place.prompt);
+        // Rows whose right answers are all cut off may be lost to the limit.
+        let is_lost = |row: usize| self.counts.right[arm][row] > 0.0 && within[row] <= 0.0;
+        let lost = (0..rows).filter(|row| is_lost(*row)).count() as f64;
+        let right = (0..rows)
+            .filter(|row| self.counts.right[arm][*row] > 0.0)
+            .count() as f64;
+        let losing = if limit.kept < 0.0 {
+            lost / (right + 1.0)
+        } else {
+            0.0
+        };
+        let mut mean = Chances {
+            none: 0.0,
+            weights: [0.0; GRID],
+            chances,
+            unreachable: Vec::with_capacity(rows),
+        };
+        for row in 0..rows {
+            let (all, counted) = (self.counts.all[arm][row], self.counts.right[arm][row]);
+            let right = within[row];
+            let mut none = if limit.kept < 0.0 && is_lost(row) {
+                if counted > 1.0 { LOST_MORE } else { LOST_ONE }
+            } else if counted <= 0.0 {
+                group[row] + (1.0 - group[row]) * losing
+            } else {
+                0.0
+            };
+            let (centre, variance) = self.posterior.without[arm][row];
+            let mut weights = bell(centre, variance);
+            for (index, weight) in weights.iter_mut().enumerate() {
+                let mixed = (1.0 - WIDE) * *weight + WIDE * wide[index];
+                let likely = if all > 0.0 {
+                    (right * logs[index] + (all - right) * wrong[index]).exp()
+                } else {
+                    1.0
+                };
+                *weight = mixed * likely * (1.0 - OWN_UNREACHABLE);
+            }
+            let total: f64 = weights.iter().sum();
+            if right <= 0.0 {
+                none += (1.0 - none) * OWN_UNREACHABLE / (total + OWN_UNREACHABLE);
+            }
+            mean.none += none;
+            for (sum, weight) in mean.weights.iter_mut().zip(weights) {
+                *sum += (1.0 - none) * weight / total.max(1e-300);
+            }
+            mean.unreachable.push(none);
+        }
+        mean
+    }
+
+    /// Every metric of an arm at an extent, the inference cost apart; with its standard error where
+    /// it is read from rows.
+    pub(super) fn metrics(
+        &self,
+        arm: usize,
+        profile: &Profile,
+    ) -> BTreeMap<Metric, (f64, Option<f64>)> {
+        let n = f64::from(profile.extent.n);
+        let cap = f64::from(profile.extent.max_tokens);
+        let chances = self.chances(
+            arm,
+            Limit {
+                max_tokens: profile.extent.max_tokens,
+                kept: profile.kept,
+            },
+        );
+        let rows: Vec<&Row> = self.arms[arm].data().map(|(_, row)| row).collect();
+        let of_rows = |of: &dyn Fn(&Row) -> f64| {
+            let values: Vec<f64> = rows.iter().map(|row| of(row)).collect();
+            let centre = mean(&values);
+            let squares: f64 = values.iter().map(|value| (value - centre).powi(2)).sum();
+            let count = values.len() as f64;
+            let error = (count > 1.0).then(|| (squares / (count - 1.0) / count).sqrt());
+            (centre, error)
+        };
+        let metrics = Metric::ALL.iter().filter_map(|metric| {
+            let value = match metric {
+                Metric::ExpectedSuccess | Metric::Success | Metric::Mean => {
+                    (chances.mean(|chance| reduce(*metric, chance, n)), None)
+                }
+                Metric::CutRate => of_rows(&|row| row.cut_rate(cap)),
+                Metric::CompletionTokens => of_rows(&|row| n * row.mean_tokens(cap)),
+                Metric::LatencyMs => of_rows(&|row| row.latency()),
+                Metric::InferenceCost => return None,
+            };
+            Some((*metric, value))
+        });
+        metrics.collect()
+    }
+
+    /// The chance that each row is out of reach of an arm at its largest limit.
+    pub(super) fn unreachable(&self, arm: usize) -> Vec<f64> {
+        let max_tokens = self.arms[arm].place.max_tokens.largest();
+        self.chances(
+            arm,
+            Limit {
+                max_tokens,
+                kept: 0.0,
+            },
+        )
+        .unreachable
+    }
+
+    /// The limits of tokens worth looking at, in rising order.
+    fn limits(&self, arm: usize) -> Vec<Limit> {
+        let data = &self.arms[arm];
+        let allowed = &data.place.max_tokens;
+        let largest = Limit {
+            max_tokens: allowed.largest(),
+            kept: 0.0,
+        };
+        if !self.goal.is_about_answers() {
+            return self
+                .goal
+                .limits(allowed)
+                .map(|max_tokens| Limit {
+                    max_tokens,
+                    kept: 0.0,
+                })
+                .collect();
+        }
+        let rows = data.rows.len() as f64;
+        let right: Vec<f64> = if data.seen >= FEW_ROWS {
+            right_lengths(std::iter::once(data))
+        } else {
+            let group = self.arms.iter().filter(|other| {
+                (other.place.model, other.place.prompt) == (data.place.model, data.place.prompt)
+            });
+            right_lengths(group)
+        };
+        let Some(longest) = right.last().filter(|_| right.len() >= FEW_RIGHT) else {
+            return vec![largest];
+        };
+        let top = allowed.at_least((longest * ABOVE_LONGEST + 1.0).min(data.cap()));
+        let mut limits = vec![largest];
+        let mut add = |max_tokens: u32, kept: f64| {
+            if limits.iter().all(|limit| limit.max_tokens != max_tokens) {
+                limits.push(Limit { max_tokens, kept });
+            }
+        };
+        add(top, 0.0);
+        let low = LOW_QUANTILES
+            .iter()
+            .filter(|_| right.len() as f64 > MANY_RIGHT * rows);
+        for share in low.chain(&QUANTILES) {
+            let room = quantile(&right, *share) * ABOVE_QUANTILE + 1.0;
+            let max_tokens = allowed.at_least(room.min(data.cap()));
+            let count = right.len() as f64 + 0.5;
+            let kept = right.partition_point(|tokens| *tokens <= f64::from(max_tokens)) as f64;
+            add(max_tokens, ((kept + 0.5) / count).ln());
+        }
+        limits.sort_unstable_by_key(|limit| limit.max_tokens);
+        limits
+    }
+}
+
+/// The largest allowed n that fits.
+fn largest_n(place: &super::arm::ArmPlace, fits: impl Fn(u32) -> bool) -> Option<u32> {
+    let smallest = place.n.smallest();
+    if !fits(smallest) {
+        return None;
+    }
+    let (mut low, mut high) = (smallest, place.n.largest());
+    while low < high {
+        let middle = high - (high - low) / 2;
+        if fits(middle) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    place.n.at_most(f64::from(low))
+}
+
+/// The lengths of all right answers, in rising order.
+fn right_lengths<'a>(arms: impl Iterator<Item = &'a Arm>) -> Vec<f64> {
+    let mut lengths: Vec<f64> = arms
+        .flat_map(Arm::data)
+        .flat_map(|(_, row)| row.tokens.iter().zip(&row.scores))
+        .filter(|(_, score)| **score > 0.0)
+        .map(|(tokens, _)| *tokens)
+        .collect();
+    lengths.sort_unstable_by(f64::total_cmp);
+    lengths
+}
+
+/// A quantile of sorted values, between neighbours by their share.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    let place = share * last as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place among the values"
+    )]
+    let below = (place.floor() as usize).min(last);
+    let above = (below + 1).min(last);
+    sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+}

@@ -1,0 +1,233 @@
+//! Rows that are out of reach of a model or a prompt: their chance is 0, however often one asks.
+//!
+//! Without them the worth of many responses would be overestimated wildly. Whether a row with no
+//! right answer is out of reach, or merely hard, is told by a mixture of a mass at 0 and the model's
+//! spread of log-odds; the share of the mass by model, with a beta prior, by expectation
+//! maximisation from all draws of the model. Half of it is the model's (all of its prompts fail),
+//! half that of one prompt.
+
+use super::arm::Arm;
+use super::constants::{
+    PRIOR_LOG_ODDS, UNREACHABLE_BY_MODEL, UNREACHABLE_SHARE, UNREACHABLE_WEIGHT,
+};
+use super::posterior::{Counts, Posterior, logistic};
+
+/// The grid of log-odds that chances are summed over.
+pub(super) const GRID: usize = 28;
+const LOWEST: f64 = -7.5;
+const HIGHEST: f64 = 6.0;
+/// Rounds of expectation maximisation.
+const ROUNDS: usize = 8;
+/// The variance of a model's log-odds before any of its arms was seen.
+const PRIOR_SPREAD: f64 = 3.0;
+
+/// The log-odds of the grid.
+pub(super) fn grid() -> [f64; GRID] {
+    std::array::from_fn(|index| LOWEST + (HIGHEST - LOWEST) * index as f64 / (GRID - 1) as f64)
+}
+
+/// What is known of rows out of reach.
+#[derive(Debug, Clone)]
+pub(super) struct Reach {
+    /// By model and prompt.
+    groups: Vec<Vec<Group>>,
+    /// By model.
+    models: Vec<Share>,
+    /// The chance that a row is out of reach, by model, prompt and row.
+    chance: Vec<Vec<Vec<f64>>>,
+}
+
+/// The share of rows out of reach of a model.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    /// Its best guess.
+    pub(super) mean: f64,
+    /// The beta distribution of it.
+    pub(super) alpha: f64,
+    pub(super) beta: f64,
+}
+
+/// The draws of one model under one prompt, row by row.
+#[derive(Debug, Clone, Default)]
+struct Group {
+    /// Whether any arm of the group has been seen.
+    seen: bool,
+    /// The chance of no right answer of the group, were the row in reach.
+    none_right: Vec<f64>,
+    /// The same of the model's answers under other prompts.
+    none_right_elsewhere: Vec<f64>,
+    /// Whether the group has a right answer.
+    right: Vec<bool>,
+    /// Whether the model has one under another prompt.
+    right_elsewhere: Vec<bool>,
+}
+
+impl Group {
+    /// The chance that each row is out of reach, the share being this.
+    fn unreachable(&self, share: f64, row: usize) -> f64 {
+        if self.right[row] {
+            return 0.0;
+        }
+        let by_prompt = share * (1.0 - UNREACHABLE_BY_MODEL);
+        let (model, elsewhere) = if self.right_elsewhere[row] {
+            (0.0, 1.0)
+        } else {
+            let own = share * UNREACHABLE_BY_MODEL;
+            let others = by_prompt + (1.0 - by_prompt) * self.none_right_elsewhere[row];
+            (own, (1.0 - own) * others)
+        };
+        let out = model + elsewhere * by_prompt;
+        let hard = elsewhere * (1.0 - by_prompt) * self.none_right[row];
+        out / (out + hard + 1e-12)
+    }
+}
+
+impl Reach {
+    pub(super) fn new(
+        arms: &[Arm],
+        counts: &Counts,
+        posterior: &Posterior,
+        models: usize,
+        prompts: usize,
+    ) -> Self {
+        let rows = counts.all.first().map_or(0, Vec::len);
+        let mut reach = Self {
+            groups: Vec::with_capacity(models),
+            models: Vec::with_capacity(models),
+            chance: Vec::with_capacity(models),
+        };
+        for model in 0..models {
+            let groups = groups(arms, counts, posterior, model, prompts, rows);
+            let share = share(&groups, rows);
+            reach.chance.push(
+                groups
+                    .iter()
+                    .map(|group| {
+                        (0..rows)
+                            .map(|row| group.unreachable(share.mean, row))
+                            .collect()
+                    })
+                    .collect(),
+            );
+            reach.groups.push(groups);
+            reach.models.push(share);
+        }
+        reach
+    }
+
+    /// The share of a model.
+    pub(super) fn share(&self, model: usize) -> Share {
+        self.models[model]
+    }
+
+    /// The chance that each row is out of reach of a model under a prompt.
+    pub(super) fn chances(&self, model: usize, prompt: usize) -> &[f64] {
+        &self.chance[model][prompt]
+    }
+
+    /// The same for one row, the share being another.
+    pub(super) fn chance(&self, model: usize, prompt: usize, row: usize, share: f64) -> f64 {
+        self.groups[model][prompt].unreachable(share, row)
+    }
+}
+
+fn groups(
+    arms: &[Arm],
+    counts: &Counts,
+    posterior: &Posterior,
+    model: usize,
+    prompts: usize,
+    rows: usize,
+) -> Vec<Group> {
+    let seen: Vec<usize> = (0..arms.len())
+        .filter(|arm| arms[*arm].place.model == model && arms[*arm].seen > 0)
+        .collect();
+    let (level, spread) = if seen.is_empty() {
+        (PRIOR_LOG_ODDS, PRIOR_SPREAD)
+    } else {
+        let mean = |of: &dyn Fn(usize) -> f64| {
+            seen.iter().map(|arm| of(*arm)).sum::<f64>() / seen.len() as f64
+        };
+        (
+            mean(&|arm| posterior.level[arm]),
+            mean(&|arm| posterior.spread[arm]),
+        )
+    };
+    let weights = bell(level, spread);
+    let wrong: Vec<f64> = grid()
+        .iter()
+        .map(|odds| (1.0 - logistic(*odds)).ln())
+        .collect();
+    let none_right = |asked: f64| -> f64 {
+        if asked == 0.0 {
+            return 1.0;
+        }
+        let chances = weights.iter().zip(&wrong);
+        chances
+            .map(|(weight, log)| weight * (asked * log).exp())
+            .sum()
+    };
+    let total = |prompt: Option<usize>, row: usize| {
+        let of = seen
+            .iter()
+            .filter(|arm| prompt.is_none_or(|prompt| arms[**arm].place.prompt == prompt));
+        of.fold((0.0, 0.0), |(right, all), arm| {
+            (right + counts.right[*arm][row], all + counts.all[*arm][row])
+        })
+    };
+    let of_model: Vec<(f64, f64)> = (0..rows).map(|row| total(None, row)).collect();
+    (0..prompts)
+        .map(|prompt| {
+            let mut group = Group {
+                seen: seen.iter().any(|arm| arms[*arm].place.prompt == prompt),
+                ..Group::default()
+            };
+            for (row, (right_of_model, all_of_model)) in of_model.iter().enumerate() {
+                let (right, all) = total(Some(prompt), row);
+                group.none_right.push(none_right(all));
+                let elsewhere = all_of_model - all;
+                group.none_right_elsewhere.push(none_right(elsewhere));
+                group.right.push(right > 0.0);
+                group.right_elsewhere.push(right_of_model - right > 1e-9);
+            }
+            group
+        })
+        .collect()
+}
+
+fn share(groups: &[Group], rows: usize) -> Share {
+    let alpha = UNREACHABLE_SHARE * UNREACHABLE_WEIGHT;
+    let seen: Vec<&Group> = groups.iter().filter(|group| group.seen).collect();
+    let mut share = Share {
+        mean: UNREACHABLE_SHARE,
+        alpha,
+        beta: UNREACHABLE_WEIGHT - alpha,
+    };
+    for _ in 0..ROUNDS {
+        let (mut out, mut weight) = (alpha, UNREACHABLE_WEIGHT);
+        for group in &seen {
+            for row in 0..rows {
+                // A row tells as much as its answers could have been right.
+                let told = (1.0 - group.none_right[row]) / seen.len() as f64;
+                out += told * group.unreachable(share.mean, row);
+                weight += told;
+            }
+        }
+        share = Share {
+            mean: out / weight,
+            alpha: out,
+            beta: weight - out,
+        };
+    }
+    share
+}
+
+/// The weights of a normal distribution on the grid, adding up to 1.
+pub(super) fn bell(mean: f64, variance: f64) -> [f64; GRID] {
+    let mut weights = grid().map(|odds| (-0.5 * (odds - mean).powi(2) / variance).exp());
+    let total = weights.iter().sum::<f64>().max(1e-300);
+    for weight in &mut weights {
+        *weight /= total;
+    }
+    weights
+}

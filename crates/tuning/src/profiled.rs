@@ -1,0 +1,117 @@
+//! The loop of a profiled search: which batches are in the air, and what each arm's trial came to.
+//!
+//! Batches are told in the order in which they were decided, whatever the order in which they come
+//! back; so what is decided never depends on that.
+
+use crate::active::RunKey;
+use crate::tally::Tally;
+use frugal_domain::configuration::Settings;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::money::Unit;
+use frugal_evaluation::{Ending, TrialRun};
+use frugal_search::profiled::{Drawn, DrawnResponse, Over, Profiled, Told};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// The state of the loop.
+#[derive(Debug)]
+pub(crate) struct ProfiledLoop {
+    pub(crate) search: Profiled,
+    /// The trials, by arm.
+    pub(crate) trials: BTreeMap<usize, ArmTrial>,
+    /// Batches that were not told yet, in the order of their decisions.
+    pub(crate) in_air: VecDeque<InAir>,
+    /// Those of them that have come back.
+    pub(crate) arrived: BTreeMap<RunKey, Arrived>,
+    /// Nothing is decided before the oldest batch has been told.
+    pub(crate) waits: bool,
+    /// Arms of which something new was told since they were last shown.
+    pub(crate) changed: BTreeSet<usize>,
+    /// Why nothing more is decided.
+    pub(crate) over: Option<Over>,
+}
+
+/// A batch in the air.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InAir {
+    pub(crate) key: RunKey,
+    pub(crate) arm: usize,
+}
+
+/// A batch that has come back.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) run: TrialRun,
+    pub(crate) tally: Tally,
+    /// The end of the job kept something from it.
+    pub(crate) cut_off: bool,
+    /// Some of it was not known from the past.
+    pub(crate) new: bool,
+}
+
+/// The trial of an arm.
+#[derive(Debug)]
+pub(crate) struct ArmTrial {
+    pub(crate) number: TrialNumber,
+    /// What it asks of the endpoint, at the extent that it is drawn under.
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) next_ordinal: u32,
+    pub(crate) tally: Tally,
+    /// Why the endpoint refuses it.
+    pub(crate) refused: Option<String>,
+}
+
+impl ProfiledLoop {
+    pub(crate) fn new(search: Profiled) -> Self {
+        Self {
+            search,
+            trials: BTreeMap::new(),
+            in_air: VecDeque::new(),
+            arrived: BTreeMap::new(),
+            waits: false,
+            changed: BTreeSet::new(),
+            over: None,
+        }
+    }
+
+    /// The number of the next arm's trial. The baseline is number 0.
+    pub(crate) fn next_number(&self) -> TrialNumber {
+        TrialNumber(u32::try_from(self.trials.len() + 1).unwrap_or(u32::MAX))
+    }
+}
+
+/// What the search hears of a batch that has come back. Costs are in the unit of the optimization
+/// budget.
+pub(crate) fn told(arrived: &Arrived, unit: Unit) -> Told {
+    let run = &arrived.run;
+    #[expect(clippy::cast_precision_loss, reason = "weighed, not booked")]
+    let cost = unit.of(arrived.tally.spend) as f64;
+    Told {
+        drawn: drawn(run),
+        failed: run.failed_rows(),
+        refused: matches!(run.ending(), Some(Ending::Infeasible(_))),
+        unaffordable: matches!(run.ending(), Some(Ending::BudgetExhausted)),
+        cost,
+    }
+}
+
+fn drawn(run: &TrialRun) -> Vec<Drawn> {
+    let mut rows: BTreeMap<usize, Vec<DrawnResponse>> = BTreeMap::new();
+    for (response, score) in run.drawn() {
+        rows.entry(response.instance)
+            .or_default()
+            .push(DrawnResponse {
+                tokens: response.tokens,
+                ended: response.ended,
+                score,
+                latency_ms: response.latency_ms,
+            });
+    }
+    rows.into_iter()
+        .map(|(row, responses)| Drawn {
+            row,
+            prompt_tokens: run.counted_prompt_tokens(row),
+            responses,
+        })
+        .collect()
+}

@@ -1,0 +1,397 @@
+//! What moves a profiled search: its decisions, its batches, its trials.
+
+use super::turns::plan_error;
+use super::{Phase, Tuning};
+use crate::active::{Active, RunKey};
+use crate::ended::{BASELINE, EndedTrial};
+use crate::error::TuningError;
+use crate::outcome::Utilities;
+use crate::profiled::{ArmTrial, Arrived, InAir, ProfiledLoop, told};
+use crate::search;
+use crate::step::{BegunTrial, Change};
+use frugal_domain::configuration::{Configuration, Extent, Settings};
+use frugal_domain::event::EventBody;
+use frugal_domain::job::Split;
+use frugal_domain::request::Purpose;
+use frugal_domain::state::StopReason;
+use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome, TrialRole};
+use frugal_evaluation::Ending;
+use frugal_search::profiled::{ArmEstimate, Batch, Decision, Over, Problem, Profiled};
+use serde_json::json;
+use std::sync::Arc;
+
+impl Tuning {
+    pub(super) fn profiled_turn(&mut self) -> Result<bool, TuningError> {
+        let mut profiled = match self.profiled.take() {
+            Some(profiled) => profiled,
+            None => self.start_profiled()?,
+        };
+        let moved = self.move_profiled(&mut profiled);
+        self.profiled = Some(profiled);
+        moved
+    }
+
+    /// The search, which knows what the baseline brought.
+    fn start_profiled(&self) -> Result<ProfiledLoop, TuningError> {
+        let spec = &self.job.spec;
+        let unit = spec.optimization_budget.unit();
+        let rows = self.job.rows(Split::Tuning);
+        let kept = spec
+            .kept_for_holdout(self.job.rows(Split::Holdout) as u64)
+            .map_or(0, |kept| kept.amount());
+        let baseline = self.ended.get(&BASELINE);
+        let baseline_cost = baseline.map_or(0, |baseline| unit.of(baseline.tally.spend));
+        // What was lost on the way is left out: a search that is lived through again must come to
+        // the same decisions. The ledger knows of it, and refuses what cannot be paid.
+        let available = spec
+            .optimization_budget
+            .amount()
+            .saturating_sub(kept)
+            .saturating_sub(baseline_cost);
+        let bounds = self.job.prompt_token_bounds.tuning.iter();
+        let bounds = bounds.map(|rows| rows.iter().map(|bound| real(*bound)).collect());
+        let problem = Problem::for_job(
+            spec,
+            rows,
+            &self.job.most_per_request,
+            bounds.collect(),
+            real(available),
+        );
+        Ok(ProfiledLoop::new(Profiled::new(spec, problem)?))
+    }
+
+    fn move_profiled(&mut self, profiled: &mut ProfiledLoop) -> Result<bool, TuningError> {
+        if profiled.waits {
+            let Some(oldest) = profiled.in_air.front().copied() else {
+                profiled.waits = false;
+                return Ok(true);
+            };
+            let Some(arrived) = profiled.arrived.remove(&oldest.key) else {
+                return Ok(false);
+            };
+            profiled.in_air.pop_front();
+            profiled.waits = false;
+            self.tell_batch(profiled, oldest, &arrived);
+            return Ok(true);
+        }
+        if !self.may_decide() {
+            if profiled.in_air.is_empty() {
+                self.conclude(profiled);
+            } else {
+                profiled.waits = true;
+            }
+            return Ok(true);
+        }
+        let decision = profiled.search.decide();
+        self.show(profiled);
+        match decision {
+            Decision::Draw(batch) => self.begin_batch(profiled, batch)?,
+            Decision::Wait => profiled.waits = true,
+            Decision::Over(over) => {
+                profiled.over = Some(over);
+                self.conclude(profiled);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether another batch is decided. One that was begun before is, whatever there is now to
+    /// stop for.
+    fn may_decide(&mut self) -> bool {
+        let mut left = self.past.requests.keys();
+        let replays = left.any(|key| key.purpose == Purpose::Search);
+        if !replays && self.stop.is_none() {
+            self.stop = self.halted;
+        }
+        self.stop.is_none()
+    }
+
+    /// Begins a batch, and its arm's trial where it is the first.
+    fn begin_batch(
+        &mut self,
+        profiled: &mut ProfiledLoop,
+        batch: Batch,
+    ) -> Result<(), TuningError> {
+        if !profiled.trials.contains_key(&batch.arm) {
+            self.begin_arm(profiled, batch.arm)?;
+        }
+        let Some(trial) = profiled.trials.get_mut(&batch.arm) else {
+            return Ok(());
+        };
+        let number = trial.number;
+        let mut settings = trial.settings.as_ref().clone();
+        settings.extent.n = batch.responses;
+        let plan = self.job.trial_plan(number, Purpose::Search, &settings);
+        let most = plan.most_per_request.unwrap_or(u32::MAX).max(1);
+        let requests = batch.responses.div_ceil(most) as usize * batch.rows.len();
+        let first = trial.next_ordinal;
+        trial.next_ordinal += u32::try_from(requests).unwrap_or(u32::MAX);
+        let run = self.evaluator.begin_draws(plan, first, batch.rows);
+        let run = plan_error(number, run)?;
+        let key = RunKey {
+            first,
+            ..RunKey::of_trial(number)
+        };
+        let stored = !self.beginning.contains(&number);
+        let active = Active::draws(key, Arc::new(settings), run, stored);
+        profiled.in_air.push_back(InAir {
+            key,
+            arm: batch.arm,
+        });
+        self.active.insert(key, active);
+        if stored {
+            self.ready.insert(key);
+        }
+        Ok(())
+    }
+
+    /// Begins the trial of an arm, or takes up one that was begun before.
+    fn begin_arm(&mut self, profiled: &mut ProfiledLoop, arm: usize) -> Result<(), TuningError> {
+        let number = profiled.next_number();
+        let Some(place) = profiled.search.place(arm) else {
+            return Err(TuningError::Stuck(number));
+        };
+        let at = |extent: Extent| {
+            let mut configuration: Configuration = place.configuration.clone();
+            let values = &mut configuration.0;
+            values.insert("max_tokens".to_owned(), json!(extent.max_tokens));
+            values.insert("n".to_owned(), json!(extent.n));
+            configuration
+        };
+        let settings_of = |configuration: &Configuration| {
+            let settings = self.job.spec.settings(configuration);
+            settings.map_err(|source| TuningError::Configuration {
+                trial: number,
+                source,
+            })
+        };
+        // Drawn under the largest limit; shown at the extent that is expected to be the best.
+        let drawing = settings_of(&at(Extent {
+            max_tokens: place.max_tokens.largest(),
+            n: place.n.smallest(),
+        }))?;
+        let expected = profiled.search.expected_extent(arm);
+        let configuration = at(expected.unwrap_or(drawing.extent));
+        let settings = settings_of(&configuration)?;
+        if let Some(before) = self.past.trials.get(&number)
+            && settings_of(&before.configuration)?.sampling != settings.sampling
+        {
+            return Err(TuningError::OtherConfiguration(number));
+        }
+        let origin = profiled.search.origin(arm).map(search::origin);
+        profiled.trials.insert(
+            arm,
+            ArmTrial {
+                number,
+                settings: Arc::new(drawing),
+                next_ordinal: 0,
+                tally: crate::tally::Tally::default(),
+                refused: None,
+            },
+        );
+        self.books.begin();
+        if !self.past.trials.contains_key(&number) {
+            self.beginning.insert(number);
+            let started = EventBody::TrialStarted {
+                trial: number,
+                role: TrialRole::Search,
+                settings: settings.clone(),
+            };
+            let begun = BegunTrial {
+                number,
+                role: TrialRole::Search,
+                origin: origin.unwrap_or_default(),
+                configuration,
+                settings,
+            };
+            self.record(Change::TrialBegun(begun), vec![started]);
+        }
+        Ok(())
+    }
+
+    /// A batch has come back; it is told in its turn.
+    pub(super) fn batch_arrived(&mut self, active: Active) {
+        let key = active.key;
+        let (cut_off, new) = (active.was_cut_off(), active.has_news());
+        let (run, tally) = active.into_draws();
+        if let Some(profiled) = &mut self.profiled {
+            let arrived = Arrived {
+                run,
+                tally,
+                cut_off,
+                new,
+            };
+            profiled.arrived.insert(key, arrived);
+        }
+    }
+
+    fn tell_batch(&mut self, profiled: &mut ProfiledLoop, batch: InAir, arrived: &Arrived) {
+        self.evaluator.commit(&arrived.run);
+        let unit = self.job.spec.optimization_budget.unit();
+        profiled.search.tell(told(arrived, unit));
+        if let Some(trial) = profiled.trials.get_mut(&batch.arm) {
+            trial.tally.add(arrived.tally);
+            if let Some(Ending::Infeasible(detail)) = arrived.run.ending() {
+                trial.refused.get_or_insert_with(|| detail.clone());
+            }
+        }
+        if arrived.new {
+            profiled.changed.insert(batch.arm);
+        }
+        if arrived.cut_off && self.stop.is_none() {
+            self.stop = Some(self.halted.unwrap_or(StopReason::BudgetExhausted));
+        }
+    }
+
+    /// Shows what is known of the arms of which something was told, once the search has looked at
+    /// it.
+    fn show(&mut self, profiled: &mut ProfiledLoop) {
+        if !profiled.search.has_assessed() {
+            return;
+        }
+        for arm in std::mem::take(&mut profiled.changed) {
+            let (Some(trial), Some(estimate)) =
+                (profiled.trials.get(&arm), profiled.search.estimate(arm))
+            else {
+                continue;
+            };
+            let mut events = vec![EventBody::TrialProgress {
+                trial: trial.number,
+                n: count(estimate.responses),
+                instances: count(estimate.rows),
+                of: count(self.job.rows(Split::Tuning)),
+                spend: trial.tally.spend,
+            }];
+            let settings = Settings {
+                extent: estimate.extent,
+                ..trial.settings.as_ref().clone()
+            };
+            let evaluation = self.evaluation(&estimate);
+            let leads = profiled.search.leader() == Some(arm);
+            if leads && evaluation.valid {
+                let direction = self.job.spec.objective.direction;
+                if self
+                    .books
+                    .lead(direction, trial.number, &settings, &evaluation)
+                {
+                    events.push(EventBody::BestUpdated {
+                        trial: trial.number,
+                        settings: settings.clone(),
+                        utility: evaluation.utility,
+                        inference_cost: evaluation.inference_cost,
+                    });
+                }
+            }
+            events.push(EventBody::BudgetUpdated {
+                spend: self.books.ledger.spent(),
+            });
+            let change = Change::TrialProgressed {
+                trial: trial.number,
+                settings,
+                evaluation,
+                tally: trial.tally,
+            };
+            self.record(change, events);
+        }
+    }
+
+    /// What an arm comes to, as trials show it.
+    fn evaluation(&self, estimate: &ArmEstimate) -> Evaluation {
+        let spec = &self.job.spec;
+        let unit = spec.cost_unit();
+        let rows = count(estimate.rows);
+        let of = |(mean, error): (f64, Option<f64>)| Estimate {
+            mean,
+            standard_error: error,
+            count: rows,
+        };
+        let metrics: std::collections::BTreeMap<String, Estimate> = estimate
+            .metrics
+            .iter()
+            .map(|(metric, value)| (metric.as_str().to_owned(), of(*value)))
+            .collect();
+        let violated = frugal_domain::metric::violated(&spec.constraints, &metrics);
+        let cost = of(estimate.inference_cost);
+        let utility = metrics
+            .get(spec.objective.metric.as_str())
+            .copied()
+            .unwrap_or(cost);
+        Evaluation {
+            utility,
+            inference_cost: CostEstimate {
+                unit,
+                estimate: cost,
+            },
+            metrics,
+            valid: estimate.affordable && violated.is_empty(),
+            violated,
+            coverage: Some(Coverage {
+                instances: rows,
+                of: count(self.job.rows(Split::Tuning)),
+                responses: count(estimate.responses),
+                complete: estimate.complete,
+            }),
+        }
+    }
+
+    /// Ends every arm's trial, the winner's first.
+    fn conclude(&mut self, profiled: &mut ProfiledLoop) {
+        let conclusion = profiled.search.conclude();
+        if self.stop.is_none() {
+            self.stop = Some(match profiled.over {
+                Some(Over::BudgetSpent) | None => StopReason::BudgetExhausted,
+                Some(Over::TrialLimit) => StopReason::TrialLimit,
+                Some(Over::NothingToGain) => StopReason::Converged,
+            });
+        }
+        let winner = conclusion.winner;
+        let mut arms: Vec<usize> = profiled.trials.keys().copied().collect();
+        arms.sort_by_key(|arm| (winner != Some(*arm), *arm));
+        for arm in arms {
+            let Some(trial) = profiled.trials.remove(&arm) else {
+                continue;
+            };
+            let estimate = conclusion.estimates.get(&arm);
+            let settings = Settings {
+                extent: estimate.map_or(trial.settings.extent, |estimate| estimate.extent),
+                ..trial.settings.as_ref().clone()
+            };
+            let outcome = match (trial.refused, estimate) {
+                (Some(detail), _) => TrialOutcome::Infeasible { detail },
+                (None, Some(estimate)) if !estimate.closed => {
+                    TrialOutcome::Evaluated(self.evaluation(estimate))
+                }
+                (None, _) if profiled.search.has_failed(arm) => TrialOutcome::Failed {
+                    detail: "requests failed on too many rows".to_owned(),
+                },
+                (None, _) => TrialOutcome::Stopped,
+            };
+            let utilities: Utilities = estimate
+                .map(|estimate| profiled.search.values(arm, estimate.extent))
+                .unwrap_or_default();
+            let before = self.past.trials.get_mut(&trial.number);
+            let stored = before.and_then(|before| before.end.take()).is_some();
+            let ended = EndedTrial {
+                number: trial.number,
+                settings: Arc::new(settings.clone()),
+                outcome,
+                utilities,
+                tally: trial.tally,
+                run: None,
+            };
+            let wins = winner == Some(arm);
+            self.end_arm(ended, stored, settings, wins);
+        }
+        self.books.release_kept();
+        self.phase = Phase::Validation;
+    }
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "weighed, not booked")]
+const fn real(amount: u64) -> f64 {
+    amount as f64
+}
