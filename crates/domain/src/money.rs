@@ -311,6 +311,15 @@ impl Unit {
         }
     }
 
+    /// A budget of this amount.
+    #[must_use]
+    pub const fn budget(self, amount: u64) -> Budget {
+        match self {
+            Self::Usd => Budget::Usd(Usd::from_pico(amount)),
+            Self::Tokens => Budget::Tokens(amount),
+        }
+    }
+
     /// An amount in this unit as people read it: dollars, or tokens.
     #[must_use]
     pub fn display(self, amount: f64) -> f64 {

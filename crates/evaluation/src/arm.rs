@@ -71,6 +71,20 @@ impl Arm {
         counts
     }
 
+    /// The responses that serve a limit of tokens fairly and are scored as they serve it: as they were
+    /// drawn or cut, with their scores.
+    pub fn serving_with_scores(
+        &self,
+        max_tokens: u32,
+    ) -> impl Iterator<Item = (DrawnResponse, f64)> {
+        self.serving(max_tokens, usize::MAX)
+            .into_iter()
+            .filter_map(move |(draw, service)| {
+                let score = self.scores.get(&key(draw, service, max_tokens)?)?;
+                Some((*draw, *score))
+            })
+    }
+
     /// What must be scored before [`Self::utility`] can tell what a limit of tokens is worth.
     #[must_use]
     pub fn unscored(&self, max_tokens: u32) -> Vec<ScorePlan> {

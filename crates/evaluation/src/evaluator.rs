@@ -206,6 +206,19 @@ impl Evaluator {
         }
     }
 
+    /// The tokens of an instance's prompt under a model and a prompt, where the endpoint has counted
+    /// them.
+    #[must_use]
+    pub fn counted_prompt_tokens(
+        &self,
+        model: usize,
+        prompt: usize,
+        instance: usize,
+    ) -> Option<u64> {
+        let known = self.prompt_tokens.get(&(model, prompt))?;
+        known.get(instance).copied().flatten()
+    }
+
     /// The tokens of each instance's prompt under a model and a prompt: the true number where it is
     /// known, else an estimate from the bounds and what is known of other instances.
     #[must_use]
@@ -288,6 +301,8 @@ impl Evaluator {
         }
         let schedule = if plan.mode == Mode::Scheduled && pruning == Pruning::On {
             Schedule::stepwise(task, missing_share, known, prompts, self.rival.clone())?
+        } else if let Mode::Bounded(allowance) = plan.mode {
+            Schedule::bounded(task, missing_share, allowance)
         } else {
             Schedule::full(task, missing_share)
         };

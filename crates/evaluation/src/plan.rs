@@ -2,7 +2,7 @@
 
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::money::Prices;
+use frugal_domain::money::{Budget, Prices};
 use frugal_domain::request::Purpose;
 use std::sync::Arc;
 
@@ -33,8 +33,11 @@ pub struct TrialPlan {
 pub enum Mode {
     /// By the evaluator's schedule.
     Scheduled,
-    /// Never: all instances at once, for baselines and validation.
+    /// Never: all instances at once, for validation.
     Full,
+    /// Never, but it may cost only so much: as many instances as that pays for, few first, and none
+    /// once it is surely over the inference budget. For baselines.
+    Bounded(Budget),
 }
 
 /// A plan that makes no trial.

@@ -9,6 +9,7 @@ use crate::pruning::{self, BudgetPosition};
 use crate::rival::{Comparison, Rival};
 use crate::speculation;
 use crate::validity::{Finding, KnownLimits};
+use frugal_domain::money::Budget;
 use frugal_domain::trial::PruneReason;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,6 +18,10 @@ use std::ops::Range;
 /// with an endpoint that gives few responses at a time gets there.
 const MOST_REQUESTS: usize = 10_000;
 
+/// How many instances a schedule with an allowance begins with, and by how much it grows at most.
+const FIRST_BOUNDED: usize = 2;
+const BOUNDED_GROWTH: usize = 8;
+
 /// Either all instances at the configuration's n at once, or growing numbers of both with a
 /// look at the cost, and at the best trial so far, after each step.
 #[derive(Debug, Clone)]
@@ -24,6 +29,8 @@ pub(crate) struct Schedule {
     task: Task,
     missing_share: f64,
     stepwise: bool,
+    /// The most that it may cost, if it goes on for as many instances as that pays for.
+    allowance: Option<Budget>,
     /// What a trial that goes step by step is compared with, if anything.
     rival: Option<Rival>,
     /// By instance, those of the pool first.
@@ -49,6 +56,7 @@ impl Schedule {
             limit: task.instances,
             missing_share,
             stepwise: false,
+            allowance: None,
             rival: None,
             held: vec![Vec::new(); task.instances],
             pooled: vec![0; task.instances],
@@ -57,6 +65,16 @@ impl Schedule {
             answers_fall_short: false,
             findings: Vec::new(),
             task,
+        }
+    }
+
+    /// As many instances as an allowance pays for, at the configuration's n: few first, then as many
+    /// as these leave room for. One instance is looked at whatever it costs.
+    pub(crate) fn bounded(task: Task, missing_share: f64, allowance: Budget) -> Self {
+        Self {
+            limit: task.instances.min(FIRST_BOUNDED),
+            allowance: Some(allowance),
+            ..Self::full(task, missing_share)
         }
     }
 
@@ -137,6 +155,15 @@ impl Schedule {
             Some(cost) => self.position(cost, prompts),
             None => BudgetPosition::Within,
         };
+        if let Some(allowance) = self.allowance
+            && position != BudgetPosition::Above
+        {
+            let next = self.payable(allowance, prompts);
+            if next > self.limit {
+                self.limit = next;
+                return None;
+            }
+        }
         if !self.stepwise {
             let within_budget = position != BudgetPosition::Above;
             self.find(within_budget);
@@ -168,6 +195,28 @@ impl Schedule {
             self.next_n();
         }
         None
+    }
+
+    /// How many instances an allowance pays for in all, those seen being like the others. No more
+    /// than a few times as many as were seen, since few tell little.
+    fn payable(&self, allowance: Budget, prompts: &PromptTokens) -> usize {
+        let seen: Vec<usize> = self.present().collect();
+        let unit = allowance.unit();
+        let spent = seen.iter().fold(0_u64, |spent, &instance| {
+            let used = self.used(instance, self.n);
+            let pricing = self.task.pricing();
+            let one = pricing.evaluated(instance, prompts.upper(instance), used);
+            spent.saturating_add(unit.of(one.inference_cost))
+        });
+        if spent == 0 {
+            return self.task.instances;
+        }
+        let paid = u128::from(allowance.amount()) * seen.len() as u128 / u128::from(spent);
+        let most = self.limit.saturating_mul(BOUNDED_GROWTH);
+        usize::try_from(paid)
+            .unwrap_or(usize::MAX)
+            .min(most)
+            .min(self.task.instances)
     }
 
     fn next_n(&mut self) {
@@ -393,6 +442,12 @@ impl Schedule {
         let held = self.held.get(instance).map_or(&[][..], Vec::as_slice);
         let n = usize::try_from(n).unwrap_or(usize::MAX);
         &held[..n.min(held.len())]
+    }
+
+    /// Whether the schedule came to an instance.
+    pub(crate) fn has_seen(&self, instance: usize) -> bool {
+        let seen = self.task.order.get(..self.limit).unwrap_or_default();
+        seen.contains(&instance)
     }
 
     pub(crate) fn is_missing(&self, instance: usize) -> bool {

@@ -336,7 +336,11 @@ impl TrialRun {
         let instances = 0..self.prompts.known().len();
         let found = instances.filter_map(|instance| {
             let used = match scheme {
-                Scheme::Own(schedule) if schedule.is_missing(instance) => return None,
+                Scheme::Own(schedule)
+                    if schedule.is_missing(instance) || !schedule.has_seen(instance) =>
+                {
+                    return None;
+                }
                 Scheme::Own(schedule) => schedule.used(instance, self.plan.settings.extent.n),
                 Scheme::Reference(schedule) => schedule.used(instance),
                 Scheme::Draw(_) => return None,

@@ -202,7 +202,7 @@ fn outcome(ending: &Ending) -> &'static str {
         Ending::Pruned(PruneReason::KnownInvalid) => "pruned_before_any_call",
         Ending::Pruned(PruneReason::OverBudget { .. }) => "pruned_over_budget",
         Ending::Pruned(PruneReason::Inferior { .. }) => "pruned_inferior",
-        Ending::BudgetExhausted => "budget_exhausted",
+        Ending::BudgetExhausted | Ending::Drawn => "budget_exhausted",
         Ending::Infeasible(_) | Ending::Failed(_) => "failed",
     }
 }

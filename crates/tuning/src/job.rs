@@ -68,7 +68,8 @@ impl Job {
             prompt_token_bounds: bounds.cloned().unwrap_or_default(),
             mode: match purpose {
                 Purpose::Search => Mode::Scheduled,
-                Purpose::Baseline | Purpose::Validation | Purpose::Judge => Mode::Full,
+                Purpose::Baseline => Mode::Bounded(self.spec.baseline_allowance()),
+                Purpose::Validation | Purpose::Judge => Mode::Full,
             },
         }
     }

@@ -77,6 +77,6 @@ fn coverage(run: &TrialRun, instances: &[EvaluatedInstance]) -> Coverage {
         instances: count(instances.len()),
         of: count(progress.instances),
         responses: count(responses.min().unwrap_or_default()),
-        complete: true,
+        complete: instances.len() + progress.missing >= progress.instances,
     }
 }

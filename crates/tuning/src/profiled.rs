@@ -8,7 +8,7 @@ use crate::tally::Tally;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Unit;
-use frugal_evaluation::{Ending, TrialRun};
+use frugal_evaluation::{DrawnResponse as DrawnBefore, Ending, TrialRun};
 use frugal_search::profiled::{Drawn, DrawnResponse, Over, Profiled, Told};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -87,7 +87,7 @@ pub(crate) fn told(arrived: &Arrived, unit: Unit) -> Told {
     #[expect(clippy::cast_precision_loss, reason = "weighed, not booked")]
     let cost = unit.of(arrived.tally.spend) as f64;
     Told {
-        drawn: drawn(run),
+        drawn: by_row(run.drawn(), |row| run.counted_prompt_tokens(row)),
         failed: run.failed_rows(),
         refused: matches!(run.ending(), Some(Ending::Infeasible(_))),
         unaffordable: matches!(run.ending(), Some(Ending::BudgetExhausted)),
@@ -95,9 +95,13 @@ pub(crate) fn told(arrived: &Arrived, unit: Unit) -> Told {
     }
 }
 
-fn drawn(run: &TrialRun) -> Vec<Drawn> {
+/// Responses with their scores, row by row, as the search hears of them.
+pub(crate) fn by_row(
+    responses: impl Iterator<Item = (DrawnBefore, f64)>,
+    counted_prompt_tokens: impl Fn(usize) -> Option<u64>,
+) -> Vec<Drawn> {
     let mut rows: BTreeMap<usize, Vec<DrawnResponse>> = BTreeMap::new();
-    for (response, score) in run.drawn() {
+    for (response, score) in responses {
         rows.entry(response.instance)
             .or_default()
             .push(DrawnResponse {
@@ -110,7 +114,7 @@ fn drawn(run: &TrialRun) -> Vec<Drawn> {
     rows.into_iter()
         .map(|(row, responses)| Drawn {
             row,
-            prompt_tokens: run.counted_prompt_tokens(row),
+            prompt_tokens: counted_prompt_tokens(row),
             responses,
         })
         .collect()

@@ -68,7 +68,8 @@ impl Algorithm {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BlendsearchOptions {
-    /// Whether it begins with the cheap configurations.
+    /// Whether it begins with the cheap configurations. By default not: the fewest tokens cut every
+    /// answer, and a search that begins there learns little.
     pub low_cost_starts: bool,
     /// What the global thread proposes by.
     pub global: GlobalSearcher,
@@ -121,7 +122,7 @@ pub struct CfoOptions {
 impl Default for CfoOptions {
     fn default() -> Self {
         Self {
-            low_cost_starts: true,
+            low_cost_starts: false,
             step_size: 0.1,
         }
     }
@@ -142,7 +143,7 @@ pub struct TpeOptions {
 impl Default for TpeOptions {
     fn default() -> Self {
         Self {
-            low_cost_starts: true,
+            low_cost_starts: false,
             startup_trials: 10,
             candidates: 24,
         }
@@ -162,7 +163,7 @@ pub struct RandomOptions {
 impl Default for RandomOptions {
     fn default() -> Self {
         Self {
-            low_cost_starts: true,
+            low_cost_starts: false,
             sequence: Sequence::Uniform,
         }
     }

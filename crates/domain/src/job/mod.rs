@@ -12,7 +12,7 @@ pub use algorithm::Algorithm;
 
 use crate::configuration::Configuration;
 use crate::metric::{Constraint, Metric};
-use crate::money::{Budget, Prices, Unit, Usd};
+use crate::money::{Budget, Prices, Unit};
 use crate::names::names;
 use crate::prompt::Prompt;
 use crate::scoring::ScorerSpec;
@@ -32,6 +32,9 @@ pub const MODEL: &str = "model";
 /// The most that is kept back from the search for the held-out instances, as a part of the
 /// optimization budget: one in so many.
 const SMALLEST_PART_KEPT: u64 = 4;
+
+/// The most that the baseline may cost, as a part of the optimization budget: one in so many.
+const PART_FOR_BASELINE: u64 = 10;
 
 /// Tells the draw of the order of rows from others by the same seed.
 const ROW_ORDER: u64 = 0x006f_7264_6572;
@@ -93,10 +96,15 @@ impl JobSpec {
         }
         let wanted = inference.amount().saturating_mul(rows).saturating_mul(2);
         let kept = wanted.min(optimization.amount() / SMALLEST_PART_KEPT);
-        Some(match optimization.unit() {
-            Unit::Usd => Budget::Usd(Usd::from_pico(kept)),
-            Unit::Tokens => Budget::Tokens(kept),
-        })
+        Some(optimization.unit().budget(kept))
+    }
+
+    /// What the baseline may cost: a tenth of the optimization budget. It stops there, and is
+    /// reported on what was seen.
+    #[must_use]
+    pub fn baseline_allowance(&self) -> Budget {
+        let part = self.optimization_budget.amount() / PART_FOR_BASELINE;
+        self.optimization_budget.unit().budget(part)
     }
 
     /// The unit in which inference costs are counted and compared.

@@ -56,6 +56,8 @@ pub(super) struct Situation<'a> {
     pub(super) in_air: &'a [InAir],
     /// What is left to spend, what is in the air apart.
     pub(super) left: f64,
+    /// Whether arms may be drawn for that never were.
+    pub(super) may_begin: bool,
 }
 
 /// The best batch so far.
@@ -75,7 +77,9 @@ impl Situation<'_> {
         let reserve = missing.len() as f64 * self.spent(leader, top, 1) * RESERVE;
         let mut best: Option<Candidate> = None;
         for arm in 0..self.arms.len() {
-            if self.assessment.means[arm].is_none() {
+            let in_air = self.in_air.iter().any(|batch| batch.arm == arm);
+            let begun = self.arms[arm].drawn > 0 || in_air;
+            if self.assessment.means[arm].is_none() || !begun && !self.may_begin {
                 continue;
             }
             let kept = if arm == leader { 0.0 } else { reserve };

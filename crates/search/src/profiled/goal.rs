@@ -1,7 +1,7 @@
 //! What is sought, as one number that is the better the larger it is.
 
 use super::arm::Arm;
-use super::profile::Chances;
+use super::chances::Chances;
 use super::tokens::mean;
 use super::whole::Allowed;
 use frugal_domain::job::{Direction, Objective};

@@ -18,6 +18,7 @@
 mod arm;
 mod assessment;
 mod batch;
+mod chances;
 mod constants;
 mod goal;
 mod kernels;
@@ -43,7 +44,7 @@ use constants::{
     COST_MARGIN, FEW_ROWS, FIRST_TEMPERATURE, HOTTEST, MOST_IN_AIR, NEXT_TEMPERATURES, PROMISING,
     REFINE_RESPONSES, TEMPERATURE_APART, TEMPERATURE_STEP, UTILITY_MARGIN,
 };
-use frugal_domain::configuration::Extent;
+use frugal_domain::configuration::{Configuration, Extent};
 use frugal_domain::job::JobSpec;
 use frugal_domain::metric::Metric;
 use frugal_domain::seed::mix;
@@ -86,7 +87,12 @@ pub struct Profiled {
     stale: bool,
     assessments: u64,
     requests_in_flight: usize,
-    most_arms: usize,
+    /// Arms that may be drawn for at most.
+    most_begun: usize,
+    /// How many may be begun in a row without a new leader.
+    patience: Option<usize>,
+    /// The last leader, and how many arms had been begun by then.
+    last_leader: Option<(usize, usize)>,
 }
 
 /// What comes next.
@@ -109,6 +115,9 @@ pub enum Over {
     BudgetSpent,
     /// As many arms were drawn for as the job allows, and these have no more to tell.
     TrialLimit,
+    /// As many arms in a row as the job allows brought no new leader, and there is no more to tell
+    /// of those that there are.
+    NoImprovement,
 }
 
 /// Requests that belong together: some rows of one arm.
@@ -217,7 +226,12 @@ impl Profiled {
             stale: true,
             assessments: 0,
             requests_in_flight: spec.search.requests_in_flight as usize,
-            most_arms: (spec.limits.trials as usize).min(MOST_ARMS),
+            most_begun: spec.limits.trials as usize,
+            patience: spec
+                .limits
+                .trials_without_improvement
+                .map(|patience| patience as usize),
+            last_leader: None,
             problem,
         };
         let given: Vec<ArmPlace> = spec
@@ -245,7 +259,7 @@ impl Profiled {
         if let Some(known) = self.arms.iter().position(|arm| arm.place == place) {
             return Some(known);
         }
-        if self.arms.len() >= self.most_arms {
+        if self.arms.len() >= MOST_ARMS {
             return None;
         }
         self.arms.push(Arm::new(place, self.problem.rows()));
@@ -299,6 +313,12 @@ impl Profiled {
                 self.assess();
             }
             self.stale = false;
+            let leader = self.leader();
+            if let Some(leader) = leader
+                && self.last_leader.is_none_or(|(last, _)| last != leader)
+            {
+                self.last_leader = Some((leader, self.begun()));
+            }
         }
         let in_air: Vec<InAir> = self.in_air.iter().cloned().collect();
         let situation = Situation {
@@ -307,8 +327,25 @@ impl Profiled {
             assessment: self.assessment.as_ref()?,
             in_air: &in_air,
             left: self.left(),
+            may_begin: self.begun() < self.most_begun && !self.is_out_of_patience(),
         };
         situation.choose()
+    }
+
+    /// Arms that were drawn for, or are about to be.
+    fn begun(&self) -> usize {
+        let in_air = |arm: usize| self.in_air.iter().any(|batch| batch.arm == arm);
+        (0..self.arms.len())
+            .filter(|arm| self.arms[*arm].drawn > 0 || in_air(*arm))
+            .count()
+    }
+
+    fn is_out_of_patience(&self) -> bool {
+        let since = self
+            .last_leader
+            .map_or(0, |(_, begun)| self.begun().saturating_sub(begun));
+        self.patience
+            .is_some_and(|patience| since >= patience.max(1))
     }
 
     fn left(&self) -> f64 {
@@ -366,9 +403,42 @@ impl Profiled {
             Some(known.profiles[leader].cost.spent(1.0, None))
         });
         match leader {
-            Some(cost) if !self.exhausted && cost * 2.0 <= self.left() => Over::NothingToGain,
+            Some(cost) if !self.exhausted && cost * 2.0 <= self.left() => {
+                if self.begun() >= self.most_begun {
+                    Over::TrialLimit
+                } else if self.is_out_of_patience() {
+                    Over::NoImprovement
+                } else {
+                    Over::NothingToGain
+                }
+            }
             _ => Over::BudgetSpent,
         }
+    }
+
+    /// Takes in what was drawn before the search at a point of its space: the baseline's responses
+    /// tell as much as any. Whether there is such a point.
+    pub fn give(&mut self, configuration: &Configuration, drawn: Vec<Drawn>) -> bool {
+        let mut point = configuration.canonical();
+        point
+            .0
+            .retain(|name, _| name != "n" && name != "max_tokens");
+        if !self.space.space().contains(&point) {
+            return false;
+        }
+        let place = self.space.place(&point);
+        let Some(arm) = place.and_then(|place| self.open(place, Origin::Start)) else {
+            return false;
+        };
+        self.stale = true;
+        self.take_in(arm, drawn);
+        true
+    }
+
+    /// The limit of tokens that responses at a point of the space are drawn under.
+    #[must_use]
+    pub fn drawing_limit(&self, configuration: &Configuration) -> Option<u32> {
+        Some(self.space.place(configuration)?.max_tokens.largest())
     }
 
     /// Hears what came of the oldest batch in the air.
@@ -379,15 +449,32 @@ impl Profiled {
         self.stale = true;
         self.spent += told.cost;
         self.exhausted |= told.unaffordable;
-        let order = &self.problem.order;
-        let place_of: BTreeMap<usize, usize> = batch
-            .rows
-            .iter()
-            .map(|place| (order[*place], *place))
-            .collect();
+        self.arms[batch.arm].spent += told.cost;
+        self.take_in(batch.arm, told.drawn);
+        let places = self.places();
         let arm = &mut self.arms[batch.arm];
-        arm.spent += told.cost;
-        for drawn in told.drawn {
+        for row in told.failed {
+            if let Some(&place) = places.get(&row) {
+                arm.failed[place] = true;
+            }
+        }
+        let failed = arm.failed.iter().filter(|failed| **failed).count();
+        let asked = failed + arm.seen;
+        let too_many =
+            asked >= FEW_FAILED.min(arm.rows.len()) && failed as f64 > MOST_FAILED * asked as f64;
+        arm.closed |= told.refused || too_many;
+    }
+
+    /// The rows' places in the order.
+    fn places(&self) -> BTreeMap<usize, usize> {
+        let order = self.problem.order.iter().enumerate();
+        order.map(|(place, row)| (*row, place)).collect()
+    }
+
+    fn take_in(&mut self, arm: usize, all: Vec<Drawn>) {
+        let place_of = self.places();
+        let arm = &mut self.arms[arm];
+        for drawn in all {
             let Some(&place) = place_of.get(&drawn.row) else {
                 continue;
             };
@@ -409,16 +496,6 @@ impl Profiled {
                 row.latencies.push(response.latency_ms as f64);
             }
         }
-        for row in told.failed {
-            if let Some(&place) = place_of.get(&row) {
-                arm.failed[place] = true;
-            }
-        }
-        let failed = arm.failed.iter().filter(|failed| **failed).count();
-        let asked = failed + arm.seen;
-        let too_many =
-            asked >= FEW_FAILED.min(arm.rows.len()) && failed as f64 > MOST_FAILED * asked as f64;
-        arm.closed |= told.refused || too_many;
     }
 
     fn assess(&mut self) {
@@ -468,12 +545,9 @@ impl Profiled {
                     places.extend(self.space.at(&arm.place, temperature));
                 }
             }
-            let responses = arm.drawn as f64 / rows as f64;
-            if let (true, true, Heat::Temperature(temperature)) = (
-                leads && responses >= REFINE_RESPONSES,
-                arm.complete(),
-                arm.place.heat,
-            ) {
+            if let (true, Heat::Temperature(temperature)) =
+                (leads && self.is_refined(index), arm.place.heat)
+            {
                 for step in [TEMPERATURE_STEP, -TEMPERATURE_STEP] {
                     let wanted = temperature + step;
                     if !(0.0..=HOTTEST).contains(&wanted) {
@@ -493,19 +567,31 @@ impl Profiled {
         for place in places {
             self.open(place, Origin::Grid);
         }
-        self.propose();
+        let refined = leader.is_some_and(|leader| self.is_refined(leader));
+        self.propose(refined);
         self.arms.len() > before
     }
 
+    /// Whether an arm was seen in full several times over, so that its neighbours are of interest.
+    fn is_refined(&self, arm: usize) -> bool {
+        let arm = &self.arms[arm];
+        let responses = arm.drawn as f64 / self.problem.rows() as f64;
+        arm.complete() && responses >= REFINE_RESPONSES
+    }
+
     /// Tells the searcher what its arms came to, and opens what it proposes next.
-    fn propose(&mut self) {
+    fn propose(&mut self, refined: bool) {
+        let waits = |proposals: &Proposals| proposals.are_late() && !refined;
+        if self.proposals.as_ref().is_none_or(waits) {
+            return;
+        }
         let (Some(mut proposals), Some(assessment)) =
             (self.proposals.take(), self.assessment.as_ref())
         else {
             return;
         };
         let unseen = |arm: usize| self.arms[arm].seen == 0;
-        let room = self.most_arms.saturating_sub(self.arms.len());
+        let room = MOST_ARMS.saturating_sub(self.arms.len());
         let proposed = proposals.next(
             &self.space,
             room,

@@ -44,8 +44,13 @@ impl SamplingSpace {
     }
 
     /// Whether anything varies but the model, the prompt and the temperature.
-    pub(super) fn has_others(&self) -> bool {
+    pub(super) fn has_more_than_temperature(&self) -> bool {
         varies(&self.sampling, &[MODEL, PROMPT, TEMPERATURE])
+    }
+
+    /// Whether anything varies but these and `top_p`.
+    pub(super) fn has_others(&self) -> bool {
+        varies(&self.sampling, &[MODEL, PROMPT, TEMPERATURE, TOP_P])
     }
 
     /// The arms at one temperature, for every model and prompt.
@@ -136,9 +141,8 @@ fn varies(space: &Space, but: &[&str]) -> bool {
     space.dimensions.iter().any(|dimension| {
         let named = but.contains(&dimension.name.as_str());
         match &dimension.domain {
-            Domain::OneOf { branches } => {
-                !named && branches.len() > 1 || branches.iter().any(|branch| varies(branch, but))
-            }
+            // A choice of branches says nothing that their settings do not.
+            Domain::OneOf { branches } => branches.iter().any(|branch| varies(branch, but)),
             Domain::Constant { .. } => false,
             Domain::Choice { values, .. } => !named && values.len() > 1,
             Domain::Float { low, high, .. } => !named && low < high,

@@ -7,6 +7,7 @@
 //! with a little room. For each, the largest n that the inference budget allows.
 
 use super::arm::{Arm, Row};
+use super::chances::Chances;
 use super::constants::{FEW_ROWS, OWN_UNREACHABLE, WIDE};
 use super::goal::{Goal, reduce};
 use super::posterior::{Counts, Posterior, logistic};
@@ -76,31 +77,6 @@ impl Standing {
             Self::Worth(worth) => Some(worth),
             Self::TooDear | Self::Violates => None,
         }
-    }
-}
-
-/// The mean chances of an arm under one limit: how likely each chance of the grid is, over all rows.
-#[derive(Debug, Clone)]
-pub(super) struct Chances {
-    /// The weight of chance 0.
-    none: f64,
-    weights: [f64; GRID],
-    chances: [f64; GRID],
-    /// The chance that each row is out of reach.
-    pub(super) unreachable: Vec<f64>,
-}
-
-impl Chances {
-    /// The mean of something that depends on the chance and is 0 where that is 0.
-    pub(super) fn mean(&self, of: impl Fn(f64) -> f64) -> f64 {
-        let total = self.none + self.weights.iter().sum::<f64>();
-        let sum: f64 = self
-            .weights
-            .iter()
-            .zip(&self.chances)
-            .map(|(weight, chance)| weight * of(*chance))
-            .sum();
-        sum / total.max(1e-300)
     }
 }
 

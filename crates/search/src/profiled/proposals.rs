@@ -17,13 +17,15 @@ pub(super) struct Proposals {
     search: Search,
     /// Proposals without a result, oldest first, with the arm of each.
     open: VecDeque<(u32, Option<usize>)>,
+    /// They begin once a leader is refined: what they would vary is of little worth before.
+    late: bool,
 }
 
 impl Proposals {
     /// The job's searcher over its sampling settings; none where these hold nothing for it to do.
     pub(super) fn of(spec: &JobSpec, space: &SamplingSpace) -> Result<Option<Self>, SearchError> {
         let blends = matches!(spec.search.algorithm, Algorithm::Blendsearch(_));
-        if blends && !space.has_others() {
+        if blends && !space.has_more_than_temperature() {
             return Ok(None);
         }
         let options = SearchOptions {
@@ -38,7 +40,13 @@ impl Proposals {
         Ok(Some(Self {
             search: Search::new(options)?,
             open: VecDeque::new(),
+            late: blends && !space.has_others(),
         }))
+    }
+
+    /// Whether they wait for a leader to be refined.
+    pub(super) const fn are_late(&self) -> bool {
+        self.late
     }
 
     /// Tells what the open proposals came to, and asks for others while few of them are unseen.

@@ -6,7 +6,7 @@ use crate::active::{Active, RunKey};
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
 use crate::outcome::Utilities;
-use crate::profiled::{ArmTrial, Arrived, InAir, ProfiledLoop, told};
+use crate::profiled::{ArmTrial, Arrived, InAir, ProfiledLoop, by_row, told};
 use crate::search;
 use crate::step::{BegunTrial, Change};
 use frugal_domain::configuration::{Configuration, Extent, Settings};
@@ -57,7 +57,22 @@ impl Tuning {
             bounds.collect(),
             real(available),
         );
-        Ok(ProfiledLoop::new(Profiled::new(spec, problem)?))
+        let mut search = Profiled::new(spec, problem)?;
+        if let (Some(ended), Some(configuration)) = (baseline, &spec.baseline)
+            && let Some(limit) = search.drawing_limit(configuration)
+            && let Some(arm) = self.evaluator.pool().arm(&ended.settings.sampling)
+        {
+            let sampling = &ended.settings.sampling;
+            let counted = |row: usize| {
+                self.evaluator
+                    .counted_prompt_tokens(sampling.model, sampling.prompt, row)
+            };
+            search.give(
+                configuration,
+                by_row(arm.serving_with_scores(limit), counted),
+            );
+        }
+        Ok(ProfiledLoop::new(search))
     }
 
     fn move_profiled(&mut self, profiled: &mut ProfiledLoop) -> Result<bool, TuningError> {
@@ -76,7 +91,7 @@ impl Tuning {
         }
         if !self.may_decide() {
             if profiled.in_air.is_empty() {
-                self.conclude(profiled);
+                self.conclude(profiled)?;
             } else {
                 profiled.waits = true;
             }
@@ -89,7 +104,7 @@ impl Tuning {
             Decision::Wait => profiled.waits = true,
             Decision::Over(over) => {
                 profiled.over = Some(over);
-                self.conclude(profiled);
+                self.conclude(profiled)?;
             }
         }
         Ok(true)
@@ -335,16 +350,21 @@ impl Tuning {
     }
 
     /// Ends every arm's trial, the winner's first.
-    fn conclude(&mut self, profiled: &mut ProfiledLoop) {
+    fn conclude(&mut self, profiled: &mut ProfiledLoop) -> Result<(), TuningError> {
         let conclusion = profiled.search.conclude();
         if self.stop.is_none() {
             self.stop = Some(match profiled.over {
                 Some(Over::BudgetSpent) | None => StopReason::BudgetExhausted,
                 Some(Over::TrialLimit) => StopReason::TrialLimit,
+                Some(Over::NoImprovement) => StopReason::NoImprovement,
                 Some(Over::NothingToGain) => StopReason::Converged,
             });
         }
         let winner = conclusion.winner;
+        // One that the baseline's responses speak for alone has no trial yet.
+        if let Some(winner) = winner.filter(|winner| !profiled.trials.contains_key(winner)) {
+            self.begin_arm(profiled, winner)?;
+        }
         let mut arms: Vec<usize> = profiled.trials.keys().copied().collect();
         arms.sort_by_key(|arm| (winner != Some(*arm), *arm));
         for arm in arms {
@@ -384,6 +404,7 @@ impl Tuning {
         }
         self.books.release_kept();
         self.phase = Phase::Validation;
+        Ok(())
     }
 }
 
