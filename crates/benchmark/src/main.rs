@@ -6,9 +6,11 @@
 //! it); [`pruning`] and [`certainty`] are what is measured.
 
 mod archive;
+mod bootstrap;
 mod ceiling;
 mod certainty;
 mod corpus;
+mod coverage;
 mod data_set;
 mod endpoint;
 mod jhu;
@@ -16,6 +18,8 @@ mod parallel;
 mod pruning;
 mod recorded;
 mod run;
+mod shapes;
+mod share;
 mod synthetic;
 mod table;
 mod truth;
@@ -48,8 +52,11 @@ enum Measured {
     /// Whether significant improvements are ones, and intervals cover the truth.
     Certainty {
         /// Jobs of each kind.
-        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
+        /// Samples of each shape of values and each size.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+        samples: u64,
     },
 }
 
@@ -71,7 +78,7 @@ fn main() -> anyhow::Result<()> {
             }
             pruning::print(&mut out, &sets, seeds)
         }
-        Measured::Certainty { seeds } => certainty::print(&mut out, seeds),
+        Measured::Certainty { seeds, samples } => certainty::print(&mut out, seeds, samples),
     }
 }
 
