@@ -52,7 +52,7 @@ enum Measured {
     /// Whether significant improvements are ones, and intervals cover the truth.
     Certainty {
         /// Jobs of each kind.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
         /// Samples of each shape of values and each size.
         #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
