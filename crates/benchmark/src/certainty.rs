@@ -1,11 +1,14 @@
 //! Whether what a report says of the winner can be trusted: how often it calls an improvement
-//! significant where there is none, and how often an interval covers the truth.
+//! significant where there is none, and how often an interval covers the truth and how wide it is;
+//! first of values alone ([`coverage`]), then of whole jobs.
 
+use crate::coverage;
 use crate::data_set;
 use crate::endpoint::Endpoint;
 use crate::parallel;
 use crate::recorded;
 use crate::run::{self, Found, Job};
+use crate::share::Share;
 use crate::synthetic::Synthetic;
 use crate::table::{self, yes};
 use crate::truth;
@@ -13,7 +16,7 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::job::JobSpec;
 use frugal_domain::seed::mix;
 use frugal_domain::trial::Improvement;
-use frugal_evaluation::statistics;
+use frugal_evaluation::statistics::PairedDifferences;
 use frugal_tuning::verdict::IntervalEstimate;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -27,10 +30,10 @@ const TUNING: usize = 40;
 const HELD_OUT: [usize; 4] = [15, 30, 60, 120];
 
 /// The most null jobs that may say that their winner is a significant improvement.
-const MOST_FALSE: f64 = 0.05;
+const MOST_FALSE: f64 = 0.025;
 
-/// How often 95 % intervals are to cover the truth.
-const COVERAGE: std::ops::RangeInclusive<f64> = 0.93..=0.97;
+/// How often 95 % intervals are to cover the truth at the least.
+const LEAST_COVERAGE: f64 = 0.93;
 
 /// A kind of job.
 struct Kind<'a> {
@@ -45,22 +48,24 @@ struct Verdict {
     significant: bool,
     /// Judged by the rows that the winner was chosen by, which no report does.
     significant_on_tuning: bool,
-    /// Whether the interval of the winner's held-out utility covers its true one; nothing where
-    /// there is no interval.
-    covered: Option<bool>,
+    /// Whether the interval of the winner's held-out utility covers its true one, and how wide it
+    /// is; nothing without a winner.
+    utility: Option<(bool, f64)>,
     /// The same of the difference to the baseline.
-    difference_covered: Option<bool>,
+    difference: Option<(bool, f64)>,
     /// The winner's true utility; nothing without a winner.
     truth: Option<f64>,
     /// The winner is better than the baseline in truth.
     better: bool,
 }
 
-/// Runs jobs of every kind for so many seeds, and writes what came of them.
+/// Draws so many samples of values whose mean is known, runs jobs of every kind for so many seeds,
+/// and writes what came of them.
 ///
 /// # Errors
 /// A job makes no sense, or nothing can be written.
-pub fn print(out: &mut impl Write, seeds: u64) -> anyhow::Result<()> {
+pub fn print(out: &mut impl Write, seeds: u64, samples: u64) -> anyhow::Result<()> {
+    coverage::print(out, &HELD_OUT, samples)?;
     let even = Synthetic::new(|_| 0.0);
     let uneven = Synthetic::new(ability);
     let null = [
@@ -77,9 +82,9 @@ pub fn print(out: &mut impl Write, seeds: u64) -> anyhow::Result<()> {
     ];
     writeln!(
         out,
-        "{seeds} jobs of each kind, {TUNING} rows to search on; shares ± their standard errors.\n\n\
+        "\n{seeds} jobs of each kind, {TUNING} rows to search on; shares ± their standard errors.\n\n\
          All configurations equal in truth: the share of jobs whose report would say that the \
-         winner is a significant improvement, at most {MOST_FALSE:.2}"
+         winner is a significant improvement, at most {MOST_FALSE}"
     )?;
     print_null(out, &null, seeds)?;
 
@@ -98,9 +103,9 @@ pub fn print(out: &mut impl Write, seeds: u64) -> anyhow::Result<()> {
     ];
     writeln!(
         out,
-        "\nOne configuration is best: how often 95 % intervals cover the truth ({:.2} to {:.2})",
-        COVERAGE.start(),
-        COVERAGE.end()
+        "\nOne configuration is best: how often 95 % intervals cover the truth (at least {:.0} % wanted), \
+         and their mean width",
+        100.0 * LEAST_COVERAGE
     )?;
     print_known(out, &known, seeds)
 }
@@ -110,7 +115,7 @@ fn print_null(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::R
         "null jobs",
         "held out",
         "significant",
-        "at most 5 %",
+        "at most 2.5 %",
         "if judged on the search's rows",
     ]);
     for kind in kinds {
@@ -122,7 +127,7 @@ fn print_null(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::R
                 kind.name.to_owned(),
                 held_out.to_string(),
                 significant.show(),
-                yes(significant.value() <= MOST_FALSE).to_owned(),
+                yes(significant.keeps_to(MOST_FALSE)).to_owned(),
                 count(|one| one.significant_on_tuning).show(),
             ]);
         }
@@ -136,9 +141,10 @@ fn print_known(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::
         "jobs with a best configuration",
         "held out",
         "utility covered",
-        "93–97 %",
+        "enough",
+        "width",
         "difference covered",
-        "without interval",
+        "width",
         "true utility",
         "better in truth",
         "significant",
@@ -147,15 +153,25 @@ fn print_known(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::
         for held_out in HELD_OUT {
             let verdicts = parallel::each(seeds, |seed| judge(kind, held_out, seed))?;
             let count = |is: fn(&Verdict) -> bool| Share::of(verdicts.iter().map(is));
-            let covered = Share::of(verdicts.iter().filter_map(|one| one.covered));
-            let difference = verdicts.iter().filter_map(|one| one.difference_covered);
+            let intervals = |of: fn(&Verdict) -> Option<(bool, f64)>| {
+                let found = || verdicts.iter().filter_map(of);
+                let covered = Share::of(found().map(|(covered, _)| covered));
+                let widths: f64 = found().map(|(_, width)| width).sum();
+                (
+                    covered,
+                    format!("{:.3}", widths / f64::from(covered.of.max(1))),
+                )
+            };
+            let (utility, utility_width) = intervals(|one| one.utility);
+            let (difference, difference_width) = intervals(|one| one.difference);
             table.add_row([
                 kind.name.to_owned(),
                 held_out.to_string(),
-                covered.show(),
-                yes(COVERAGE.contains(&covered.value())).to_owned(),
-                Share::of(difference).show(),
-                count(|one| one.covered.is_none()).show(),
+                utility.show(),
+                yes(utility.reaches(LEAST_COVERAGE)).to_owned(),
+                utility_width,
+                difference.show(),
+                difference_width,
                 table::quartiles(verdicts.iter().filter_map(|one| one.truth).collect(), 2),
                 count(|one| one.better).show(),
                 count(|one| one.significant).show(),
@@ -198,12 +214,13 @@ fn verdict(spec: &JobSpec, endpoint: &dyn Endpoint, found: &Found) -> Verdict {
         return Verdict::default();
     };
     let direction = spec.objective.direction;
-    let covers = |estimate: &IntervalEstimate, truth: f64| {
-        let interval = estimate.interval?;
-        Some((interval.low..=interval.high).contains(&truth))
+    let held = |estimate: &IntervalEstimate, truth: f64| {
+        let interval = estimate.interval;
+        let covers = (interval.low..=interval.high).contains(&truth);
+        (covers, interval.high - interval.low)
     };
     let mut verdict = Verdict {
-        covered: covers(&holdout.winner, best),
+        utility: Some(held(&holdout.winner, best)),
         truth: Some(best),
         significant: report.verdict.improvement == Improvement::Significant,
         ..Verdict::default()
@@ -211,17 +228,16 @@ fn verdict(spec: &JobSpec, endpoint: &dyn Endpoint, found: &Found) -> Verdict {
     let baseline = found.trials.get(&run::BASELINE);
     if let Some(other) = baseline.and_then(|baseline| truth(&baseline.settings)) {
         let difference = holdout.difference.as_ref();
-        verdict.difference_covered =
-            difference.and_then(|difference| covers(difference, best - other));
+        verdict.difference = difference.map(|difference| held(difference, best - other));
         verdict.better = direction.better(best, other);
     }
     let number = report.winner.as_ref().map(|winner| winner.trial);
     let of_winner = number.and_then(|number| found.utilities(number));
     if let Some((winner, baseline)) = of_winner.zip(found.utilities(run::BASELINE)) {
-        let differences = statistics::paired_differences(winner, baseline);
-        let seed = mix(spec.search.seed);
-        verdict.significant_on_tuning =
-            statistics::improvement(direction, &differences, seed) == Improvement::Significant;
+        let paired = PairedDifferences::of(spec.objective.metric, winner, baseline);
+        verdict.significant_on_tuning = paired.is_some_and(|differences| {
+            differences.improvement(direction) == Improvement::Significant
+        });
     }
     verdict
 }
@@ -252,34 +268,4 @@ fn ability(settings: &Settings) -> f64 {
     let prompt = [0.0, 0.5][settings.sampling.prompt.min(1)];
     let off = settings.sampling.temperature.unwrap_or(1.0) - 0.3;
     model + prompt - 2.0 * off * off
-}
-
-/// How many of some cases it is so in.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Share {
-    yes: u32,
-    of: u32,
-}
-
-impl Share {
-    fn of(cases: impl Iterator<Item = bool>) -> Self {
-        let (mut yes, mut of) = (0, 0);
-        for case in cases {
-            yes += u32::from(case);
-            of += 1;
-        }
-        Self { yes, of }
-    }
-
-    /// 0 of no cases.
-    fn value(self) -> f64 {
-        f64::from(self.yes) / f64::from(self.of.max(1))
-    }
-
-    /// Per cent, with the standard error.
-    fn show(self) -> String {
-        let share = self.value();
-        let error = (share * (1.0 - share) / f64::from(self.of.max(1))).sqrt();
-        format!("{:.1} ± {:.1} %", 100.0 * share, 100.0 * error)
-    }
 }

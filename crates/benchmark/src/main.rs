@@ -6,9 +6,11 @@
 //! it); [`pruning`] and [`certainty`] are what is measured.
 
 mod archive;
+mod bootstrap;
 mod ceiling;
 mod certainty;
 mod corpus;
+mod coverage;
 mod data_set;
 mod endpoint;
 mod jhu;
@@ -16,6 +18,8 @@ mod parallel;
 mod pruning;
 mod recorded;
 mod run;
+mod shapes;
+mod share;
 mod synthetic;
 mod table;
 mod truth;
@@ -67,8 +71,11 @@ enum Measured {
     /// Whether significant improvements are ones, and intervals cover the truth.
     Certainty {
         /// Jobs of each kind.
-        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
+        /// Samples of each shape of values and each size.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+        samples: u64,
     },
 }
 
@@ -106,7 +113,7 @@ fn main() -> anyhow::Result<()> {
                 folder: worlds,
             },
         ),
-        Measured::Certainty { seeds } => certainty::print(&mut out, seeds),
+        Measured::Certainty { seeds, samples } => certainty::print(&mut out, seeds, samples),
     }
 }
 

@@ -34,9 +34,13 @@ fn pruning_is_measured_on_every_recorded_task() {
 
 #[test]
 fn certainty_is_measured_for_every_kind_of_job() {
-    let text = output(&["certainty", "--seeds", "1"]);
-    let rows = text.lines().filter(|line| line.contains(" % ")).count();
-    assert!(rows >= 16, "{text}");
+    let text = output(&["certainty", "--seeds", "1", "--samples", "2"]);
+    // Four sizes of four kinds of jobs, and of 22 shapes of values.
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with('│') && line.contains(" ± "))
+        .count();
+    assert_eq!(rows, 4 * (4 + 22), "{text}");
 }
 
 #[test]

@@ -53,21 +53,22 @@
 //! known of the inference budget, [`Ledger`] the optimization budget.
 
 mod arm;
-mod bootstrap;
 mod demand;
+mod dirichlet_mean;
 mod draw;
 mod draw_schedule;
 mod evaluated;
 mod evaluator;
 mod exchange;
 mod inference_cost;
+mod interval;
 mod ledger;
 pub mod metrics;
 mod plan;
 mod pool;
 mod prompt_tokens;
 pub mod pruning;
-mod quantiles;
+pub mod quantiles;
 mod reducer;
 mod reference;
 mod rival;

@@ -1,4 +1,4 @@
-//! What an interval needs of the normal distribution and of Student's t.
+//! What tests and intervals need of the normal distribution and of Student's t.
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
@@ -10,7 +10,8 @@ const HALVINGS: u32 = 60;
 ///
 /// It inverts the closed form of the distribution by halving. Time grows with the degrees of
 /// freedom.
-pub(crate) fn student(probability: f64, degrees: u32) -> f64 {
+#[must_use]
+pub fn student(probability: f64, degrees: u32) -> f64 {
     if degrees == 0 {
         return f64::INFINITY;
     }
@@ -53,7 +54,8 @@ fn student_central(theta: f64, degrees: u32) -> f64 {
 
 /// The probability that a standard normal variable is below −`z`, for `z` of at least 0, with an
 /// error below 7.5e−8: Abramowitz and Stegun (1964), 26.2.17.
-pub(crate) fn normal_tail(z: f64) -> f64 {
+#[must_use]
+pub fn normal_tail(z: f64) -> f64 {
     const B: [f64; 5] = [
         0.319_381_530,
         -0.356_563_782,

@@ -25,6 +25,7 @@ mod ending;
 mod error;
 mod findings;
 mod job;
+pub mod nearly_as_good;
 mod outcome;
 mod past;
 mod profiled;

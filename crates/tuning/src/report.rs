@@ -3,14 +3,15 @@
 use crate::books::Books;
 use crate::ended::{BASELINE, EndedTrial};
 use crate::findings::Findings;
-use crate::verdict::{self, Compared, Holdout, Verdict};
+use crate::nearly_as_good::{self, NearlyAsGood};
+use crate::verdict::{self, Compared, Holdout, IntervalEstimate, Verdict};
 use frugal_domain::configuration::{Region, Settings};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Objective};
 use frugal_domain::money::{Budget, Prices, Spend, Usage};
 use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::StopReason;
-use frugal_domain::trial::{Estimate, Evaluation, Progress, PruneReason, TrialOutcome};
+use frugal_domain::trial::{Evaluation, Interval, Progress, PruneReason, TrialOutcome};
 use frugal_evaluation::{TrialRun, statistics};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -28,7 +29,7 @@ pub struct Report {
     /// The best valid configuration, if any was found.
     pub winner: Option<Scored>,
     /// Winner less baseline, paired by instance, on the instances that the search saw.
-    pub difference: Option<Estimate>,
+    pub difference: Option<IntervalEstimate>,
     /// Both on the instances that the search did not see.
     pub holdout: Option<Holdout>,
     /// Whether the winner is better than the baseline.
@@ -47,6 +48,9 @@ pub struct Report {
     /// The evaluated configurations that no other beats in both utility and inference cost,
     /// cheapest first.
     pub front: Vec<Scored>,
+    /// The cheapest valid configuration that is nearly as good as the winner and costs at most half
+    /// as much.
+    pub nearly_as_good: Option<NearlyAsGood>,
     /// What is known of the inference budget, by model, prompt and stop texts.
     pub feasible: Vec<Feasible>,
     /// What the numbers rest on.
@@ -63,6 +67,10 @@ pub struct Scored {
     /// The objective, the other metrics, the inference cost.
     #[serde(flatten)]
     pub evaluation: Evaluation,
+    /// The [95 % interval](statistics::mean_interval) of the objective, on the instances that the
+    /// search saw. It reckons with the choice of instances alone: one that was chosen for its mean
+    /// here is as a rule worth less on others.
+    pub utility_interval: Option<Interval>,
 }
 
 /// The budgets of the job.
@@ -179,9 +187,9 @@ pub(crate) fn build(
         stop_reason,
         baseline: baseline.and_then(|ended| scored(spec, ended)),
         winner: winner.and_then(|ended| scored(spec, ended)),
-        difference: winner.zip(baseline).and_then(|(winner, baseline)| {
-            statistics::paired_difference(&winner.utilities, &baseline.utilities)
-        }),
+        difference: winner
+            .zip(baseline)
+            .and_then(|(winner, baseline)| IntervalEstimate::of_pair(spec, winner, baseline)),
         verdict: verdict::verdict(findings, compared),
         holdout: compared.map(|compared| compared.holdout.clone()),
         trials: summary.progress,
@@ -193,16 +201,19 @@ pub(crate) fn build(
         spend_by_role: summary.spend,
         savings: savings(findings),
         front: front(findings),
+        nearly_as_good: nearly_as_good::find(findings),
         feasible: feasible(findings),
         diagnostics: diagnostics(findings),
     }
 }
 
 fn scored(spec: &JobSpec, ended: &EndedTrial) -> Option<Scored> {
+    let utilities: Vec<f64> = ended.utilities.values().copied().collect();
     Some(Scored {
         trial: ended.number,
         configuration: spec.describe(&ended.settings),
         evaluation: ended.evaluation()?.clone(),
+        utility_interval: statistics::mean_interval(spec.objective.metric, &utilities),
     })
 }
 
@@ -212,6 +223,7 @@ fn front(findings: &Findings<'_>) -> Vec<Scored> {
     let mut all: Vec<Scored> = findings
         .ended
         .values()
+        .filter(|ended| ended.evaluation().is_some_and(Evaluation::is_complete))
         .filter_map(|ended| scored(spec, ended))
         .collect();
     let cost = |scored: &Scored| scored.evaluation.inference_cost.estimate.mean;

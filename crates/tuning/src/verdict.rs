@@ -3,9 +3,8 @@
 use crate::ended::EndedTrial;
 use crate::findings::Findings;
 use frugal_domain::job::{Direction, JobSpec};
-use frugal_domain::seed::mix;
 use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Interval};
-use frugal_evaluation::statistics::{self, FEWEST_DIFFERING};
+use frugal_evaluation::statistics::{self, FEWEST_DIFFERING, PairedDifferences};
 use serde::Serialize;
 
 /// The winner and the baseline on the held-out instances.
@@ -31,18 +30,36 @@ pub struct IntervalEstimate {
     /// Mean, standard error and count.
     #[serde(flatten)]
     pub estimate: Estimate,
-    /// The 95 % bootstrap interval of the mean; absent below two instances, and where all have
-    /// the same value, which does not tell how much others might differ.
-    pub interval: Option<Interval>,
+    /// The [95 % interval](statistics::mean_interval) of the mean, or of the
+    /// [mean difference](PairedDifferences::interval).
+    pub interval: Interval,
 }
 
 impl IntervalEstimate {
-    fn of(values: &[f64], seed: u64) -> Option<Self> {
+    /// The objective of a trial.
+    pub(crate) fn of(spec: &JobSpec, ended: &EndedTrial) -> Option<Self> {
+        let values: Vec<f64> = ended.utilities.values().copied().collect();
         Some(Self {
-            estimate: statistics::estimate(values)?,
-            interval: statistics::bootstrap_interval(values, seed),
+            estimate: statistics::estimate(&values)?,
+            interval: statistics::mean_interval(spec.objective.metric, &values)?,
         })
     }
+
+    /// The objective of a trial less that of another, on the instances that both have.
+    pub(crate) fn of_pair(spec: &JobSpec, left: &EndedTrial, right: &EndedTrial) -> Option<Self> {
+        Self::of_differences(&paired(spec, left, right)?)
+    }
+
+    fn of_differences(differences: &PairedDifferences) -> Option<Self> {
+        Some(Self {
+            estimate: differences.estimate()?,
+            interval: differences.interval(),
+        })
+    }
+}
+
+fn paired(spec: &JobSpec, left: &EndedTrial, right: &EndedTrial) -> Option<PairedDifferences> {
+    PairedDifferences::of(spec.objective.metric, &left.utilities, &right.utilities)
 }
 
 /// What the held-out instances show.
@@ -51,6 +68,8 @@ pub(crate) struct Compared {
     pub holdout: Holdout,
     /// Whether the winner is better there; nothing where no instance has a score of both.
     improvement: Option<Improvement>,
+    /// Instances there on which the two differ.
+    differing: usize,
 }
 
 /// The comparison on held-out instances, where the winner was evaluated on them.
@@ -60,31 +79,25 @@ pub(crate) fn compare(
     winner: &EndedTrial,
     baseline: Option<&EndedTrial>,
 ) -> Option<Compared> {
-    let objective = spec.objective;
-    let seed = mix(spec.search.seed);
-    let interval_estimate = |ended: &EndedTrial| {
-        let values: Vec<f64> = ended.utilities.values().copied().collect();
-        IntervalEstimate::of(&values, seed)
-    };
     let found = winner.evaluation()?;
     let baseline = baseline.filter(|baseline| baseline.evaluation().is_some());
-    let differences = baseline
-        .map(|baseline| statistics::paired_differences(&winner.utilities, &baseline.utilities));
-    let differences = differences.filter(|differences| !differences.is_empty());
+    let differences = baseline.and_then(|baseline| paired(spec, winner, baseline));
     Some(Compared {
         improvement: differences
             .as_ref()
-            .map(|differences| statistics::improvement(objective.direction, differences, seed)),
+            .map(|differences| differences.improvement(spec.objective.direction)),
+        differing: differences.as_ref().map_or(0, PairedDifferences::differing),
         holdout: Holdout {
             instances: holdout_rows,
-            winner: interval_estimate(winner)?,
+            winner: IntervalEstimate::of(spec, winner)?,
             winner_inference_cost: found.inference_cost,
-            baseline: baseline.and_then(interval_estimate),
+            baseline: baseline.and_then(|baseline| IntervalEstimate::of(spec, baseline)),
             baseline_inference_cost: baseline
                 .and_then(EndedTrial::evaluation)
                 .map(|evaluation| evaluation.inference_cost),
             difference: differences
-                .and_then(|differences| IntervalEstimate::of(&differences, seed)),
+                .as_ref()
+                .and_then(IntervalEstimate::of_differences),
         },
     })
 }
@@ -111,7 +124,9 @@ enum Grounds<'a> {
     /// The instances that the search did not see.
     HeldOut {
         improvement: Improvement,
-        difference: IntervalEstimate,
+        difference: Estimate,
+        /// Instances on which the two differ.
+        differing: usize,
     },
     /// The instances that the winner was chosen by.
     Seen {
@@ -147,11 +162,13 @@ fn grounds<'a>(findings: &Findings<'a>, compared: Option<&Compared>) -> Grounds<
         let difference = compared.holdout.difference?;
         Some(Grounds::HeldOut {
             improvement: compared.improvement?,
-            difference,
+            difference: difference.estimate,
+            differing: compared.differing,
         })
     });
     held_out.unwrap_or_else(|| Grounds::Seen {
-        difference: statistics::paired_difference(&winner.utilities, &baseline.utilities),
+        difference: paired(findings.spec, winner, baseline)
+            .and_then(|differences| differences.estimate()),
         held_out: findings.holdout_rows > 0,
         unusable: findings.unusable,
     })
@@ -171,7 +188,11 @@ fn judge(direction: Direction, grounds: Grounds<'_>) -> Verdict {
         Grounds::HeldOut {
             improvement,
             difference,
-        } => (improvement, on_held_out(direction, improvement, difference)),
+            differing,
+        } => (
+            improvement,
+            on_held_out(improvement, difference.count, differing),
+        ),
         Grounds::Seen {
             difference: None, ..
         } => none("no instance has a score of both the winner and the baseline"),
@@ -203,26 +224,17 @@ fn judge(direction: Direction, grounds: Grounds<'_>) -> Verdict {
     }
 }
 
-fn on_held_out(
-    direction: Direction,
-    improvement: Improvement,
-    difference: IntervalEstimate,
-) -> String {
-    let count = difference.estimate.count;
-    let wholly_better = difference.interval.is_none_or(|interval| {
-        direction.better(interval.low, 0.0) && direction.better(interval.high, 0.0)
-    });
+fn on_held_out(improvement: Improvement, count: u32, differing: usize) -> String {
     let better = format!("the winner is better than the baseline on {count} held-out instances");
     match improvement {
         Improvement::None => format!(
             "the winner is not better than the baseline on {count} held-out instances, which the \
              search did not see"
         ),
-        Improvement::Significant if difference.interval.is_some() => {
+        Improvement::Significant => {
             format!("{better}, and so is all of the 95 % interval of the difference")
         }
-        Improvement::Significant => format!("{better}, and by the same amount on each"),
-        Improvement::NotSignificant if wholly_better => format!(
+        Improvement::NotSignificant if differing < FEWEST_DIFFERING => format!(
             "{better}, but they differ on fewer than {FEWEST_DIFFERING} of these: that may be \
              chance"
         ),
@@ -236,14 +248,19 @@ fn on_held_out(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use frugal_domain::metric::Metric;
 
     fn held_out(differences: &[f64]) -> Verdict {
         let direction = Direction::Maximize;
+        let left = differences.iter().copied().enumerate().collect();
+        let right = (0..differences.len()).map(|instance| (instance, 0.0));
+        let paired = PairedDifferences::of(Metric::Success, &left, &right.collect()).unwrap();
         judge(
             direction,
             Grounds::HeldOut {
-                improvement: statistics::improvement(direction, differences, 1),
-                difference: IntervalEstimate::of(differences, 1).unwrap(),
+                improvement: paired.improvement(direction),
+                difference: paired.estimate().unwrap(),
+                differing: paired.differing(),
             },
         )
     }
@@ -293,7 +310,8 @@ mod tests {
         wide.extend([1.0; 6]);
         let cases = [
             (&spread[..], Improvement::Significant, "all of the 95 %"),
-            (&[0.5; 8], Improvement::Significant, "the same amount"),
+            (&[0.5; 12], Improvement::Significant, "all of the 95 %"),
+            (&[0.5; 8], Improvement::NotSignificant, "reaches 0"),
             (&wide, Improvement::NotSignificant, "reaches 0"),
             (&[0.5; 5], Improvement::NotSignificant, "fewer than 6"),
             (&[0.1, 0.2], Improvement::NotSignificant, "fewer than 6"),

@@ -40,8 +40,8 @@ pub use post::{
     ScoringPost,
 };
 pub use report::{
-    Diagnostics, Feasible, Holdout, Interval, IntervalEstimate, Pruned, Report, Savings, Scored,
-    Violation,
+    Diagnostics, Feasible, Holdout, Interval, IntervalEstimate, NearlyAsGood, Pruned, Report,
+    Savings, Scored, Violation,
 };
 pub use search::{Search, SearchOptions, SearchOptionsPost, SearchPost};
 pub use space::{ConfigurationPost, DimensionPost, SearchSpacePost};

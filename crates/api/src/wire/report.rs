@@ -21,7 +21,7 @@ pub struct Report {
     /// The best valid configuration, if any was found.
     pub winner: Option<Scored>,
     /// Winner less baseline, paired by instance, on the instances that the search saw.
-    pub difference: Option<Estimate>,
+    pub difference: Option<IntervalEstimate>,
     /// Both on the instances that the search did not see.
     pub holdout: Option<Holdout>,
     /// Whether the winner is better than the baseline. Only held-out instances can show that it
@@ -45,6 +45,9 @@ pub struct Report {
     /// The evaluated configurations that no other beats in both utility and inference cost,
     /// cheapest first.
     pub front: Vec<Scored>,
+    /// The cheapest valid configuration that is nearly as good as the winner and costs at most half
+    /// as much. `null` where there is none, and where the objective is itself a cost.
+    pub nearly_as_good: Option<NearlyAsGood>,
     /// What is known of the inference budget, by model, prompt and stop texts.
     pub feasible: Vec<Feasible>,
     /// What the numbers rest on.
@@ -68,6 +71,42 @@ pub struct Scored {
     pub violated: Vec<String>,
     /// Whether the inference cost is within the inference budget and no constraint is violated.
     pub valid: bool,
+    /// How far it was looked at.
+    pub coverage: Option<Coverage>,
+    /// The 95 % interval of the objective's mean, on the instances that the search saw. It reckons
+    /// with the choice of instances alone: a configuration that was chosen for its mean here, as the
+    /// winner was, is as a rule worth less on others.
+    pub utility_interval: Option<Interval>,
+}
+
+/// A configuration that is nearly as good as the winner and costs at most half as much.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct NearlyAsGood {
+    /// Its trial.
+    #[schema(example = 12)]
+    pub trial: u32,
+    /// What it asks of the endpoint.
+    pub configuration: Configuration,
+    /// Its objective, on the instances that the search saw.
+    pub utility: IntervalEstimate,
+    /// What one instance costs under it.
+    pub inference_cost: CostEstimate,
+    /// Its objective less the winner's, paired by instance, on the instances that the search saw.
+    /// The winner was chosen by these, which makes it look better than it is, and this no closer.
+    pub difference: IntervalEstimate,
+    /// How much worse the mean difference was allowed to be: what one instance weighs in the mean,
+    /// but at least 0.02 and at most 0.05 of the metric's range, or of the winner's utility where
+    /// the metric has no upper bound.
+    #[schema(example = 0.025)]
+    pub margin: f64,
+    /// Its inference cost as a share of the winner's.
+    #[schema(example = 0.34)]
+    pub cost_ratio: f64,
+    /// The same in words.
+    #[schema(
+        example = "trial 12 is as good as the winner within 0.015 (95 % interval of the difference -0.061 to +0.032) at a third of the cost"
+    )]
+    pub detail: String,
 }
 
 /// The winner and the baseline on the held-out instances.
@@ -99,11 +138,9 @@ pub struct IntervalEstimate {
     /// Instances that the mean is over.
     #[schema(example = 60)]
     pub count: u32,
-    /// The 95 % interval of the mean, by bootstrap; absent below two instances, and where all
-    /// have the same value, which does not tell how much others might differ. It covers the truth
-    /// in about 95 of 100 cases from some 60 instances on; with fewer, and a mean close to an end
-    /// of its range, in fewer.
-    pub interval: Option<Interval>,
+    /// The 95 % interval of the mean. It is made for few instances and means close to an end of the
+    /// range: where all instances have the same value it still tells how far others might differ.
+    pub interval: Interval,
 }
 
 /// A 95 % confidence interval.

@@ -2,7 +2,7 @@
 
 use frugal_domain::money::{Budget, Spend};
 use frugal_domain::state::{JobState, StopReason};
-use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Progress};
+use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Interval, Progress};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -54,6 +54,8 @@ pub struct Report {
     pub improvement: Improvement,
     /// The same in words.
     pub improvement_detail: String,
+    /// A configuration that is nearly as good as the winner and much cheaper.
+    pub nearly_as_good: Option<NearlyAsGood>,
     /// Trials by outcome, requests, responses.
     pub trials: Progress,
     /// What was spent, all roles together.
@@ -101,6 +103,15 @@ pub struct Scored {
     pub inference_cost: CostEstimate,
     /// Whether that is within the inference budget.
     pub valid: bool,
+    /// The 95 % interval of the objective.
+    pub utility_interval: Option<Interval>,
+}
+
+/// A configuration that is nearly as good as the winner and much cheaper.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NearlyAsGood {
+    /// What is to be said of it.
+    pub detail: String,
 }
 
 /// What pruning and the pool of responses saved.

@@ -5,7 +5,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use frugal_domain::money::{Budget, Spend, Unit, Usd};
 use frugal_domain::state::StopReason;
-use frugal_domain::trial::{CostEstimate, Estimate, Improvement};
+use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Interval};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -43,6 +43,10 @@ pub fn found(outcome: &Outcome) -> String {
         table.add_row(row(name, &|side| setting(side.configuration.get(name))));
     }
     table.add_row(row("utility", &|side| estimate(&side.utility)));
+    table.add_row(row("95 % interval", &|side| {
+        side.utility_interval
+            .map_or_else(|| ABSENT.to_owned(), interval)
+    }));
     table.add_row(row("cost per instance", &|side| cost(&side.inference_cost)));
     let mut text = format!("\n{table}\n");
     let instances = sides.into_iter().flatten().map(|side| side.utility.count);
@@ -77,6 +81,9 @@ pub fn found(outcome: &Outcome) -> String {
             );
         }
         _ => {}
+    }
+    if let Some(found) = &outcome.report.nearly_as_good {
+        let _ = writeln!(text, "nearly as good: {}", found.detail);
     }
     text
 }
@@ -233,6 +240,11 @@ pub fn estimate(estimate: &Estimate) -> String {
         Some(error) => format!("{:.3} ± {error:.3}", estimate.mean),
         None => format!("{:.3}", estimate.mean),
     }
+}
+
+/// From its lower to its upper end.
+fn interval(interval: Interval) -> String {
+    format!("{:.3} to {:.3}", interval.low, interval.high)
 }
 
 fn signed(difference: &Estimate) -> String {

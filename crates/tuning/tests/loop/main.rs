@@ -6,5 +6,6 @@
 )]
 
 mod halting;
+mod nearly_as_good;
 mod replay;
 mod world;

@@ -14,6 +14,7 @@ fn outcome(pruning_on: bool) -> Outcome {
             "unit": "usd", "mean": 0.000026908, "standard_error": 1.25e-6, "count": 40,
         },
         "valid": true,
+        "utility_interval": {"low": 0.0507, "high": 0.2661},
     });
     let winner = json!({
         "trial": 61,
@@ -27,6 +28,7 @@ fn outcome(pruning_on: bool) -> Outcome {
             "unit": "usd", "mean": 0.0000487, "standard_error": 1e-6, "count": 40,
         },
         "valid": true,
+        "utility_interval": {"low": 0.3159, "high": 0.5641},
     });
     let (before, way, full) = if pruning_on {
         (31, 9, 0.34567)
@@ -42,6 +44,11 @@ fn outcome(pruning_on: bool) -> Outcome {
         "holdout": null,
         "improvement": "not_significant",
         "improvement_detail": "no held-out instances: its lead is too hopeful",
+        "nearly_as_good": {
+            "trial": 12, "margin": 0.025, "cost_ratio": 0.34,
+            "detail": "trial 12 is as good as the winner within 0.015 (95 % interval of the \
+                       difference -0.061 to +0.032) at a third of the cost",
+        },
         "trials": {
             "running": 0, "evaluated": if pruning_on { 85 } else { 28 },
             "pruned_before_requests": before, "pruned_on_the_way": way,
@@ -70,22 +77,24 @@ fn outcome(pruning_on: bool) -> Outcome {
 fn the_default_and_the_winner_side_by_side() {
     insta::assert_snapshot!(found(&outcome(true)), @r"
 
-    ┌───────────────────┬───────────────┬───────────────────────┐
-    │                   ┆       default ┆                winner │
-    ╞═══════════════════╪═══════════════╪═══════════════════════╡
-    │ model             ┆  gemma-3-270m ┆ smollm2-135m-instruct │
-    │ prompt            ┆           cot ┆                   cot │
-    │ temperature       ┆         1.000 ┆                 0.567 │
-    │ max_tokens        ┆           128 ┆                    51 │
-    │ n                 ┆             1 ┆                     6 │
-    │ utility           ┆ 0.125 ± 0.053 ┆         0.438 ± 0.061 │
-    │ cost per instance ┆    $0.0000269 ┆            $0.0000487 │
-    └───────────────────┴───────────────┴───────────────────────┘
+    ┌───────────────────┬────────────────┬───────────────────────┐
+    │                   ┆        default ┆                winner │
+    ╞═══════════════════╪════════════════╪═══════════════════════╡
+    │ model             ┆   gemma-3-270m ┆ smollm2-135m-instruct │
+    │ prompt            ┆            cot ┆                   cot │
+    │ temperature       ┆          1.000 ┆                 0.567 │
+    │ max_tokens        ┆            128 ┆                    51 │
+    │ n                 ┆              1 ┆                     6 │
+    │ utility           ┆  0.125 ± 0.053 ┆         0.438 ± 0.061 │
+    │ 95 % interval     ┆ 0.051 to 0.266 ┆        0.316 to 0.564 │
+    │ cost per instance ┆     $0.0000269 ┆            $0.0000487 │
+    └───────────────────┴────────────────┴───────────────────────┘
     utility: the chance that at least one of an instance's n answers is right, mean of 40 instances ± standard error
     cost per instance: one prompt and its n answers; at most $0.00005 is allowed
     winner less default, instance by instance: +0.313 ± 0.058
     The winner is the best of 124 on these instances.
     verdict: not significant; no held-out instances: its lead is too hopeful
+    nearly as good: trial 12 is as good as the winner within 0.015 (95 % interval of the difference -0.061 to +0.032) at a third of the cost
     ");
 }
 
@@ -151,6 +160,13 @@ fn no_winner_is_said_to_be_none() {
     let mut same = outcome(true);
     same.report.winner = same.report.baseline.clone();
     assert!(found(&same).contains("Nothing was found to be better than the default."));
+}
+
+#[test]
+fn without_one_that_is_nearly_as_good_none_is_spoken_of() {
+    let mut outcome = outcome(true);
+    outcome.report.nearly_as_good = None;
+    assert!(!found(&outcome).contains("nearly as good"));
 }
 
 #[test]
