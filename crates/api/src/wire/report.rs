@@ -2,8 +2,8 @@
 //! stored.
 
 use super::{
-    Budgets, Configuration, CostEstimate, Estimate, Improvement, Objective, Spend, SpendCategory,
-    StopReason,
+    Budgets, Configuration, CostEstimate, Coverage, Estimate, Improvement, Objective, Spend,
+    SpendCategory, StopReason,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
