@@ -13,7 +13,7 @@ pub mod report;
 pub mod table;
 
 pub use args::{ApiName, DemoArgs, SEED};
-pub use job::{ENDPOINT, TASK, catalog, job, simulator_options};
+pub use job::{ENDPOINT, TASK, Way, catalog, job, simulator_options};
 
 use anyhow::{Context, bail};
 use client::Client;
@@ -65,24 +65,32 @@ pub async fn demonstrate(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Option<String>> {
     let client = Client::new(api_url)?;
-    let off = if args.compare_pruning {
-        match carry_out(&client, args, Pruning::Off, progress, shutdown).await? {
-            Some(off) => Some(off),
+    let ways: &[Way] = if args.compare_pruning {
+        &[
+            Way::Searched(Pruning::Off),
+            Way::Searched(Pruning::On),
+            Way::Default,
+        ]
+    } else {
+        &[Way::Default]
+    };
+    let mut outcomes = Vec::new();
+    for way in ways {
+        match carry_out(&client, args, *way, progress, shutdown).await? {
+            Some(outcome) => outcomes.push(outcome),
             None => return Ok(None),
         }
-    } else {
-        None
-    };
-    let Some(on) = carry_out(&client, args, Pruning::On, progress, shutdown).await? else {
+    }
+    let Some(last) = outcomes.last() else {
         return Ok(None);
     };
-    let mut text = table::found(&on);
-    text.push_str(&match &off {
-        Some(off) => table::compared(off, &on),
-        None => table::spent(&on),
+    let mut text = table::found(last);
+    text.push_str(&match outcomes.as_slice() {
+        [off, on, _] => table::compared(off, on),
+        _ => table::spent(last),
     });
     if !args.exit {
-        text.push_str(&table::links(api_url, &on.job.id));
+        text.push_str(&table::links(api_url, &last.job.id));
     }
     Ok(Some(text))
 }
@@ -95,12 +103,12 @@ pub async fn demonstrate(
 pub async fn carry_out(
     client: &Client,
     args: &DemoArgs,
-    pruning: Pruning,
+    way: Way,
     progress: &mut Progress,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Option<Outcome>> {
-    let posted = client.post_job(&job(args, pruning)?).await?;
-    progress.begin(&posted, pruning);
+    let posted = client.post_job(&job(args, way)?).await?;
+    progress.begin(&posted, way);
     let follow = client.follow(&posted.id, |event| progress.see(event));
     let followed = shutdown.run_until_cancelled(follow).await;
     progress.end();

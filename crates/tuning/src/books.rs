@@ -181,6 +181,11 @@ impl Books {
         new
     }
 
+    /// Forgets which trial was the best, but for the baseline.
+    pub(crate) fn start_over(&mut self, direction: Direction, baseline: Option<&EndedTrial>) {
+        self.best = baseline.and_then(|baseline| Best::of(direction, baseline));
+    }
+
     /// The best valid trial so far.
     pub(crate) fn best(&self) -> Option<TrialNumber> {
         self.best.as_ref().map(|best| best.trial)

@@ -10,7 +10,7 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Unit;
 use frugal_evaluation::{DrawnResponse as DrawnBefore, Ending, TrialRun};
 use frugal_search::profiled::{Drawn, DrawnResponse, Over, Profiled, Told};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// The state of the loop.
@@ -25,8 +25,8 @@ pub(crate) struct ProfiledLoop {
     pub(crate) arrived: BTreeMap<RunKey, Arrived>,
     /// Nothing is decided before the oldest batch has been told.
     pub(crate) waits: bool,
-    /// Arms of which something new was told since they were last shown.
-    pub(crate) changed: BTreeSet<usize>,
+    /// Arms of which something was told since they were last shown, and whether any of it was new.
+    pub(crate) changed: BTreeMap<usize, bool>,
     /// Why nothing more is decided.
     pub(crate) over: Option<Over>,
 }
@@ -69,7 +69,7 @@ impl ProfiledLoop {
             in_air: VecDeque::new(),
             arrived: BTreeMap::new(),
             waits: false,
-            changed: BTreeSet::new(),
+            changed: BTreeMap::new(),
             over: None,
         }
     }

@@ -135,17 +135,9 @@ impl Tuning {
     /// The beginning of a trial is stored.
     pub fn trial_begun(&mut self, trial: TrialNumber) {
         self.beginning.remove(&trial);
-        // Of a trial that is drawn for in batches, several may wait for it.
-        let first = RunKey::of_trial(trial);
-        let last = RunKey {
-            first: u32::MAX,
-            ..first
-        };
-        let waiting: Vec<RunKey> = self
-            .active
-            .range(first..=last)
-            .map(|(key, _)| *key)
-            .collect();
+        // Several may wait for it: batches of draws, and the scoring of held-out rows.
+        let of_trial = |key: &RunKey| key.trial == trial;
+        let waiting: Vec<RunKey> = self.active.keys().copied().filter(of_trial).collect();
         for key in waiting {
             self.with(key, Active::begun);
         }

@@ -1,7 +1,7 @@
 //! Posting jobs.
 
 use crate::{body, catalog, header, job, start};
-use frugal::demo::{self, DemoArgs};
+use frugal::demo::{self, DemoArgs, Way};
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::job::Pruning;
 use frugal_tests::app::TestApp;
@@ -153,8 +153,8 @@ async fn the_jobs_of_the_demo_are_accepted_and_as_described() {
     let args = DemoArgs::default();
     let catalog = demo::catalog(&args, Some("http://127.0.0.1:1/v1")).unwrap();
     let app = TestApp::start(catalog).await;
-    for pruning in [Pruning::On, Pruning::Off] {
-        let job = demo::job(&args, pruning).unwrap();
+    for way in [Way::Default, Way::Searched(Pruning::Off)] {
+        let job = demo::job(&args, way).unwrap();
         contract().check_request("/jobs", &job).unwrap();
         app.api.submit(&job).await;
     }

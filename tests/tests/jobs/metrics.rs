@@ -257,7 +257,7 @@ async fn less_is_better_only_among_what_was_evaluated_and_is_valid() {
     ]);
     body["budgets"]["inference"] = json!({"usd": 0.000_001_2});
     body["limits"] = json!({"trials": 60});
-    body["search"] = json!({"algorithm": "random", "seed": 5});
+    body["search"] = json!({"algorithm": "random", "seed": 5, "extent": "searched"});
     for pruning in ["on", "off"] {
         body["search"]["pruning"] = json!(pruning);
         let (path, job, trials) = run(&api, &body).await;

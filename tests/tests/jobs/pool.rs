@@ -31,7 +31,8 @@ async fn a_smaller_cap_is_served_by_cutting_what_was_drawn_under_a_larger_one() 
     body["budgets"] = json!({"optimization": {"usd": 0.1}});
     body["baseline"] = json!(false);
     body["search"] = json!({
-        "algorithm": "grid", "options": {"order": "sequential"}, "seed": 3, "parallel_trials": 1
+        "algorithm": "grid", "options": {"order": "sequential"}, "seed": 3, "parallel_trials": 1,
+        "extent": "searched"
     });
     let path = api.submit(&body).await;
     api.follow(&path, None).await;

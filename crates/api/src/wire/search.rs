@@ -38,7 +38,8 @@ pub struct SearchPost {
 pub struct SearchOptionsPost {
     /// Whether the search begins with the cheapest configurations, one for each model: the
     /// fewest tokens and responses, and the rest as in the default baseline. Local searches set
-    /// out from them. For `blendsearch`, `cfo`, `tpe` and `random`; `true` by default.
+    /// out from them. For `blendsearch`, `cfo`, `tpe` and `random`; `false` by default, since the
+    /// fewest tokens cut most answers, and a search that begins there learns little.
     #[schema(nullable = true)]
     pub low_cost_starts: Option<bool>,
     /// What proposes next to the local searches. For `blendsearch`; `tpe` by default.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::data_set::DataSet;
 use crate::recorded;
-use frugal_domain::job::Pruning;
+use frugal_domain::job::{ExtentChoice, Pruning};
 use frugal_domain::money::{Budget, Spend, Usd};
 use frugal_domain::spend::SpendCategory;
 use frugal_domain::state::StopReason;
@@ -11,6 +11,8 @@ fn small(name: &str) -> DataSet {
     let mut set = recorded::data_set(name).unwrap();
     set.spec.optimization_budget = Budget::Usd(Usd::from_dollars(0.006).unwrap());
     set.spec.search.seed = 3;
+    // What is tested here is told of trials that are evaluated apart.
+    set.spec.search.extent = ExtentChoice::Searched;
     set
 }
 

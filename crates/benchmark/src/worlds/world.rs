@@ -11,8 +11,6 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::money::Prices;
 use frugal_evaluation::RequestFailure;
 use rand::RngExt;
-#[cfg(test)]
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Deserialize;
@@ -424,10 +422,4 @@ fn nucleus(clusters: Vec<Cluster>, mass: f64) -> Vec<Cluster> {
         cluster.probability /= total;
     }
     kept
-}
-
-/// A generator for draws.
-#[cfg(test)]
-pub fn generator(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
 }

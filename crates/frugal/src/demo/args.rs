@@ -12,7 +12,8 @@ pub struct DemoArgs {
     /// Stop once the results are printed, instead of serving them until Ctrl-C
     #[arg(long)]
     pub exit: bool,
-    /// Run the job twice, without pruning and with it, and compare what the same budget buys
+    /// Run the job configuration by configuration too, without pruning and with it, and compare
+    /// what the same budget buys
     #[arg(long)]
     pub compare_pruning: bool,
     /// Tune a model of your own: the URL of an OpenAI-compatible server, up to and with /v1
@@ -46,13 +47,13 @@ pub struct DemoArgs {
     pub output_price: Option<f64>,
     /// The most that one instance may cost under a configuration, in dollars or tokens
     ///
-    /// Prompt and all n answers together, as a mean over the instances. [default: 0.00004
+    /// Prompt and all n answers together, as a mean over the instances. [default: 0.0001
     /// dollars for the recorded models, 300 tokens for one without prices]
     #[arg(long, value_name = "AMOUNT")]
     pub inference_budget: Option<f64>,
     /// The most that the whole search may spend, in dollars or tokens
     ///
-    /// [default: 1500 times the inference budget]
+    /// [default: 500 times the inference budget]
     #[arg(long, value_name = "AMOUNT")]
     pub budget: Option<f64>,
     /// Fixes every random draw of the search and of the requests

@@ -28,16 +28,19 @@ const MODELS: [(&str, f64, f64); 2] = [
 /// than it would be.
 const PROMPTS: [&str; 2] = ["cot", "direct"];
 
-/// Dollars that one instance may cost: two answers of the first model to the first prompt, five
-/// of the second model's.
-const INFERENCE_USD: f64 = 0.000_04;
+/// Dollars that one instance may cost: five answers of the first model to the first prompt, a
+/// dozen of the second model's.
+const INFERENCE_USD: f64 = 0.000_1;
 
 /// The same for a model without prices, in tokens.
 const INFERENCE_TOKENS: f64 = 300.0;
 
-/// How many instances the optimization budget pays for at the inference budget: less than 40
-/// configurations on the 40 instances.
-const INSTANCES_PAID: f64 = 1500.0;
+/// How many instances the optimization budget pays for at the inference budget: 20 configurations
+/// on the 20 instances that the search sees, and what is kept for the others.
+const INSTANCES_PAID: f64 = 500.0;
+
+/// The share of the instances that the search does not see.
+const HELD_OUT: f64 = 0.5;
 
 /// The simulator that the demo runs against. Its answers take a moment, so that there is
 /// something to watch.
@@ -110,12 +113,12 @@ fn recorded_models() -> anyhow::Result<BTreeMap<String, Model>> {
 /// The body that the demo posts: the recorded word problems and their prompts, and a space that
 /// the recordings cover (temperatures up to 1.3, answers up to 128 tokens, no `top_p`).
 ///
-/// All 40 instances are tuned on. To hold some out would leave two numbers with errors as large
-/// as what they are to show.
+/// Half of the 40 instances are held out: what the search chose by the others says nothing sure of
+/// its winner.
 ///
 /// # Errors
 /// The budgets in `args` are no amounts.
-pub fn job(args: &DemoArgs, pruning: Pruning) -> anyhow::Result<Value> {
+pub fn job(args: &DemoArgs, way: Way) -> anyhow::Result<Value> {
     let recordings = Recordings::embedded()?;
     let recorded = recordings.prompts(TASK);
     let prompts: Vec<Value> = PROMPTS
@@ -137,8 +140,8 @@ pub fn job(args: &DemoArgs, pruning: Pruning) -> anyhow::Result<Value> {
     };
     Ok(json!({
         "name": "demo: word problems",
-        "labels": {"demo": pruning.as_str()},
-        "data": {"instances": recordings.instances(TASK)},
+        "labels": {"demo": way.label()},
+        "data": {"instances": recordings.instances(TASK), "holdout": {"share": HELD_OUT}},
         "models": models,
         "prompts": prompts,
         "search_space": {
@@ -157,14 +160,39 @@ pub fn job(args: &DemoArgs, pruning: Pruning) -> anyhow::Result<Value> {
         },
         "budgets": budgets(args)?,
         "limits": {"trials": 1000},
-        "search": {
-            "algorithm": "blendsearch",
-            "seed": args.seed,
-            "pruning": pruning.as_str(),
-            "parallel_trials": 4,
-            "requests_in_flight": 32,
-        },
+        "search": way.search(args.seed),
     }))
+}
+
+/// A way to search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As a job does unless it says otherwise.
+    Default,
+    /// Configuration by configuration, with this pruning.
+    Searched(Pruning),
+}
+
+impl Way {
+    /// What it is called.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Default => "profiled",
+            Self::Searched(pruning) => pruning.as_str(),
+        }
+    }
+
+    fn search(self, seed: u64) -> Value {
+        let mut search =
+            json!({"algorithm": "blendsearch", "seed": seed, "requests_in_flight": 32});
+        if let Self::Searched(pruning) = self {
+            search["extent"] = json!("searched");
+            search["pruning"] = json!(pruning.as_str());
+            search["parallel_trials"] = json!(4);
+        }
+        search
+    }
 }
 
 fn budgets(args: &DemoArgs) -> anyhow::Result<Value> {
@@ -214,14 +242,14 @@ mod tests {
     fn the_job_is_accepted_and_within_the_recordings() {
         let args = DemoArgs::default();
         let catalog = catalog(&args, SIMULATOR).unwrap();
-        let body = job(&args, Pruning::Off).unwrap();
+        let body = job(&args, Way::Searched(Pruning::Off)).unwrap();
         let (spec, data) = frugal_intake::job(&body, &catalog, 0).unwrap();
-        assert_eq!((data.tuning.len(), data.holdout.len()), (40, 0));
+        assert_eq!((data.tuning.len(), data.holdout.len()), (20, 20));
         assert_eq!(spec.search.seed, args.seed);
         assert_eq!(spec.search.pruning, Pruning::Off);
         let usd = |dollars| Budget::Usd(Usd::from_dollars(dollars).unwrap());
-        assert_eq!(spec.inference_budget, Some(usd(0.00004)));
-        assert_eq!(spec.optimization_budget, usd(0.06));
+        assert_eq!(spec.inference_budget, Some(usd(0.0001)));
+        assert_eq!(spec.optimization_budget, usd(0.05));
         let baseline = spec.settings(spec.baseline.as_ref().unwrap()).unwrap();
         assert_eq!((baseline.extent.n, baseline.extent.max_tokens), (1, 128));
         assert_eq!(baseline.sampling.temperature, Some(1.0));
@@ -253,10 +281,10 @@ mod tests {
             ..DemoArgs::default()
         };
         let catalog = catalog(&args, None).unwrap();
-        let body = job(&args, Pruning::On).unwrap();
+        let body = job(&args, Way::Default).unwrap();
         let (spec, _) = frugal_intake::job(&body, &catalog, 0).unwrap();
         assert_eq!(spec.inference_budget, Some(Budget::Tokens(300)));
-        assert_eq!(spec.optimization_budget, Budget::Tokens(450_000));
+        assert_eq!(spec.optimization_budget, Budget::Tokens(150_000));
         assert_eq!(spec.models.len(), 1);
 
         let priced = DemoArgs {
@@ -266,11 +294,11 @@ mod tests {
             ..args.clone()
         };
         let catalog = super::catalog(&priced, None).unwrap();
-        let body = job(&priced, Pruning::On).unwrap();
+        let body = job(&priced, Way::Default).unwrap();
         let (spec, _) = frugal_intake::job(&body, &catalog, 0).unwrap();
         assert_eq!(
             spec.optimization_budget,
-            Budget::Usd(Usd::from_dollars(1.5).unwrap())
+            Budget::Usd(Usd::from_dollars(0.5).unwrap())
         );
 
         for wrong in [0.5, -1.0, f64::NAN] {
@@ -278,7 +306,7 @@ mod tests {
                 inference_budget: Some(wrong),
                 ..args.clone()
             };
-            assert!(job(&wrong, Pruning::On).is_err());
+            assert!(job(&wrong, Way::Default).is_err());
         }
     }
 

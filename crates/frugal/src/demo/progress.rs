@@ -1,9 +1,9 @@
 //! What is seen while a job runs: a bar on a terminal, a line now and then elsewhere.
 
+use super::Way;
 use super::client::Event;
 use super::report::Job;
 use super::table::{amount, budget_amount, cost, estimate};
-use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Spend, Usd};
 use frugal_domain::trial::{CostEstimate, Estimate};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -51,7 +51,7 @@ impl Progress {
     }
 
     /// Begins with a job that was just accepted.
-    pub fn begin(&mut self, job: &Job, pruning: Pruning) {
+    pub fn begin(&mut self, job: &Job, way: Way) {
         let optimization = job.budgets.optimization;
         self.tally = Tally {
             budget: Some(optimization),
@@ -63,9 +63,12 @@ impl Progress {
             .map(|budget| format!("{} per instance, ", budget_amount(budget)))
             .unwrap_or_default();
         let title = format!(
-            "Job {}, pruning {}: {within}{} in all.",
+            "Job {}{}: {within}{} in all.",
             job.id,
-            pruning.as_str(),
+            match way {
+                Way::Default => String::new(),
+                Way::Searched(pruning) => format!(", pruning {pruning}"),
+            },
             budget_amount(optimization)
         );
         match &mut self.display {
@@ -269,9 +272,10 @@ mod tests {
         let job: Job = serde_json::from_value(json!({
             "id": "7", "state": "queued", "stop_reason": null, "detail": null,
             "budgets": {"inference": {"usd": 0.00005}, "optimization": {"usd": 0.06}},
+            "search": {"extent": "searched"},
         }))
         .unwrap();
-        progress.begin(&job, Pruning::On);
+        progress.begin(&job, Way::Searched(frugal_domain::job::Pruning::On));
         let utility = json!({"mean": 0.125, "standard_error": 0.0529, "count": 40});
         let cost = json!({"unit": "usd", "mean": 0.0000269, "standard_error": 1e-6, "count": 40});
         let spend = json!({"usd": 0.00108, "tokens": 9000});

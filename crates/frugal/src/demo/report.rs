@@ -1,5 +1,6 @@
 //! What the demo reads of the API's answers. Fields that it does not show are left out.
 
+use frugal_domain::job::ExtentChoice;
 use frugal_domain::money::{Budget, Spend};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Interval, Progress};
@@ -28,6 +29,15 @@ pub struct Job {
     pub detail: Option<String>,
     /// What it may spend.
     pub budgets: Budgets,
+    /// How it is searched.
+    pub search: Search,
+}
+
+/// How a job is searched.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Search {
+    /// How `n` and `max_tokens` are chosen.
+    pub extent: ExtentChoice,
 }
 
 /// The budgets of a job.
@@ -50,6 +60,8 @@ pub struct Report {
     pub winner: Option<Scored>,
     /// Winner less baseline, paired by instance.
     pub difference: Option<Estimate>,
+    /// Both on the instances that the search did not see.
+    pub holdout: Option<Holdout>,
     /// Whether the winner is better than the default.
     pub improvement: Improvement,
     /// The same in words.
@@ -88,6 +100,17 @@ impl Report {
     pub fn configurations_evaluated(&self) -> u32 {
         self.evaluated(self.trials.evaluated)
     }
+}
+
+/// The winner and the default on the instances that the search did not see.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Holdout {
+    /// The winner's objective.
+    pub winner: Estimate,
+    /// The default's.
+    pub baseline: Option<Estimate>,
+    /// Winner less default, paired by instance.
+    pub difference: Option<Estimate>,
 }
 
 /// A configuration with its numbers.

@@ -3,6 +3,7 @@
 use super::report::{Outcome, Report, Scored};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
+use frugal_domain::job::ExtentChoice;
 use frugal_domain::money::{Budget, Spend, Unit, Usd};
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Interval};
@@ -47,6 +48,14 @@ pub fn found(outcome: &Outcome) -> String {
         side.utility_interval
             .map_or_else(|| ABSENT.to_owned(), interval)
     }));
+    if let Some(held_out) = &outcome.report.holdout {
+        let shown = |side: Option<&Estimate>| side.map_or_else(|| ABSENT.to_owned(), estimate);
+        table.add_row([
+            format!("on {} held out", held_out.winner.count),
+            shown(held_out.baseline.as_ref()),
+            shown(Some(&held_out.winner)),
+        ]);
+    }
     table.add_row(row("cost per instance", &|side| cost(&side.inference_cost)));
     let mut text = format!("\n{table}\n");
     let instances = sides.into_iter().flatten().map(|side| side.utility.count);
@@ -70,15 +79,23 @@ pub fn found(outcome: &Outcome) -> String {
             text.push_str("Nothing was found to be better than the default.\n");
         }
         (Some(difference), Some(_), Some(_)) => {
+            let held_out = outcome.report.holdout.as_ref();
+            let held_out = held_out.and_then(|held_out| held_out.difference.as_ref());
             let _ = writeln!(
                 text,
                 "winner less default, instance by instance: {}\n\
-                 The winner is the best of {} on these instances.\n\
-                 {}",
+                 The winner is the best of {} on these instances.",
                 signed(difference),
                 outcome.report.configurations_tried(),
-                verdict(&outcome.report)
             );
+            if let Some(difference) = held_out {
+                let _ = writeln!(
+                    text,
+                    "the same on the instances held out: {}",
+                    signed(difference)
+                );
+            }
+            let _ = writeln!(text, "{}", verdict(&outcome.report));
         }
         _ => {}
     }
@@ -101,6 +118,9 @@ fn verdict(report: &Report) -> String {
 /// What the search took and what it saved.
 #[must_use]
 pub fn spent(outcome: &Outcome) -> String {
+    if outcome.job.search.extent == ExtentChoice::Profiled {
+        return profiled(outcome);
+    }
     let report = &outcome.report;
     let budget = outcome.job.budgets.optimization;
     let mut table = new_table(["", "the search"]);
@@ -133,6 +153,31 @@ pub fn spent(outcome: &Outcome) -> String {
     format!(
         "\n{table}\npruned: given up as over the allowed inference cost, or as clearly \
          worse than the best\nfull evaluation: of the same configurations, on every instance\n{}\n",
+        ending(outcome)
+    )
+}
+
+/// What a profiled search took.
+fn profiled(outcome: &Outcome) -> String {
+    let report = &outcome.report;
+    let budget = outcome.job.budgets.optimization;
+    let mut table = new_table(["", "the search"]);
+    let mut row = |name: &str, shown: String| {
+        table.add_row([name.to_owned(), shown]);
+    };
+    row(
+        "sampling settings drawn for",
+        report.configurations_tried().to_string(),
+    );
+    row("requests", report.trials.requests.to_string());
+    row("responses", report.trials.responses.to_string());
+    row(
+        &format!("{} spent", money(budget)),
+        spend(budget, report.spend),
+    );
+    format!(
+        "\n{table}\nsampling settings: model, prompt, temperature; n and max_tokens are read from \
+         the responses\n{}\n",
         ending(outcome)
     )
 }
@@ -202,6 +247,9 @@ fn ending(outcome: &Outcome) -> String {
             "The search ended because no further request was sure to fit into {}.",
             budget_amount(outcome.job.budgets.optimization)
         ),
+        StopReason::Converged => {
+            "The search ended because nothing more was to be gained on these instances.".to_owned()
+        }
         reason => format!("The search ended for this reason: {reason}."),
     }
 }

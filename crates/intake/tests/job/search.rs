@@ -7,7 +7,7 @@ use frugal_domain::job::algorithm::{
     BlendsearchOptions, CfoOptions, GlobalSearcher, GridOptions, GridOrder, RandomOptions,
     Sequence, TpeOptions,
 };
-use frugal_domain::job::{JobSpec, Limits};
+use frugal_domain::job::{ExtentChoice, JobSpec, Limits};
 use frugal_domain::space::{Domain, Space};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ fn each_algorithm_has_default_options() {
     assert_eq!(
         with(json!({})).search.algorithm,
         Algorithm::Blendsearch(BlendsearchOptions {
-            low_cost_starts: true,
+            low_cost_starts: false,
             global: GlobalSearcher::Tpe,
             startup_trials: 10,
             candidates: 24,
@@ -61,11 +61,11 @@ fn each_option_is_read_and_stored() {
         (
             "blendsearch",
             json!({
-                "low_cost_starts": false, "global": "random", "startup_trials": 1,
+                "low_cost_starts": true, "global": "random", "startup_trials": 1,
                 "candidates": 1000, "step_size": 0.001
             }),
             Algorithm::Blendsearch(BlendsearchOptions {
-                low_cost_starts: false,
+                low_cost_starts: true,
                 global: GlobalSearcher::Random,
                 startup_trials: 1,
                 candidates: 1000,
@@ -74,26 +74,26 @@ fn each_option_is_read_and_stored() {
         ),
         (
             "cfo",
-            json!({"low_cost_starts": false, "step_size": 1}),
+            json!({"low_cost_starts": true, "step_size": 1}),
             Algorithm::Cfo(CfoOptions {
-                low_cost_starts: false,
+                low_cost_starts: true,
                 step_size: 1.0,
             }),
         ),
         (
             "tpe",
-            json!({"low_cost_starts": false, "startup_trials": 1000, "candidates": 1}),
+            json!({"low_cost_starts": true, "startup_trials": 1000, "candidates": 1}),
             Algorithm::Tpe(TpeOptions {
-                low_cost_starts: false,
+                low_cost_starts: true,
                 startup_trials: 1000,
                 candidates: 1,
             }),
         ),
         (
             "random",
-            json!({"low_cost_starts": false, "sequence": "halton"}),
+            json!({"low_cost_starts": true, "sequence": "halton"}),
             Algorithm::Random(RandomOptions {
-                low_cost_starts: false,
+                low_cost_starts: true,
                 sequence: Sequence::Halton,
             }),
         ),
@@ -101,7 +101,7 @@ fn each_option_is_read_and_stored() {
             "random",
             json!({"sequence": "sobol"}),
             Algorithm::Random(RandomOptions {
-                low_cost_starts: true,
+                low_cost_starts: false,
                 sequence: Sequence::Sobol,
             }),
         ),
@@ -414,5 +414,26 @@ proptest! {
             corner(&grid, last, &mut configuration);
             prop_assert!(spec.space.contains(&configuration), "{:?}", configuration);
         }
+    }
+}
+
+#[test]
+fn extents_are_profiled_unless_each_configuration_is_evaluated_apart() {
+    for (search, expected) in [
+        (json!({}), ExtentChoice::Profiled),
+        (json!({"extent": "searched"}), ExtentChoice::Searched),
+        (json!({"pruning": "off"}), ExtentChoice::Searched),
+        (json!({"pruning": "reference"}), ExtentChoice::Searched),
+        (json!({"algorithm": "random"}), ExtentChoice::Profiled),
+    ] {
+        assert_eq!(with(search).search.extent, expected);
+    }
+    for pruning in ["off", "reference"] {
+        let search = json!({"extent": "profiled", "pruning": pruning});
+        let faults = refused(search);
+        assert_eq!(faults.len(), 1);
+        let (pointer, detail) = &faults[0];
+        assert_eq!(pointer, "/search/extent");
+        assert!(detail.contains(pruning), "{detail}");
     }
 }

@@ -1,14 +1,16 @@
 //! What the searches find, in how many trials, and how fast they are.
 //!
 //! `cargo run --release -p frugal-search --example benchmark [PART]`, where PART is `speed`,
-//! `curves` or `parallel`; all of them without one.
+//! `curves`, `parallel` or `decisions`; all of them without one.
 //!
 //! - `speed`: asks per second and the time of a replay, by trials in the log; memory.
 //! - `curves`: the best loss so far on four test functions, over 30 seeds, beside the curves
 //!   recorded from the reference implementation.
+//! - `decisions`: how long a profiled search takes to decide, by arms and rows.
 //! - `parallel`: the regret after 80 trials with eight of them at a time, against one at a time.
 
 mod curves;
+mod decisions;
 mod functions;
 mod parallel;
 mod speed;
@@ -25,11 +27,11 @@ const SEEDS: u64 = 30;
 fn main() -> Result<(), Box<dyn Error>> {
     let part = std::env::args().nth(1);
     let wanted = |name: &str| part.as_deref().is_none_or(|part| part == name);
-    if !["speed", "curves", "parallel"]
+    if !["speed", "curves", "parallel", "decisions"]
         .iter()
         .any(|name| wanted(name))
     {
-        return Err("the parts are `speed`, `curves` and `parallel`".into());
+        return Err("the parts are `speed`, `curves`, `parallel` and `decisions`".into());
     }
     let mut out = std::io::stdout().lock();
     // First, while the process has used no memory for anything else.
@@ -41,6 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if wanted("parallel") {
         parallel::print(&mut out)?;
+    }
+    if wanted("decisions") {
+        decisions::print(&mut out)?;
     }
     Ok(())
 }

@@ -109,7 +109,7 @@ pub(super) struct Arm {
     pub(super) place: ArmPlace,
     /// What each row brought, by the row's place in the order.
     pub(super) rows: Vec<Option<Row>>,
-    /// Rows whose requests failed for good. They are not asked for again.
+    /// Rows with a request that failed for good. They are not asked for again.
     pub(super) failed: Vec<bool>,
     /// Responses in all.
     pub(super) drawn: usize,
@@ -137,6 +137,13 @@ impl Arm {
     /// Whether a row has responses or will never have any.
     pub(super) fn settled(&self, row: usize) -> bool {
         self.rows[row].is_some() || self.failed[row]
+    }
+
+    /// Rows without a response whose requests failed.
+    pub(super) fn missing(&self) -> usize {
+        let both = self.rows.iter().zip(&self.failed);
+        both.filter(|(row, failed)| row.is_none() && **failed)
+            .count()
     }
 
     /// Whether all rows are settled, and some were seen.

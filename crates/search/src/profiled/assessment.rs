@@ -2,16 +2,18 @@
 
 use super::arm::Arm;
 use super::constants::SAMPLES;
-use super::goal::{Goal, OtherMeasures, is_of_answers, reduce};
+use super::goal::{Goal, OtherMeasures, is_of_answers};
 use super::kernels::Kernels;
 use super::posterior::{Counts, Posterior, logistic};
 use super::problem::Problem;
 use super::profile::{Known, Profile, Standing};
-use super::reach::Reach;
+use super::reach::{GRID, Reach};
 use super::tokens::{Cost, Counted, Tokens};
+use frugal_domain::metric::Metric;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Beta, Distribution, StandardNormal};
+use std::cell::OnceCell;
 
 /// Costs less sure than this are also looked at from their cheap side.
 const UNSURE: f64 = 0.025;
@@ -35,6 +37,7 @@ pub(super) struct Assessment {
     tokens: Tokens,
     posterior: Posterior,
     reach: Reach,
+    priors: Vec<OnceCell<Vec<[f64; GRID]>>>,
 }
 
 /// What an assessment is made from.
@@ -94,6 +97,7 @@ impl Assessment {
             tokens,
             posterior,
             reach,
+            priors: vec![OnceCell::new(); arms.len()],
         };
         let shares: Vec<Vec<f64>> = (0..problem.models.len())
             .map(|model| {
@@ -159,6 +163,7 @@ impl Assessment {
             tokens: &self.tokens,
             posterior: &self.posterior,
             reach: &self.reach,
+            priors: &self.priors,
         }
     }
 
@@ -253,6 +258,7 @@ impl Known<'_> {
             .collect();
         let odds = &self.posterior.samples[arm];
         let mut worths = Vec::with_capacity(SAMPLES);
+        let mut logs = Vec::with_capacity(rows);
         // The mean over the draws at the profile's own n, which is set against its estimate.
         let mut plain_mean = 0.0;
         for sample in 0..SAMPLES {
@@ -264,35 +270,37 @@ impl Known<'_> {
                 ..cost
             };
             let n = self.drawn_number(&profile, &drawn, model, &data.place.n);
-            let chance = |row: usize| {
-                let group = self
-                    .reach
-                    .chance(model, data.place.prompt, row, shares[sample]);
-                let out = group + (1.0 - group) * own[row];
-                if lots[row * SAMPLES + sample] < out {
-                    0.0
-                } else {
-                    kept * logistic(odds[row * SAMPLES + sample])
-                }
-            };
-            let chances: Vec<f64> = if answers.is_empty() {
-                Vec::new()
-            } else {
-                (0..rows).map(chance).collect()
-            };
+            // The log of the chance that an answer is wrong, which is what powers are taken of.
+            logs.clear();
+            if !answers.is_empty() {
+                let group = self.reach.group(model, data.place.prompt);
+                logs.extend((0..rows).map(|row| {
+                    let group = group.unreachable(shares[sample], row);
+                    let out = group + (1.0 - group) * own[row];
+                    if lots[row * SAMPLES + sample] < out {
+                        0.0
+                    } else {
+                        (-kept * logistic(odds[row * SAMPLES + sample])).ln_1p()
+                    }
+                }));
+            }
             let worth_of = |n: f64| {
                 let inference = self.goal.display(drawn.of(n, self.most(model)));
                 self.goal.weigh(|metric| {
                     if is_of_answers(metric) {
-                        let values = chances.iter().map(|chance| reduce(metric, *chance, n));
-                        values.sum::<f64>() / rows as f64
+                        let power = if metric == Metric::Mean { 1.0 } else { n };
+                        let wrong: f64 = logs.iter().map(|log| (power * log).exp()).sum();
+                        1.0 - wrong / rows as f64
                     } else {
                         others.value(metric, n, inference)
                     }
                 })
             };
-            plain_mean += worth_of(f64::from(profile.extent.n)).unwrap_or_default();
-            worths.push(n.and_then(worth_of));
+            let plain = worth_of(f64::from(profile.extent.n));
+            plain_mean += plain.unwrap_or_default();
+            let same = n.is_some_and(|n| n == f64::from(profile.extent.n));
+            // Cost counts only where it is the objective; n is the same then.
+            worths.push(if same { plain } else { n.and_then(worth_of) });
         }
         plain_mean /= SAMPLES as f64;
         let worths = worths

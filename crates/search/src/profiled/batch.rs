@@ -258,8 +258,9 @@ impl Situation<'_> {
 
     /// Rows with so many responses at most, of those that have any.
     fn with_at_most(&self, arm: usize, responses: usize) -> Vec<usize> {
-        let data = self.arms[arm].data();
-        data.filter(|(_, row)| row.responses() <= responses)
+        let arm = &self.arms[arm];
+        arm.data()
+            .filter(|(place, row)| row.responses() <= responses && !arm.failed[*place])
             .map(|(place, _)| place)
             .collect()
     }

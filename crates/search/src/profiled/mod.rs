@@ -19,7 +19,9 @@ mod arm;
 mod assessment;
 mod batch;
 mod chances;
+mod conclusion;
 mod constants;
+mod exchange;
 mod goal;
 mod kernels;
 mod openings;
@@ -32,6 +34,9 @@ mod tokens;
 mod whole;
 
 pub use arm::{ArmPlace, Feature, Heat};
+pub use exchange::{
+    ArmEstimate, ArmResult, Batch, Conclusion, Decision, Drawn, DrawnResponse, Over, Told,
+};
 pub use problem::{Model, Problem, Rates};
 pub use whole::Allowed;
 
@@ -41,16 +46,14 @@ use arm::{Arm, Row};
 use assessment::{Assessment, Evidence};
 use batch::{Chosen, InAir, Situation};
 use constants::{
-    COST_MARGIN, FEW_ROWS, FIRST_TEMPERATURE, HOTTEST, MOST_IN_AIR, NEXT_TEMPERATURES, PROMISING,
-    REFINE_RESPONSES, TEMPERATURE_APART, TEMPERATURE_STEP, UTILITY_MARGIN,
+    FEW_ROWS, FIRST_TEMPERATURE, HOTTEST, MOST_IN_AIR, NEXT_TEMPERATURES, PROMISING,
+    REFINE_RESPONSES, TEMPERATURE_APART, TEMPERATURE_STEP,
 };
-use frugal_domain::configuration::{Configuration, Extent};
+use frugal_domain::configuration::Configuration;
 use frugal_domain::job::JobSpec;
-use frugal_domain::metric::Metric;
 use frugal_domain::seed::mix;
-use goal::{Goal, is_of_answers};
+use goal::Goal;
 use openings::SamplingSpace;
-use profile::Profile;
 use proposals::Proposals;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -60,8 +63,8 @@ use std::collections::{BTreeMap, VecDeque};
 pub const MOST_ARMS: usize = 64;
 /// Every so many assessments all arms are looked at, those included that no draw had at the top.
 const ALL_AWAKE: u64 = 4;
-/// The share of an arm's rows whose requests may fail before it is closed, and the rows from which
-/// that is judged.
+/// The share of an arm's rows that may have no response, for their requests failed, before it is
+/// closed, and the rows from which that is judged.
 const MOST_FAILED: f64 = 0.2;
 const FEW_FAILED: usize = 5;
 
@@ -93,103 +96,6 @@ pub struct Profiled {
     patience: Option<usize>,
     /// The last leader, and how many arms had been begun by then.
     last_leader: Option<(usize, usize)>,
-}
-
-/// What comes next.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
-    /// Ask for these responses.
-    Draw(Batch),
-    /// Nothing until the oldest batch in the air has been told.
-    Wait,
-    /// Nothing more.
-    Over(Over),
-}
-
-/// Why there is nothing more to decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Over {
-    /// Nothing that could still be paid would tell anything.
-    NothingToGain,
-    /// What would tell something cannot be paid.
-    BudgetSpent,
-    /// As many arms were drawn for as the job allows, and these have no more to tell.
-    TrialLimit,
-    /// As many arms in a row as the job allows brought no new leader, and there is no more to tell
-    /// of those that there are.
-    NoImprovement,
-}
-
-/// Requests that belong together: some rows of one arm.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
-    /// The arm, numbered in the order of its opening.
-    pub arm: usize,
-    /// The rows, by their own positions.
-    pub rows: Vec<usize>,
-    /// Responses for each row.
-    pub responses: u32,
-}
-
-/// What came of a batch.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Told {
-    /// Rows with responses.
-    pub drawn: Vec<Drawn>,
-    /// Rows whose requests failed for good.
-    pub failed: Vec<usize>,
-    /// Whether the endpoint refuses the arm's settings.
-    pub refused: bool,
-    /// Whether some of it could not be paid any more.
-    pub unaffordable: bool,
-    /// What it cost, in the unit of the optimization budget.
-    pub cost: f64,
-}
-
-/// What one row's requests brought.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Drawn {
-    /// The row.
-    pub row: usize,
-    /// Tokens of its prompt, where the endpoint counted them.
-    pub prompt_tokens: Option<u64>,
-    /// The responses.
-    pub responses: Vec<DrawnResponse>,
-}
-
-/// A response, scored as it came.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DrawnResponse {
-    /// Its length.
-    pub tokens: u64,
-    /// Whether it ended by itself.
-    pub ended: bool,
-    /// How good it is, from 0 to 1.
-    pub score: f64,
-    /// How long its request took, in milliseconds.
-    pub latency_ms: u64,
-}
-
-/// What the search says of an arm.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ArmEstimate {
-    /// The extent that it is best at.
-    pub extent: Extent,
-    /// Every metric there, with its standard error where that is known. Those of answers are
-    /// estimates of the search, shrunk towards what other arms and rows say.
-    pub metrics: BTreeMap<Metric, (f64, Option<f64>)>,
-    /// The inference cost and its standard error, in dollars or tokens.
-    pub inference_cost: (f64, Option<f64>),
-    /// Whether that is within the inference budget and no constraint is violated.
-    pub affordable: bool,
-    /// Whether it cannot be evaluated: it is refused, or too many of its requests failed.
-    pub closed: bool,
-    /// Whether every row was seen.
-    pub complete: bool,
-    /// Rows seen.
-    pub rows: usize,
-    /// The fewest responses of any of them.
-    pub responses: usize,
 }
 
 impl Profiled {
@@ -458,10 +364,10 @@ impl Profiled {
                 arm.failed[place] = true;
             }
         }
-        let failed = arm.failed.iter().filter(|failed| **failed).count();
-        let asked = failed + arm.seen;
+        let missing = arm.missing();
+        let asked = missing + arm.seen;
         let too_many =
-            asked >= FEW_FAILED.min(arm.rows.len()) && failed as f64 > MOST_FAILED * asked as f64;
+            asked >= FEW_FAILED.min(arm.rows.len()) && missing as f64 > MOST_FAILED * asked as f64;
         arm.closed |= told.refused || too_many;
     }
 
@@ -605,185 +511,6 @@ impl Profiled {
         }
         self.proposals = Some(proposals);
     }
-
-    /// Whether the search has looked at all that it was told.
-    #[must_use]
-    pub const fn has_assessed(&self) -> bool {
-        !self.stale && self.assessment.is_some()
-    }
-
-    /// The extent that an arm is expected to be best at.
-    #[must_use]
-    pub fn expected_extent(&self, arm: usize) -> Option<Extent> {
-        let assessment = self.assessment.as_ref()?;
-        Some(assessment.profiles.get(arm)?.extent)
-    }
-
-    /// The arm that is expected to be best, of those that were seen somewhat.
-    #[must_use]
-    pub fn leader(&self) -> Option<usize> {
-        let leader = self.assessment.as_ref()?.leader()?;
-        (self.arms[leader].seen >= FEW_ROWS.min(self.problem.rows())).then_some(leader)
-    }
-
-    /// What the search says of an arm so far; nothing where it has no responses.
-    #[must_use]
-    pub fn estimate(&self, arm: usize) -> Option<ArmEstimate> {
-        let assessment = self.assessment.as_ref()?;
-        let profile = *assessment.profiles.get(arm)?;
-        self.estimate_at(assessment, arm, profile)
-    }
-
-    fn estimate_at(
-        &self,
-        assessment: &Assessment,
-        arm: usize,
-        profile: Profile,
-    ) -> Option<ArmEstimate> {
-        let data = self.arms.get(arm).filter(|data| data.seen > 0)?;
-        let known = assessment.known(&self.problem, &self.goal, &self.arms);
-        let deviation = assessment.worths[arm]
-            .as_ref()
-            .map(|worths| deviation(worths));
-        let n = f64::from(profile.extent.n);
-        let cost = self
-            .goal
-            .display(profile.cost.of(n, known.most(data.place.model)));
-        let cost_error = self
-            .goal
-            .display(n * profile.cost.response * profile.cost.error);
-        let mut metrics = known.metrics(arm, &profile);
-        metrics.insert(Metric::InferenceCost, (cost, Some(cost_error)));
-        if let Some((_, error)) = metrics.get_mut(&self.problem.objective.metric)
-            && is_of_answers(self.problem.objective.metric)
-        {
-            *error = deviation;
-        }
-        Some(ArmEstimate {
-            extent: profile.extent,
-            metrics,
-            inference_cost: (cost, Some(cost_error)),
-            affordable: profile.standing.worth().is_some(),
-            closed: data.closed,
-            complete: data.complete(),
-            rows: data.seen,
-            responses: data.fewest_responses(),
-        })
-    }
-
-    /// Whether requests of an arm failed for good.
-    #[must_use]
-    pub fn has_failed(&self, arm: usize) -> bool {
-        self.arms
-            .get(arm)
-            .is_some_and(|arm| arm.failed.iter().any(|failed| *failed))
-    }
-
-    /// The objective of an arm at an extent on each row that it was drawn on, from the row's own
-    /// responses alone.
-    #[must_use]
-    pub fn values(&self, arm: usize, extent: Extent) -> BTreeMap<usize, f64> {
-        let Some(data) = self.arms.get(arm) else {
-            return BTreeMap::new();
-        };
-        let metric = self.problem.objective.metric;
-        let (cap, n) = (f64::from(extent.max_tokens), f64::from(extent.n));
-        let rates = self.problem.models[data.place.model];
-        let most = rates.most_per_request;
-        data.data()
-            .map(|(place, row)| {
-                let tokens = row.mean_tokens(cap);
-                let value = match metric {
-                    Metric::ExpectedSuccess | Metric::Success | Metric::Mean => {
-                        let right = row.right_within(cap);
-                        goal::reduce(metric, right / row.responses() as f64, n)
-                    }
-                    Metric::CutRate => row.cut_rate(cap),
-                    Metric::CompletionTokens => n * tokens,
-                    Metric::LatencyMs => row.latency(),
-                    Metric::InferenceCost => {
-                        let counted = &self.counted[data.place.model][data.place.prompt];
-                        let prompt = counted[place].unwrap_or_default();
-                        let once = rates.inference.request + rates.inference.input * prompt;
-                        let requests = tokens::requests(n, most);
-                        self.goal
-                            .display(once * requests + n * tokens * rates.inference.output)
-                    }
-                };
-                (self.problem.order[place], value)
-            })
-            .collect()
-    }
-
-    /// What the search says of every arm that has responses, and which of them wins. Costs are
-    /// taken with a margin.
-    #[must_use]
-    pub fn conclude(&mut self) -> Conclusion {
-        if self.arms.iter().all(|arm| arm.seen == 0) {
-            return Conclusion::default();
-        }
-        self.assessments += 1;
-        self.assess_with(true);
-        let Some(assessment) = &self.assessment else {
-            return Conclusion::default();
-        };
-        let known = assessment.known(&self.problem, &self.goal, &self.arms);
-        let mut estimates = BTreeMap::new();
-        let mut values: Vec<(usize, f64)> = Vec::new();
-        for (index, arm) in self.arms.iter().enumerate() {
-            if arm.seen == 0 {
-                continue;
-            }
-            let margin = if arm.complete() {
-                COST_MARGIN
-            } else {
-                2.0 * COST_MARGIN
-            };
-            let profile = known.profile(index, margin);
-            if let (Some(worth), false) = (profile.standing.worth(), arm.closed) {
-                let worths = assessment.worths[index].as_ref();
-                let unsure = worths.map_or(0.0, |worths| deviation(worths));
-                values.push((index, worth - UTILITY_MARGIN * unsure));
-            }
-            estimates.extend(
-                self.estimate_at(assessment, index, profile)
-                    .map(|estimate| (index, estimate)),
-            );
-        }
-        // Those seen in full; else those seen somewhat; else whatever there is.
-        let few = FEW_ROWS.min(self.problem.rows());
-        let tiers: [&dyn Fn(usize) -> bool; 3] = [
-            &|arm| self.arms[arm].complete(),
-            &|arm| self.arms[arm].seen >= few,
-            &|_| true,
-        ];
-        let winner = tiers.iter().find_map(|tier| {
-            values
-                .iter()
-                .filter(|(arm, _)| tier(*arm))
-                .copied()
-                .reduce(|best, next| if next.1 > best.1 { next } else { best })
-        });
-        Conclusion {
-            winner: winner.map(|(arm, _)| arm),
-            estimates,
-        }
-    }
-}
-
-/// What a search comes to.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Conclusion {
-    /// The best arm, if any can be afforded.
-    pub winner: Option<usize>,
-    /// Every arm that has responses.
-    pub estimates: BTreeMap<usize, ArmEstimate>,
-}
-
-fn deviation(values: &[f64]) -> f64 {
-    let mean = tokens::mean(values);
-    let squares = values.iter().map(|value| (value - mean).powi(2));
-    (squares.sum::<f64>() / values.len().max(1) as f64).sqrt()
 }
 
 fn within_range(score: f64) -> f64 {

@@ -16,6 +16,7 @@ use super::reach::{GRID, Reach, bell, grid};
 use super::tokens::{Cost, Tokens, mean};
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 /// Room above the longest right answer, and above a quantile.
@@ -45,6 +46,8 @@ pub(super) struct Known<'a> {
     pub(super) tokens: &'a Tokens,
     pub(super) posterior: &'a Posterior,
     pub(super) reach: &'a Reach,
+    /// By arm, how likely each chance of the grid is on each row without the row's own answers.
+    pub(super) priors: &'a [OnceCell<Vec<[f64; GRID]>>],
 }
 
 /// An arm at one extent.
@@ -190,15 +193,50 @@ impl Known<'_> {
 
     /// The mean chances of an arm under a limit.
     fn chances(&self, arm: usize, limit: Limit) -> Chances {
+        let mut mean = Chances {
+            none: 0.0,
+            weights: [0.0; GRID],
+            chances: grid_under(limit),
+            unreachable: Vec::with_capacity(self.problem.rows()),
+        };
+        self.each_row(arm, limit, |none, weights| {
+            mean.none += none;
+            for (sum, weight) in mean.weights.iter_mut().zip(weights) {
+                *sum += (1.0 - none) * weight;
+            }
+            mean.unreachable.push(none);
+        });
+        mean
+    }
+
+    /// The expected worth of an arm at an extent on each row, by the row's place in the order.
+    pub(super) fn row_values(&self, arm: usize, profile: &Profile, metric: Metric) -> Vec<f64> {
+        let limit = Limit {
+            max_tokens: profile.extent.max_tokens,
+            kept: profile.kept,
+        };
+        let n = f64::from(profile.extent.n);
+        let worths = grid_under(limit).map(|chance| reduce(metric, chance, n));
+        let mut values = Vec::with_capacity(self.problem.rows());
+        self.each_row(arm, limit, |none, weights| {
+            let both = weights.iter().zip(&worths);
+            let worth: f64 = both.map(|(weight, worth)| weight * worth).sum();
+            values.push((1.0 - none) * worth);
+        });
+        values
+    }
+
+    /// Goes through the rows, in order, with the chance that each is out of reach and how likely
+    /// each chance of the grid is if not.
+    fn each_row(&self, arm: usize, limit: Limit, mut visit: impl FnMut(f64, &[f64; GRID])) {
         let data = &self.arms[arm];
         let place = &data.place;
         let rows = data.rows.len();
         let cap = f64::from(limit.max_tokens);
-        let kept = limit.kept.exp();
-        let chances = grid().map(|odds| logistic(odds) * kept);
+        let chances = grid_under(limit);
         let logs = chances.map(f64::ln);
         let wrong = chances.map(|chance| (-chance.min(0.9999)).ln_1p());
-        let wide = bell(self.posterior.level[arm], self.posterior.spread[arm]);
+        let priors = self.priors[arm].get_or_init(|| self.row_priors(arm));
         let within: Vec<f64> = (0..rows)
             .map(|row| match &data.rows[row] {
                 Some(data) if cap < self.arms[arm].cap() => data.right_within(cap),
@@ -217,12 +255,6 @@ impl Known<'_> {
         } else {
             0.0
         };
-        let mut mean = Chances {
-            none: 0.0,
-            weights: [0.0; GRID],
-            chances,
-            unreachable: Vec::with_capacity(rows),
-        };
         for row in 0..rows {
             let (all, counted) = (self.counts.all[arm][row], self.counts.right[arm][row]);
             let right = within[row];
@@ -233,28 +265,36 @@ impl Known<'_> {
             } else {
                 0.0
             };
-            let (centre, variance) = self.posterior.without[arm][row];
-            let mut weights = bell(centre, variance);
+            let mut weights = priors[row];
             for (index, weight) in weights.iter_mut().enumerate() {
-                let mixed = (1.0 - WIDE) * *weight + WIDE * wide[index];
-                let likely = if all > 0.0 {
-                    (right * logs[index] + (all - right) * wrong[index]).exp()
-                } else {
-                    1.0
-                };
-                *weight = mixed * likely * (1.0 - OWN_UNREACHABLE);
+                if all > 0.0 {
+                    *weight *= (right * logs[index] + (all - right) * wrong[index]).exp();
+                }
+                *weight *= 1.0 - OWN_UNREACHABLE;
             }
             let total: f64 = weights.iter().sum();
             if right <= 0.0 {
                 none += (1.0 - none) * OWN_UNREACHABLE / (total + OWN_UNREACHABLE);
             }
-            mean.none += none;
-            for (sum, weight) in mean.weights.iter_mut().zip(weights) {
-                *sum += (1.0 - none) * weight / total.max(1e-300);
+            for weight in &mut weights {
+                *weight /= total.max(1e-300);
             }
-            mean.unreachable.push(none);
+            visit(none, &weights);
         }
-        mean
+    }
+
+    /// What the model says of each row without the row's own answers, a wide prior mixed in.
+    fn row_priors(&self, arm: usize) -> Vec<[f64; GRID]> {
+        let wide = bell(self.posterior.level[arm], self.posterior.spread[arm]);
+        let rows = self.posterior.without[arm].iter();
+        rows.map(|(centre, variance)| {
+            let mut weights = bell(*centre, *variance);
+            for (weight, wide) in weights.iter_mut().zip(wide) {
+                *weight = (1.0 - WIDE) * *weight + WIDE * wide;
+            }
+            weights
+        })
+        .collect()
     }
 
     /// Every metric of an arm at an extent, the inference cost apart; with its standard error where
@@ -361,6 +401,12 @@ impl Known<'_> {
         limits.sort_unstable_by_key(|limit| limit.max_tokens);
         limits
     }
+}
+
+/// The chances of the grid under a limit.
+fn grid_under(limit: Limit) -> [f64; GRID] {
+    let kept = limit.kept.exp();
+    grid().map(|odds| logistic(odds) * kept)
 }
 
 /// The largest allowed n that fits.

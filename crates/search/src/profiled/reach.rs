@@ -49,7 +49,7 @@ pub(super) struct Share {
 
 /// The draws of one model under one prompt, row by row.
 #[derive(Debug, Clone, Default)]
-struct Group {
+pub(super) struct Group {
     /// Whether any arm of the group has been seen.
     seen: bool,
     /// The chance of no right answer of the group, were the row in reach.
@@ -63,8 +63,8 @@ struct Group {
 }
 
 impl Group {
-    /// The chance that each row is out of reach, the share being this.
-    fn unreachable(&self, share: f64, row: usize) -> f64 {
+    /// The chance that a row is out of reach, the share being this.
+    pub(super) fn unreachable(&self, share: f64, row: usize) -> f64 {
         if self.right[row] {
             return 0.0;
         }
@@ -125,9 +125,9 @@ impl Reach {
         &self.chance[model][prompt]
     }
 
-    /// The same for one row, the share being another.
-    pub(super) fn chance(&self, model: usize, prompt: usize, row: usize, share: f64) -> f64 {
-        self.groups[model][prompt].unreachable(share, row)
+    /// The draws of a model under a prompt.
+    pub(super) fn group(&self, model: usize, prompt: usize) -> &Group {
+        &self.groups[model][prompt]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{GOOD, configuration, dimension, options_for, searcher, unit};
 use frugal_domain::job::Algorithm;
-use frugal_domain::job::algorithm::TpeOptions;
+use frugal_domain::job::algorithm::{BlendsearchOptions, TpeOptions};
 use frugal_domain::space::Domain;
 use frugal_search::{
     Ask, Exhausted, Observation, Origin, Outcome, Search, SearchError, Searcher, TellError,
@@ -39,9 +39,17 @@ fn tells_come_in_the_order_of_proposal() {
     assert_eq!(search.tell(1, GOOD), Err(TellError::NoneOpen { told: 1 }));
 }
 
+/// A search that begins with cheap configurations.
+fn cheap_first() -> Algorithm {
+    Algorithm::Blendsearch(BlendsearchOptions {
+        low_cost_starts: true,
+        ..BlendsearchOptions::default()
+    })
+}
+
 #[test]
 fn the_starts_come_first_as_they_are_given() {
-    let mut options = options_for(Algorithm::default(), vec![unit("x"), unit("y")]);
+    let mut options = options_for(cheap_first(), vec![unit("x"), unit("y")]);
     options.start = vec![
         configuration(json!({"x": 1, "y": 0.7})),
         configuration(json!({"x": 0.3, "y": 0.1})),
@@ -66,7 +74,7 @@ fn the_starts_come_first_as_they_are_given() {
 
 #[test]
 fn starts_outside_the_space_are_refused() {
-    let mut options = options_for(Algorithm::default(), vec![unit("x"), unit("y")]);
+    let mut options = options_for(cheap_first(), vec![unit("x"), unit("y")]);
     options.start = vec![configuration(json!({"x": 1.0}))];
     assert_eq!(
         Search::new(options.clone()).unwrap_err(),

@@ -250,9 +250,7 @@ impl Tuning {
                 trial.refused.get_or_insert_with(|| detail.clone());
             }
         }
-        if arrived.new {
-            profiled.changed.insert(batch.arm);
-        }
+        *profiled.changed.entry(batch.arm).or_default() |= arrived.new;
         if arrived.cut_off && self.stop.is_none() {
             self.stop = Some(self.halted.unwrap_or(StopReason::BudgetExhausted));
         }
@@ -264,7 +262,7 @@ impl Tuning {
         if !profiled.search.has_assessed() {
             return;
         }
-        for arm in std::mem::take(&mut profiled.changed) {
+        for (arm, new) in std::mem::take(&mut profiled.changed) {
             let (Some(trial), Some(estimate)) =
                 (profiled.trials.get(&arm), profiled.search.estimate(arm))
             else {
@@ -296,6 +294,9 @@ impl Tuning {
                         inference_cost: evaluation.inference_cost,
                     });
                 }
+            }
+            if !new {
+                continue;
             }
             events.push(EventBody::BudgetUpdated {
                 spend: self.books.ledger.spent(),
@@ -361,6 +362,9 @@ impl Tuning {
             });
         }
         let winner = conclusion.winner;
+        // What led on the way need not win.
+        let direction = self.job.spec.objective.direction;
+        self.books.start_over(direction, self.ended.get(&BASELINE));
         // One that the baseline's responses speak for alone has no trial yet.
         if let Some(winner) = winner.filter(|winner| !profiled.trials.contains_key(winner)) {
             self.begin_arm(profiled, winner)?;
@@ -371,7 +375,8 @@ impl Tuning {
             let Some(trial) = profiled.trials.remove(&arm) else {
                 continue;
             };
-            let estimate = conclusion.estimates.get(&arm);
+            let result = conclusion.arms.get(&arm);
+            let estimate = result.map(|result| &result.estimate);
             let settings = Settings {
                 extent: estimate.map_or(trial.settings.extent, |estimate| estimate.extent),
                 ..trial.settings.as_ref().clone()
@@ -386,8 +391,8 @@ impl Tuning {
                 },
                 (None, _) => TrialOutcome::Stopped,
             };
-            let utilities: Utilities = estimate
-                .map(|estimate| profiled.search.values(arm, estimate.extent))
+            let utilities: Utilities = result
+                .map(|result| result.values.clone())
                 .unwrap_or_default();
             let before = self.past.trials.get_mut(&trial.number);
             let stored = before.and_then(|before| before.end.take()).is_some();

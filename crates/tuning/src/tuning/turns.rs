@@ -172,9 +172,12 @@ impl Tuning {
         let options = EvaluatorOptions::new(rows, Pruning::Off, self.job.spec.inference_budget);
         let plan = self.job.trial_plan(trial, key.purpose, &settings);
         let run = plan_error(trial, Evaluator::new(options).begin(plan))?;
+        let stored = !self.beginning.contains(&trial);
         self.active
-            .insert(key, Active::new(key, settings, run, true));
-        self.ready.insert(key);
+            .insert(key, Active::new(key, settings, run, stored));
+        if stored {
+            self.ready.insert(key);
+        }
         Ok(())
     }
 

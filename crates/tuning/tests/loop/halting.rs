@@ -6,6 +6,7 @@ use frugal_domain::request::Purpose;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::TrialOutcome;
 use frugal_tuning::RequestEnd;
+use proptest::prelude::*;
 use serde_json::json;
 
 /// A job that has got so far that some of its trials have ended and others are in the air.
@@ -167,4 +168,52 @@ fn nothing_can_be_told_that_was_not_asked_for() {
         .unwrap();
     let again = world.tuning().request_ended(key, RequestEnd::NotSent);
     assert!(again.is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_job_may_be_halted_at_any_moment(
+        seed in 0..1_000_u64,
+        order in 0..1_000_u64,
+        turns in 0..900_usize,
+        later in 0..200_usize,
+        (extent, reason) in prop::sample::select(vec![
+            ("profiled", StopReason::Deadline),
+            ("profiled", StopReason::Cancelled),
+            ("searched", StopReason::Deadline),
+        ]),
+        crashes: bool,
+    ) {
+        let job = spec(&[("/search/seed", json!(seed)), ("/search/extent", json!(extent))]);
+        let limit = job.optimization_budget;
+        let mut world = World::new(job, order);
+        for _ in 0..turns {
+            if !world.turn() {
+                break;
+            }
+        }
+        if crashes {
+            world = world.crash(order + 1);
+        }
+        world.tuning().halt(reason);
+        for _ in 0..later {
+            if !world.turn() {
+                break;
+            }
+        }
+        // What is still in flight does not come home in time.
+        for request in std::mem::take(&mut world.in_flight) {
+            let end = RequestEnd::GivenUp { cost: None };
+            world.tuning().request_ended(request.key, end).unwrap();
+        }
+        let ending = world.run();
+        let report = ending.report.unwrap();
+        prop_assert!(limit.covers(report.spend) || crashes);
+        prop_assert_eq!(report.trials.running, 0);
+        if reason == StopReason::Cancelled {
+            prop_assert_eq!(ending.stop_reason, reason);
+        }
+    }
 }

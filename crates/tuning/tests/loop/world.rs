@@ -16,7 +16,7 @@ use frugal_tuning::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Rows that the search sees, and rows held out.
@@ -66,6 +66,8 @@ pub struct World {
     order: ChaCha8Rng,
     /// Requests in flight, in the order of sending.
     pub in_flight: Vec<RequestToSend>,
+    /// What is to be stored, in this order.
+    records: VecDeque<Record>,
     /// What is stored.
     pub past: Past,
     pub events: Vec<EventBody>,
@@ -101,6 +103,7 @@ impl World {
             spec,
             order: ChaCha8Rng::seed_from_u64(order),
             in_flight: Vec::new(),
+            records: VecDeque::new(),
             past,
             events,
             steps: 0,
@@ -123,6 +126,12 @@ impl World {
         self.steps += 1;
         match self.tuning.next_step().unwrap() {
             Some(Step::Send(request)) => {
+                let trial = self.past.trials.get(&request.key.trial);
+                assert!(
+                    trial.is_some(),
+                    "its trial is stored before {}",
+                    request.key
+                );
                 self.sent.push(request.key);
                 self.in_flight.push(request);
             }
@@ -137,13 +146,23 @@ impl World {
                 self.past.looked_up.insert(wanted.trial, Vec::new());
                 self.tuning.looked_up(wanted.trial, Vec::new());
             }
-            Some(Step::Record(record)) => self.record(*record),
+            Some(Step::Record(record)) => self.records.push_back(*record),
             Some(Step::Finish) => {
                 assert!(self.in_flight.is_empty(), "nothing is in flight at the end");
+                while let Some(record) = self.records.pop_front() {
+                    self.record(record);
+                }
                 self.finished = true;
             }
+            // Records are stored in their order, whenever that is.
+            None if self.in_flight.is_empty() || self.order.random_bool(0.5) => {
+                let Some(record) = self.records.pop_front() else {
+                    assert!(!self.in_flight.is_empty(), "the job waits for nothing");
+                    return true;
+                };
+                self.record(record);
+            }
             None => {
-                assert!(!self.in_flight.is_empty(), "the job waits for nothing");
                 let which = self.order.random_range(0..self.in_flight.len());
                 let request = self.in_flight.remove(which);
                 self.arrive(&request);

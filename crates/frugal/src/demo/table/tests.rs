@@ -65,7 +65,7 @@ fn outcome(pruning_on: bool) -> Outcome {
     });
     let job = json!({
         "id": "019356aa", "state": "succeeded", "stop_reason": "budget_exhausted",
-        "detail": null, "budgets": report["budgets"],
+        "detail": null, "budgets": report["budgets"], "search": {"extent": "searched"},
     });
     Outcome {
         job: serde_json::from_value(job).unwrap(),
@@ -116,6 +116,14 @@ fn what_the_search_took() {
     full evaluation: of the same configurations, on every instance
     The search ended because no further request was sure to fit into $0.06.
     ");
+}
+
+#[test]
+fn what_a_profiled_search_took() {
+    let mut outcome = outcome(true);
+    outcome.job.search.extent = ExtentChoice::Profiled;
+    outcome.report.stop_reason = StopReason::Converged;
+    insta::assert_snapshot!(spent(&outcome));
 }
 
 #[test]
