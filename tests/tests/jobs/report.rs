@@ -201,6 +201,7 @@ async fn the_report_counts_what_was_pruned_cut_and_used_again() {
     body["search_space"]["temperature"] = json!({"choice": [0.0, 0.7]});
     body["budgets"]["inference"]["usd"] = json!(0.000_005);
     body["search"]["algorithm"] = json!("random");
+    body["search"]["extent"] = json!("searched");
     let (path, report) = report_of(&api, &body).await;
     let trials = api.all(&format!("{path}/trials")).await;
     let mut pruned = json!({"known_invalid": 0, "over_budget": 0, "inferior": 0});
@@ -249,7 +250,8 @@ async fn what_breaks_the_assumption_on_costs_is_counted_and_named() {
         "temperature": {"choice": [0.0, 1.3]}, "max_tokens": 128, "n": 4, "stop": ["\n\n"]
     });
     body["search"] = json!({
-        "algorithm": "grid", "options": {"order": "sequential"}, "parallel_trials": 1, "seed": 5
+        "algorithm": "grid", "options": {"order": "sequential"}, "parallel_trials": 1, "seed": 5,
+        "extent": "searched"
     });
     body["baseline"] = json!(false);
     body["budgets"] = json!({"optimization": {"tokens": 1_000_000}});

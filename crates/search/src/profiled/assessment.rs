@@ -2,7 +2,7 @@
 
 use super::arm::Arm;
 use super::constants::SAMPLES;
-use super::goal::{Goal, OtherMeasures, is_of_answers};
+use super::goal::{Goal, is_of_answers};
 use super::kernels::Kernels;
 use super::posterior::{Counts, Posterior, logistic};
 use super::problem::Problem;
@@ -64,6 +64,9 @@ impl Assessment {
         let live: Vec<bool> = (0..arms.len())
             .map(|arm| !asleep.get(arm).copied().unwrap_or(false) && !arms[arm].closed)
             .collect();
+        let hopeful: Vec<bool> = before.map_or_else(Vec::new, |before| {
+            before.hopeless.iter().map(|hopeless| !hopeless).collect()
+        });
         let counts = Counts::of(arms);
         let tokens = Tokens::guess(problem, arms, counted);
         let kernels = Kernels::of(arms);
@@ -79,6 +82,7 @@ impl Assessment {
             unreachable,
             before.map(|before| &before.posterior),
             &live,
+            &hopeful,
             generator,
         );
         let reach = Reach::new(
@@ -250,7 +254,9 @@ impl Known<'_> {
             .collect();
         let rows = self.problem.rows();
         let kept = profile.kept.exp();
-        let others = OtherMeasures::of(self.arms, arm, f64::from(profile.extent.max_tokens));
+        let others = self
+            .goal
+            .others(self.arms, arm, f64::from(profile.extent.max_tokens));
         let answers: Vec<_> = self
             .goal
             .metrics()
@@ -280,7 +286,7 @@ impl Known<'_> {
                     if lots[row * SAMPLES + sample] < out {
                         0.0
                     } else {
-                        (-kept * logistic(odds[row * SAMPLES + sample])).ln_1p()
+                        (1.0 - kept * logistic(odds[row * SAMPLES + sample])).ln()
                     }
                 }));
             }

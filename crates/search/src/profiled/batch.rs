@@ -7,7 +7,9 @@
 
 use super::arm::Arm;
 use super::assessment::Assessment;
-use super::constants::{COST_FLOOR, LEAST_BATCH, LEAST_GAIN, MOST_AGAIN, REQUESTS_PER_N, RESERVE};
+use super::constants::{
+    COST_FLOOR, LEAST_BATCH, LEAST_GAIN, MOST_AGAIN, NOTHING, REQUESTS_PER_N, RESERVE,
+};
 use super::problem::Problem;
 use super::profile::Profile;
 use super::tokens::requests;
@@ -92,7 +94,7 @@ impl Situation<'_> {
                 }
             }
         }
-        let best = best.filter(|best| best.value > 0.0);
+        let best = best.filter(|best| best.gain >= NOTHING);
         if best.as_ref().is_some_and(|best| best.gain >= LEAST_GAIN) {
             return best.map(|best| best.chosen);
         }

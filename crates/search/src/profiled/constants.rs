@@ -65,6 +65,8 @@ pub(super) const WIDE: f64 = 0.1;
 
 /// Joint draws from the posterior.
 pub(super) const SAMPLES: usize = 48;
+/// Arms that the regression takes in at most.
+pub(super) const MOST_REGRESSED: usize = 24;
 /// Iterations of the Laplace approximation at most, and the change of log-odds that ends them.
 pub(super) const ITERATIONS: usize = 12;
 pub(super) const CONVERGED: f64 = 0.02;
@@ -106,6 +108,8 @@ pub(super) const LEAST_BATCH: f64 = 0.015;
 pub(super) const COST_FLOOR: f64 = 1.0 / 400.0;
 /// The gain of utility below which the leader is finished first.
 pub(super) const LEAST_GAIN: f64 = 5e-4;
+/// The gain of utility below which nothing is bought any more.
+pub(super) const NOTHING: f64 = 1e-5;
 /// What is kept back to finish the leader, over its estimate.
 pub(super) const RESERVE: f64 = 1.1;
 /// The most money in the air, as a share of the optimization budget.

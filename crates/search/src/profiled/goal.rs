@@ -37,7 +37,7 @@ pub(super) struct Measures<'a> {
 }
 
 /// What is not about the quality of answers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct OtherMeasures {
     /// The share of responses that are cut.
     pub(super) cut_rate: f64,
@@ -123,8 +123,16 @@ impl Goal {
     ) -> Measures<'a> {
         Measures {
             chances,
-            others: OtherMeasures::of(arms, arm, cap),
+            others: self.others(arms, arm, cap),
         }
+    }
+
+    /// What is not about the quality of answers, where the objective or a constraint asks for it.
+    pub(super) fn others(&self, arms: &[Arm], arm: usize, cap: f64) -> OtherMeasures {
+        if self.metrics().all(is_of_answers) {
+            return OtherMeasures::default();
+        }
+        OtherMeasures::of(arms, arm, cap)
     }
 
     /// What n responses are worth at this inference cost; nothing where a constraint is violated.
@@ -183,7 +191,7 @@ impl Goal {
 }
 
 impl OtherMeasures {
-    pub(super) fn of(arms: &[Arm], arm: usize, cap: f64) -> Self {
+    fn of(arms: &[Arm], arm: usize, cap: f64) -> Self {
         let arm = &arms[arm];
         // Where it has no answers, those of its model and prompt speak for it, then all.
         let own: Vec<&Arm> = vec![arm];

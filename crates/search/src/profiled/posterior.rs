@@ -6,7 +6,7 @@
 //! one. Rows are independent given μ, so a step takes one small system per row and one of the arms.
 
 use super::arm::Arm;
-use super::constants::{CONVERGED, ITERATIONS, MOST_WRONG, SAMPLES};
+use super::constants::{CONVERGED, ITERATIONS, MOST_REGRESSED, MOST_WRONG, SAMPLES};
 use super::kernels::Kernels;
 use nalgebra::{Cholesky, DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
@@ -70,24 +70,45 @@ struct RowSystem {
 
 impl Posterior {
     /// The posterior given what was counted. `unreachable` is the chance that a row has none at all,
-    /// by arm and row; `before` an earlier posterior to start from, of the first so many arms.
+    /// by arm and row; `before` an earlier posterior to start from, of the first so many arms. `live`
+    /// arms are drawn; where there are many with answers, those that are not `hopeful` are left out of
+    /// the regression.
     pub(super) fn fit(
         kernels: &Kernels,
         counts: &Counts,
         unreachable: impl Fn(usize, usize) -> f64,
         before: Option<&Self>,
         live: &[bool],
+        hopeful: &[bool],
         generator: &mut ChaCha8Rng,
     ) -> Self {
         let arms = counts.all.len();
         let rows = counts.all.first().map_or(0, Vec::len);
-        let observed: Vec<usize> = (0..arms)
-            .filter(|arm| counts.all[*arm].iter().any(|count| *count > 0.0))
-            .collect();
+        let observed = observed(counts, hopeful);
         let mut state = Newton::new(kernels, counts, &observed, &unreachable, before);
         state.solve();
         state.posterior(kernels, arms, rows, live, generator)
     }
+}
+
+/// The arms of the regression, in order: those with answers, or where these are many, those that may
+/// still win and then those with the most. What the others have to say of rows and of their likes is
+/// said by then, and a row's system takes time with the cube of its arms.
+fn observed(counts: &Counts, hopeful: &[bool]) -> Vec<usize> {
+    let answers: Vec<f64> = counts.all.iter().map(|rows| rows.iter().sum()).collect();
+    let mut observed: Vec<usize> = (0..answers.len())
+        .filter(|arm| answers[*arm] > 0.0)
+        .collect();
+    if observed.len() > MOST_REGRESSED {
+        let hopes = |arm: usize| hopeful.get(arm).copied().unwrap_or(true);
+        observed.sort_by(|one, other| {
+            let by_hope = hopes(*other).cmp(&hopes(*one));
+            by_hope.then(answers[*other].total_cmp(&answers[*one]))
+        });
+        observed.truncate(MOST_REGRESSED);
+        observed.sort_unstable();
+    }
+    observed
 }
 
 /// The iteration.
@@ -219,31 +240,33 @@ impl<'a> Newton<'a> {
         });
         let mut mean = DMatrix::zeros(arms, rows);
         let mut without = vec![vec![(0.0, 1.0); rows]; arms];
+        let across_all = kernels.row.select_columns(observed);
+        let twice_carried = carried.transpose() * 2.0;
+        let place_of: Vec<Option<usize>> = (0..arms)
+            .map(|arm| observed.iter().position(|other| *other == arm))
+            .collect();
         for (row, system) in self.systems.iter().enumerate() {
-            let pulled = system.pulled(&self.level);
+            // Arm by arm: what the row's answers say, and how much of the variance they take away.
+            let across = across_all.select_columns(&system.places);
+            let pulled = DVector::from_vec(system.pulled(&self.level));
+            let odds = &level + &across * pulled;
+            let weighted = &across * &system.inverse;
+            let shared = self
+                .covariance
+                .select_rows(&system.places)
+                .select_columns(&system.places);
+            let spread = &weighted * shared;
+            let carried = twice_carried.select_columns(&system.places);
             for arm in 0..arms {
-                let across = |place: usize| kernels.row[(arm, observed[place])];
-                let (mut odds, mut variance) = (level[arm], base[arm] + kernels.row[(arm, arm)]);
-                let mut weighted = vec![0.0; system.places.len()];
-                for (i, &one) in system.places.iter().enumerate() {
-                    odds += across(one) * pulled[i];
-                    weighted[i] = (0..system.places.len())
-                        .map(|j| across(system.places[j]) * system.inverse[(j, i)])
-                        .sum();
+                let mut variance = base[arm] + kernels.row[(arm, arm)];
+                for place in 0..system.places.len() {
+                    variance += weighted[(arm, place)]
+                        * (spread[(arm, place)] - across[(arm, place)] - carried[(arm, place)]);
                 }
-                for (i, &one) in system.places.iter().enumerate() {
-                    variance -= weighted[i] * (across(one) + 2.0 * carried[(one, arm)]);
-                    variance += weighted[i]
-                        * system
-                            .places
-                            .iter()
-                            .zip(&weighted)
-                            .map(|(&other, weight)| self.covariance[(one, other)] * weight)
-                            .sum::<f64>();
-                }
+                let odds = odds[arm];
                 mean[(arm, row)] = odds;
                 let variance = variance.max(1e-4);
-                let own = observed.iter().position(|other| *other == arm);
+                let own = place_of[arm];
                 let own = own.and_then(|own| system.places.iter().position(|place| *place == own));
                 let (weight, working) =
                     own.map_or((0.0, 0.0), |own| (system.weights[own], system.working[own]));
