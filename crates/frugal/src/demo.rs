@@ -81,6 +81,7 @@ pub async fn demonstrate(
         Some(off) => table::compared(off, &on),
         None => table::spent(&on),
     });
+    text.push_str(&table::notes(&on));
     if !args.exit {
         text.push_str(&table::links(api_url, &on.job.id));
     }
