@@ -77,9 +77,41 @@ impl JobSpec {
     /// space does not allow give way to the nearest that it does.
     #[must_use]
     pub fn default_configuration(&self) -> Configuration {
+        self.default_configuration_of(0)
+    }
+
+    /// The same of another model, by its position.
+    #[must_use]
+    pub fn default_configuration_of(&self, model: usize) -> Configuration {
+        let given = self.with_model(BTreeMap::new(), model);
         let mut values = BTreeMap::new();
-        fill(&self.space, &BTreeMap::new(), &default_value, &mut values);
+        fill(&self.space, &given, &default_value, &mut values);
         Configuration(values)
+    }
+
+    /// Settings that name a model: this one where they name none, unless they speak of what only
+    /// others have.
+    fn with_model(
+        &self,
+        mut settings: BTreeMap<String, Value>,
+        model: usize,
+    ) -> BTreeMap<String, Value> {
+        let mut dimensions = self.space.dimensions.iter();
+        let branches = dimensions.find_map(|dimension| match &dimension.domain {
+            Domain::OneOf { branches } if dimension.name == MODEL => Some(branches),
+            _ => None,
+        });
+        let Some(branches) = branches.filter(|_| !settings.contains_key(MODEL)) else {
+            return settings;
+        };
+        let own = |model: &usize| {
+            let branch = branches.get(*model);
+            branch.is_some_and(|branch| speaks_of(branch, &settings))
+        };
+        let spoken_of = || (0..branches.len()).find(own);
+        let model = Some(model).filter(own).or_else(spoken_of).unwrap_or(model);
+        settings.insert(MODEL.to_owned(), json!(model));
+        settings
     }
 
     /// A cheap configuration for each model: the fewest tokens and responses, otherwise the
@@ -88,11 +120,7 @@ impl JobSpec {
     pub fn low_cost_starts(&self) -> Vec<Configuration> {
         (0..self.models.len())
             .map(|model| {
-                let given = if self.models.len() > 1 {
-                    BTreeMap::from([(MODEL.to_owned(), json!(model))])
-                } else {
-                    BTreeMap::new()
-                };
+                let given = self.with_model(BTreeMap::new(), model);
                 let mut values = BTreeMap::new();
                 fill(&self.space, &given, &cheap_value, &mut values);
                 Configuration(values)
@@ -142,14 +170,16 @@ impl JobSpec {
     }
 
     /// The configuration that some settings, given by name, stand for; the rest is as in
-    /// [`Self::default_configuration`]. A model is given by its name, with `endpoint` next to
-    /// it where two endpoints have one of the same name.
+    /// [`Self::default_configuration_of`] the model at `default_model`, or of the first one that has
+    /// the settings given, where that one has none of them. A model is given by its name, with
+    /// `endpoint` next to it where two endpoints have one of the same name.
     ///
     /// # Errors
     /// The name of the setting at fault, and the reason and remedy in words.
     pub fn configuration_of(
         &self,
         settings: &BTreeMap<String, Value>,
+        default_model: usize,
     ) -> Result<Configuration, (String, String)> {
         let mut given = settings.clone();
         let endpoint = given.remove("endpoint");
@@ -177,8 +207,9 @@ impl JobSpec {
                 format!("{name} is not among the job's prompts"),
             ));
         }
+        let with_model = self.with_model(given.clone(), default_model);
         let mut values = BTreeMap::new();
-        fill(&self.space, &given, &default_value, &mut values);
+        fill(&self.space, &with_model, &default_value, &mut values);
         for (name, value) in &given {
             explain_value(name, value).map_err(|detail| (name.clone(), detail))?;
             if values.get(name) != Some(value) {
@@ -191,7 +222,7 @@ impl JobSpec {
             return Ok(configuration);
         }
         let outside = given.keys().find(|name| {
-            let mut without = given.clone();
+            let mut without = with_model.clone();
             without.remove(*name);
             let mut values = BTreeMap::new();
             fill(&self.space, &without, &default_value, &mut values);

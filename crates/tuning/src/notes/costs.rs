@@ -7,8 +7,8 @@ use frugal_domain::money::{Spend, Unit, Usage};
 use frugal_evaluation::Rates;
 use std::sync::Arc;
 
-/// Tokens per byte of a prompt while the endpoint has counted none. The bounds on prompts are their
-/// bytes.
+/// Tokens of a prompt per byte of its bound while the endpoint has counted none. A bound is the bytes
+/// of the prompt, and what a chat template may add.
 const TOKENS_PER_BYTE: f64 = 0.3;
 
 /// The inference cost of a configuration, in dollars or tokens.
