@@ -168,12 +168,15 @@ fn read_job(
     let model = default_model(&spec, tuning, catalog);
     spec.baseline = match baseline {
         Some(at) if at.value == &Value::Bool(false) => None,
-        Some(at) => Some(read_point(&spec, &at.object()?, model)?),
+        Some(at) => {
+            let read = |settings: &_| spec.baseline_of(settings, model);
+            Some(read_point(&at.object()?, read)?)
+        }
         None => Some(spec.default_configuration_of(model)),
     };
     spec.start = start
         .iter()
-        .map(|row| read_point(&spec, row, model))
+        .map(|row| read_point(row, |settings| spec.configuration_of(settings, model)))
         .collect::<Option<_>>()?;
     Some((spec, data?))
 }
@@ -208,19 +211,16 @@ fn read_start<'a>(at: &Reader<'a>) -> Vec<ObjectReader<'a>> {
     rows.iter().filter_map(Reader::object).collect()
 }
 
-/// A configuration given by the user: settings by name, the model as its name or
-/// `endpoint/model`; what it leaves out is taken from the default configuration of the model at
-/// `default_model`.
+/// A configuration given by the user: settings by name, which are read by `read`.
 fn read_point(
-    spec: &JobSpec,
     row: &ObjectReader<'_>,
-    default_model: usize,
+    read: impl FnOnce(&BTreeMap<String, Value>) -> Result<Configuration, (String, String)>,
 ) -> Option<Configuration> {
     let settings = row
         .members()
         .map(|(name, at)| (name.to_owned(), at.value.clone()))
         .collect();
-    match spec.configuration_of(&settings, default_model) {
+    match read(&settings) {
         Ok(configuration) => Some(configuration),
         Err((name, detail)) => {
             let at = row.get(&name).unwrap_or_else(|| row.at.clone());

@@ -335,7 +335,7 @@ fn each_fault_has_its_pointer() {
             |body| body["search"]["algorithm"] = json!("luck"),
             "/search/algorithm",
         ),
-        (|body| body["baseline"] = json!({"n": 64}), "/baseline/n"),
+        (|body| body["baseline"] = json!({"n": 0}), "/baseline/n"),
         (
             |body| body["start"] = json!([{"max_tokens": 8}]),
             "/start/0/max_tokens",

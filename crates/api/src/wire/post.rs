@@ -58,7 +58,9 @@ pub struct JobPost {
     /// afforded, the first prompt, temperature 1, one response with as many tokens as the space
     /// allows. A model can be afforded if this is expected to cost no more than the inference
     /// budget, responses being taken to have `max_tokens` tokens and no more than 256; if none can
-    /// be, it is the cheapest.
+    /// be, it is the cheapest. The values need not be among those of the search space: a baseline is
+    /// what one has today. Its model and prompt are among the job's, and its settings are Frugal's
+    /// own or have a name that the search space knows.
     pub baseline: Option<BaselinePost>,
     /// Configurations to try first: settings by name. What is left out is as in the default
     /// baseline.

@@ -8,6 +8,9 @@ use crate::space::{Dimension, Domain, Space};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
+/// The settings that are Frugal's own, whether the space has them or not.
+const OWN_NAMES: [&str; 5] = ["temperature", "top_p", "max_tokens", "n", "stop"];
+
 /// A configuration that is no point of the job's search space.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is missing or has an impossible value")]
@@ -181,32 +184,7 @@ impl JobSpec {
         settings: &BTreeMap<String, Value>,
         default_model: usize,
     ) -> Result<Configuration, (String, String)> {
-        let mut given = settings.clone();
-        let endpoint = given.remove("endpoint");
-        if let Some(name) = given.remove(MODEL) {
-            let matching = self.models.iter().position(|choice| {
-                name == json!(choice.model)
-                    && endpoint
-                        .as_ref()
-                        .is_none_or(|endpoint| endpoint == &json!(choice.endpoint))
-            });
-            let index = matching.ok_or_else(|| {
-                let detail = format!("{name} is not among the job's models");
-                (MODEL.to_owned(), detail)
-            })?;
-            if self.models.len() > 1 {
-                given.insert(MODEL.to_owned(), json!(index));
-            }
-        }
-        if self.prompts.len() == 1
-            && let Some(name) = given.remove(PROMPT)
-            && name != json!(self.prompts[0].name)
-        {
-            return Err((
-                PROMPT.to_owned(),
-                format!("{name} is not among the job's prompts"),
-            ));
-        }
+        let given = self.with_positions(settings)?;
         let with_model = self.with_model(given.clone(), default_model);
         let mut values = BTreeMap::new();
         fill(&self.space, &with_model, &default_value, &mut values);
@@ -235,6 +213,85 @@ impl JobSpec {
         let detail =
             format!("`{name}` lies outside the search space; widen the space or change it");
         Err((name, detail))
+    }
+
+    /// The same of a baseline. It is what one has today, so its values need not be among those that
+    /// the space allows: it may be no point of the space. Its model and prompt are among the job's,
+    /// and its settings are Frugal's own or have a name that the space knows.
+    ///
+    /// # Errors
+    /// The name of the setting at fault, and the reason and remedy in words.
+    pub fn baseline_of(
+        &self,
+        settings: &BTreeMap<String, Value>,
+        default_model: usize,
+    ) -> Result<Configuration, (String, String)> {
+        let given = self.with_positions(settings)?;
+        let with_model = self.with_model(given.clone(), default_model);
+        let mut values = BTreeMap::new();
+        fill(&self.space, &with_model, &default_value, &mut values);
+        for (name, value) in given {
+            explain_value(&name, &value).map_err(|detail| (name.clone(), detail))?;
+            if name == PROMPT && self.prompts.iter().all(|own| value != json!(own.name)) {
+                let detail = format!("{value} is not among the job's prompts");
+                return Err((name, detail));
+            }
+            match find(&self.space, &name) {
+                Some(Domain::OneOf { branches }) => {
+                    let index = value.as_u64().and_then(|index| usize::try_from(index).ok());
+                    if index.is_none_or(|index| index >= branches.len()) {
+                        let detail = format!("`{name}` has no branch {value}");
+                        return Err((name, detail));
+                    }
+                }
+                Some(_) => {}
+                None if OWN_NAMES.contains(&name.as_str()) => {}
+                None => {
+                    let detail = format!(
+                        "`{name}` is no setting of the search space; give it there, as a constant \
+                         if need be, or leave it out"
+                    );
+                    return Err((name, detail));
+                }
+            }
+            values.insert(name, value);
+        }
+        Ok(Configuration(values))
+    }
+
+    /// Settings as a configuration has them: the model by its position where there are several, and
+    /// no name of an only model or prompt.
+    fn with_positions(
+        &self,
+        settings: &BTreeMap<String, Value>,
+    ) -> Result<BTreeMap<String, Value>, (String, String)> {
+        let mut given = settings.clone();
+        let endpoint = given.remove("endpoint");
+        if let Some(name) = given.remove(MODEL) {
+            let matching = self.models.iter().position(|choice| {
+                name == json!(choice.model)
+                    && endpoint
+                        .as_ref()
+                        .is_none_or(|endpoint| endpoint == &json!(choice.endpoint))
+            });
+            let index = matching.ok_or_else(|| {
+                let detail = format!("{name} is not among the job's models");
+                (MODEL.to_owned(), detail)
+            })?;
+            if self.models.len() > 1 {
+                given.insert(MODEL.to_owned(), json!(index));
+            }
+        }
+        if self.prompts.len() == 1
+            && let Some(name) = given.remove(PROMPT)
+            && name != json!(self.prompts[0].name)
+        {
+            return Err((
+                PROMPT.to_owned(),
+                format!("{name} is not among the job's prompts"),
+            ));
+        }
+        Ok(given)
     }
 }
 
@@ -270,6 +327,19 @@ impl Space {
         pull_in(self, &mut values);
         Configuration(values)
     }
+}
+
+/// What the space allows under a name, in the first branch that has it.
+fn find<'a>(space: &'a Space, name: &str) -> Option<&'a Domain> {
+    space.dimensions.iter().find_map(|dimension| {
+        if dimension.name == name {
+            return Some(&dimension.domain);
+        }
+        match &dimension.domain {
+            Domain::OneOf { branches } => branches.iter().find_map(|branch| find(branch, name)),
+            _ => None,
+        }
+    })
 }
 
 /// Moves every value into its dimension.

@@ -89,3 +89,81 @@ fn a_baseline_that_leaves_the_model_out_has_the_same_one() {
         .map(|one| spec.settings(one).unwrap().sampling.model);
     assert_eq!(models.collect::<Vec<_>>(), [1, 0]);
 }
+
+#[test]
+fn a_baseline_may_lie_outside_the_search_space() {
+    let mut body = under(0.000_02, None);
+    body["search_space"]["temperature_or_top_p"] =
+        json!({"one_of": [{"temperature": {"float": [0.5, 1]}}, {"top_p": {"float": [0.5, 1]}}]});
+    body["baseline"] = json!({
+        "temperature": 0.2, "top_p": 0.1, "max_tokens": 1_000, "n": 64, "stop": ["END"],
+        "presence_penalty": 1, "prompt": "steps", "min_p": 0.9,
+    });
+    let (spec, _) = read(&body).unwrap();
+    assert!(!spec.space.contains(spec.baseline.as_ref().unwrap()));
+    let settings = baseline(&body);
+    assert_eq!(
+        Value::Object(spec.describe(&settings)),
+        json!({
+            "endpoint": "local", "model": "smollm2-135m-instruct", "prompt": "steps",
+            "temperature": 0.2, "top_p": 0.1, "max_tokens": 1_000, "n": 64, "stop": ["END"],
+            "presence_penalty": 1, "min_p": 0.9
+        })
+    );
+    // A setting of another model, and what is left out.
+    body["baseline"] = json!({"model": "gemma-3-270m", "min_p": 0.9});
+    let settings = baseline(&body);
+    assert_eq!(settings.sampling.model, 0);
+    assert_eq!(settings.sampling.extra["min_p"], 0.9);
+    assert_eq!(
+        (settings.sampling.temperature, settings.extent.n),
+        (Some(1.0), 1)
+    );
+    // Configurations to try are points of the space.
+    body["start"] = json!([{"temperature": 0.2}]);
+    assert_eq!(read(&body).unwrap_err()[0].pointer, "/start/0/temperature");
+}
+
+#[test]
+fn a_baseline_is_one_of_the_job() {
+    for (given, pointer, words) in [
+        (
+            json!({"model": "gpt-9"}),
+            "/baseline/model",
+            "not among the job's models",
+        ),
+        (
+            json!({"prompt": "other"}),
+            "/baseline/prompt",
+            "not among the job's prompts",
+        ),
+        (
+            json!({"temperature": -1}),
+            "/baseline/temperature",
+            "must be a number",
+        ),
+        (
+            json!({"max_tokens": 0}),
+            "/baseline/max_tokens",
+            "must be a whole number",
+        ),
+        (
+            json!({"temprature": 0.2}),
+            "/baseline/temprature",
+            "no setting of the search space",
+        ),
+        (
+            json!({"temperature_or_top_p": 2}),
+            "/baseline/temperature_or_top_p",
+            "no branch 2",
+        ),
+    ] {
+        let faults = read(&under(0.000_02, Some(given))).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].pointer, pointer);
+        assert!(faults[0].detail.contains(words), "{}", faults[0].detail);
+    }
+    let mut body = under(0.000_02, Some(json!({"prompt": "other"})));
+    body["prompts"].as_array_mut().unwrap().truncate(1);
+    assert_eq!(read(&body).unwrap_err()[0].pointer, "/baseline/prompt");
+}
