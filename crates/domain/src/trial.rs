@@ -50,6 +50,24 @@ names! {
     }
 }
 
+names! {
+    /// Why no trial used a value of the search space.
+    pub enum UntriedReason: "reason why a value was not tried" {
+        /// Its prompts alone are over the inference budget.
+        OverInferenceBudget = "over_inference_budget",
+        /// The optimization budget was spent before.
+        OptimizationBudget = "optimization_budget",
+        /// The limit on trials was reached before.
+        TrialLimit = "trial_limit",
+        /// The limit on time was reached before.
+        Deadline = "deadline",
+        /// A client cancelled the job before.
+        Cancelled = "cancelled",
+        /// The search ended by itself, and did not expect it to be worth its price.
+        NotProposed = "not_proposed",
+    }
+}
+
 /// A cost per instance, in the unit of the inference budget.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CostEstimate {

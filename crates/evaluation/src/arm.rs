@@ -72,17 +72,24 @@ impl Arm {
     }
 
     /// The responses that serve a limit of tokens fairly and are scored as they serve it: as they were
-    /// drawn or cut, with their scores.
+    /// drawn or cut, with their scores. None where too many of those that serve are not scored so: they
+    /// would be the long ones.
     pub fn serving_with_scores(
         &self,
         max_tokens: u32,
     ) -> impl Iterator<Item = (DrawnResponse, f64)> {
-        self.serving(max_tokens, usize::MAX)
+        let serving = self.serving(max_tokens, usize::MAX);
+        let all = serving.len();
+        let scored: Vec<(DrawnResponse, f64)> = serving
             .into_iter()
-            .filter_map(move |(draw, service)| {
+            .filter_map(|(draw, service)| {
                 let score = self.scores.get(&key(draw, service, max_tokens)?)?;
                 Some((*draw, *score))
             })
+            .collect();
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+        let fair = (all - scored.len()) as f64 <= MOST_UNSERVED_SHARE * all as f64;
+        scored.into_iter().filter(move |_| fair)
     }
 
     /// What must be scored before [`Self::utility`] can tell what a limit of tokens is worth.

@@ -89,6 +89,7 @@ pub async fn demonstrate(
         [off, on, _] => table::compared(off, on),
         _ => table::spent(last),
     });
+    text.push_str(&table::notes(last));
     if !args.exit {
         text.push_str(&table::links(api_url, &last.job.id));
     }

@@ -8,6 +8,7 @@
 //! part; [`estimate`] counts prompts and costs.
 
 mod budgets;
+mod default_model;
 pub mod estimate;
 mod limits;
 mod models;
@@ -15,6 +16,7 @@ mod objective;
 mod posted;
 mod prompts;
 mod rows;
+mod sample;
 mod scoring;
 mod search;
 mod space;

@@ -1,5 +1,6 @@
 //! A posted job, read with every fault noted.
 
+use crate::default_model::default_model;
 use crate::limits::MAX_CHOICES;
 use crate::rows::{self, Rows};
 use crate::scoring::{self, Scoring};
@@ -162,16 +163,22 @@ fn read_job(
         baseline: None,
         start: Vec::new(),
     };
+    let data = rows.map(|rows| rows.split(search.seed));
+    let tuning = data.as_ref().map_or(&[][..], |data| &data.tuning);
+    let model = default_model(&spec, tuning, catalog);
     spec.baseline = match baseline {
         Some(at) if at.value == &Value::Bool(false) => None,
-        Some(at) => Some(read_point(&spec, &at.object()?)?),
-        None => Some(spec.default_configuration()),
+        Some(at) => {
+            let read = |settings: &_| spec.baseline_of(settings, model);
+            Some(read_point(&at.object()?, read)?)
+        }
+        None => Some(spec.default_configuration_of(model)),
     };
     spec.start = start
         .iter()
-        .map(|row| read_point(&spec, row))
+        .map(|row| read_point(row, |settings| spec.configuration_of(settings, model)))
         .collect::<Option<_>>()?;
-    Some((spec, rows?.split(search.seed)))
+    Some((spec, data?))
 }
 
 fn read_name(at: &Reader<'_>) -> Option<String> {
@@ -204,14 +211,16 @@ fn read_start<'a>(at: &Reader<'a>) -> Vec<ObjectReader<'a>> {
     rows.iter().filter_map(Reader::object).collect()
 }
 
-/// A configuration given by the user: settings by name, the model as its name or
-/// `endpoint/model`; what it leaves out is taken from the default configuration.
-fn read_point(spec: &JobSpec, row: &ObjectReader<'_>) -> Option<Configuration> {
+/// A configuration given by the user: settings by name, which are read by `read`.
+fn read_point(
+    row: &ObjectReader<'_>,
+    read: impl FnOnce(&BTreeMap<String, Value>) -> Result<Configuration, (String, String)>,
+) -> Option<Configuration> {
     let settings = row
         .members()
         .map(|(name, at)| (name.to_owned(), at.value.clone()))
         .collect();
-    match spec.configuration_of(&settings) {
+    match read(&settings) {
         Ok(configuration) => Some(configuration),
         Err((name, detail)) => {
             let at = row.get(&name).unwrap_or_else(|| row.at.clone());

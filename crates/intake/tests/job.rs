@@ -5,6 +5,8 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+#[path = "job/baseline.rs"]
+mod baseline;
 #[path = "job/objective.rs"]
 mod objective;
 #[path = "job/search.rs"]
@@ -146,14 +148,13 @@ fn settings_are_canonical_and_readable() {
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
             .collect()
     };
-    let configuration = spec
-        .configuration_of(&given(&[
-            ("model", json!("smollm2-135m-instruct")),
-            ("prompt", json!("steps")),
-            ("top_p", json!(0.5)),
-            ("n", json!(8)),
-        ]))
-        .unwrap();
+    let settings = given(&[
+        ("model", json!("smollm2-135m-instruct")),
+        ("prompt", json!("steps")),
+        ("top_p", json!(0.5)),
+        ("n", json!(8)),
+    ]);
+    let configuration = spec.configuration_of(&settings, 0).unwrap();
     let settings = spec.settings(&configuration).unwrap();
     assert_eq!((settings.sampling.model, settings.sampling.prompt), (1, 1));
     assert_eq!(
@@ -172,11 +173,11 @@ fn settings_are_canonical_and_readable() {
         })
     );
     let refused = spec
-        .configuration_of(&given(&[("n", json!(33))]))
+        .configuration_of(&given(&[("n", json!(33))]), 0)
         .unwrap_err();
     assert_eq!(refused.0, "n");
     let refused = spec
-        .configuration_of(&given(&[("frequency", json!(1))]))
+        .configuration_of(&given(&[("frequency", json!(1))]), 0)
         .unwrap_err();
     assert_eq!(refused.0, "frequency");
 }
@@ -334,7 +335,7 @@ fn each_fault_has_its_pointer() {
             |body| body["search"]["algorithm"] = json!("luck"),
             "/search/algorithm",
         ),
-        (|body| body["baseline"] = json!({"n": 64}), "/baseline/n"),
+        (|body| body["baseline"] = json!({"n": 0}), "/baseline/n"),
         (
             |body| body["start"] = json!([{"max_tokens": 8}]),
             "/start/0/max_tokens",

@@ -15,6 +15,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) ended: &'a EndedTrials,
     /// Upper bounds on the prompt tokens of the instances that the search sees, by prompt.
     pub(crate) prompt_token_bounds: &'a [Arc<[u64]>],
+    /// By the model's position, the most responses that one request yields.
+    pub(crate) most_per_request: &'a [Option<u32>],
     /// Instances held out from the search.
     pub(crate) holdout_rows: usize,
     /// Why the endpoint could not be asked any more, in its words.

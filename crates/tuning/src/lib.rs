@@ -26,6 +26,7 @@ mod error;
 mod findings;
 mod job;
 pub mod nearly_as_good;
+pub mod notes;
 mod outcome;
 mod past;
 mod profiled;

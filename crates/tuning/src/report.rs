@@ -4,6 +4,7 @@ use crate::books::Books;
 use crate::ended::{BASELINE, EndedTrial};
 use crate::findings::Findings;
 use crate::nearly_as_good::{self, NearlyAsGood};
+use crate::notes::{self, Note};
 use crate::verdict::{self, Compared, Holdout, IntervalEstimate, Verdict};
 use frugal_domain::configuration::{Region, Settings};
 use frugal_domain::id::TrialNumber;
@@ -55,6 +56,8 @@ pub struct Report {
     pub feasible: Vec<Feasible>,
     /// What the numbers rest on.
     pub diagnostics: Diagnostics,
+    /// Why something is not there that one may look for, and what would change that.
+    pub notes: Vec<Note>,
 }
 
 /// A configuration with its numbers.
@@ -204,6 +207,7 @@ pub(crate) fn build(
         nearly_as_good: nearly_as_good::find(findings),
         feasible: feasible(findings),
         diagnostics: diagnostics(findings),
+        notes: notes::of(findings, stop_reason),
     }
 }
 

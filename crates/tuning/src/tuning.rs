@@ -250,6 +250,7 @@ impl Tuning {
             evaluator: &self.evaluator,
             ended: &self.ended,
             prompt_token_bounds: &self.job.prompt_token_bounds.tuning,
+            most_per_request: &self.job.most_per_request,
             holdout_rows: self.job.rows(Split::Holdout),
             unusable: self.unusable.as_deref(),
         };

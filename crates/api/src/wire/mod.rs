@@ -32,7 +32,7 @@ pub use job::{
 pub use names::{
     Algorithm, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
     PruneReasonName, Pruning, Reducer, Reuse, Sequence, SpendCategory, StopReason, TrialRole,
-    TrialState, Unit,
+    TrialState, Unit, UntriedReason,
 };
 pub use post::{
     BaselinePost, BudgetsPost, DataPost, ExtractName, ExtractPost, HoldoutPost, JobPost,
@@ -40,7 +40,7 @@ pub use post::{
     ScoringPost,
 };
 pub use report::{
-    Diagnostics, Feasible, Holdout, Interval, IntervalEstimate, NearlyAsGood, Pruned, Report,
+    Diagnostics, Feasible, Holdout, Interval, IntervalEstimate, NearlyAsGood, Note, Pruned, Report,
     Savings, Scored, Violation,
 };
 pub use search::{Search, SearchOptions, SearchOptionsPost, SearchPost};

@@ -159,6 +159,14 @@ named! {
 }
 
 named! {
+    /// Why no trial used a value of the search space: its prompts alone are over the inference
+    /// budget; the optimization budget, the limit on trials or the time came to its end before; the
+    /// job was cancelled before; or the search ended by itself and did not expect it to be worth its
+    /// price.
+    UntriedReason of trial::UntriedReason
+}
+
+named! {
     /// What a trial is for.
     TrialRole of trial::TrialRole
 }

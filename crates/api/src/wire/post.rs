@@ -54,8 +54,13 @@ pub struct JobPost {
     /// How the search is run.
     pub search: Option<SearchPost>,
     /// What the winner is compared with: settings by name, or `false` for no comparison. What is
-    /// left out, or the whole of it, is what one gets without tuning: the first model and
-    /// prompt, temperature 1, one response with as many tokens as the space allows.
+    /// left out, or the whole of it, is what one gets without tuning: the first model that can be
+    /// afforded, the first prompt, temperature 1, one response with as many tokens as the space
+    /// allows. A model can be afforded if this is expected to cost no more than the inference
+    /// budget, responses being taken to have `max_tokens` tokens and no more than 256; if none can
+    /// be, it is the cheapest. The values need not be among those of the search space: a baseline is
+    /// what one has today. Its model and prompt are among the job's, and its settings are Frugal's
+    /// own or have a name that the search space knows.
     pub baseline: Option<BaselinePost>,
     /// Configurations to try first: settings by name. What is left out is as in the default
     /// baseline.

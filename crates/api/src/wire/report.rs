@@ -2,10 +2,11 @@
 //! stored.
 
 use super::{
-    Budgets, Configuration, CostEstimate, Coverage, Estimate, Improvement, Objective, Spend,
-    SpendCategory, StopReason,
+    Budget, Budgets, Configuration, CostEstimate, Coverage, Estimate, Improvement, Objective,
+    Spend, SpendCategory, StopReason, UntriedReason,
 };
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -52,6 +53,87 @@ pub struct Report {
     pub feasible: Vec<Feasible>,
     /// What the numbers rest on.
     pub diagnostics: Diagnostics,
+    /// Why something is not there that one may look for, and what would change that. Empty where
+    /// there is nothing to say; absent from reports that were made before it was told.
+    #[schema(required = false)]
+    pub notes: Vec<Note>,
+}
+
+/// Something that a report says of what it does not show: a `code` for programs, a `detail` for
+/// people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Note {
+    /// There is no winner; why a model has no valid configuration. One for each model.
+    NoValidConfiguration {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// What an instance costs under its cheapest configuration, in the unit of the inference
+        /// budget.
+        #[schema(example = 0.0042)]
+        inference_cost: Option<f64>,
+        /// Whether responses tell that cost. Else it is an estimate of the least that it can be:
+        /// the prompt and a response of one token.
+        measured: bool,
+        /// How many times the inference budget that is.
+        #[schema(example = 2.1)]
+        budget_ratio: Option<f64>,
+        /// The metrics whose constraints its evaluated configurations within the inference budget
+        /// miss.
+        violated: Vec<String>,
+        /// The same in words, with the remedy.
+        #[schema(
+            example = "the cheapest configuration of `gpt-x` costs $0.0042 an instance, 2.1 times the inference budget of $0.002: raise `budgets.inference`, lower `max_tokens`, or give a cheaper model"
+        )]
+        detail: String,
+    },
+    /// The baseline was seen on some of the rows only: it is over the inference budget, or its share
+    /// of the optimization budget paid for no more.
+    BaselinePartial {
+        /// Instances seen.
+        instances: u32,
+        /// Instances that the search sees.
+        of: u32,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
+    /// Values of a listed setting that no trial used, all for the same reason.
+    NeverTried {
+        /// The setting: `model`, `prompt`, or one with a list of values.
+        #[schema(example = "prompt")]
+        setting: String,
+        /// The values.
+        #[schema(example = json!(["cot"]))]
+        values: Vec<Value>,
+        /// The model that the setting belongs to, where each has settings of its own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+        /// Why.
+        reason: UntriedReason,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
+    /// More than half of all responses were cut at `max_tokens`.
+    ResponsesCut {
+        /// Responses cut.
+        cut_responses: u64,
+        /// All responses.
+        responses: u64,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
+    /// More than a tenth of the optimization budget was not spent, by a job that nobody cancelled.
+    BudgetLeft {
+        /// What was left.
+        left: Budget,
+        /// Its share of the budget.
+        #[schema(example = 0.35)]
+        share: f64,
+        /// The same in words, with what would use it.
+        detail: String,
+    },
 }
 
 /// A configuration with its numbers.

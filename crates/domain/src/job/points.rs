@@ -8,6 +8,9 @@ use crate::space::{Dimension, Domain, Space};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
+/// The settings that are Frugal's own, whether the space has them or not.
+const OWN_NAMES: [&str; 5] = ["temperature", "top_p", "max_tokens", "n", "stop"];
+
 /// A configuration that is no point of the job's search space.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is missing or has an impossible value")]
@@ -77,9 +80,41 @@ impl JobSpec {
     /// space does not allow give way to the nearest that it does.
     #[must_use]
     pub fn default_configuration(&self) -> Configuration {
+        self.default_configuration_of(0)
+    }
+
+    /// The same of another model, by its position.
+    #[must_use]
+    pub fn default_configuration_of(&self, model: usize) -> Configuration {
+        let given = self.with_model(BTreeMap::new(), model);
         let mut values = BTreeMap::new();
-        fill(&self.space, &BTreeMap::new(), &default_value, &mut values);
+        fill(&self.space, &given, &default_value, &mut values);
         Configuration(values)
+    }
+
+    /// Settings that name a model: this one where they name none, unless they speak of what only
+    /// others have.
+    fn with_model(
+        &self,
+        mut settings: BTreeMap<String, Value>,
+        model: usize,
+    ) -> BTreeMap<String, Value> {
+        let mut dimensions = self.space.dimensions.iter();
+        let branches = dimensions.find_map(|dimension| match &dimension.domain {
+            Domain::OneOf { branches } if dimension.name == MODEL => Some(branches),
+            _ => None,
+        });
+        let Some(branches) = branches.filter(|_| !settings.contains_key(MODEL)) else {
+            return settings;
+        };
+        let own = |model: &usize| {
+            let branch = branches.get(*model);
+            branch.is_some_and(|branch| speaks_of(branch, &settings))
+        };
+        let spoken_of = || (0..branches.len()).find(own);
+        let model = Some(model).filter(own).or_else(spoken_of).unwrap_or(model);
+        settings.insert(MODEL.to_owned(), json!(model));
+        settings
     }
 
     /// A cheap configuration for each model: the fewest tokens and responses, otherwise the
@@ -88,11 +123,7 @@ impl JobSpec {
     pub fn low_cost_starts(&self) -> Vec<Configuration> {
         (0..self.models.len())
             .map(|model| {
-                let given = if self.models.len() > 1 {
-                    BTreeMap::from([(MODEL.to_owned(), json!(model))])
-                } else {
-                    BTreeMap::new()
-                };
+                let given = self.with_model(BTreeMap::new(), model);
                 let mut values = BTreeMap::new();
                 fill(&self.space, &given, &cheap_value, &mut values);
                 Configuration(values)
@@ -142,15 +173,98 @@ impl JobSpec {
     }
 
     /// The configuration that some settings, given by name, stand for; the rest is as in
-    /// [`Self::default_configuration`]. A model is given by its name, with `endpoint` next to
-    /// it where two endpoints have one of the same name.
+    /// [`Self::default_configuration_of`] the model at `default_model`, or of the first one that has
+    /// the settings given, where that one has none of them. A model is given by its name, with
+    /// `endpoint` next to it where two endpoints have one of the same name.
     ///
     /// # Errors
     /// The name of the setting at fault, and the reason and remedy in words.
     pub fn configuration_of(
         &self,
         settings: &BTreeMap<String, Value>,
+        default_model: usize,
     ) -> Result<Configuration, (String, String)> {
+        let given = self.with_positions(settings)?;
+        let with_model = self.with_model(given.clone(), default_model);
+        let mut values = BTreeMap::new();
+        fill(&self.space, &with_model, &default_value, &mut values);
+        for (name, value) in &given {
+            explain_value(name, value).map_err(|detail| (name.clone(), detail))?;
+            if values.get(name) != Some(value) {
+                let detail = format!("`{name}` is not a setting of the search space at this point");
+                return Err((name.clone(), detail));
+            }
+        }
+        let configuration = Configuration(values);
+        if self.space.contains(&configuration) {
+            return Ok(configuration);
+        }
+        let outside = given.keys().find(|name| {
+            let mut without = with_model.clone();
+            without.remove(*name);
+            let mut values = BTreeMap::new();
+            fill(&self.space, &without, &default_value, &mut values);
+            self.space.contains(&Configuration(values))
+        });
+        let name = outside
+            .or_else(|| given.keys().next())
+            .cloned()
+            .unwrap_or_default();
+        let detail =
+            format!("`{name}` lies outside the search space; widen the space or change it");
+        Err((name, detail))
+    }
+
+    /// The same of a baseline. It is what one has today, so its values need not be among those that
+    /// the space allows: it may be no point of the space. Its model and prompt are among the job's,
+    /// and its settings are Frugal's own or have a name that the space knows.
+    ///
+    /// # Errors
+    /// The name of the setting at fault, and the reason and remedy in words.
+    pub fn baseline_of(
+        &self,
+        settings: &BTreeMap<String, Value>,
+        default_model: usize,
+    ) -> Result<Configuration, (String, String)> {
+        let given = self.with_positions(settings)?;
+        let with_model = self.with_model(given.clone(), default_model);
+        let mut values = BTreeMap::new();
+        fill(&self.space, &with_model, &default_value, &mut values);
+        for (name, value) in given {
+            explain_value(&name, &value).map_err(|detail| (name.clone(), detail))?;
+            if name == PROMPT && self.prompts.iter().all(|own| value != json!(own.name)) {
+                let detail = format!("{value} is not among the job's prompts");
+                return Err((name, detail));
+            }
+            match find(&self.space, &name) {
+                Some(Domain::OneOf { branches }) => {
+                    let index = value.as_u64().and_then(|index| usize::try_from(index).ok());
+                    if index.is_none_or(|index| index >= branches.len()) {
+                        let detail = format!("`{name}` has no branch {value}");
+                        return Err((name, detail));
+                    }
+                }
+                Some(_) => {}
+                None if OWN_NAMES.contains(&name.as_str()) => {}
+                None => {
+                    let detail = format!(
+                        "`{name}` is no setting of the search space; give it there, as a constant \
+                         if need be, or leave it out"
+                    );
+                    return Err((name, detail));
+                }
+            }
+            values.insert(name, value);
+        }
+        Ok(Configuration(values))
+    }
+
+    /// Settings as a configuration has them: the model by its position where there are several, and
+    /// no name of an only model or prompt.
+    fn with_positions(
+        &self,
+        settings: &BTreeMap<String, Value>,
+    ) -> Result<BTreeMap<String, Value>, (String, String)> {
         let mut given = settings.clone();
         let endpoint = given.remove("endpoint");
         if let Some(name) = given.remove(MODEL) {
@@ -177,33 +291,7 @@ impl JobSpec {
                 format!("{name} is not among the job's prompts"),
             ));
         }
-        let mut values = BTreeMap::new();
-        fill(&self.space, &given, &default_value, &mut values);
-        for (name, value) in &given {
-            explain_value(name, value).map_err(|detail| (name.clone(), detail))?;
-            if values.get(name) != Some(value) {
-                let detail = format!("`{name}` is not a setting of the search space at this point");
-                return Err((name.clone(), detail));
-            }
-        }
-        let configuration = Configuration(values);
-        if self.space.contains(&configuration) {
-            return Ok(configuration);
-        }
-        let outside = given.keys().find(|name| {
-            let mut without = given.clone();
-            without.remove(*name);
-            let mut values = BTreeMap::new();
-            fill(&self.space, &without, &default_value, &mut values);
-            self.space.contains(&Configuration(values))
-        });
-        let name = outside
-            .or_else(|| given.keys().next())
-            .cloned()
-            .unwrap_or_default();
-        let detail =
-            format!("`{name}` lies outside the search space; widen the space or change it");
-        Err((name, detail))
+        Ok(given)
     }
 }
 
@@ -239,6 +327,19 @@ impl Space {
         pull_in(self, &mut values);
         Configuration(values)
     }
+}
+
+/// What the space allows under a name, in the first branch that has it.
+fn find<'a>(space: &'a Space, name: &str) -> Option<&'a Domain> {
+    space.dimensions.iter().find_map(|dimension| {
+        if dimension.name == name {
+            return Some(&dimension.domain);
+        }
+        match &dimension.domain {
+            Domain::OneOf { branches } => branches.iter().find_map(|branch| find(branch, name)),
+            _ => None,
+        }
+    })
 }
 
 /// Moves every value into its dimension.

@@ -115,6 +115,25 @@ fn nothing_is_told_where_nothing_serves() {
 }
 
 #[test]
+fn what_serves_with_its_score_is_not_the_short_responses_alone() {
+    // One of four is longer than 50, and has no score as it would be cut there.
+    let mut arm = arm(&[&[(10, 1.0); 3], &[(60, 1.0)]]);
+    assert_eq!(arm.serving_with_scores(100).count(), 4);
+    assert_eq!(arm.serving_with_scores(50).count(), 0);
+    let scored: Vec<_> = arm
+        .unscored(50)
+        .iter()
+        .map(|plan| (plan.key, 0.0))
+        .collect();
+    arm.remember(scored);
+    let scores: Vec<f64> = arm
+        .serving_with_scores(50)
+        .map(|(_, score)| score)
+        .collect();
+    assert_eq!(scores, [1.0, 1.0, 1.0, 0.0]);
+}
+
+#[test]
 fn cost_is_told_at_any_extent() {
     let arm = arm(&[&[(10, 1.0), (30, 1.0)], &[(90, 0.0)]]);
     let rates = Rates {

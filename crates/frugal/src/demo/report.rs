@@ -74,6 +74,8 @@ pub struct Report {
     pub spend: Spend,
     /// What was saved.
     pub savings: Savings,
+    /// Why something is not there that one may look for.
+    pub notes: Vec<Note>,
 }
 
 impl Report {
@@ -134,6 +136,13 @@ pub struct Scored {
 #[derive(Debug, Clone, Deserialize)]
 pub struct NearlyAsGood {
     /// What is to be said of it.
+    pub detail: String,
+}
+
+/// Something that the report says of what it does not show.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Note {
+    /// It in words.
     pub detail: String,
 }
 

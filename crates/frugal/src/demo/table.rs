@@ -182,6 +182,16 @@ fn profiled(outcome: &Outcome) -> String {
     )
 }
 
+/// What the report says of what it does not show, a line each; nothing where it says nothing.
+#[must_use]
+pub fn notes(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    for note in &outcome.report.notes {
+        let _ = writeln!(text, "note: {}", note.detail);
+    }
+    text
+}
+
 /// The same job without pruning and with it.
 #[must_use]
 pub fn compared(off: &Outcome, on: &Outcome) -> String {

@@ -1,11 +1,11 @@
 //! The estimate of a posted document: its prompts rendered, their tokens counted.
 
 use super::{Basis, Estimate, ModelBasis, PromptTokens, estimate};
+use crate::sample::{as_sent, shuffled};
 use frugal_domain::endpoint::{Api, Catalog};
 use frugal_domain::fault::Fault;
 use frugal_domain::job::{Data, Instance, JobSpec};
 use frugal_domain::prompt::Prompt;
-use frugal_domain::seed::mix;
 use frugal_scoring::{CompiledPrompt, PromptError, RenderedPrompt};
 use serde_json::Value;
 
@@ -186,22 +186,6 @@ fn count<'a>(
     let tuning = count(&data.tuning)?;
     let holdout = count(&data.holdout)?;
     Ok(PromptTokens::new(&tuning, &holdout))
-}
-
-/// The rows in an order such that the first of them are a fair sample.
-fn shuffled(rows: &[Instance]) -> impl Iterator<Item = &Instance> {
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by_key(|index| mix(*index as u64));
-    order.into_iter().map(|index| &rows[index])
-}
-
-/// A prompt as a model gets it.
-fn as_sent(rendered: &RenderedPrompt, api: Api) -> frugal_tokens::Prompt<'_> {
-    match (rendered, api) {
-        (RenderedPrompt::Text(text), Api::Completions) => frugal_tokens::Prompt::Text(text),
-        (RenderedPrompt::Text(text), Api::Chat) => frugal_tokens::Prompt::User(text),
-        (RenderedPrompt::Messages(messages), _) => frugal_tokens::Prompt::Messages(messages),
-    }
 }
 
 fn length(rendered: &RenderedPrompt) -> usize {

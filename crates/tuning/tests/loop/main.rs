@@ -7,5 +7,6 @@
 
 mod halting;
 mod nearly_as_good;
+mod notes;
 mod replay;
 mod world;

@@ -20,6 +20,60 @@ fn a_job_finds_a_winner_and_compares_it() {
     }
 }
 
+#[test]
+fn a_baseline_outside_the_space_is_compared_with_and_not_searched() {
+    let outside = [
+        ("/baseline/temperature", json!(1.7)),
+        ("/baseline/max_tokens", json!(1_000)),
+    ];
+    // The sampling settings are a point of the space, and the tokens are more than it allows.
+    let longer = [
+        ("/baseline/max_tokens", json!(80)),
+        ("/space/3/domain/int/high", json!(32)),
+    ];
+    for (changes, extent) in [
+        (&outside, "profiled"),
+        (&outside, "searched"),
+        (&longer, "profiled"),
+        (&longer, "searched"),
+    ] {
+        let job = || {
+            let mut changes = changes.to_vec();
+            changes.push(("/search/extent", json!(extent)));
+            spec(&changes)
+        };
+        let within = |trial: &frugal_tuning::PastTrial| job().space.contains(&trial.configuration);
+        let mut world = World::new(job(), 1);
+        let report = world.run().report.unwrap();
+        let baseline = report.baseline.unwrap();
+        for (pointer, value) in changes
+            .iter()
+            .filter(|(pointer, _)| pointer.contains("baseline"))
+        {
+            assert_eq!(
+                &baseline.configuration[&pointer["/baseline/".len()..]],
+                value
+            );
+        }
+        assert_eq!(baseline.evaluation.coverage.unwrap().responses, 1);
+        assert!(report.winner.is_some() && report.difference.is_some());
+        let (first, searched): (Vec<_>, Vec<_>) = world
+            .past
+            .trials
+            .iter()
+            .partition(|(number, _)| number.0 == 0);
+        assert!(!within(first[0].1) && searched.len() > 2);
+        assert!(searched.iter().all(|(_, trial)| within(trial)));
+        // Another worker takes it up from what is stored.
+        let mut again = World::taken_up(job(), 2, world.past.clone(), Vec::new());
+        assert_eq!(
+            again.run().report.unwrap().winner.unwrap().trial,
+            report.winner.unwrap().trial
+        );
+        assert!(again.sent.is_empty());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -74,6 +128,9 @@ proptest! {
             for spent in ["spend", "spend_by_role"] {
                 report.as_object_mut().unwrap().remove(spent);
             }
+            // What was lost is not left.
+            let notes = report["notes"].as_array_mut().unwrap();
+            notes.retain(|note| note["code"] != "budget_left");
             report
         };
         prop_assert_eq!(comparable(found), comparable(expected));

@@ -62,6 +62,12 @@ fn outcome(pruning_on: bool) -> Outcome {
             "full_evaluation": {"usd": full, "tokens": 2_000_000},
         },
         "front": [], "feasible": [], "diagnostics": {},
+        "notes": [{
+            "code": "never_tried", "setting": "prompt", "values": ["plain"],
+            "reason": "optimization_budget",
+            "detail": "no trial used the prompt `plain`: the optimization budget of $0.06 was spent \
+                       before; raise `budgets.optimization`",
+        }],
     });
     let job = json!({
         "id": "019356aa", "state": "succeeded", "stop_reason": "budget_exhausted",
@@ -175,6 +181,18 @@ fn without_one_that_is_nearly_as_good_none_is_spoken_of() {
     let mut outcome = outcome(true);
     outcome.report.nearly_as_good = None;
     assert!(!found(&outcome).contains("nearly as good"));
+}
+
+#[test]
+fn what_is_not_shown_has_a_line_each() {
+    let mut outcome = outcome(true);
+    assert_eq!(
+        notes(&outcome),
+        "note: no trial used the prompt `plain`: the optimization budget of $0.06 was spent \
+         before; raise `budgets.optimization`\n"
+    );
+    outcome.report.notes.clear();
+    assert_eq!(notes(&outcome), "");
 }
 
 #[test]

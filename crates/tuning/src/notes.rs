@@ -1,0 +1,364 @@
+//! What a report says besides its numbers: why something is not there, and what would change that.
+
+mod amounts;
+mod costs;
+mod untried;
+
+use crate::ended::EndedTrial;
+use crate::findings::Findings;
+use costs::Cheapest;
+use frugal_domain::metric::{Bound, Constraint};
+use frugal_domain::money::Budget;
+use frugal_domain::state::StopReason;
+use frugal_domain::trial::{Coverage, Evaluation, TrialOutcome, UntriedReason};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The share of all responses from which on it is told that they were cut.
+const MANY_CUT: f64 = 0.5;
+
+/// The share of the optimization budget from which on it is told that it was left.
+const MUCH_LEFT: f64 = 0.1;
+
+/// Something that a report says of what it does not show.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Note {
+    /// What it says.
+    #[serde(flatten)]
+    pub fact: Fact,
+    /// The same in words, with what would change it.
+    pub detail: String,
+}
+
+/// What a note says, as programs read it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Fact {
+    /// There is no winner; why a model has no valid configuration.
+    NoValidConfiguration {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// What an instance costs under its cheapest configuration, in dollars or tokens.
+        inference_cost: Option<f64>,
+        /// Whether responses tell that cost; else it is the least that it can be.
+        measured: bool,
+        /// How many times the inference budget that is.
+        budget_ratio: Option<f64>,
+        /// The metrics whose constraints its evaluated configurations within the inference budget
+        /// miss.
+        violated: Vec<String>,
+    },
+    /// The baseline was seen on some of the rows only.
+    BaselinePartial {
+        /// Instances seen.
+        instances: u32,
+        /// Instances that the search sees.
+        of: u32,
+    },
+    /// Values of a listed setting that no trial used.
+    NeverTried {
+        /// The setting: `model`, `prompt`, or one of a list of values.
+        setting: String,
+        /// The values.
+        values: Vec<Value>,
+        /// The model that the setting belongs to, where each has settings of its own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+        /// Why.
+        reason: UntriedReason,
+    },
+    /// More than half of all responses were cut at `max_tokens`.
+    ResponsesCut {
+        /// Responses cut.
+        cut_responses: u64,
+        /// All responses.
+        responses: u64,
+    },
+    /// More than a tenth of the optimization budget was not spent.
+    BudgetLeft {
+        /// What was left.
+        left: Budget,
+        /// Its share of the budget.
+        share: f64,
+    },
+}
+
+/// All that is to be said, in the order of the variants of [`Fact`].
+pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if findings.winner().is_none() {
+        let models = 0..findings.spec.models.len();
+        notes.extend(models.map(|model| no_valid_configuration(findings, model)));
+    }
+    notes.extend(baseline_partial(findings));
+    notes.extend(never_tried(findings, stop_reason));
+    notes.extend(responses_cut(findings));
+    notes.extend(budget_left(findings, stop_reason));
+    notes
+}
+
+/// Why a model has no valid configuration: its price, a constraint, or that none was evaluated.
+fn no_valid_configuration(findings: &Findings<'_>, model: usize) -> Note {
+    let spec = findings.spec;
+    let (choice, unit) = (&spec.models[model], spec.cost_unit());
+    let name = untried::model_name(spec, model as u64);
+    let cheapest = costs::cheapest_of_model(findings, model);
+    let ratio = cheapest
+        .zip(costs::inference_budget(findings))
+        .map(|(cheapest, budget)| cheapest.cost / budget);
+    let over = ratio.filter(|ratio| *ratio > 1.0);
+    let missed = if over.is_some() {
+        Vec::new()
+    } else {
+        missed_constraints(findings, model)
+    };
+    let detail = match (cheapest, over, spec.inference_budget) {
+        (Some(Cheapest { cost, measured }), Some(over), Some(budget)) => {
+            let cost = amounts::cost(unit, cost);
+            let (times, budget) = (amounts::times(over), amounts::budget(budget));
+            if measured {
+                format!(
+                    "the cheapest configuration of `{name}` costs {cost} an instance, {times} the \
+                     inference budget of {budget}: raise `budgets.inference`, lower `max_tokens`, \
+                     or give a cheaper model"
+                )
+            } else {
+                format!(
+                    "with a response of one token `{name}` costs {cost} an instance already, by \
+                     estimate, {times} the inference budget of {budget}: raise \
+                     `budgets.inference`, shorten the prompt, or give a cheaper model"
+                )
+            }
+        }
+        _ if !missed.is_empty() => {
+            let missed: Vec<String> = missed.iter().map(Missed::in_words).collect();
+            format!(
+                "no configuration of `{name}` that was evaluated keeps all constraints: {}; loosen \
+                 `constraints` or widen the search space",
+                missed.join("; ")
+            )
+        }
+        _ => not_evaluated(findings, model, &name),
+    };
+    Note {
+        fact: Fact::NoValidConfiguration {
+            endpoint: choice.endpoint.clone(),
+            model: choice.model.clone(),
+            inference_cost: cheapest.map(|cheapest| cheapest.cost),
+            measured: cheapest.is_some_and(|cheapest| cheapest.measured),
+            budget_ratio: ratio,
+            violated: missed.iter().map(|missed| missed.name()).collect(),
+        },
+        detail,
+    }
+}
+
+/// A constraint that evaluated configurations do not keep.
+struct Missed {
+    constraint: Constraint,
+    /// The mean that comes closest to the bound.
+    closest: Option<f64>,
+}
+
+impl Missed {
+    fn name(&self) -> String {
+        self.constraint.metric.as_str().to_owned()
+    }
+
+    fn in_words(&self) -> String {
+        let (bound, allowed) = match self.constraint.bound {
+            Bound::AtMost(bound) => ("at most", bound),
+            Bound::AtLeast(bound) => ("at least", bound),
+        };
+        let allowed = amounts::three_digits(allowed);
+        let closest = self.closest.map_or_else(String::new, |closest| {
+            format!(", and the closest has {}", amounts::three_digits(closest))
+        });
+        format!(
+            "`{}` is to be {bound} {allowed}{closest}",
+            self.constraint.metric.as_str()
+        )
+    }
+}
+
+/// The constraints that evaluated configurations of a model within the inference budget do not keep,
+/// with the mean that comes closest to each among those that miss it.
+fn missed_constraints(findings: &Findings<'_>, model: usize) -> Vec<Missed> {
+    let most = costs::inference_budget(findings).unwrap_or(f64::INFINITY);
+    let trials = || {
+        let all = costs::within_space(findings);
+        let own = all.filter(move |ended| ended.settings.sampling.model == model);
+        let evaluated = own.filter_map(EndedTrial::evaluation);
+        evaluated.filter(move |found| found.inference_cost.estimate.mean <= most)
+    };
+    let missed = findings.spec.constraints.iter().filter_map(|constraint| {
+        let name = constraint.metric.as_str();
+        let misses = |found: &&Evaluation| {
+            let mean = found.metrics.get(name).map(|estimate| estimate.mean);
+            !mean.is_some_and(|mean| constraint.bound.allows(mean))
+        };
+        let mut missing = trials().filter(misses).peekable();
+        missing.peek()?;
+        let means = missing.filter_map(|found| Some(found.metrics.get(name)?.mean));
+        let closest = match constraint.bound {
+            Bound::AtMost(_) => means.min_by(f64::total_cmp),
+            Bound::AtLeast(_) => means.max_by(f64::total_cmp),
+        };
+        Some(Missed {
+            constraint: *constraint,
+            closest,
+        })
+    });
+    missed.collect()
+}
+
+/// What became of a model's trials, none of which shows that it is too dear or misses a constraint.
+fn not_evaluated(findings: &Findings<'_>, model: usize, name: &str) -> String {
+    let trials = || {
+        let all = findings.ended.values();
+        all.filter(move |ended| ended.settings.sampling.model == model)
+    };
+    let reason = trials().find_map(|ended| match &ended.outcome {
+        TrialOutcome::Infeasible { detail } => Some(format!("the endpoint refused it: {detail}")),
+        TrialOutcome::Failed { detail } => Some(format!("its requests failed: {detail}")),
+        _ => None,
+    });
+    if let Some(reason) = reason {
+        return format!("no configuration of `{name}` was evaluated: {reason}");
+    }
+    let remedy = "raise `budgets.optimization` or `limits`, or lower `n` and `max_tokens`";
+    match trials().count() {
+        0 => format!("no configuration of `{name}` was tried: {remedy}"),
+        count => format!(
+            "none of the {count} configurations of `{name}` that were tried is valid, though its \
+             cheapest may be: {remedy}"
+        ),
+    }
+}
+
+fn baseline_partial(findings: &Findings<'_>) -> Option<Note> {
+    let spec = findings.spec;
+    let found = findings.baseline()?.evaluation()?;
+    let Coverage {
+        instances,
+        of,
+        complete: false,
+        ..
+    } = found.coverage?
+    else {
+        return None;
+    };
+    let cost = found.inference_cost.estimate.mean;
+    let dear = costs::inference_budget(findings).filter(|budget| cost > *budget);
+    let seen = format!("the baseline was looked at on {instances} of {of} instances");
+    let detail = match (dear, spec.inference_budget) {
+        (Some(amount), Some(budget)) => format!(
+            "{seen}, as it is over the inference budget: it costs {} an instance, {} the budget of \
+             {}; give a cheaper `baseline` or raise `budgets.inference`",
+            amounts::cost(spec.cost_unit(), cost),
+            amounts::times(cost / amount),
+            amounts::budget(budget)
+        ),
+        _ => format!(
+            "{seen}, as many as its share of the optimization budget paid for ({}); raise \
+             `budgets.optimization` to have it looked at on all",
+            amounts::budget(spec.baseline_allowance())
+        ),
+    };
+    Some(Note {
+        fact: Fact::BaselinePartial { instances, of },
+        detail,
+    })
+}
+
+fn never_tried<'a>(
+    findings: &'a Findings<'_>,
+    stop_reason: StopReason,
+) -> impl Iterator<Item = Note> + 'a {
+    let untried = untried::find(findings, stop_reason).into_iter();
+    untried.map(|untried| Note {
+        detail: untried.in_words(findings),
+        fact: Fact::NeverTried {
+            model: untried
+                .model
+                .map(|model| untried::model_name(findings.spec, model as u64)),
+            setting: untried.setting,
+            values: untried.values,
+            reason: untried.reason,
+        },
+    })
+}
+
+fn responses_cut(findings: &Findings<'_>) -> Option<Note> {
+    let (cut, all) = (findings.books.counts.cut, findings.books.progress.responses);
+    let share = share(cut, all).filter(|share| *share > MANY_CUT)?;
+    Some(Note {
+        fact: Fact::ResponsesCut {
+            cut_responses: cut,
+            responses: all,
+        },
+        detail: format!(
+            "{cut} of {all} responses ({}) were cut at `max_tokens`, and what would have followed \
+             was not scored: raise `max_tokens` in the search space, or ask for shorter answers",
+            amounts::percent(share)
+        ),
+    })
+}
+
+fn budget_left(findings: &Findings<'_>, stop_reason: StopReason) -> Option<Note> {
+    if stop_reason == StopReason::Cancelled {
+        return None;
+    }
+    let budget = findings.spec.optimization_budget;
+    let spent = budget.unit().of(findings.books.ledger.spent());
+    let left = budget.amount().saturating_sub(spent);
+    let share = share(left, budget.amount()).filter(|share| *share > MUCH_LEFT)?;
+    let left = budget.unit().budget(left);
+    Some(Note {
+        fact: Fact::BudgetLeft { left, share },
+        detail: format!(
+            "{} of the optimization budget ({}) was left: {}",
+            amounts::budget(left),
+            amounts::percent(share),
+            what_would_use_it(findings, stop_reason)
+        ),
+    })
+}
+
+fn what_would_use_it(findings: &Findings<'_>, stop_reason: StopReason) -> String {
+    let limits = findings.spec.limits;
+    match stop_reason {
+        StopReason::TrialLimit => format!(
+            "the limit of {} trials ended the search; raise `limits.trials` to go on",
+            limits.trials
+        ),
+        StopReason::Deadline => {
+            "the job's time was over; raise `limits.seconds` to go on".to_owned()
+        }
+        StopReason::NoImprovement => "trials in a row brought nothing better; raise \
+             `limits.trials_without_improvement` to go on"
+            .to_owned(),
+        StopReason::SpaceExhausted => "every configuration of the search space was tried; widen \
+             it, or give more rows to know them better"
+            .to_owned(),
+        StopReason::Converged => "nothing more was to be learned on these rows; more rows would \
+             tell more, and a wider search space would give more to try"
+            .to_owned(),
+        StopReason::BudgetExhausted => "it is less than another request might have cost at most, \
+             or was kept for the held-out instances; lower `max_tokens` or `n`, or raise \
+             `budgets.optimization`"
+            .to_owned(),
+        StopReason::Cancelled
+        | StopReason::EndpointUnusable
+        | StopReason::InternalError
+        | StopReason::WorkerLost => "the job could not go on".to_owned(),
+    }
+}
+
+/// A part of a whole as a share; nothing where there is no whole.
+#[expect(clippy::cast_precision_loss, reason = "told to people, not booked")]
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}

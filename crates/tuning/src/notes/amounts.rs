@@ -1,0 +1,80 @@
+//! Amounts as people read them.
+
+use frugal_domain::money::{Budget, Unit};
+
+/// A cost in dollars or tokens, to three significant digits.
+pub(super) fn cost(unit: Unit, amount: f64) -> String {
+    match unit {
+        Unit::Usd => format!("${}", three_digits(amount)),
+        Unit::Tokens => format!("{} tokens", three_digits(amount)),
+    }
+}
+
+/// A budget, as it was given.
+pub(super) fn budget(budget: Budget) -> String {
+    match budget {
+        Budget::Usd(usd) => usd.to_string(),
+        Budget::Tokens(tokens) => format!("{tokens} tokens"),
+    }
+}
+
+/// How many times something is something else: with a decimal where that tells, and no fewer than
+/// it takes to tell it from 1.
+pub(super) fn times(ratio: f64) -> String {
+    if ratio >= 10.0 {
+        format!("{ratio:.0} times")
+    } else if (ratio - 1.0).abs() < 0.05 {
+        format!("{ratio:.3} times")
+    } else {
+        format!("{ratio:.1} times")
+    }
+}
+
+/// A share in whole per cent.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// A number to three significant digits, without zeros at its end.
+pub(super) fn three_digits(number: f64) -> String {
+    if number == 0.0 || !number.is_finite() {
+        return number.to_string();
+    }
+    let magnitude = number.abs().log10().floor();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 15"
+    )]
+    let decimals = (2.0 - magnitude).clamp(0.0, 15.0) as usize;
+    let text = format!("{number:.decimals$}");
+    if text.contains('.') {
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frugal_domain::money::Usd;
+
+    #[test]
+    fn amounts_have_three_digits() {
+        assert_eq!(cost(Unit::Usd, 0.004_217), "$0.00422");
+        assert_eq!(cost(Unit::Usd, 0.000_2), "$0.0002");
+        assert_eq!(cost(Unit::Usd, 0.0), "$0");
+        assert_eq!(cost(Unit::Tokens, 1_234.4), "1234 tokens");
+        assert_eq!(cost(Unit::Tokens, 12.34), "12.3 tokens");
+        let half = Usd::from_dollars(0.5).unwrap();
+        assert_eq!(budget(Budget::Usd(half)), "$0.5");
+        assert_eq!(budget(Budget::Tokens(20_000)), "20000 tokens");
+    }
+
+    #[test]
+    fn ratios_tell_more_from_less_than_one() {
+        let shown: Vec<String> = [0.4, 1.004, 2.11, 17.8].map(times).to_vec();
+        assert_eq!(shown, ["0.4 times", "1.004 times", "2.1 times", "18 times"]);
+        assert_eq!(percent(0.625), "62 %");
+    }
+}
