@@ -2,8 +2,9 @@
 
 use crate::ask_tell::{Exhausted, Observation, Outcome};
 use crate::search::SearchOptions;
+use frugal_domain::configuration::Configuration;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::JobSpec;
+use frugal_domain::job::{Algorithm, JobSpec, Pruning};
 use frugal_domain::money::{Spend, Unit};
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{PruneReason, TrialOutcome};
@@ -17,7 +18,7 @@ impl SearchOptions {
             algorithm: spec.search.algorithm,
             space: spec.space.clone(),
             seed: spec.search.seed,
-            start: spec.start.clone(),
+            start: start(spec),
             low_cost_starts: spec.low_cost_starts(),
             low_cost: spec.low_cost_corner().into_iter().collect(),
             cost_budget: Some(plain(budget.unit(), budget.amount())),
@@ -25,6 +26,20 @@ impl SearchOptions {
             patience: spec.limits.trials_without_improvement,
         }
     }
+}
+
+/// What is evaluated first: what the job gives, else the default configuration of each model. Begun
+/// from drawn points, a search under a small budget may find nothing that fits
+/// (`docs/blendsearch.md`). The published search draws, and a grid has its own points.
+fn start(spec: &JobSpec) -> Vec<Configuration> {
+    let published = spec.search.pruning == Pruning::Reference;
+    let own = matches!(spec.search.algorithm, Algorithm::Grid(_));
+    if !spec.start.is_empty() || published || own || spec.search.algorithm.low_cost_starts() {
+        return spec.start.clone();
+    }
+    (0..spec.models.len())
+        .map(|model| spec.default_configuration_of(model))
+        .collect()
 }
 
 impl Observation {

@@ -126,6 +126,7 @@ async fn the_worker_and_a_driver_in_memory_do_the_same() {
     let mut body = job(12, 14);
     body["data"]["holdout"] = json!({"share": 0.4});
     body["search"]["parallel_trials"] = json!(1);
+    body["search"]["extent"] = json!("searched");
     let path = api.submit(&body).await;
     api.follow(&path, None).await;
     assert!(server.stop().await);

@@ -81,6 +81,8 @@ async fn a_takeover_after_the_deadline_keeps_every_result() {
     let (server, url) = world.setting.serve(0).await;
     let api = ApiClient::new(&url);
     let mut body = job(10, 200);
+    // Its trials end one by one.
+    body["search"]["extent"] = json!("searched");
     body["limits"]["seconds"] = json!(8);
     let gate = world.simulator.gate();
     gate.hold_after(120);

@@ -156,6 +156,7 @@ async fn what_the_endpoint_refuses_is_infeasible_and_never_wins() {
     // The recordings end at 128 tokens and temperature 1.3: beyond, the endpoint refuses. Were
     // a refused trial given a utility of 0, it would win this job, which minimises.
     let mut body = job(6, 12);
+    body["search"]["extent"] = json!("searched");
     body["search_space"]["temperature"] = json!({"float": [0, 2]});
     body["objective"] = json!({"direction": "minimize"});
     let path = api.submit(&body).await;

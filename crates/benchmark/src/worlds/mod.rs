@@ -198,3 +198,6 @@ fn load(folder: &Path) -> anyhow::Result<Vec<(World, f64)>> {
     }
     Ok(worlds)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,10 @@ use serde_json::json;
 
 /// A job that has got so far that some of its trials have ended and others are in the air.
 fn in_the_middle() -> World {
-    let mut world = World::new(spec(&[("/limits/trials", json!(200))]), 3);
+    let mut world = World::new(
+        spec(&[("/limits/trials", json!(200)), ("/search/seed", json!(8))]),
+        3,
+    );
     while world.outcomes().len() < 20 {
         assert!(world.turn());
     }

@@ -84,8 +84,10 @@ fn the_cheapest_that_is_nearly_as_good_is_named_where_there_is_one() {
 fn it_is_so_where_less_is_better() {
     let objective = json!({"metric": "cut_rate", "direction": "minimize"});
     // Cheap configurations are among those that were tried.
-    let cheap = json!({"model": 0, "prompt": "a", "temperature": 0.5, "max_tokens": 64, "n": 2});
-    let changes = [("/objective", objective), ("/start", json!([cheap]))];
+    let search = json!({"algorithm": "blendsearch", "low_cost_starts": true, "seed": 7,
+                        "extent": "searched", "pruning": "on", "reuse": "job",
+                        "parallel_trials": 4, "requests_in_flight": 16});
+    let changes = [("/objective", objective), ("/search", search)];
     let named = jobs(&changes, 1.0);
     assert!(named > 0, "{named} of {SEEDS}");
 }

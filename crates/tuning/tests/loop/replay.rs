@@ -8,7 +8,13 @@ use serde_json::json;
 #[test]
 fn a_job_finds_a_winner_and_compares_it() {
     for extent in ["profiled", "searched"] {
-        let mut world = World::new(spec(&[("/search/extent", json!(extent))]), 1);
+        let mut world = World::new(
+            spec(&[
+                ("/search/extent", json!(extent)),
+                ("/search/seed", json!(8)),
+            ]),
+            1,
+        );
         let ending = world.run();
         let report = ending.report.unwrap();
         assert!(report.winner.is_some() && report.baseline.is_some());

@@ -1,0 +1,158 @@
+use super::*;
+use crate::endpoint::Endpoint;
+use frugal_domain::configuration::{Extent, Sampling, Settings};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+fn world(name: &str) -> (World, f64) {
+    let worlds = load(Path::new(BUNDLED)).unwrap();
+    worlds
+        .into_iter()
+        .find(|(world, _)| world.name == name)
+        .unwrap()
+}
+
+fn settings(
+    (model, prompt): (usize, usize),
+    temperature: f64,
+    top_p: Option<f64>,
+    (max_tokens, n): (u32, u32),
+) -> Settings {
+    Settings {
+        sampling: Sampling {
+            model,
+            prompt,
+            temperature: Some(temperature),
+            top_p,
+            stop: Vec::new(),
+            extra: BTreeMap::new(),
+        },
+        extent: Extent { max_tokens, n },
+    }
+}
+
+/// What another implementation of the worlds computes: utility and cost in dollars.
+#[test]
+fn the_truth_is_that_of_another_implementation() {
+    let cases = [
+        (
+            "g100",
+            (0, 0),
+            0.8,
+            None,
+            (400, 5),
+            0.676_690_905_956_572_8,
+            0.003_891_531_575_686_514_7,
+        ),
+        (
+            "g100",
+            (1, 1),
+            0.3,
+            None,
+            (150, 20),
+            0.402_994_618_252_304_26,
+            0.002_076_371_457_908_778,
+        ),
+        (
+            "g100",
+            (1, 2),
+            1.2,
+            None,
+            (1000, 3),
+            0.193_606_610_234_355_24,
+            0.002_125_198_878_568_280_6,
+        ),
+        (
+            "g100",
+            (1, 0),
+            1.0,
+            Some(0.7),
+            (300, 4),
+            0.368_396_135_735_095_1,
+            0.000_853_352_171_647_550_1,
+        ),
+        (
+            "g101",
+            (0, 0),
+            0.8,
+            None,
+            (400, 5),
+            0.746_945_221_253_394_1,
+            0.018_127_671_226_901_166,
+        ),
+        (
+            "g101",
+            (1, 1),
+            0.3,
+            None,
+            (150, 20),
+            0.315_606_475_465_640_1,
+            0.026_649_651_829_541_782,
+        ),
+        (
+            "g101",
+            (1, 2),
+            1.2,
+            None,
+            (1000, 3),
+            0.717_161_465_477_823_7,
+            0.007_889_907_964_129_259,
+        ),
+    ];
+    for (name, place, temperature, top_p, extent, utility, cost) in cases {
+        let (world, _) = world(name);
+        let (found, paid) = world.truth(&settings(place, temperature, top_p, extent));
+        assert!(
+            (found - utility).abs() < 1e-9,
+            "{name} {place:?}: {found} for {utility}"
+        );
+        // Prices are rounded to a millionth of a dollar per million tokens.
+        assert!(
+            (paid / cost - 1.0).abs() < 1e-6,
+            "{name} {place:?}: {paid} for {cost}"
+        );
+    }
+}
+
+#[test]
+fn draws_are_right_as_often_as_the_truth_says() {
+    for name in ["g100", "g101"] {
+        let (world, _) = world(name);
+        let settings = settings((1, 1), 0.6, None, (200, 1));
+        let mut generator = ChaCha8Rng::seed_from_u64(5);
+        let (mut right, mut expected) = (0.0, 0.0);
+        const DRAWS: u32 = 400;
+        for row in 0..world.rows() {
+            expected += world.chance(&settings, row) * f64::from(DRAWS);
+            for _ in 0..DRAWS {
+                let draw = world.draw(&settings, row, &mut generator).unwrap();
+                right += world.response(&settings, row, draw, 200).score;
+            }
+        }
+        // Five deviations, at most.
+        let error = (f64::from(DRAWS) * world.rows() as f64 / 4.0).sqrt();
+        assert!(
+            (right - expected).abs() < 5.0 * error,
+            "{name}: {right} for {expected}"
+        );
+    }
+}
+
+#[test]
+fn the_grid_finds_what_is_written_down_as_the_best() {
+    for name in ["g108", "g103"] {
+        let (world, best) = world(name);
+        let found = job::best(&world);
+        assert!((found - best).abs() < 0.01, "{name}: {found} for {best}");
+    }
+}
+
+#[test]
+fn a_job_keeps_its_budget_and_is_told_apart_by_its_seed() {
+    let (world, best) = world("g108");
+    let once = |seed| job::run(&world, 2.0, seed, &json!({})).unwrap();
+    let (one, again, other) = (once(1), once(1), once(2));
+    assert_eq!(one, again);
+    assert_ne!(one, other);
+    assert!(one.won && one.spent <= 1.0 && one.utility > 0.3 * best);
+}

@@ -1,0 +1,324 @@
+//! A profiled search on small made-up worlds.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
+)]
+
+use frugal_domain::job::JobSpec;
+use frugal_domain::metric::Metric;
+use frugal_domain::seed::mix;
+use frugal_search::Origin;
+use frugal_search::profiled::{
+    Batch, Conclusion, Decision, Drawn, DrawnResponse, Feature, Heat, Over, Problem, Profiled, Told,
+};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+
+const ROWS: usize = 24;
+
+/// A job over two models, one prompt and a temperature, in its stored form.
+fn spec(changes: &[(&str, Value)]) -> JobSpec {
+    let model = |name: &str, pico: u64| {
+        json!({"endpoint": "e", "model": name,
+               "prices": {"input_pico": pico, "output_pico": pico, "request_pico": 0}})
+    };
+    let float = |low: f64, high: f64| json!({"float": {"low": low, "high": high, "scale": "linear", "step": null}});
+    let int = |low: i64, high: i64| json!({"int": {"low": low, "high": high, "scale": "log", "step": null}});
+    let mut stored = json!({
+        "name": null, "labels": {},
+        "models": [model("cheap", 100_000), model("dear", 400_000)],
+        "prompts": [{"name": "a", "body": {"text": "{{ q }}"}}],
+        "space": [
+            {"name": "model", "domain": {"one_of": {"branches": [[], []]}}},
+            {"name": "temperature", "domain": float(0.0, 1.5)},
+            {"name": "max_tokens", "domain": int(10, 200)},
+            {"name": "n", "domain": int(1, 20)},
+        ],
+        "scorer": {"type": "exact", "expected": "{{ a }}"},
+        "objective": {"metric": "expected_success", "direction": "maximize"},
+        "constraints": [],
+        "inference_budget": {"usd": 0.000_2},
+        "optimization_budget": {"usd": 0.05},
+        "limits": {"trials": 1000, "seconds": null, "trials_without_improvement": null},
+        "search": {"algorithm": "blendsearch", "seed": 7, "extent": "profiled", "pruning": "on",
+                   "reuse": "job", "parallel_trials": 4, "requests_in_flight": 16},
+        "baseline": null,
+        "start": [],
+    });
+    for (pointer, value) in changes {
+        *stored.pointer_mut(pointer).unwrap() = value.clone();
+    }
+    serde_json::from_value(stored).unwrap()
+}
+
+/// Where an arm lies, as a world sees it.
+#[derive(Clone, Copy)]
+struct Settings<'a> {
+    model: usize,
+    temperature: f64,
+    others: &'a std::collections::BTreeMap<String, Feature>,
+}
+
+/// A finished search.
+struct Run {
+    search: Profiled,
+    batches: Vec<Batch>,
+    over: Over,
+    spent: f64,
+    budget: f64,
+    conclusion: Conclusion,
+}
+
+/// Runs a search whose answers are right with a chance and have 40 tokens on average.
+fn run(spec: &JobSpec, chance: impl Fn(Settings<'_>) -> f64) -> Run {
+    run_with(spec, chance, |_, told| told)
+}
+
+/// The same, with what becomes of each batch changed.
+fn run_with(
+    spec: &JobSpec,
+    chance: impl Fn(Settings<'_>) -> f64,
+    change: impl Fn(&Batch, Told) -> Told,
+) -> Run {
+    let budget = spec.optimization_budget.amount() as f64;
+    let bounds = vec![vec![60.0; ROWS]];
+    let problem = Problem::for_job(spec, ROWS, &[], bounds, budget);
+    let mut search = Profiled::new(spec, problem).unwrap();
+    let mut in_air = VecDeque::new();
+    let (mut batches, mut spent) = (Vec::new(), 0.0);
+    let over = loop {
+        match search.decide() {
+            Decision::Draw(batch) => {
+                in_air.push_back(batch.clone());
+                batches.push(batch);
+            }
+            Decision::Wait => {
+                let batch = in_air.pop_front().unwrap();
+                let told = change(
+                    &batch,
+                    answers(spec, &search, &batch, &chance, batches.len()),
+                );
+                spent += told.cost;
+                search.tell(told);
+            }
+            Decision::Over(over) => break over,
+        }
+    };
+    let conclusion = search.conclude();
+    Run {
+        search,
+        batches,
+        over,
+        spent,
+        budget,
+        conclusion,
+    }
+}
+
+fn answers(
+    spec: &JobSpec,
+    search: &Profiled,
+    batch: &Batch,
+    chance: &impl Fn(Settings<'_>) -> f64,
+    salt: usize,
+) -> Told {
+    let place = search.place(batch.arm).unwrap();
+    let temperature = match place.heat {
+        Heat::Temperature(temperature) => temperature,
+        Heat::TopP(_) => 1.0,
+    };
+    let chance = chance(Settings {
+        model: place.model,
+        temperature,
+        others: &place.others,
+    });
+    let price = spec.models[place.model].prices.output_pico as f64;
+    let mut cost = 0.0;
+    let drawn = batch.rows.iter().map(|row| {
+        cost += 20.0 * price;
+        let responses = (0..batch.responses).map(|position| {
+            let lot = mix(mix(mix(salt as u64) ^ *row as u64) ^ u64::from(position));
+            let tokens = 20 + lot % 41;
+            cost += tokens as f64 * price;
+            DrawnResponse {
+                tokens,
+                ended: true,
+                score: f64::from(u8::from((mix(lot) % 1_000) as f64 / 1_000.0 < chance)),
+                latency_ms: 10,
+            }
+        });
+        Drawn {
+            row: *row,
+            prompt_tokens: Some(20),
+            responses: responses.collect(),
+        }
+    });
+    let drawn = drawn.collect();
+    Told {
+        drawn,
+        cost,
+        ..Told::default()
+    }
+}
+
+fn winner(run: &Run) -> usize {
+    run.conclusion.winner.unwrap()
+}
+
+#[test]
+fn the_better_model_wins_within_both_budgets() {
+    let run = run(&spec(&[]), |at| if at.model == 1 { 0.6 } else { 0.05 });
+    let place = run.search.place(winner(&run)).unwrap();
+    assert_eq!(place.model, 1);
+    assert!(run.spent <= run.budget, "{} of {}", run.spent, run.budget);
+    let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+    assert!(estimate.complete && estimate.affordable);
+    // 20 tokens of prompt and about 40 a response at 0.4 millionths of a dollar each.
+    let cost = 4e-7 * (20.0 + 40.0 * f64::from(estimate.extent.n));
+    assert!((estimate.inference_cost.0 - cost).abs() < 0.1 * cost);
+    assert!(estimate.inference_cost.0 <= 0.000_2);
+    let (worth, error) = estimate.metrics[&Metric::ExpectedSuccess];
+    let truth = 1.0 - 0.4_f64.powf(f64::from(estimate.extent.n));
+    assert!((worth - truth).abs() < 0.05, "{worth} for {truth}");
+    assert!(error.unwrap() < 0.1);
+}
+
+#[test]
+fn a_run_is_a_function_of_what_it_is_told() {
+    let once = || run(&spec(&[]), |at| 0.3 + 0.2 * at.temperature.min(1.0));
+    let (one, two) = (once(), once());
+    assert_eq!(one.batches, two.batches);
+    assert_eq!(one.conclusion, two.conclusion);
+}
+
+#[test]
+fn extents_keep_to_what_the_space_allows() {
+    let constant = |value: Value| json!({"constant": {"value": value}});
+    let list = |values: Value| json!({"choice": {"values": values, "ordered": true}});
+    for (max_tokens, n) in [
+        (constant(json!(100)), constant(json!(3))),
+        (list(json!([30, 100, 150])), list(json!([1, 4, 9]))),
+    ] {
+        let job = spec(&[("/space/2/domain", max_tokens), ("/space/3/domain", n)]);
+        let run = run(&job, |_| 0.4);
+        for result in run.conclusion.arms.values() {
+            let extent = result.estimate.extent;
+            assert!([30, 100, 150].contains(&extent.max_tokens), "{extent:?}");
+            assert!([1, 3, 4, 9].contains(&extent.n), "{extent:?}");
+        }
+    }
+}
+
+#[test]
+fn what_the_endpoint_refuses_is_left_alone() {
+    let job = spec(&[]);
+    let run = run_with(
+        &job,
+        |_| 0.4,
+        |batch, told| {
+            // The dear model is the second arm of the first grid.
+            if batch.arm == 1 {
+                return Told {
+                    refused: true,
+                    ..Told::default()
+                };
+            }
+            told
+        },
+    );
+    let asked = run.batches.iter().filter(|batch| batch.arm == 1).count();
+    assert!(asked <= 2, "asked {asked} times");
+    assert_ne!(winner(&run), 1);
+}
+
+#[test]
+fn rows_that_fail_are_not_asked_again_and_few_of_them_matter_little() {
+    let job = spec(&[]);
+    let run = run_with(
+        &job,
+        |_| 0.4,
+        |_, mut told| {
+            let fails = |drawn: &Drawn| drawn.row % 8 == 0;
+            told.failed = told
+                .drawn
+                .iter()
+                .filter(|one| fails(one))
+                .map(|one| one.row)
+                .collect();
+            told.drawn.retain(|one| !fails(one));
+            told
+        },
+    );
+    let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+    assert!(estimate.complete && !estimate.closed);
+    assert_eq!(estimate.rows, ROWS - ROWS / 8);
+    let won = winner(&run);
+    for row in (0..ROWS).step_by(8) {
+        let of_arm = run.batches.iter().filter(|batch| batch.arm == won);
+        let asked = of_arm.filter(|batch| batch.rows.contains(&row)).count();
+        assert!(asked <= 1, "row {row} was asked for {asked} times");
+    }
+}
+
+#[test]
+fn the_cheapest_that_is_good_enough_is_found() {
+    let job = spec(&[
+        (
+            "/objective",
+            json!({"metric": "inference_cost", "direction": "minimize"}),
+        ),
+        (
+            "/constraints",
+            json!([{"metric": "expected_success", "at_least": 0.7}]),
+        ),
+    ]);
+    // Two answers of the cheap model are not enough, three are: at a third of the dear one's price.
+    let run = run(&job, |at| if at.model == 1 { 0.8 } else { 0.36 });
+    let place = run.search.place(winner(&run)).unwrap();
+    let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+    assert_eq!(place.model, 0);
+    assert!(
+        (3..=4).contains(&estimate.extent.n),
+        "{:?}",
+        estimate.extent
+    );
+}
+
+#[test]
+fn without_an_inference_budget_the_most_responses_are_the_best() {
+    let run = run(&spec(&[("/inference_budget", Value::Null)]), |_| 0.2);
+    let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+    assert_eq!(estimate.extent.n, 20);
+}
+
+#[test]
+fn settings_besides_are_proposed_and_the_good_ones_found() {
+    let penalty = json!({"name": "presence_penalty", "domain": {"float": {"low": -2.0, "high": 2.0, "scale": "linear", "step": null}}});
+    let mut space = json!(spec(&[]).space);
+    space.as_array_mut().unwrap().push(penalty);
+    let job = spec(&[("/space", space)]);
+    let run = run(&job, |at| match at.others.get("presence_penalty") {
+        Some(Feature::Number(place)) => 0.05 + 0.4 * place,
+        _ => 0.0,
+    });
+    let arms = 0..run.batches.iter().map(|batch| batch.arm).max().unwrap() + 1;
+    let by_searcher = |origin: Origin| !matches!(origin, Origin::Grid | Origin::Start);
+    let proposed = arms.filter(|arm| run.search.origin(*arm).is_some_and(by_searcher));
+    assert!(proposed.count() > 2);
+    let place = run.search.place(winner(&run)).unwrap();
+    let Some(Feature::Number(penalty)) = place.others.get("presence_penalty") else {
+        panic!("the penalty is a setting of the arm")
+    };
+    // The default is in the middle.
+    assert!(*penalty > 0.6, "{penalty}");
+}
+
+#[test]
+fn a_limit_on_trials_is_one_on_arms() {
+    let run = run(&spec(&[("/limits/trials", json!(2))]), |_| 0.5);
+    let arms: std::collections::BTreeSet<usize> = run.batches.iter().map(|one| one.arm).collect();
+    assert_eq!(arms.len(), 2);
+    assert!(matches!(run.over, Over::TrialLimit | Over::BudgetSpent));
+}
