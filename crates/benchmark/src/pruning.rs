@@ -8,7 +8,7 @@ use crate::parallel;
 use crate::run::{self, Found, Job};
 use crate::table::{self, Quartiles, yes};
 use crate::truth;
-use frugal_domain::job::Pruning;
+use frugal_domain::job::{ExtentChoice, Pruning};
 use frugal_domain::money::{Budget, Spend};
 use frugal_domain::seed::mix;
 use frugal_domain::state::StopReason;
@@ -23,10 +23,21 @@ enum Way {
     On,
     /// With what an earlier job of the same owner bought, one with another seed.
     Reuse,
+    /// The sampling settings searched, and the extents read from what was drawn.
+    Profiled,
+    /// The same with a tenth of the budget.
+    ProfiledTenth,
 }
 
 impl Way {
-    const ALL: [Self; 4] = [Self::Off, Self::Reference, Self::On, Self::Reuse];
+    const ALL: [Self; 6] = [
+        Self::Off,
+        Self::Reference,
+        Self::On,
+        Self::Reuse,
+        Self::Profiled,
+        Self::ProfiledTenth,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -34,6 +45,8 @@ impl Way {
             Self::Reference => "reference",
             Self::On => "on",
             Self::Reuse => "on, reuse",
+            Self::Profiled => "profiled",
+            Self::ProfiledTenth => "profiled, a tenth",
         }
     }
 
@@ -41,7 +54,22 @@ impl Way {
         match self {
             Self::Off => Pruning::Off,
             Self::Reference => Pruning::Reference,
-            Self::On | Self::Reuse => Pruning::On,
+            Self::On | Self::Reuse | Self::Profiled | Self::ProfiledTenth => Pruning::On,
+        }
+    }
+
+    const fn extent(self) -> ExtentChoice {
+        match self {
+            Self::Profiled | Self::ProfiledTenth => ExtentChoice::Profiled,
+            Self::Off | Self::Reference | Self::On | Self::Reuse => ExtentChoice::Searched,
+        }
+    }
+
+    /// What part of the budget it has: one in so many.
+    const fn part(self) -> u64 {
+        match self {
+            Self::ProfiledTenth => 10,
+            _ => 1,
         }
     }
 }
@@ -125,16 +153,17 @@ const fn real(count: u64) -> f64 {
 pub fn print(out: &mut impl Write, sets: &[DataSet], seeds: u64) -> anyhow::Result<()> {
     writeln!(
         out,
-        "Medians (quartiles) of {seeds} seeds, each way with the same budgets.\n\n\
+        "Medians (quartiles) of {seeds} seeds, each way with the same budgets but where a tenth is said.\n\n\
          tried: configurations evaluated in full or pruned, for whichever of three reasons\n\
          utility: the winner's in truth, the chance that one of its n answers is right\n\
          tokens: of prompts and completions, bought per configuration tried\n\
          pooled: responses per configuration tried that were there already\n\
-         on, reuse: with all responses that an earlier job with another seed had bought"
+         on, reuse: with all responses that an earlier job with another seed had bought\n\
+         profiled: sampling settings searched, extents read from what was drawn; a tenth: of the budget"
     )?;
     let mut wishes = String::new();
     for set in sets {
-        let [off, reference, on, _] = print_set(out, set, seeds)?;
+        let [off, reference, on, ..] = print_set(out, set, seeds)?;
         wishes.push_str(&format!(
             "{}: tried with pruning on ≥ reference ≥ off ({on} ≥ {reference} ≥ {off}): {}\n",
             set.name,
@@ -146,7 +175,7 @@ pub fn print(out: &mut impl Write, sets: &[DataSet], seeds: u64) -> anyhow::Resu
 }
 
 /// Writes the table of a data set. Returns the medians of the configurations tried.
-fn print_set(out: &mut impl Write, set: &DataSet, seeds: u64) -> anyhow::Result<[f64; 4]> {
+fn print_set(out: &mut impl Write, set: &DataSet, seeds: u64) -> anyhow::Result<[f64; 6]> {
     let mut table = table::new([
         "pruning",
         "tried",
@@ -159,7 +188,7 @@ fn print_set(out: &mut impl Write, set: &DataSet, seeds: u64) -> anyhow::Result<
         "pooled",
         "spend, $",
     ]);
-    let mut medians = [0.0; 4];
+    let mut medians = [0.0; 6];
     let mut ended_early = 0;
     for (way, median) in Way::ALL.into_iter().zip(&mut medians) {
         let figures = parallel::each(seeds, |seed| measure(set, way, seed))?;
@@ -222,7 +251,7 @@ fn amount(budget: Budget) -> String {
 fn measure(set: &DataSet, way: Way, seed: u64) -> anyhow::Result<Figures> {
     let earlier = match way {
         Way::Reuse => Some(job(set, way, mix(seed), None)?.bought),
-        Way::Off | Way::Reference | Way::On => None,
+        _ => None,
     };
     let found = job(set, way, seed, earlier.as_ref())?;
     Ok(Figures::of(set, &found))
@@ -232,6 +261,9 @@ fn job(set: &DataSet, way: Way, seed: u64, earlier: Option<&Archive>) -> anyhow:
     let mut spec = set.spec.clone();
     spec.search.seed = seed;
     spec.search.pruning = way.pruning();
+    spec.search.extent = way.extent();
+    let budget = spec.optimization_budget;
+    spec.optimization_budget = budget.unit().budget(budget.amount() / way.part());
     let rows: Vec<usize> = (0..set.corpus.rows()).collect();
     run::run(Job {
         spec: &spec,
