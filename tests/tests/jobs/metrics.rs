@@ -255,7 +255,7 @@ async fn less_is_better_only_among_what_was_evaluated_and_is_valid() {
         {"metric": "success", "at_least": 0.5},
         {"metric": "completion_tokens", "at_least": 2.5}
     ]);
-    body["budgets"]["inference"] = json!({"usd": 0.000_001_2});
+    body["budgets"]["inference"] = json!({"usd": 0.000_000_8});
     body["limits"] = json!({"trials": 60});
     body["search"] = json!({"algorithm": "random", "seed": 5, "extent": "searched"});
     for pruning in ["on", "off"] {
