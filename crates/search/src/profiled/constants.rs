@@ -109,7 +109,7 @@ pub(super) const COST_FLOOR: f64 = 1.0 / 400.0;
 /// The gain of utility below which the leader is finished first.
 pub(super) const LEAST_GAIN: f64 = 5e-4;
 /// The gain of utility below which nothing is bought any more.
-pub(super) const NOTHING: f64 = 1e-5;
+pub(super) const NOTHING: f64 = 1e-7;
 /// What is kept back to finish the leader, over its estimate.
 pub(super) const RESERVE: f64 = 1.1;
 /// The most money in the air, as a share of the optimization budget.
