@@ -19,8 +19,11 @@ use std::cell::OnceCell;
 const UNSURE: f64 = 0.025;
 /// What the cheap side must gain to be taken.
 const LEAST_HOPE: f64 = 0.02;
-/// Errors of the prompt's and the responses' cost within which an arm may still be affordable.
+/// Errors of the prompt's and the responses' cost within which an arm may still be affordable, and the
+/// least error of a response's while nothing was drawn for its model and prompt: a guess that is
+/// three times too high must not keep an arm from being looked at.
 const HOPE: f64 = 2.0;
+const UNSEEN_ERROR: f64 = 1.0;
 
 /// What the search believes after some number of answers.
 #[derive(Debug, Clone)]
@@ -171,10 +174,11 @@ impl Assessment {
         }
     }
 
-    /// The arm with the highest mean.
+    /// The arm with the highest mean; none while it is unlikely that any can be had.
     pub(super) fn leader(&self) -> Option<usize> {
         let means = self.means.iter().enumerate();
         let means = means.filter_map(|(arm, mean)| Some((arm, (*mean)?)));
+        let means = means.filter(|(_, mean)| *mean > 0.0);
         means
             .reduce(|best, next| if next.1 > best.1 { next } else { best })
             .map(|(arm, _)| arm)
@@ -234,16 +238,8 @@ impl Known<'_> {
             }
         }
         let cost = profile.cost;
-        if profile.standing == Standing::TooDear {
-            let cheap = Cost {
-                prompt: cost.prompt * (-HOPE * cost.prompt_error).exp(),
-                response: cost.response * (-HOPE * cost.error).exp(),
-                ..cost
-            };
-            let least = f64::from(data.place.n.smallest());
-            if data.seen >= 2 || !self.fits(&cheap, least, model) {
-                return (profile, None);
-            }
+        if profile.standing == Standing::TooDear && !self.may_fit(arm, &cost) {
+            return (profile, None);
         }
         let unreachable = self.unreachable(arm);
         let group = self.reach.chances(model, data.place.prompt);
@@ -321,6 +317,25 @@ impl Known<'_> {
                 (None, _) => 0.0,
             });
         (profile, Some(worths.collect()))
+    }
+
+    /// Whether an arm that looks too dear may turn out to be affordable.
+    pub(super) fn may_fit(&self, arm: usize, cost: &Cost) -> bool {
+        let place = &self.arms[arm].place;
+        let seen = self.arms.iter().any(|other| {
+            other.seen > 0 && (other.place.model, other.place.prompt) == (place.model, place.prompt)
+        });
+        let error = if seen {
+            cost.error
+        } else {
+            cost.error.max(UNSEEN_ERROR)
+        };
+        let cheap = Cost {
+            prompt: cost.prompt * (-HOPE * cost.prompt_error).exp(),
+            response: cost.response * (-HOPE * error).exp(),
+            ..*cost
+        };
+        self.fits(&cheap, f64::from(place.n.smallest()), place.model)
     }
 
     /// The n of a draw, given what it costs there; nothing where not even the least fits.

@@ -73,7 +73,9 @@ impl Situation<'_> {
     /// The next batch; nothing where it is better to wait for what is in the air or, where nothing
     /// is, where nothing more can be gained or paid.
     pub(super) fn choose(&self) -> Option<Chosen> {
-        let leader = self.assessment.leader()?;
+        let Some(leader) = self.assessment.leader() else {
+            return self.in_air.is_empty().then(|| self.look_for_affordable())?;
+        };
         let missing = self.missing(leader);
         let top = &self.assessment.profiles[leader];
         let reserve = missing.len() as f64 * self.spent(leader, top, 1) * RESERVE;
@@ -122,6 +124,29 @@ impl Situation<'_> {
             }
         }
         best.map(|best| best.chosen)
+    }
+
+    /// Where nothing seems to be affordable: more rows of what comes closest, as long as it may turn
+    /// out to be cheaper than it looks.
+    fn look_for_affordable(&self) -> Option<Chosen> {
+        let least = |arm: usize| {
+            let place = &self.arms[arm].place;
+            let most = self.problem.models[place.model].most_per_request;
+            self.assessment.profiles[arm]
+                .cost
+                .of(f64::from(place.n.smallest()), most)
+        };
+        let hopeful = (0..self.arms.len()).filter(|arm| {
+            let begun = self.arms[*arm].drawn > 0;
+            self.assessment.means[*arm].is_some() && (begun || self.may_begin)
+        });
+        let mut by_cost: Vec<(usize, f64)> = hopeful.map(|arm| (arm, least(arm))).collect();
+        by_cost.sort_by(|one, other| one.1.total_cmp(&other.1));
+        by_cost.into_iter().find_map(|(arm, _)| {
+            let mut rows = self.missing(arm);
+            rows.truncate(SIZES[0]);
+            self.affordable(arm, rows, 1)
+        })
     }
 
     /// As many of these rows as can be paid, if any.
