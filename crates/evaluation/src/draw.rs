@@ -52,6 +52,29 @@ pub struct DrawnResponse {
     pub latency_ms: u64,
 }
 
+/// A response as it was drawn, with what a scorer said of it.
+#[derive(Debug, Clone, Copy)]
+pub struct ScoredDraw {
+    /// The response.
+    pub response: DrawnResponse,
+    /// How good all of it is.
+    pub score: f64,
+    /// The fewest of its tokens that are known to score as well.
+    pub enough: u64,
+}
+
+impl ScoredDraw {
+    /// A response of which nothing less than all is known to be as good.
+    #[must_use]
+    pub const fn whole(response: DrawnResponse, score: f64) -> Self {
+        Self {
+            response,
+            score,
+            enough: response.tokens,
+        }
+    }
+}
+
 /// How a draw stands to a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {

@@ -118,7 +118,8 @@ impl Evaluator {
 
     /// Begins a batch of draws for an arm: so many responses for each of these rows, and no verdict
     /// on the arm. Its requests are numbered from `first_ordinal` on; the plan's `n` is what each row
-    /// is to get.
+    /// is to get. Responses that score are scored again cut to these `limits`, in rising order, to
+    /// see how much of them is [enough](crate::ScoredDraw::enough).
     ///
     /// # Errors
     /// The plan makes no sense.
@@ -127,12 +128,14 @@ impl Evaluator {
         plan: TrialPlan,
         first_ordinal: u32,
         rows: Vec<usize>,
+        limits: Vec<u32>,
     ) -> Result<TrialRun, InvalidPlan> {
         self.check(&plan)?;
         let known = self.prompt_tokens.get(&prompt_key(&plan)).cloned();
         let prompts =
             PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
-        let schedule = DrawSchedule::new(rows, plan.settings.extent.n, plan.most_per_request);
+        let schedule =
+            DrawSchedule::new(rows, plan.settings.extent.n, plan.most_per_request, limits);
         // Of the pool nothing is taken: what is drawn comes on top of it.
         let supply = Supply::new(
             self.options.instances,

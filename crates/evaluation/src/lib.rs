@@ -83,7 +83,7 @@ mod validity;
 
 pub use arm::{Arm, MOST_UNSERVED_SHARE, Rates};
 pub use demand::Ending;
-pub use draw::{DrawnResponse, OfferedResponse};
+pub use draw::{DrawnResponse, OfferedResponse, ScoredDraw};
 pub use evaluated::{EvaluatedInstance, UsedResponse};
 pub use evaluator::{DEFAULT_MISSING_SHARE, Evaluator, EvaluatorOptions, ReferenceOptions};
 pub use exchange::{NotExpected, Receipt, ReceivedResponse, RequestFailure, RequestPlan};

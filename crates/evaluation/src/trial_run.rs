@@ -1,7 +1,7 @@
 //! One trial: the evaluation of one configuration, step by step.
 
 use crate::demand::{Demand, Ending, ScheduleStep};
-use crate::draw::{DrawnResponse, OfferedResponse, ScoredResponse};
+use crate::draw::{DrawnResponse, OfferedResponse, ScoredDraw, ScoredResponse};
 use crate::draw_schedule::DrawSchedule;
 use crate::evaluated::{EvaluatedInstance, Pricing};
 use crate::exchange::{Exchange, NotExpected, Receipt, Reply, RequestFailure, RequestPlan};
@@ -151,7 +151,9 @@ impl TrialRun {
         if let Some(ending) = &self.ending {
             return Step::Ended(ending.clone());
         }
-        let scoring = self.supplied == Supplied::Scoring || self.unscored.is_some();
+        let scoring = self.supplied == Supplied::Scoring
+            || self.unscored.is_some()
+            || matches!(&self.scheme, Ok(Scheme::Draw(schedule)) if schedule.is_shortening());
         if scoring || self.exchange.waiting() {
             return Step::Wait;
         }
@@ -202,6 +204,12 @@ impl TrialRun {
                 Step::Request(batch)
             }
             ScheduleStep::End(ending) => {
+                if let (Ending::Drawn, Ok(Scheme::Draw(schedule))) = (&ending, &mut self.scheme) {
+                    let wanted = schedule.shorten(&self.bought);
+                    if !wanted.is_empty() {
+                        return Step::Score(wanted);
+                    }
+                }
                 self.ending = Some(ending.clone());
                 Step::Ended(ending)
             }
@@ -223,6 +231,9 @@ impl TrialRun {
             self.take_supply();
         } else if let Some(batch) = self.unscored.take() {
             self.scored = Some((batch, scores));
+        } else if let Ok(Scheme::Draw(schedule)) = &mut self.scheme {
+            let known = scores.into_iter();
+            schedule.receive_cut_scores(known.filter_map(|(key, score)| Some((key, score.ok()?))));
         }
     }
 
@@ -394,15 +405,21 @@ impl TrialRun {
         let bought = self.bought.iter();
         let bought =
             bought.map(|(instance, held)| (ScoreKey::whole(held.id, *instance), held.score));
-        self.supply.new_scores().chain(bought)
+        let cut = match &self.scheme {
+            Ok(Scheme::Draw(schedule)) => Some(schedule.cut_scores()),
+            _ => None,
+        };
+        let scores = self.supply.new_scores().chain(bought);
+        scores.chain(cut.into_iter().flatten())
     }
 
     /// What a batch of draws brought: every response that other jobs offered or its own requests
     /// got, with its score; those that could not be scored are left out.
-    pub fn drawn(&self) -> impl Iterator<Item = (DrawnResponse, f64)> {
+    pub fn drawn(&self) -> impl Iterator<Item = ScoredDraw> {
         let offered = self.supply.offered_with_scores();
+        let offered = offered.map(|(response, score)| ScoredDraw::whole(response, score));
         let bought = self.bought.iter().map(|(instance, held)| {
-            let drawn = DrawnResponse {
+            let response = DrawnResponse {
                 id: held.id,
                 instance: *instance,
                 max_tokens: self.plan.settings.extent.max_tokens,
@@ -410,7 +427,15 @@ impl TrialRun {
                 ended: held.ended,
                 latency_ms: held.latency_ms,
             };
-            (drawn, held.score)
+            let enough = match &self.scheme {
+                Ok(Scheme::Draw(schedule)) => schedule.enough(*instance, held),
+                _ => held.tokens,
+            };
+            ScoredDraw {
+                response,
+                score: held.score,
+                enough,
+            }
         });
         offered.chain(bought)
     }

@@ -143,6 +143,7 @@ fn answers(
             cost += tokens as f64 * price;
             DrawnResponse {
                 tokens,
+                enough: tokens,
                 ended: true,
                 score: f64::from(u8::from((mix(lot) % 1_000) as f64 / 1_000.0 < chance)),
                 latency_ms: 10,

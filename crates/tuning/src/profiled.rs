@@ -8,7 +8,7 @@ use crate::tally::Tally;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Unit;
-use frugal_evaluation::{DrawnResponse as DrawnBefore, Ending, TrialRun};
+use frugal_evaluation::{Ending, ScoredDraw, TrialRun};
 use frugal_search::profiled::{Drawn, DrawnResponse, Over, Profiled, Told};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -97,17 +97,23 @@ pub(crate) fn told(arrived: &Arrived, unit: Unit) -> Told {
 
 /// Responses with their scores, row by row, as the search hears of them.
 pub(crate) fn by_row(
-    responses: impl Iterator<Item = (DrawnBefore, f64)>,
+    responses: impl Iterator<Item = ScoredDraw>,
     counted_prompt_tokens: impl Fn(usize) -> Option<u64>,
 ) -> Vec<Drawn> {
     let mut rows: BTreeMap<usize, Vec<DrawnResponse>> = BTreeMap::new();
-    for (response, score) in responses {
+    for ScoredDraw {
+        response,
+        score,
+        enough,
+    } in responses
+    {
         rows.entry(response.instance)
             .or_default()
             .push(DrawnResponse {
                 tokens: response.tokens,
                 ended: response.ended,
                 score,
+                enough,
                 latency_ms: response.latency_ms,
             });
     }

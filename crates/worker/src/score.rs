@@ -11,7 +11,7 @@ use frugal_scoring::Scorer;
 use frugal_store::responses;
 use frugal_store::scores::{self, NewScore};
 use frugal_tuning::{ScoreBatch, Scored};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Billed tokens over those of our own count from which on some of them must have been hidden: no
@@ -24,19 +24,20 @@ const LARGEST_RATIO: u64 = 3;
 /// # Errors
 /// The database failed, the lease is lost, or a text is not there.
 pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Vec<Scored>, DriveError> {
-    let mut texts = texts(context, &batch.plans).await?;
+    let texts = texts(context, &batch.plans).await?;
     let mut work = Vec::with_capacity(batch.plans.len());
     for plan in batch.plans {
         let response = plan.key.response;
         let text = texts
-            .remove(&response)
+            .get(&response)
+            .cloned()
             .ok_or(DriveError::NoText(response))?;
         work.push((plan, text));
     }
     let (data, scorer) = (Arc::clone(&context.data), Arc::clone(&context.scorer));
     let split = batch.of.purpose.split();
     let scored = tokio::task::spawn_blocking(move || {
-        let one = |(plan, (text, estimated)): (ScorePlan, (String, u64))| {
+        let one = |(plan, (text, estimated)): (ScorePlan, (Arc<str>, u64))| {
             let score = score_one(&scorer, data.rows(split), &plan, &text, estimated);
             (plan.key, score)
         };
@@ -96,21 +97,22 @@ fn kept(cut: Cut, estimated: u64) -> u64 {
 }
 
 /// The texts to score, each with its estimated length: those that have just arrived are at hand,
-/// others are in the database.
+/// others are in the database. A response that is scored at several limits is there once.
 async fn texts(
     context: &Context,
     plans: &[ScorePlan],
-) -> Result<BTreeMap<ResponseId, (String, u64)>, DriveError> {
+) -> Result<BTreeMap<ResponseId, (Arc<str>, u64)>, DriveError> {
+    let wanted: BTreeSet<ResponseId> = plans.iter().map(|plan| plan.key.response).collect();
     let mut found = BTreeMap::new();
     let mut stored = Vec::new();
     {
         let mut arrived = context.arrived();
-        for plan in plans {
-            match arrived.remove(&plan.key.response) {
-                Some(text) => {
-                    found.insert(plan.key.response, text);
+        for id in wanted {
+            match arrived.remove(&id) {
+                Some((text, estimated)) => {
+                    found.insert(id, (text.into(), estimated));
                 }
-                None => stored.push(plan.key.response),
+                None => stored.push(id),
             }
         }
     }
@@ -118,7 +120,7 @@ async fn texts(
         let mut connection = context.pool.acquire().await?;
         let job = context.claim.job;
         for (id, response) in responses::texts(&mut connection, job, &stored).await? {
-            found.insert(id, (response.text, response.estimated_tokens));
+            found.insert(id, (response.text.into(), response.estimated_tokens));
         }
     }
     Ok(found)

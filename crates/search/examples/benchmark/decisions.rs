@@ -71,8 +71,10 @@ fn answers(batch: &frugal_search::profiled::Batch) -> Told {
         let one = |position: u32| {
             let lot = mix(batch.arm as u64) ^ mix(*row as u64) ^ u64::from(position);
             let hard = mix(*row as u64) % 100;
+            let tokens = 50 + mix(lot) % 100;
             DrawnResponse {
-                tokens: 50 + mix(lot) % 100,
+                tokens,
+                enough: tokens,
                 ended: true,
                 score: f64::from(u8::from(mix(lot + 1) % 100 > hard)),
                 latency_ms: 1,

@@ -63,6 +63,8 @@ pub enum Feature {
 pub(super) struct Row {
     /// Tokens of each response; those that were cut have as many as their limit.
     pub(super) tokens: Vec<f64>,
+    /// The fewest of them that are known to score as well as all.
+    pub(super) enough: Vec<f64>,
     /// How good each is, as it came.
     pub(super) scores: Vec<f64>,
     /// How long each took, in milliseconds.
@@ -78,8 +80,8 @@ impl Row {
 
     /// The scores of responses within a limit, added up.
     pub(super) fn right_within(&self, cap: f64) -> f64 {
-        let both = self.tokens.iter().zip(&self.scores);
-        both.filter(|(tokens, _)| **tokens <= cap)
+        let both = self.enough.iter().zip(&self.scores);
+        both.filter(|(enough, _)| **enough <= cap)
             .map(|(_, score)| score)
             .sum()
     }
@@ -113,6 +115,9 @@ pub(super) struct Arm {
     pub(super) failed: Vec<bool>,
     /// Responses in all.
     pub(super) drawn: usize,
+    /// Responses that score and were scored cut too, and those of them of which less is enough.
+    pub(super) cut: usize,
+    pub(super) shorter_enough: usize,
     /// Rows with responses.
     pub(super) seen: usize,
     /// It cannot be evaluated: the endpoint refuses it, or too many of its requests failed.
@@ -128,6 +133,8 @@ impl Arm {
             rows: vec![None; rows],
             failed: vec![false; rows],
             drawn: 0,
+            cut: 0,
+            shorter_enough: 0,
             seen: 0,
             closed: false,
             spent: 0.0,

@@ -48,6 +48,8 @@ pub(super) struct InAir {
     pub(super) rows: Vec<usize>,
     /// Its estimate with a margin, which counts as paid.
     pub(super) cost: f64,
+    /// The shortest limit of tokens that responses are scored at too, if they are.
+    pub(super) shortest: Option<u32>,
 }
 
 /// What bears on the choice.

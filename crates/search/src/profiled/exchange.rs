@@ -38,6 +38,9 @@ pub struct Batch {
     pub rows: Vec<usize>,
     /// Responses for each row.
     pub responses: u32,
+    /// Limits of tokens, in rising order, at which responses that score are scored too, to see how
+    /// much of them is [enough](DrawnResponse::enough).
+    pub limits: Vec<u32>,
 }
 
 /// What came of a batch.
@@ -75,6 +78,8 @@ pub struct DrawnResponse {
     pub ended: bool,
     /// How good it is, from 0 to 1.
     pub score: f64,
+    /// The fewest of its tokens that are known to score as well as all of it.
+    pub enough: u64,
     /// How long its request took, in milliseconds.
     pub latency_ms: u64,
 }

@@ -67,6 +67,10 @@ const ALL_AWAKE: u64 = 4;
 /// closed, and the rows from which that is judged.
 const MOST_FAILED: f64 = 0.2;
 const FEW_FAILED: usize = 5;
+/// The ratio between limits of tokens at which responses are scored too.
+const SHORTER: f64 = 1.5;
+/// Right answers of a model and a prompt that all have to be whole, before no more are scored cut.
+const WHOLE_ANSWERS: usize = 12;
 
 /// A profiled search under way.
 #[derive(Debug, Clone)]
@@ -286,12 +290,15 @@ impl Profiled {
             .as_ref()
             .and_then(|assessment| assessment.profiles.get(chosen.arm))
             .map_or(0.0, |profile| profile.cost.error);
+        let limits = self.shorter_limits(chosen.arm);
         self.in_air.push_back(InAir {
             arm: chosen.arm,
             rows: chosen.rows.clone(),
             cost: chosen.cost * (1.0 + error),
+            shortest: limits.first().copied(),
         });
         Batch {
+            limits,
             arm: chosen.arm,
             rows: chosen
                 .rows
@@ -300,6 +307,36 @@ impl Profiled {
                 .collect(),
             responses: u32::try_from(chosen.responses).unwrap_or(u32::MAX),
         }
+    }
+
+    /// The limits of tokens below the largest at which an arm's responses are scored too; none where
+    /// limits make no difference, or where so many right answers of its model and prompt have to be
+    /// whole that the others will.
+    fn shorter_limits(&self, arm: usize) -> Vec<u32> {
+        let place = &self.arms[arm].place;
+        if !self.goal.is_about_answers() {
+            return Vec::new();
+        }
+        let (mut cut, mut enough) = (0, 0);
+        for arm in &self.arms {
+            if (arm.place.model, arm.place.prompt) == (place.model, place.prompt) {
+                cut += arm.cut;
+                enough += arm.shorter_enough;
+            }
+        }
+        if cut >= WHOLE_ANSWERS && enough == 0 {
+            return Vec::new();
+        }
+        let allowed = &place.max_tokens;
+        let mut limits = Vec::new();
+        let mut limit = f64::from(allowed.largest()) / SHORTER;
+        while let Some(shorter) = allowed.at_most(limit) {
+            limits.push(shorter);
+            limit = f64::from(shorter) / SHORTER;
+        }
+        limits.sort_unstable();
+        limits.dedup();
+        limits
     }
 
     fn why_over(&self) -> Over {
@@ -337,7 +374,7 @@ impl Profiled {
             return false;
         };
         self.stale = true;
-        self.take_in(arm, drawn);
+        self.take_in(arm, drawn, None);
         true
     }
 
@@ -356,7 +393,7 @@ impl Profiled {
         self.spent += told.cost;
         self.exhausted |= told.unaffordable;
         self.arms[batch.arm].spent += told.cost;
-        self.take_in(batch.arm, told.drawn);
+        self.take_in(batch.arm, told.drawn, batch.shortest);
         let places = self.places();
         let arm = &mut self.arms[batch.arm];
         for row in told.failed {
@@ -377,7 +414,9 @@ impl Profiled {
         order.map(|(place, row)| (*row, place)).collect()
     }
 
-    fn take_in(&mut self, arm: usize, all: Vec<Drawn>) {
+    /// Adds responses to an arm. `shortest` is the shortest limit of tokens that they were scored at
+    /// too, if they were.
+    fn take_in(&mut self, arm: usize, all: Vec<Drawn>, shortest: Option<u32>) {
         let place_of = self.places();
         let arm = &mut self.arms[arm];
         for drawn in all {
@@ -396,7 +435,14 @@ impl Profiled {
             }
             let row = arm.rows[place].get_or_insert_with(Row::default);
             for response in drawn.responses {
+                if response.score > 0.0
+                    && shortest.is_some_and(|shortest| u64::from(shortest) < response.tokens)
+                {
+                    arm.cut += 1;
+                    arm.shorter_enough += usize::from(response.enough < response.tokens);
+                }
                 row.tokens.push(response.tokens as f64);
+                row.enough.push(response.enough.min(response.tokens) as f64);
                 row.ended.push(response.ended);
                 row.scores.push(within_range(response.score));
                 row.latencies.push(response.latency_ms as f64);

@@ -17,7 +17,7 @@ use super::tokens::{Cost, Tokens, mean};
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Room above the longest right answer, and above a quantile.
 const ABOVE_LONGEST: f64 = 1.15;
@@ -29,6 +29,9 @@ const LOW_QUANTILES: [f64; 2] = [0.6, 0.75];
 const MANY_RIGHT: f64 = 3.0;
 /// Right answers below which their lengths tell nothing.
 const FEW_RIGHT: usize = 3;
+/// The deviation of the log of right answers' lengths before any was seen, and how many it is worth.
+const PRIOR_SPREAD: f64 = 0.4;
+const PRIOR_FREEDOM: f64 = 2.0;
 /// How sure it is that a row whose right answers were all too long is lost to a limit: one right
 /// answer, or more.
 const LOST_ONE: f64 = 0.6;
@@ -369,37 +372,88 @@ impl Known<'_> {
                 .collect();
         }
         let rows = data.rows.len() as f64;
-        let right: Vec<f64> = if data.seen >= FEW_ROWS {
-            right_lengths(std::iter::once(data))
-        } else {
-            let group = self.arms.iter().filter(|other| {
+        let group: Vec<&Arm> = self
+            .arms
+            .iter()
+            .filter(|other| {
                 (other.place.model, other.place.prompt) == (data.place.model, data.place.prompt)
-            });
-            right_lengths(group)
-        };
-        let Some(longest) = right.last().filter(|_| right.len() >= FEW_RIGHT) else {
+            })
+            .collect();
+        let mut right = RightLengths::of(&[data]);
+        if data.seen < FEW_ROWS {
+            right = RightLengths::of(&group);
+        }
+        let Some(longest) = right
+            .sorted
+            .last()
+            .filter(|_| right.sorted.len() >= FEW_RIGHT)
+        else {
             return vec![largest];
         };
         let top = allowed.at_least((longest * ABOVE_LONGEST + 1.0).min(data.cap()));
         let mut limits = vec![largest];
-        let mut add = |max_tokens: u32, kept: f64| {
+        let mut add = |max_tokens: u32| {
             if limits.iter().all(|limit| limit.max_tokens != max_tokens) {
+                let kept = right.kept(f64::from(max_tokens)).ln();
                 limits.push(Limit { max_tokens, kept });
             }
         };
-        add(top, 0.0);
+        add(top);
         let low = LOW_QUANTILES
             .iter()
-            .filter(|_| right.len() as f64 > MANY_RIGHT * rows);
+            .filter(|_| right.sorted.len() as f64 > MANY_RIGHT * rows);
         for share in low.chain(&QUANTILES) {
-            let room = quantile(&right, *share) * ABOVE_QUANTILE + 1.0;
-            let max_tokens = allowed.at_least(room.min(data.cap()));
-            let count = right.len() as f64 + 0.5;
-            let kept = right.partition_point(|tokens| *tokens <= f64::from(max_tokens)) as f64;
-            add(max_tokens, ((kept + 0.5) / count).ln());
+            let room = quantile(&right.sorted, *share) * ABOVE_QUANTILE + 1.0;
+            add(allowed.at_least(room.min(data.cap())));
         }
         limits.sort_unstable_by_key(|limit| limit.max_tokens);
         limits
+    }
+}
+
+/// How long right answers have to be: the lengths seen, each spread out as far as so few tell little of
+/// those to come.
+struct RightLengths {
+    /// In rising order.
+    sorted: Vec<f64>,
+    /// The deviation of the log that each stands for.
+    width: f64,
+}
+
+impl RightLengths {
+    fn of(arms: &[&Arm]) -> Self {
+        let mut lengths: Vec<f64> = Vec::new();
+        let mut rows = BTreeSet::new();
+        for (row, data) in arms.iter().flat_map(|arm| arm.data()) {
+            for (enough, score) in data.enough.iter().zip(&data.scores) {
+                if *score > 0.0 {
+                    lengths.push(enough.max(1.0));
+                    rows.insert(row);
+                }
+            }
+        }
+        lengths.sort_unstable_by(f64::total_cmp);
+        let logs: Vec<f64> = lengths.iter().map(|tokens| tokens.ln()).collect();
+        let centre = mean(&logs);
+        let squares: f64 = logs.iter().map(|log| (log - centre).powi(2)).sum();
+        let freedom = (logs.len() as f64 - 1.0).max(0.0) + PRIOR_FREEDOM;
+        let variance = (squares + PRIOR_FREEDOM * PRIOR_SPREAD * PRIOR_SPREAD) / freedom;
+        // Silverman's rule; answers to the same row are no news of other rows.
+        let width = 0.9 * variance.sqrt() * (rows.len().max(1) as f64).powf(-0.2);
+        Self {
+            sorted: lengths,
+            width,
+        }
+    }
+
+    /// The share of right answers that a limit leaves.
+    fn kept(&self, cap: f64) -> f64 {
+        let within = |tokens: &f64| {
+            let z = (cap / tokens).ln() / self.width.max(1e-6);
+            0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
+        };
+        let sum: f64 = self.sorted.iter().map(within).sum();
+        (sum / self.sorted.len().max(1) as f64).max(1e-3)
     }
 }
 
@@ -425,18 +479,6 @@ fn largest_n(place: &super::arm::ArmPlace, fits: impl Fn(u32) -> bool) -> Option
         }
     }
     place.n.at_most(f64::from(low))
-}
-
-/// The lengths of all right answers, in rising order.
-fn right_lengths<'a>(arms: impl Iterator<Item = &'a Arm>) -> Vec<f64> {
-    let mut lengths: Vec<f64> = arms
-        .flat_map(Arm::data)
-        .flat_map(|(_, row)| row.tokens.iter().zip(&row.scores))
-        .filter(|(_, score)| **score > 0.0)
-        .map(|(tokens, _)| *tokens)
-        .collect();
-    lengths.sort_unstable_by(f64::total_cmp);
-    lengths
 }
 
 /// A quantile of sorted values, between neighbours by their share.

@@ -18,6 +18,11 @@ const LOWEST: f64 = -7.5;
 const HIGHEST: f64 = 6.0;
 /// Rounds of expectation maximisation.
 const ROUNDS: usize = 8;
+/// The steps by which the log-odds of rows in reach may lie off the posterior's level, to each side,
+/// and the deviation of that before anything is known.
+const SHIFTS: usize = 8;
+const SHIFT: f64 = 0.5;
+const SHIFT_DEVIATION: f64 = 1.5;
 /// The variance of a model's log-odds before any of its arms was seen.
 const PRIOR_SPREAD: f64 = 3.0;
 
@@ -153,7 +158,16 @@ fn groups(
             mean(&|arm| posterior.spread[arm]),
         )
     };
-    let weights = bell(level, spread);
+    let total = |prompt: Option<usize>, row: usize| {
+        let of = seen
+            .iter()
+            .filter(|arm| prompt.is_none_or(|prompt| arms[**arm].place.prompt == prompt));
+        of.fold((0.0, 0.0), |(right, all), arm| {
+            (right + counts.right[*arm][row], all + counts.all[*arm][row])
+        })
+    };
+    let of_model: Vec<(f64, f64)> = (0..rows).map(|row| total(None, row)).collect();
+    let weights = in_reach(&of_model, level, spread);
     let wrong: Vec<f64> = grid()
         .iter()
         .map(|odds| (1.0 - logistic(*odds)).ln())
@@ -167,15 +181,6 @@ fn groups(
             .map(|(weight, log)| weight * (asked * log).exp())
             .sum()
     };
-    let total = |prompt: Option<usize>, row: usize| {
-        let of = seen
-            .iter()
-            .filter(|arm| prompt.is_none_or(|prompt| arms[**arm].place.prompt == prompt));
-        of.fold((0.0, 0.0), |(right, all), arm| {
-            (right + counts.right[*arm][row], all + counts.all[*arm][row])
-        })
-    };
-    let of_model: Vec<(f64, f64)> = (0..rows).map(|row| total(None, row)).collect();
     (0..prompts)
         .map(|prompt| {
             let mut group = Group {
@@ -193,6 +198,66 @@ fn groups(
             group
         })
         .collect()
+}
+
+/// How log-odds are spread over the rows in reach, on the grid: as the posterior has it, but moved to
+/// where the right answers of the rows that have any are best explained. The posterior takes rows
+/// without one for hard, and says little of how easy the others are.
+fn in_reach(rows: &[(f64, f64)], level: f64, spread: f64) -> [f64; GRID] {
+    let odds = grid();
+    let likelihoods: Vec<(bool, [f64; GRID])> = rows
+        .iter()
+        .filter(|(_, all)| *all > 0.0)
+        .map(|(right, all)| {
+            let logs = odds.map(|odds| {
+                let chance = logistic(odds);
+                right * chance.ln() + (all - right) * (1.0 - chance).ln()
+            });
+            let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            // What stands for a chance of 0 is on the same scale.
+            (*right <= 0.0, logs.map(|log| (log - top).exp()))
+        })
+        .collect();
+    let weighed = |likelihood: &[f64; GRID], weights: &[f64; GRID]| -> f64 {
+        likelihood
+            .iter()
+            .zip(weights)
+            .map(|(one, weight)| one * weight)
+            .sum()
+    };
+    let mut best = (f64::NEG_INFINITY, bell(level, spread));
+    for step in 0..=2 * SHIFTS {
+        let shift = (step as f64 - SHIFTS as f64) * SHIFT;
+        let weights = bell(level + shift, spread);
+        let reached: Vec<(bool, f64)> = likelihoods
+            .iter()
+            .map(|(none, likelihood)| (*none, weighed(likelihood, &weights)))
+            .collect();
+        let mut share = UNREACHABLE_SHARE;
+        for _ in 0..ROUNDS {
+            let out: f64 = reached
+                .iter()
+                .filter(|(none, _)| *none)
+                .map(|(_, reached)| share / (share + (1.0 - share) * reached))
+                .sum();
+            share = (out + UNREACHABLE_SHARE * UNREACHABLE_WEIGHT)
+                / (reached.len() as f64 + UNREACHABLE_WEIGHT);
+        }
+        let of_rows: f64 = reached
+            .iter()
+            .map(|(none, reached)| {
+                let out = if *none { share } else { 0.0 };
+                (out + (1.0 - share) * reached).max(1e-300).ln()
+            })
+            .sum();
+        let prior = -0.5 * (shift / SHIFT_DEVIATION).powi(2)
+            + UNREACHABLE_WEIGHT
+                * (UNREACHABLE_SHARE * share.ln() + (1.0 - UNREACHABLE_SHARE) * (1.0 - share).ln());
+        if of_rows + prior > best.0 {
+            best = (of_rows + prior, weights);
+        }
+    }
+    best.1
 }
 
 fn share(groups: &[Group], rows: usize) -> Share {

@@ -15,7 +15,7 @@ use frugal_domain::job::Split;
 use frugal_domain::request::Purpose;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome, TrialRole};
-use frugal_evaluation::Ending;
+use frugal_evaluation::{Ending, ScoredDraw};
 use frugal_search::profiled::{ArmEstimate, Batch, Decision, Over, Problem, Profiled};
 use serde_json::json;
 use std::sync::Arc;
@@ -69,7 +69,11 @@ impl Tuning {
             };
             search.give(
                 configuration,
-                by_row(arm.serving_with_scores(limit), counted),
+                by_row(
+                    arm.serving_with_scores(limit)
+                        .map(|(response, score)| ScoredDraw::whole(response, score)),
+                    counted,
+                ),
             );
         }
         Ok(ProfiledLoop::new(search))
@@ -141,7 +145,9 @@ impl Tuning {
         let requests = batch.responses.div_ceil(most) as usize * batch.rows.len();
         let first = trial.next_ordinal;
         trial.next_ordinal += u32::try_from(requests).unwrap_or(u32::MAX);
-        let run = self.evaluator.begin_draws(plan, first, batch.rows);
+        let run = self
+            .evaluator
+            .begin_draws(plan, first, batch.rows, batch.limits);
         let run = plan_error(number, run)?;
         let key = RunKey {
             first,
