@@ -260,7 +260,7 @@ impl Known<'_> {
             .collect();
         let odds = &self.posterior.samples[arm];
         let mut worths = Vec::with_capacity(SAMPLES);
-        let mut logs = Vec::with_capacity(rows);
+        let mut wrong = Vec::with_capacity(rows);
         // The mean over the draws at the profile's own n, which is set against its estimate.
         let mut plain_mean = 0.0;
         for sample in 0..SAMPLES {
@@ -272,17 +272,17 @@ impl Known<'_> {
                 ..cost
             };
             let n = self.drawn_number(&profile, &drawn, model, &data.place.n);
-            // The log of the chance that an answer is wrong, which is what powers are taken of.
-            logs.clear();
+            // The chance that an answer is wrong, which is what powers are taken of.
+            wrong.clear();
             if !answers.is_empty() {
                 let group = self.reach.group(model, data.place.prompt);
-                logs.extend((0..rows).map(|row| {
+                wrong.extend((0..rows).map(|row| {
                     let group = group.unreachable(shares[sample], row);
                     let out = group + (1.0 - group) * own[row];
                     if lots[row * SAMPLES + sample] < out {
-                        0.0
+                        1.0
                     } else {
-                        (1.0 - kept * logistic(odds[row * SAMPLES + sample])).ln()
+                        1.0 - kept * logistic(odds[row * SAMPLES + sample])
                     }
                 }));
             }
@@ -290,8 +290,8 @@ impl Known<'_> {
                 let inference = self.goal.display(drawn.of(n, self.most(model)));
                 self.goal.weigh(|metric| {
                     if is_of_answers(metric) {
-                        let power = if metric == Metric::Mean { 1.0 } else { n };
-                        let wrong: f64 = logs.iter().map(|log| (power * log).exp()).sum();
+                        let power = if metric == Metric::Mean { 1 } else { whole(n) };
+                        let wrong: f64 = wrong.iter().map(|wrong: &f64| wrong.powi(power)).sum();
                         1.0 - wrong / rows as f64
                     } else {
                         others.value(metric, n, inference)
@@ -374,4 +374,14 @@ fn draw_shares(alpha: f64, beta: f64, generator: &mut ChaCha8Rng) -> Vec<f64> {
             .collect(),
         Err(_) => vec![alpha / (alpha + beta); SAMPLES],
     }
+}
+
+/// A number of responses as a power.
+fn whole(n: f64) -> i32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a whole number; a larger one than fits saturates"
+    )]
+    let n = n as i32;
+    n
 }

@@ -66,9 +66,11 @@ pub(super) const WIDE: f64 = 0.1;
 /// Joint draws from the posterior.
 pub(super) const SAMPLES: usize = 48;
 /// Arms that the regression takes in at most.
-pub(super) const MOST_REGRESSED: usize = 24;
-/// Iterations of the Laplace approximation at most, and the change of log-odds that ends them.
+pub(super) const MOST_REGRESSED: usize = 16;
+/// Iterations of the Laplace approximation at most, where it starts from nothing and where from an
+/// earlier one; and the change of log-odds that ends them.
 pub(super) const ITERATIONS: usize = 12;
+pub(super) const WARM_ITERATIONS: usize = 4;
 pub(super) const CONVERGED: f64 = 0.02;
 
 /// Tokens of a response before any was seen.

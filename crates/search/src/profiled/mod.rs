@@ -217,29 +217,34 @@ impl Profiled {
                 None
             };
         }
-        if self.stale {
-            self.assess();
-            if self.open_arms() {
+        loop {
+            if self.stale {
                 self.assess();
+                self.stale = self.open_arms();
+                let leader = self.leader();
+                if let Some(leader) = leader
+                    && self.last_leader.is_none_or(|(last, _)| last != leader)
+                {
+                    self.last_leader = Some((leader, self.begun()));
+                }
             }
-            self.stale = false;
-            let leader = self.leader();
-            if let Some(leader) = leader
-                && self.last_leader.is_none_or(|(last, _)| last != leader)
-            {
-                self.last_leader = Some((leader, self.begun()));
+            let in_air: Vec<InAir> = self.in_air.iter().cloned().collect();
+            let assessment = self.assessment.as_ref()?;
+            let situation = Situation {
+                problem: &self.problem,
+                // Arms that were opened just now wait for the next decision, unless there is
+                // nothing else to do: one assessment takes long enough.
+                arms: &self.arms[..assessment.profiles.len()],
+                assessment,
+                in_air: &in_air,
+                left: self.left(),
+                may_begin: self.begun() < self.most_begun && !self.is_out_of_patience(),
+            };
+            let chosen = situation.choose();
+            if chosen.is_some() || !self.stale {
+                return chosen;
             }
         }
-        let in_air: Vec<InAir> = self.in_air.iter().cloned().collect();
-        let situation = Situation {
-            problem: &self.problem,
-            arms: &self.arms,
-            assessment: self.assessment.as_ref()?,
-            in_air: &in_air,
-            left: self.left(),
-            may_begin: self.begun() < self.most_begun && !self.is_out_of_patience(),
-        };
-        situation.choose()
     }
 
     /// Arms that were drawn for, or are about to be.

@@ -6,7 +6,9 @@
 //! one. Rows are independent given μ, so a step takes one small system per row and one of the arms.
 
 use super::arm::Arm;
-use super::constants::{CONVERGED, ITERATIONS, MOST_REGRESSED, MOST_WRONG, SAMPLES};
+use super::constants::{
+    CONVERGED, ITERATIONS, MOST_REGRESSED, MOST_WRONG, SAMPLES, WARM_ITERATIONS,
+};
 use super::kernels::Kernels;
 use nalgebra::{Cholesky, DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
@@ -122,6 +124,8 @@ struct Newton<'a> {
     prior: DVector<f64>,
     /// The inverse of the observed arms' covariance.
     precision: DMatrix<f64>,
+    /// Whether it starts from an earlier posterior.
+    warm: bool,
     systems: Vec<RowSystem>,
     level: DVector<f64>,
     covariance: DMatrix<f64>,
@@ -168,6 +172,7 @@ impl<'a> Newton<'a> {
             odds,
             prior: DVector::from_iterator(count, observed.iter().map(|arm| kernels.prior[*arm])),
             precision: inverse(own),
+            warm: before.is_some(),
             systems: Vec::new(),
             level: DVector::zeros(count),
             covariance: DMatrix::zeros(count, count),
@@ -175,7 +180,12 @@ impl<'a> Newton<'a> {
     }
 
     fn solve(&mut self) {
-        for _ in 0..ITERATIONS {
+        let most = if self.warm {
+            WARM_ITERATIONS
+        } else {
+            ITERATIONS
+        };
+        for _ in 0..most {
             if self.step() < CONVERGED {
                 break;
             }

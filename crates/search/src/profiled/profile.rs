@@ -258,6 +258,8 @@ impl Known<'_> {
         } else {
             0.0
         };
+        // Rows with as many right and wrong answers share their likelihoods.
+        let mut likelihoods: Vec<((f64, f64), [f64; GRID])> = Vec::new();
         for row in 0..rows {
             let (all, counted) = (self.counts.all[arm][row], self.counts.right[arm][row]);
             let right = within[row];
@@ -268,12 +270,20 @@ impl Known<'_> {
             } else {
                 0.0
             };
+            let known = likelihoods
+                .iter()
+                .position(|(counts, _)| *counts == (right, all));
+            let known = known.unwrap_or_else(|| {
+                let likelihood = std::array::from_fn(|index| {
+                    let log = right * logs[index] + (all - right) * wrong[index];
+                    log.exp() * (1.0 - OWN_UNREACHABLE)
+                });
+                likelihoods.push(((right, all), likelihood));
+                likelihoods.len() - 1
+            });
             let mut weights = priors[row];
-            for (index, weight) in weights.iter_mut().enumerate() {
-                if all > 0.0 {
-                    *weight *= (right * logs[index] + (all - right) * wrong[index]).exp();
-                }
-                *weight *= 1.0 - OWN_UNREACHABLE;
+            for (weight, likelihood) in weights.iter_mut().zip(&likelihoods[known].1) {
+                *weight *= likelihood;
             }
             let total: f64 = weights.iter().sum();
             if right <= 0.0 {

@@ -11,6 +11,7 @@ use super::constants::{
     PRIOR_LOG_ODDS, UNREACHABLE_BY_MODEL, UNREACHABLE_SHARE, UNREACHABLE_WEIGHT,
 };
 use super::posterior::{Counts, Posterior, logistic};
+use std::cell::RefCell;
 
 /// The grid of log-odds that chances are summed over.
 pub(super) const GRID: usize = 28;
@@ -172,14 +173,19 @@ fn groups(
         .iter()
         .map(|odds| (1.0 - logistic(*odds)).ln())
         .collect();
+    // By the number of answers, of which there are few different ones.
+    let known: RefCell<Vec<(f64, f64)>> = RefCell::new(vec![(0.0, 1.0)]);
     let none_right = |asked: f64| -> f64 {
-        if asked == 0.0 {
-            return 1.0;
+        let mut known = known.borrow_mut();
+        if let Some((_, chance)) = known.iter().find(|(count, _)| *count == asked) {
+            return *chance;
         }
         let chances = weights.iter().zip(&wrong);
-        chances
+        let chance = chances
             .map(|(weight, log)| weight * (asked * log).exp())
-            .sum()
+            .sum();
+        known.push((asked, chance));
+        chance
     };
     (0..prompts)
         .map(|prompt| {
@@ -204,20 +210,26 @@ fn groups(
 /// where the right answers of the rows that have any are best explained. The posterior takes rows
 /// without one for hard, and says little of how easy the others are.
 fn in_reach(rows: &[(f64, f64)], level: f64, spread: f64) -> [f64; GRID] {
-    let odds = grid();
-    let likelihoods: Vec<(bool, [f64; GRID])> = rows
-        .iter()
-        .filter(|(_, all)| *all > 0.0)
-        .map(|(right, all)| {
-            let logs = odds.map(|odds| {
-                let chance = logistic(odds);
-                right * chance.ln() + (all - right) * (1.0 - chance).ln()
-            });
-            let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            // What stands for a chance of 0 is on the same scale.
-            (*right <= 0.0, logs.map(|log| (log - top).exp()))
-        })
-        .collect();
+    let chances = grid().map(logistic);
+    let (right_logs, wrong_logs) = (
+        chances.map(f64::ln),
+        chances.map(|chance| (1.0 - chance).ln()),
+    );
+    // Rows with as many right and wrong answers, with how many there are, whether none is right, and
+    // how likely that is for each chance.
+    let mut likelihoods: Vec<((f64, f64), f64, [f64; GRID])> = Vec::new();
+    for counts in rows.iter().filter(|(_, all)| *all > 0.0) {
+        if let Some((_, count, _)) = likelihoods.iter_mut().find(|(known, ..)| known == counts) {
+            *count += 1.0;
+            continue;
+        }
+        let (right, all) = counts;
+        let likelihood = std::array::from_fn(|index| {
+            (right * right_logs[index] + (all - right) * wrong_logs[index]).exp()
+        });
+        likelihoods.push((*counts, 1.0, likelihood));
+    }
+    let rows: f64 = likelihoods.iter().map(|(_, count, _)| count).sum();
     let weighed = |likelihood: &[f64; GRID], weights: &[f64; GRID]| -> f64 {
         likelihood
             .iter()
@@ -229,25 +241,26 @@ fn in_reach(rows: &[(f64, f64)], level: f64, spread: f64) -> [f64; GRID] {
     for step in 0..=2 * SHIFTS {
         let shift = (step as f64 - SHIFTS as f64) * SHIFT;
         let weights = bell(level + shift, spread);
-        let reached: Vec<(bool, f64)> = likelihoods
+        let reached: Vec<(bool, f64, f64)> = likelihoods
             .iter()
-            .map(|(none, likelihood)| (*none, weighed(likelihood, &weights)))
+            .map(|((right, _), count, likelihood)| {
+                (*right <= 0.0, *count, weighed(likelihood, &weights))
+            })
             .collect();
         let mut share = UNREACHABLE_SHARE;
         for _ in 0..ROUNDS {
             let out: f64 = reached
                 .iter()
-                .filter(|(none, _)| *none)
-                .map(|(_, reached)| share / (share + (1.0 - share) * reached))
+                .filter(|(none, ..)| *none)
+                .map(|(_, count, reached)| count * share / (share + (1.0 - share) * reached))
                 .sum();
-            share = (out + UNREACHABLE_SHARE * UNREACHABLE_WEIGHT)
-                / (reached.len() as f64 + UNREACHABLE_WEIGHT);
+            share = (out + UNREACHABLE_SHARE * UNREACHABLE_WEIGHT) / (rows + UNREACHABLE_WEIGHT);
         }
         let of_rows: f64 = reached
             .iter()
-            .map(|(none, reached)| {
+            .map(|(none, count, reached)| {
                 let out = if *none { share } else { 0.0 };
-                (out + (1.0 - share) * reached).max(1e-300).ln()
+                count * (out + (1.0 - share) * reached).max(1e-300).ln()
             })
             .sum();
         let prior = -0.5 * (shift / SHIFT_DEVIATION).powi(2)
@@ -288,8 +301,34 @@ fn share(groups: &[Group], rows: usize) -> Share {
 }
 
 /// The weights of a normal distribution on the grid, adding up to 1.
+///
+/// From the point of the grid that is nearest to the mean outwards, each weight is its neighbour's
+/// times a ratio, which is its neighbour's times a constant: few exponentials instead of one a point.
 pub(super) fn bell(mean: f64, variance: f64) -> [f64; GRID] {
-    let mut weights = grid().map(|odds| (-0.5 * (odds - mean).powi(2) / variance).exp());
+    const STEP: f64 = (HIGHEST - LOWEST) / (GRID - 1) as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place on the grid"
+    )]
+    let peak = ((mean - LOWEST) / STEP)
+        .round()
+        .clamp(0.0, (GRID - 1) as f64) as usize;
+    let off = mean - (LOWEST + STEP * peak as f64);
+    let constant = (-STEP * STEP / variance).exp();
+    let mut weights = [0.0; GRID];
+    weights[peak] = 1.0;
+    let first = |side: f64| (STEP * (side * off - 0.5 * STEP) / variance).exp();
+    let mut ratio = first(1.0);
+    for place in peak + 1..GRID {
+        weights[place] = weights[place - 1] * ratio;
+        ratio *= constant;
+    }
+    let mut ratio = first(-1.0);
+    for place in (0..peak).rev() {
+        weights[place] = weights[place + 1] * ratio;
+        ratio *= constant;
+    }
     let total = weights.iter().sum::<f64>().max(1e-300);
     for weight in &mut weights {
         *weight /= total;
