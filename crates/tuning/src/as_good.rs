@@ -22,7 +22,8 @@ pub struct AsGood {
     /// The mean that they must be as good as, on the instances that the search saw; nothing where the
     /// baseline was not evaluated.
     pub reference: Option<f64>,
-    /// The winner's mean less that, on the instances that the search saw and chose it by.
+    /// The winner's mean less that, on the instances that the search saw and chose it by; nothing where
+    /// the baseline stays as its own reference.
     pub difference: Option<QualityDifference>,
     /// The same on the instances that the search did not see.
     pub holdout: Option<HeldOutDifference>,
@@ -113,14 +114,22 @@ fn mean_of(found: &Evaluation, metric: Metric) -> Option<f64> {
 /// The winner's answers beside those that they must be as good as, where the cheapest was sought.
 pub(crate) fn of(findings: &Findings<'_>, holdout: Option<&OnHoldout>) -> Option<AsGood> {
     let standard = findings.spec.objective.cheapest?;
+    let baseline_won = findings
+        .winner()
+        .is_some_and(|winner| winner.number == BASELINE);
+    // The baseline beside itself says nothing.
+    let beside_itself = baseline_won && standard.as_good_as == Reference::Baseline;
     Some(AsGood {
         standard,
         reference: reference(findings, &standard),
         difference: findings
             .winner()
+            .filter(|_| !beside_itself)
             .and_then(|winner| winner.quality_difference),
-        holdout: holdout.and_then(|holdout| holdout.difference),
-        saving: saving(findings, holdout),
+        holdout: holdout
+            .filter(|_| !beside_itself)
+            .and_then(|holdout| holdout.difference),
+        saving: saving(findings, holdout).filter(|_| !baseline_won),
     })
 }
 

@@ -188,11 +188,12 @@ pub struct AsGood {
     /// baseline was not evaluated.
     #[schema(example = 0.82)]
     pub reference: Option<f64>,
-    /// The winner's mean less that, on the instances that the search saw and chose it by.
+    /// The winner's mean less that, on the instances that the search saw and chose it by; `null` where
+    /// it is the baseline's own.
     pub difference: Option<QualityDifference>,
     /// The same on the instances that the search did not see.
     pub holdout: Option<HeldOutDifference>,
-    /// What the winner saves of what the baseline costs.
+    /// What the winner saves of what the baseline costs; `null` where the baseline stays.
     pub saving: Option<Saving>,
 }
 
