@@ -447,7 +447,11 @@ impl Profiled {
         );
         if let (Some(standard), Some(qualities)) = (self.goal.standard_mut(), &assessment.qualities)
         {
-            standard.learn(&qualities.reference, &qualities.differences);
+            standard.learn(
+                &qualities.reference,
+                &qualities.differences,
+                &qualities.offsets,
+            );
         }
         self.assessment = Some(assessment);
     }

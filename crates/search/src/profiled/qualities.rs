@@ -3,7 +3,7 @@
 //! The reference is an arm too where the baseline lies in the space: what makes a row hard for both
 //! does not count then.
 
-use super::arm::Arm;
+use super::arm::{Arm, Row};
 use super::constants::{FEW_ROWS, SAMPLES};
 use super::posterior::logistic;
 use super::profile::{Known, Profile, Standing};
@@ -11,7 +11,9 @@ use super::standard::{Standard, deviation, normal};
 use super::tokens::{Cost, mean};
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
+use frugal_domain::seed::mix;
 use frugal_domain::trial::QualityDifference;
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -33,6 +35,8 @@ pub(super) struct Qualities {
     pub(super) reference: Vec<f64>,
     /// By arm, the draws of its mean less those of the reference's; none where it is not in question.
     pub(super) differences: Vec<Option<Vec<f64>>>,
+    /// By arm, the mean of its draws less the model's estimate.
+    pub(super) offsets: Vec<f64>,
     lots: Lots,
 }
 
@@ -70,13 +74,18 @@ impl Qualities {
                 (0..SAMPLES).map(draw).collect()
             }
         };
+        let mut offsets = vec![0.0; profiles.len()];
         let differences = profiles.iter().enumerate().map(|(arm, profile)| {
-            let draws = known.quality_draws(arm, profile.as_ref()?, metric, &lots);
+            let profile = profile.as_ref()?;
+            let draws = known.quality_draws(arm, profile, metric, &lots);
+            offsets[arm] = mean(&draws) - mean(&known.row_values(arm, profile, metric));
             Some(less(&draws, &reference))
         });
+        let differences = differences.collect();
         Self {
             arm: standard.arm().map(|(arm, _)| arm),
-            differences: differences.collect(),
+            differences,
+            offsets,
             reference,
             lots,
         }
@@ -141,7 +150,10 @@ impl Qualities {
 }
 
 impl Known<'_> {
-    /// Draws of the mean of a metric of answers of an arm at an extent, around its estimate.
+    /// Draws of the mean of a metric of answers of an arm at an extent. Rows with enough responses count
+    /// with what these came to, give or take the luck of the draw, and the others with the model's draws:
+    /// it pulls arms towards one another, the more the less they were drawn for, and two that were drawn
+    /// for unequally would look nearer than they are.
     fn quality_draws(
         &self,
         arm: usize,
@@ -161,33 +173,77 @@ impl Known<'_> {
         let group = self.reach.group(place.model, place.prompt);
         let odds = &self.posterior.samples[arm];
         let kept = profile.kept.exp();
-        let power = if metric == Metric::Mean {
-            1.0
-        } else {
-            f64::from(profile.extent.n)
+        let n = match metric {
+            Metric::Mean => 1,
+            _ => profile.extent.n,
+        };
+        let chance = |row: usize, sample: usize| {
+            let group = group.unreachable(shares[sample], row);
+            let out = group + (1.0 - group) * own[row];
+            let place = row * SAMPLES + sample;
+            if of_rows[place] < out {
+                0.0
+            } else {
+                (kept * logistic(odds[place])).min(1.0 - 1e-9)
+            }
         };
         let rows = self.problem.rows();
-        let mut draws: Vec<f64> = (0..SAMPLES)
-            .map(|sample| {
-                let of_row = |row: usize| {
-                    let group = group.unreachable(shares[sample], row);
-                    let out = group + (1.0 - group) * own[row];
-                    let place = row * SAMPLES + sample;
-                    if of_rows[place] < out {
-                        return 0.0;
-                    }
-                    let wrong = -(kept * logistic(odds[place])).min(1.0 - 1e-9);
-                    -(power * wrong.ln_1p()).exp_m1()
-                };
-                (0..rows).map(of_row).sum::<f64>() / rows as f64
-            })
-            .collect();
-        let off = mean(&self.row_values(arm, profile, metric)) - mean(&draws);
-        for draw in &mut draws {
-            *draw += off;
+        let expected = self.row_values(arm, profile, metric);
+        let (mut sums, mut off) = (vec![0.0; SAMPLES], 0.0);
+        let (mut counted, mut variance) = (0.0, 0.0);
+        for (row, expected) in expected.iter().enumerate() {
+            let data = self.arms[arm].rows[row].as_ref();
+            let seen = data.and_then(|data| counted_success(data, profile.extent, n));
+            let mut of_model = 0.0;
+            for (sample, sum) in sums.iter_mut().enumerate() {
+                let chance = chance(row, sample);
+                if seen.is_none() {
+                    let value = success(chance, n);
+                    *sum += value;
+                    of_model += value / SAMPLES as f64;
+                } else {
+                    let responses = data.map_or(1, Row::responses) as f64;
+                    let slope = f64::from(n) * (1.0 - chance).powi(n.cast_signed() - 1);
+                    variance += slope * slope * chance * (1.0 - chance) / responses;
+                }
+            }
+            match seen {
+                Some(seen) => counted += seen,
+                None => off += expected - of_model,
+            }
         }
-        draws
+        let deviation = (variance / SAMPLES as f64).sqrt();
+        let mut luck = ChaCha8Rng::seed_from_u64(mix(arm as u64));
+        sums.into_iter()
+            .map(|sum| {
+                let luck: f64 = StandardNormal.sample(&mut luck);
+                (counted + deviation * luck + sum + off) / rows as f64
+            })
+            .collect()
     }
+}
+
+/// The chance that one of n answers is right, each being so with this chance.
+fn success(chance: f64, n: u32) -> f64 {
+    -(f64::from(n) * (-chance).ln_1p()).exp_m1()
+}
+
+/// The success of n answers to a row without bias from those that were drawn, where these are as many:
+/// that not all of n of them are wrong. A graded score counts as that share of a right answer.
+fn counted_success(row: &Row, extent: Extent, n: u32) -> Option<f64> {
+    let responses = row.responses() as f64;
+    let n = f64::from(n);
+    if responses < n {
+        return None;
+    }
+    let wrong = responses - row.right_within(f64::from(extent.max_tokens));
+    let mut none_right = 1.0;
+    let mut taken = 0.0;
+    while taken < n {
+        none_right *= ((wrong - taken) / (responses - taken)).max(0.0);
+        taken += 1.0;
+    }
+    Some(1.0 - none_right)
 }
 
 /// A profile of an arm at an extent that is given, apart from its cost.
@@ -228,6 +284,7 @@ mod tests {
         };
         Qualities {
             arm: Some(0),
+            offsets: vec![0.0; differences.len()],
             reference,
             differences,
             lots,
@@ -244,6 +301,29 @@ mod tests {
             }
         };
         (0..SAMPLES).map(at).collect()
+    }
+
+    #[test]
+    fn what_was_drawn_tells_of_n_answers_without_bias() {
+        let mut row = Row::default();
+        for score in [1.0, 0.0, 0.0, 1.0, 0.0] {
+            row.tokens.push(10.0);
+            row.scores.push(score);
+        }
+        let extent = Extent {
+            max_tokens: 20,
+            n: 2,
+        };
+        let found = |n| counted_success(&row, extent, n);
+        // Of ten pairs three have no right answer.
+        assert!((found(1).unwrap() - 0.4).abs() < 1e-12);
+        assert!((found(2).unwrap() - 0.7).abs() < 1e-12);
+        assert_eq!((found(4), found(6)), (Some(1.0), None));
+        let short = Extent {
+            max_tokens: 9,
+            n: 2,
+        };
+        assert_eq!(counted_success(&row, short, 2), Some(0.0));
     }
 
     #[test]

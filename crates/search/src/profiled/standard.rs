@@ -29,8 +29,9 @@ pub(super) struct Standard {
     reference: Option<(f64, f64)>,
     /// The arm that the baseline's responses are of, and the baseline's extent.
     arm: Option<(usize, Extent)>,
-    /// By arm, the deviation of its mean less the reference's.
-    deviations: Vec<Option<f64>>,
+    /// By arm, the deviation of its mean less the reference's, and what is to be added to the model's
+    /// estimate of its mean.
+    known: Vec<Option<(f64, f64)>>,
     /// Whether only what is sure enough is worth something.
     strict: bool,
 }
@@ -47,7 +48,7 @@ impl Standard {
                 Reference::Baseline => baseline,
             },
             arm: None,
-            deviations: Vec::new(),
+            known: Vec::new(),
             strict: false,
         }
     }
@@ -77,8 +78,9 @@ impl Standard {
         let Some((reference, _)) = self.reference else {
             return (!self.strict).then_some(0.0);
         };
-        let deviation = self.deviations.get(arm).copied().flatten();
-        let deviation = deviation.unwrap_or(UNKNOWN).max(LEAST_DEVIATION);
+        let known = self.known.get(arm).copied().flatten();
+        let (deviation, offset) = known.unwrap_or((UNKNOWN, 0.0));
+        let (deviation, quality) = (deviation.max(LEAST_DEVIATION), quality + offset);
         let room = quality - reference + self.rule.margin;
         if !self.strict {
             return Some(normal(room / deviation));
@@ -106,16 +108,22 @@ impl Standard {
         }
     }
 
-    /// Takes in draws of the reference and, by arm, of differences from it. What was known of an arm
-    /// stands while it has none.
-    pub(super) fn learn(&mut self, reference: &[f64], differences: &[Option<Vec<f64>>]) {
+    /// Takes in draws of the reference and, by arm, of differences from it, and what is to be added to
+    /// the model's estimates. What was known of an arm stands while it has no draws.
+    pub(super) fn learn(
+        &mut self,
+        reference: &[f64],
+        differences: &[Option<Vec<f64>>],
+        offsets: &[f64],
+    ) {
         if self.arm.is_some() {
             self.reference = Some((mean(reference), deviation(reference)));
         }
-        self.deviations.resize(differences.len(), None);
-        for (known, draws) in self.deviations.iter_mut().zip(differences) {
-            if let Some(draws) = draws {
-                *known = Some(deviation(draws));
+        self.known.resize(differences.len(), None);
+        let draws = differences.iter().zip(offsets);
+        for (known, (differences, offset)) in self.known.iter_mut().zip(draws) {
+            if let Some(differences) = differences {
+                *known = Some((deviation(differences), *offset));
             }
         }
     }
@@ -214,7 +222,11 @@ mod tests {
     fn strictly_only_what_is_sure_enough_counts() {
         let mut standard = standard(Reference::Baseline, Some((0.8, 0.02)));
         let draws = |off| Some(around(0.0, off));
-        standard.learn(&around(0.8, 0.02), &[draws(0.01), draws(0.1), None]);
+        standard.learn(
+            &around(0.8, 0.02),
+            &[draws(0.01), draws(0.1), None],
+            &[0.0; 3],
+        );
         let strict = standard.strictly();
         // 1.64 deviations of 0.01 above the margin, and of 0.1.
         assert_eq!(strict.chance(0, 0.77), Some(1.0));
