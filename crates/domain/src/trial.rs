@@ -28,13 +28,24 @@ pub struct Estimate {
     pub count: u32,
 }
 
-/// A 95 % confidence interval of a mean, both ends within it.
+/// A confidence interval of a mean, both ends within it; of 95 % where nothing else is said.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Its lower end.
     pub low: f64,
     /// Its upper end.
     pub high: f64,
+}
+
+/// The mean of a metric of a configuration less that of what it is to be as good as.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct QualityDifference {
+    /// The mean difference; below 0 where it is worse.
+    pub mean: f64,
+    /// How far the mean may be off: one standard deviation.
+    pub standard_error: Option<f64>,
+    /// What the mean difference is no less than, with the confidence that the job asks for.
+    pub lower_bound: f64,
 }
 
 names! {
@@ -87,10 +98,11 @@ pub struct Evaluation {
     pub metrics: BTreeMap<String, Estimate>,
     /// What one instance costs under the configuration.
     pub inference_cost: CostEstimate,
-    /// The names of the metrics whose means violate a constraint of the job, each once.
+    /// The names of the metrics whose means violate a constraint of the job, or that are not shown to
+    /// be as good as the objective asks, each once.
     #[serde(default)]
     pub violated: Vec<String>,
-    /// Whether the inference cost is within the inference budget and no constraint is violated.
+    /// Whether the inference cost is within the inference budget and nothing is violated.
     pub valid: bool,
     /// How far it was looked at; absent in what was stored before this was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]

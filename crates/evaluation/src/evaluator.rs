@@ -304,8 +304,12 @@ impl Evaluator {
         }
         let schedule = if plan.mode == Mode::Scheduled && pruning == Pruning::On {
             Schedule::stepwise(task, missing_share, known, prompts, self.rival.clone())?
-        } else if let Mode::Bounded(allowance) = plan.mode {
-            Schedule::bounded(task, missing_share, allowance)
+        } else if let Mode::Bounded {
+            allowance,
+            beyond_budget,
+        } = plan.mode
+        {
+            Schedule::bounded(task, missing_share, allowance, beyond_budget)
         } else {
             Schedule::full(task, missing_share)
         };

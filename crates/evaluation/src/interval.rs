@@ -65,7 +65,7 @@ pub fn mean_interval(metric: Metric, values: &[f64]) -> Option<Interval> {
             low: (observed.low - reach).max(0.0),
             high: observed.high + reach,
         };
-        return Some(weighted_mean_interval(values, range, UNSEEN));
+        return Some(weighted_mean_interval(values, range, UNSEEN, TAIL));
     };
     let is_binary = |value: &f64| *value == 0.0 || (*value - largest).abs() < f64::EPSILON;
     if values.iter().all(is_binary) {
@@ -80,7 +80,26 @@ pub fn mean_interval(metric: Metric, values: &[f64]) -> Option<Interval> {
         low: 0.0,
         high: largest,
     };
-    Some(weighted_mean_interval(values, range, UNSEEN_IN_MEAN))
+    Some(weighted_mean_interval(values, range, UNSEEN_IN_MEAN, TAIL))
+}
+
+/// Bounds of the mean of a metric from 0 to 1 over instances, each at a confidence of its own: the
+/// mean is above the lower one in at least this share of cases, and below the upper one in as many. With
+/// a whole observation more at the end of the range they are Clopper and Pearson's where all values are
+/// right or wrong. Nothing of no values, or of a metric without an upper bound.
+#[must_use]
+pub fn mean_bounds(metric: Metric, values: &[f64], confidence: f64) -> Option<Interval> {
+    extent(values)?;
+    let range = Interval {
+        low: 0.0,
+        high: metric.largest()?,
+    };
+    Some(weighted_mean_interval(
+        values,
+        range,
+        UNSEEN,
+        1.0 - confidence,
+    ))
 }
 
 /// Wilson's interval of a share, `right` of `count`, which is to be at least 1.
@@ -112,14 +131,15 @@ fn wilson(right: usize, count: usize) -> Interval {
 const POISSON_5_PERCENT: [f64; 3] = [0.051_293_294, 0.355_361_510, 0.817_691_447];
 
 /// The interval of the mean of values of which one more, of this weight, is at the lower end of the
-/// range for the lower end of the interval, and at the upper end for the upper.
-fn weighted_mean_interval(values: &[f64], range: Interval, unseen: f64) -> Interval {
+/// range for the lower end of the interval, and at the upper end for the upper. Each end leaves out
+/// a tail.
+fn weighted_mean_interval(values: &[f64], range: Interval, unseen: f64, tail: f64) -> Interval {
     let lower = |mut atoms: Vec<Atom>, end: f64| {
         atoms.push(Atom {
             value: end,
             parameter: unseen,
         });
-        lower_quantile(&atoms, TAIL)
+        lower_quantile(&atoms, tail)
     };
     Interval {
         low: lower(atoms(values.iter().copied()), range.low),
@@ -201,7 +221,18 @@ impl PairedDifferences {
             low: -self.largest,
             high: self.largest,
         };
-        weighted_mean_interval(&self.values, range, UNSEEN)
+        weighted_mean_interval(&self.values, range, UNSEEN, TAIL)
+    }
+
+    /// The same with each end at a confidence of its own: the mean is above the lower end in at least
+    /// this share of cases, and below the upper end in as many.
+    #[must_use]
+    pub fn bounds(&self, confidence: f64) -> Interval {
+        let range = Interval {
+            low: -self.largest,
+            high: self.largest,
+        };
+        weighted_mean_interval(&self.values, range, UNSEEN, 1.0 - confidence)
     }
 
     /// Whether the left configuration is better than the right one, on instances that neither was

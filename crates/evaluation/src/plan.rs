@@ -35,9 +35,14 @@ pub enum Mode {
     Scheduled,
     /// Never: all instances at once, for validation.
     Full,
-    /// Never, but it may cost only so much: as many instances as that pays for, few first, and none
-    /// once it is surely over the inference budget. For baselines.
-    Bounded(Budget),
+    /// Never, but it may cost only so much: as many instances as that pays for, few first. For
+    /// baselines.
+    Bounded {
+        /// What it may cost.
+        allowance: Budget,
+        /// Whether it goes on once it is surely over the inference budget.
+        beyond_budget: bool,
+    },
 }
 
 /// A plan that makes no trial.

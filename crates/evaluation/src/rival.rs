@@ -19,7 +19,7 @@ pub const INFERIOR_LEVEL: f64 = 0.005;
 pub const FEWEST_COMPARED: usize = 8;
 
 /// Degrees of freedom from which Student's t is as good as normal here.
-const MOST_DEGREES: u32 = 500;
+pub(crate) const MOST_DEGREES: u32 = 500;
 
 /// The objective on one instance.
 pub type Objective = Arc<dyn Fn(&EvaluatedInstance) -> f64 + Send + Sync>;

@@ -31,6 +31,8 @@ pub(crate) struct Schedule {
     stepwise: bool,
     /// The most that it may cost, if it goes on for as many instances as that pays for.
     allowance: Option<Budget>,
+    /// It goes on within the allowance once it is surely over the inference budget.
+    beyond_budget: bool,
     /// What a trial that goes step by step is compared with, if anything.
     rival: Option<Rival>,
     /// By instance, those of the pool first.
@@ -57,6 +59,7 @@ impl Schedule {
             missing_share,
             stepwise: false,
             allowance: None,
+            beyond_budget: false,
             rival: None,
             held: vec![Vec::new(); task.instances],
             pooled: vec![0; task.instances],
@@ -70,10 +73,17 @@ impl Schedule {
 
     /// As many instances as an allowance pays for, at the configuration's n: few first, then as many
     /// as these leave room for. One instance is looked at whatever it costs.
-    pub(crate) fn bounded(task: Task, missing_share: f64, allowance: Budget) -> Self {
+    /// Where it is not to go `beyond_budget`, it ends once it is surely over the inference budget.
+    pub(crate) fn bounded(
+        task: Task,
+        missing_share: f64,
+        allowance: Budget,
+        beyond_budget: bool,
+    ) -> Self {
         Self {
             limit: task.instances.min(FIRST_BOUNDED),
             allowance: Some(allowance),
+            beyond_budget,
             ..Self::full(task, missing_share)
         }
     }
@@ -156,7 +166,7 @@ impl Schedule {
             None => BudgetPosition::Within,
         };
         if let Some(allowance) = self.allowance
-            && position != BudgetPosition::Above
+            && (self.beyond_budget || position != BudgetPosition::Above)
         {
             let next = self.payable(allowance, prompts);
             if next > self.limit {

@@ -1,6 +1,6 @@
 //! Estimates with their uncertainty.
 
-pub use crate::interval::{FEWEST_DIFFERING, PairedDifferences, mean_interval};
+pub use crate::interval::{FEWEST_DIFFERING, PairedDifferences, mean_bounds, mean_interval};
 use frugal_domain::trial::Estimate;
 
 /// The mean of the values, its standard error (sample standard deviation over √count) and

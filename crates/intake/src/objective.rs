@@ -2,12 +2,20 @@
 
 use crate::scoring::Scoring;
 use frugal_domain::fault::Reader;
-use frugal_domain::job::{Direction, Objective};
+use frugal_domain::job::{Direction, JobSpec, NonInferiority, Objective, Reference};
 use frugal_domain::metric::{Bound, Constraint, Metric};
 use frugal_domain::scoring::Reducer;
 
 /// The most constraints of one job.
 const MAX_CONSTRAINTS: usize = 16;
+
+/// How much worse is as good, and how sure that is to be, where the job does not say: five answers in
+/// a hundred, nineteen times in twenty.
+const MARGIN: f64 = 0.05;
+const CONFIDENCE: f64 = 0.95;
+/// The confidence that may be asked for. Below one half, a configuration would pass that is expected to
+/// be too bad.
+const CONFIDENCES: std::ops::RangeInclusive<f64> = 0.5..=0.999;
 
 /// Metrics by their names.
 fn names(metrics: impl Iterator<Item = Metric>) -> Vec<(&'static str, Metric)> {
@@ -20,11 +28,24 @@ pub(crate) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Op
     let mut objective = Objective {
         metric: reduce.unwrap_or(Reducer::ExpectedSuccess).into(),
         direction: Direction::Maximize,
+        cheapest: None,
     };
     let Some(at) = at else {
         return Some(objective);
     };
     let object = at.object()?;
+    if let Some(at) = object.get("cheapest") {
+        let standard = cheapest(&at, objective.metric);
+        let others = ["metric", "direction"].map(|name| object.get(name));
+        object.finish();
+        for other in others.iter().flatten() {
+            other.fault::<()>(
+                "does not go with `cheapest`, which is the least `inference_cost`: remove it; what \
+                 must be as good is `cheapest.metric`",
+            );
+        }
+        return standard.map(Objective::cheapest);
+    }
     let metric = object
         .get("metric")
         .map(|at| at.one_of(&names(Metric::ALL.iter().copied())));
@@ -42,6 +63,73 @@ pub(crate) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Op
         objective.direction = direction?;
     }
     Some(objective)
+}
+
+/// What the cheapest must be as good as; by default the baseline, by the scoring's metric.
+fn cheapest(at: &Reader<'_>, metric: Metric) -> Option<NonInferiority> {
+    let object = at.object()?;
+    let of_answers = Reducer::ALL.iter().map(|reducer| Metric::from(*reducer));
+    let of_answers = names(of_answers);
+    let metric = object
+        .get("metric")
+        .map_or(Some(metric), |at| at.one_of(&of_answers));
+    let as_good_as = object
+        .get("as_good_as")
+        .map_or(Some(Reference::Baseline), |at| reference(&at));
+    let margin = object.get("margin").map_or(Some(MARGIN), |at| {
+        let margin = at.number()?;
+        if !(0.0..1.0).contains(&margin) {
+            return at.fault(format!(
+                "must be from 0 to below 1, not {margin}: how much lower the metric's mean may be"
+            ));
+        }
+        Some(margin)
+    });
+    let confidence = object.get("confidence").map_or(Some(CONFIDENCE), |at| {
+        let confidence = at.number()?;
+        if !CONFIDENCES.contains(&confidence) {
+            let (low, high) = (CONFIDENCES.start(), CONFIDENCES.end());
+            return at.fault(format!(
+                "must be from {low} to {high}, not {confidence}: how sure it is to be that the margin \
+                 is kept, such as 0.95"
+            ));
+        }
+        Some(confidence)
+    });
+    object.finish();
+    Some(NonInferiority {
+        metric: metric?,
+        as_good_as: as_good_as?,
+        margin: margin?,
+        confidence: confidence?,
+    })
+}
+
+/// `"baseline"`, or a mean that the metric can have.
+fn reference(at: &Reader<'_>) -> Option<Reference> {
+    if at.value.is_string() {
+        return at.one_of(&[("baseline", Reference::Baseline)]);
+    }
+    match at.value.as_f64() {
+        Some(value) if (0.0..=1.0).contains(&value) => Some(Reference::Value(value)),
+        _ => at.fault(format!(
+            "must be \"baseline\" or a number from 0 to 1, not {}",
+            at.value
+        )),
+    }
+}
+
+/// Notes a fault where the cheapest is to be as good as a baseline that there is none of.
+pub(crate) fn has_its_baseline(at: Option<&Reader<'_>>, spec: &JobSpec) -> Option<()> {
+    if spec.baseline.is_some() || !spec.objective.refers_to_baseline() {
+        return Some(());
+    }
+    let cheapest = at?.object()?.get("cheapest")?;
+    let place = cheapest.object()?.get("as_good_as").unwrap_or(cheapest);
+    place.fault(
+        "there is no baseline to be as good as, for `baseline` is false: give one, or a number in its \
+         place, such as {\"as_good_as\": 0.8}",
+    )
 }
 
 /// The constraints; none by default.

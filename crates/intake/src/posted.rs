@@ -128,7 +128,8 @@ fn read_job(
             "say how an answer is scored, such as {\"scorer\": {\"type\": \"exact\", \"expected\": \"{{ answer }}\"}}",
         )
         .and_then(|at| scoring::scoring(&at, rows.as_ref()));
-    let objective = objective::objective(job.get("objective"), scoring.as_ref());
+    let objective_at = job.get("objective");
+    let objective = objective::objective(objective_at.clone(), scoring.as_ref());
     let constraints = objective::constraints(job.get("constraints"));
     let budgets = budgets::budgets(job.get("budgets"), &models);
     let limits = search::limits(job.get("limits"));
@@ -174,6 +175,7 @@ fn read_job(
         }
         None => Some(spec.default_configuration_of(model)),
     };
+    objective::has_its_baseline(objective_at.as_ref(), &spec)?;
     spec.start = start
         .iter()
         .map(|row| read_point(row, |settings| spec.configuration_of(settings, model)))

@@ -10,12 +10,15 @@ use frugal_domain::metric::Metric;
 use frugal_domain::seed::mix;
 use frugal_search::Origin;
 use frugal_search::profiled::{
-    Batch, Conclusion, Decision, Drawn, DrawnResponse, Feature, Heat, Over, Problem, Profiled, Told,
+    BaselineEstimate, Batch, Conclusion, Decision, Drawn, DrawnResponse, Feature, Heat, Over,
+    Problem, Profiled, Told,
 };
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
 const ROWS: usize = 24;
+/// Rows where small differences are to be told.
+const MANY_ROWS: usize = 60;
 
 /// A job over two models, one prompt and a temperature, in its stored form.
 fn spec(changes: &[(&str, Value)]) -> JobSpec {
@@ -55,6 +58,7 @@ fn spec(changes: &[(&str, Value)]) -> JobSpec {
 /// Where an arm lies, as a world sees it.
 #[derive(Clone, Copy)]
 struct Settings<'a> {
+    row: usize,
     model: usize,
     temperature: f64,
     others: &'a std::collections::BTreeMap<String, Feature>,
@@ -81,10 +85,57 @@ fn run_with(
     chance: impl Fn(Settings<'_>) -> f64,
     change: impl Fn(&Batch, Told) -> Told,
 ) -> Run {
+    drive(spec, new_search(spec, ROWS, None), 0, chance, change)
+}
+
+/// A search that is given the baseline's responses, one for each of more rows.
+fn run_seeded(spec: &JobSpec, seed: u64, chance: impl Fn(Settings<'_>) -> f64) -> Run {
+    let configuration = spec.baseline.clone().unwrap();
+    let others = std::collections::BTreeMap::new();
+    let right = |row: usize| {
+        chance(Settings {
+            row,
+            model: 1,
+            temperature: 1.0,
+            others: &others,
+        })
+    };
+    let salt = mix(seed) | 1 << 40;
+    let drawn: Vec<Drawn> = (0..MANY_ROWS)
+        .map(|row| Drawn {
+            row,
+            prompt_tokens: Some(20),
+            responses: vec![response(salt, row, 0, right(row)).1],
+        })
+        .collect();
+    let scores: Vec<f64> = drawn.iter().map(|one| one.responses[0].score).collect();
+    let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+    let error = (mean * (1.0 - mean) / scores.len() as f64).sqrt();
+    let baseline = BaselineEstimate {
+        quality: (mean, error),
+        cost: 60.0 * spec.models[1].prices.output_pico as f64,
+    };
+    let mut search = new_search(spec, MANY_ROWS, Some(baseline));
+    assert!(search.give(&configuration, drawn));
+    drive(spec, search, mix(seed), chance, |_, told| told)
+}
+
+fn new_search(spec: &JobSpec, rows: usize, baseline: Option<BaselineEstimate>) -> Profiled {
     let budget = spec.optimization_budget.amount() as f64;
-    let bounds = vec![vec![60.0; ROWS]];
-    let problem = Problem::for_job(spec, ROWS, &[], bounds, budget);
-    let mut search = Profiled::new(spec, problem).unwrap();
+    let bounds = vec![vec![60.0; rows]];
+    let mut problem = Problem::for_job(spec, rows, &[], bounds, budget);
+    problem.baseline = baseline;
+    Profiled::new(spec, problem).unwrap()
+}
+
+fn drive(
+    spec: &JobSpec,
+    mut search: Profiled,
+    seed: u64,
+    chance: impl Fn(Settings<'_>) -> f64,
+    change: impl Fn(&Batch, Told) -> Told,
+) -> Run {
+    let budget = spec.optimization_budget.amount() as f64;
     let mut in_air = VecDeque::new();
     let (mut batches, mut spent) = (Vec::new(), 0.0);
     let over = loop {
@@ -97,7 +148,7 @@ fn run_with(
                 let batch = in_air.pop_front().unwrap();
                 let told = change(
                     &batch,
-                    answers(spec, &search, &batch, &chance, batches.len()),
+                    answers(spec, &search, &batch, &chance, seed + batches.len() as u64),
                 );
                 spent += told.cost;
                 search.tell(told);
@@ -121,33 +172,29 @@ fn answers(
     search: &Profiled,
     batch: &Batch,
     chance: &impl Fn(Settings<'_>) -> f64,
-    salt: usize,
+    salt: u64,
 ) -> Told {
     let place = search.place(batch.arm).unwrap();
     let temperature = match place.heat {
         Heat::Temperature(temperature) => temperature,
         Heat::TopP(_) => 1.0,
     };
-    let chance = chance(Settings {
-        model: place.model,
-        temperature,
-        others: &place.others,
-    });
+    let of_row = |row: usize| {
+        chance(Settings {
+            row,
+            model: place.model,
+            temperature,
+            others: &place.others,
+        })
+    };
     let price = spec.models[place.model].prices.output_pico as f64;
     let mut cost = 0.0;
     let drawn = batch.rows.iter().map(|row| {
         cost += 20.0 * price;
         let responses = (0..batch.responses).map(|position| {
-            let lot = mix(mix(mix(salt as u64) ^ *row as u64) ^ u64::from(position));
-            let tokens = 20 + lot % 41;
+            let (tokens, response) = response(salt, *row, position, of_row(*row));
             cost += tokens as f64 * price;
-            DrawnResponse {
-                tokens,
-                enough: tokens,
-                ended: true,
-                score: f64::from(u8::from((mix(lot) % 1_000) as f64 / 1_000.0 < chance)),
-                latency_ms: 10,
-            }
+            response
         });
         Drawn {
             row: *row,
@@ -161,6 +208,20 @@ fn answers(
         cost,
         ..Told::default()
     }
+}
+
+/// A response of 20 to 60 tokens, with its length.
+fn response(salt: u64, row: usize, position: u32, chance: f64) -> (u64, DrawnResponse) {
+    let lot = mix(mix(mix(salt) ^ row as u64) ^ u64::from(position));
+    let tokens = 20 + lot % 41;
+    let response = DrawnResponse {
+        tokens,
+        enough: tokens,
+        ended: true,
+        score: f64::from(u8::from((mix(lot) % 1_000) as f64 / 1_000.0 < chance)),
+        latency_ms: 10,
+    };
+    (tokens, response)
 }
 
 fn winner(run: &Run) -> usize {
@@ -284,6 +345,100 @@ fn the_cheapest_that_is_good_enough_is_found() {
         "{:?}",
         estimate.extent
     );
+}
+
+/// The cheapest that is as good as a baseline of one answer of the dear model at temperature 1, right
+/// with the second of these chances; each row is as hard for both.
+fn cheapest_that_is_as_good(cheap: f64, dear: f64, seed: u64, margin: f64) -> (Run, Option<usize>) {
+    let mut job = spec(&[
+        (
+            "/objective",
+            json!({
+                "metric": "inference_cost", "direction": "minimize",
+                "cheapest": {"metric": "expected_success", "as_good_as": "baseline",
+                             "margin": margin, "confidence": 0.95}
+            }),
+        ),
+        ("/inference_budget", Value::Null),
+        ("/optimization_budget", json!({"usd": 0.1})),
+        ("/search/seed", json!(seed)),
+        ("/space/3/domain", json!({"constant": {"value": 1}})),
+    ]);
+    let baseline = json!({"model": 1, "temperature": 1.0, "max_tokens": 200, "n": 1});
+    job.baseline = Some(serde_json::from_value(baseline).unwrap());
+    let run = run_seeded(&job, seed, |at| {
+        // One row in four is harder than the others.
+        let share = if at.row.is_multiple_of(4) { 3.4 } else { 0.2 };
+        let mean = if at.model == 1 { dear } else { cheap };
+        (1.0 - share * (1.0 - mean)).max(0.0)
+    });
+    let winner = run.conclusion.winner;
+    let model = winner.map(|arm| run.search.place(arm).unwrap().model);
+    (run, model)
+}
+
+#[test]
+fn a_cheaper_model_that_is_as_good_takes_the_place_of_the_baseline() {
+    for seed in 0..3 {
+        let (run, model) = cheapest_that_is_as_good(0.9, 0.9, seed, 0.06);
+        assert_eq!(model, Some(0), "{seed}");
+        let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+        let difference = estimate.quality_difference.unwrap();
+        assert!(difference.lower_bound >= -0.06 && difference.mean > difference.lower_bound);
+        assert!(run.spent <= run.budget);
+    }
+}
+
+#[test]
+fn one_that_is_nearly_as_good_does_not_where_the_margin_leaves_it_out() {
+    for seed in 0..3 {
+        let (_, model) = cheapest_that_is_as_good(0.8, 0.9, seed, 0.05);
+        assert_ne!(model, Some(0), "{seed}");
+        // A larger margin takes it in.
+        let (_, model) = cheapest_that_is_as_good(0.8, 0.9, seed, 0.2);
+        assert_eq!(model, Some(0), "{seed}");
+    }
+}
+
+#[test]
+fn where_nothing_cheaper_is_as_good_the_model_of_the_baseline_stays() {
+    for seed in 0..3 {
+        let (run, model) = cheapest_that_is_as_good(0.5, 0.9, seed, 0.05);
+        assert_ne!(model, Some(0), "{seed}");
+        let cheap = run.conclusion.arms.iter().find(|(arm, _)| {
+            let place = run.search.place(**arm).unwrap();
+            place.model == 0
+        });
+        let (_, cheap) = cheap.unwrap();
+        let difference = cheap.estimate.quality_difference.unwrap();
+        assert!(difference.lower_bound < -0.05, "{difference:?}");
+        // Little is spent on what is hopeless.
+        assert!(cheap.estimate.responses <= 8, "{:?}", cheap.estimate);
+    }
+}
+
+#[test]
+fn several_cheap_answers_may_be_as_good_as_a_value() {
+    let job = spec(&[(
+        "/objective",
+        json!({
+            "metric": "inference_cost", "direction": "minimize",
+            "cheapest": {"metric": "expected_success", "as_good_as": 0.75,
+                         "margin": 0.05, "confidence": 0.9}
+        }),
+    )]);
+    // Two answers of the cheap model are not enough, three are, four surely: at a third of the dear
+    // one's price.
+    let run = run(&job, |at| if at.model == 1 { 0.8 } else { 0.36 });
+    let place = run.search.place(winner(&run)).unwrap();
+    let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+    assert_eq!(place.model, 0);
+    assert!(
+        (3..=5).contains(&estimate.extent.n),
+        "{:?}",
+        estimate.extent
+    );
+    assert!(estimate.quality_difference.unwrap().lower_bound >= -0.05);
 }
 
 #[test]

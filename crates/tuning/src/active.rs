@@ -4,7 +4,7 @@
 use crate::books::Books;
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
-use crate::outcome::Utilities;
+use crate::outcome::Found;
 use crate::past::{Past, PastRequest};
 use crate::requests::Requests;
 use crate::step::{Change, LookUp, Record, RequestToSend, ScoreBatch, Scored, Step};
@@ -15,7 +15,6 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Pruning, Reuse};
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::seed::mix;
-use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{
     Ending, OfferedResponse, RequestFailure, RequestPlan, ScorePlan, Step as RunStep, TrialRun,
 };
@@ -401,16 +400,14 @@ impl Active {
 
     /// The trial with its ending. A trial that ended before a worker died keeps what it had used by
     /// then.
-    pub(crate) fn end(
-        self,
-        (outcome, utilities): (TrialOutcome, Utilities),
-        before: Option<Tally>,
-    ) -> EndedTrial {
+    pub(crate) fn end(self, found: Found, before: Option<Tally>) -> EndedTrial {
         EndedTrial {
             number: self.key.trial,
             settings: self.settings,
-            outcome,
-            utilities,
+            outcome: found.outcome,
+            utilities: found.utilities,
+            qualities: found.qualities,
+            quality_difference: found.quality_difference,
             tally: before.unwrap_or(self.tally),
             run: Some(self.run),
         }

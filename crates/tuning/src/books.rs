@@ -5,12 +5,16 @@ use crate::past::Past;
 use crate::tally::{SettledRequest, Summary};
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::{Direction, JobSpec};
+use frugal_domain::job::{Direction, JobSpec, Objective};
 use frugal_domain::money::Spend;
 use frugal_domain::rank::Rank;
 use frugal_domain::spend::SpendCategory;
 use frugal_domain::trial::{CostEstimate, Estimate, Evaluation, Progress, TrialOutcome};
 use frugal_evaluation::{DoesNotFit, Ledger, Reservation};
+
+/// What must be saved of the baseline's cost for another to take its place where the cheapest is
+/// sought.
+pub(crate) const LEAST_SAVING: f64 = 0.05;
 
 /// The running totals of a job.
 #[derive(Debug)]
@@ -53,6 +57,20 @@ impl Best {
             inference_cost: evaluation.inference_cost,
             rank: Rank::of(ended.number, &ended.outcome, direction)?,
         })
+    }
+}
+
+impl Best {
+    /// Whether another takes its place. Where the cheapest is sought, the baseline stays against what
+    /// saves next to nothing: how costs were estimated may be all the difference.
+    fn gives_way(&self, objective: &Objective, rank: &Rank, cost: CostEstimate) -> bool {
+        let least = if objective.cheapest.is_some() && self.trial == BASELINE {
+            LEAST_SAVING
+        } else {
+            0.0
+        };
+        let saves = cost.estimate.mean <= self.inference_cost.estimate.mean * (1.0 - least);
+        rank.beats(&self.rank) && (least <= 0.0 || saves)
     }
 }
 
@@ -133,14 +151,12 @@ impl Books {
     }
 
     /// Counts the end of a trial. Returns the new best, if it is one.
-    pub(crate) fn end(&mut self, direction: Direction, ended: &EndedTrial) -> Option<&Best> {
+    pub(crate) fn end(&mut self, objective: &Objective, ended: &EndedTrial) -> Option<&Best> {
         self.count_end(&ended.outcome);
-        let candidate = Best::of(direction, ended)?;
-        if self
-            .best
-            .as_ref()
-            .is_some_and(|best| !candidate.rank.beats(&best.rank))
-        {
+        let candidate = Best::of(objective.direction, ended)?;
+        if self.best.as_ref().is_some_and(|best| {
+            !best.gives_way(objective, &candidate.rank, candidate.inference_cost)
+        }) {
             return None;
         }
         Some(self.best.insert(candidate))
@@ -157,16 +173,18 @@ impl Books {
     /// numbers tell; only a better baseline stays. Whether it was not the best before.
     pub(crate) fn lead(
         &mut self,
-        direction: Direction,
+        objective: &Objective,
         trial: TrialNumber,
         settings: &Settings,
         evaluation: &Evaluation,
     ) -> bool {
         let outcome = TrialOutcome::Evaluated(evaluation.clone());
-        let Some(rank) = Rank::of(trial, &outcome, direction) else {
+        let Some(rank) = Rank::of(trial, &outcome, objective.direction) else {
             return false;
         };
-        let stays = |best: &Best| best.trial == BASELINE && best.rank.beats(&rank);
+        let stays = |best: &Best| {
+            best.trial == BASELINE && !best.gives_way(objective, &rank, evaluation.inference_cost)
+        };
         if self.best.as_ref().is_some_and(stays) {
             return false;
         }

@@ -5,7 +5,7 @@ use crate::tally::Tally;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;
-use frugal_domain::trial::{Evaluation, TrialOutcome};
+use frugal_domain::trial::{Evaluation, QualityDifference, TrialOutcome};
 use frugal_evaluation::{Rival, TrialRun};
 use frugal_search::Observation;
 use std::collections::BTreeMap;
@@ -24,6 +24,11 @@ pub(crate) struct EndedTrial {
     pub(crate) settings: Arc<Settings>,
     pub(crate) outcome: TrialOutcome,
     pub(crate) utilities: Utilities,
+    /// The metric of the quality of answers on each instance, where the objective is to pay less for
+    /// them; none of an arm.
+    pub(crate) qualities: Utilities,
+    /// How good its answers are beside what they must be as good as, on the instances of the search.
+    pub(crate) quality_difference: Option<QualityDifference>,
     pub(crate) tally: Tally,
     /// Its evaluation; none of an arm, whose batches are taken in one by one.
     pub(crate) run: Option<TrialRun>,

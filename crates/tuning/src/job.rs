@@ -68,7 +68,11 @@ impl Job {
             prompt_token_bounds: bounds.cloned().unwrap_or_default(),
             mode: match purpose {
                 Purpose::Search => Mode::Scheduled,
-                Purpose::Baseline => Mode::Bounded(self.spec.baseline_allowance()),
+                Purpose::Baseline => Mode::Bounded {
+                    allowance: self.spec.baseline_allowance(),
+                    // What others are held against must be known, whatever it costs an instance.
+                    beyond_budget: self.spec.objective.refers_to_baseline(),
+                },
                 Purpose::Validation | Purpose::Judge => Mode::Full,
             },
         }

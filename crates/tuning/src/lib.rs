@@ -15,9 +15,12 @@
 //!
 //! Start with `tuning.rs` (the machine and what it is told), then `search.rs` (the loop over trials),
 //! `active.rs` (one trial under way), `requests.rs` (what waits to be sent and what is in flight),
-//! `books.rs` (the running totals), `validation.rs`, `report.rs` and `verdict.rs`.
+//! `books.rs` (the running totals), `validation.rs`, `report.rs`, `verdict.rs` and, where
+//! the cheapest is sought that is as good, `as_good.rs`.
 
 mod active;
+mod amounts;
+pub mod as_good;
 mod books;
 mod drive;
 mod ended;

@@ -1,13 +1,16 @@
 //! What a report says besides its numbers: why something is not there, and what would change that.
 
-mod amounts;
+mod closest;
 mod costs;
 mod untried;
 
+use crate::amounts;
+use crate::as_good;
 use crate::ended::EndedTrial;
 use crate::findings::Findings;
 use costs::Cheapest;
-use frugal_domain::metric::{Bound, Constraint};
+use frugal_domain::id::TrialNumber;
+use frugal_domain::metric::{Bound, Constraint, Metric};
 use frugal_domain::money::Budget;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Coverage, Evaluation, TrialOutcome, UntriedReason};
@@ -34,6 +37,26 @@ pub struct Note {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Fact {
+    /// Nothing is as good as it must be, or nothing but the baseline; what comes closest of what would
+    /// win else.
+    NothingAsGood {
+        /// The metric of the quality of answers.
+        metric: Metric,
+        /// The trial that comes closest.
+        trial: Option<TrialNumber>,
+        /// Its mean less that which it must be as good as, on the instances of the search.
+        difference: Option<f64>,
+        /// What that is no less than, with the confidence that the job asks for.
+        lower_bound: Option<f64>,
+        /// How much lower it might be.
+        margin: f64,
+        /// How sure that had to be.
+        confidence: f64,
+        /// What an instance costs under it, in dollars or tokens.
+        inference_cost: Option<f64>,
+        /// That as a share of what one costs under the baseline.
+        cost_ratio: Option<f64>,
+    },
     /// There is no winner; why a model has no valid configuration.
     NoValidConfiguration {
         /// The endpoint's name.
@@ -88,6 +111,7 @@ pub enum Fact {
 /// All that is to be said, in the order of the variants of [`Fact`].
 pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> {
     let mut notes = Vec::new();
+    notes.extend(nothing_as_good(findings));
     if findings.winner().is_none() {
         let models = 0..findings.spec.models.len();
         notes.extend(models.map(|model| no_valid_configuration(findings, model)));
@@ -97,6 +121,28 @@ pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> 
     notes.extend(responses_cut(findings));
     notes.extend(budget_left(findings, stop_reason));
     notes
+}
+
+/// That nothing is as good as it must be, where the cheapest is sought, or nothing but the baseline.
+fn nothing_as_good(findings: &Findings<'_>) -> Option<Note> {
+    let standard = findings.spec.objective.cheapest?;
+    if findings.winner().is_some() && !as_good::baseline_stays(findings) {
+        return None;
+    }
+    let closest = closest::find(findings, &standard, None);
+    Some(Note {
+        detail: closest::in_words(findings, &standard, closest.as_ref()),
+        fact: Fact::NothingAsGood {
+            metric: standard.metric,
+            trial: closest.map(|closest| closest.ended.number),
+            difference: closest.map(|closest| closest.difference.mean),
+            lower_bound: closest.map(|closest| closest.difference.lower_bound),
+            margin: standard.margin,
+            confidence: standard.confidence,
+            inference_cost: closest.map(|closest| closest.cost.estimate.mean),
+            cost_ratio: closest.and_then(|closest| closest.cost_ratio),
+        },
+    })
 }
 
 /// Why a model has no valid configuration: its price, a constraint, or that none was evaluated.
@@ -114,6 +160,11 @@ fn no_valid_configuration(findings: &Findings<'_>, model: usize) -> Note {
     } else {
         missed_constraints(findings, model)
     };
+    let standard = spec.objective.cheapest.filter(|_| over.is_none());
+    let worse = standard.and_then(|standard| {
+        let closest = closest::find(findings, &standard, Some(model))?;
+        Some((standard, closest))
+    });
     let detail = match (cheapest, over, spec.inference_budget) {
         (Some(Cheapest { cost, measured }), Some(over), Some(budget)) => {
             let cost = amounts::cost(unit, cost);
@@ -140,8 +191,22 @@ fn no_valid_configuration(findings: &Findings<'_>, model: usize) -> Note {
                 missed.join("; ")
             )
         }
-        _ => not_evaluated(findings, model, &name),
+        _ => match &worse {
+            Some((standard, closest)) => format!(
+                "no configuration of `{name}` that was evaluated is as good as it must be: the \
+                 `{}` of trial {}, which comes closest, is {}; widen the search space, or allow a \
+                 larger `margin`",
+                standard.metric.as_str(),
+                closest.ended.number.0,
+                as_good::beside(
+                    closest.difference.mean,
+                    &as_good::reference_in_words(standard)
+                )
+            ),
+            None => not_evaluated(findings, model, &name),
+        },
     };
+    let of_answers = worse.map(|(standard, _)| standard.metric.as_str().to_owned());
     Note {
         fact: Fact::NoValidConfiguration {
             endpoint: choice.endpoint.clone(),
@@ -149,7 +214,11 @@ fn no_valid_configuration(findings: &Findings<'_>, model: usize) -> Note {
             inference_cost: cheapest.map(|cheapest| cheapest.cost),
             measured: cheapest.is_some_and(|cheapest| cheapest.measured),
             budget_ratio: ratio,
-            violated: missed.iter().map(|missed| missed.name()).collect(),
+            violated: missed
+                .iter()
+                .map(|missed| missed.name())
+                .chain(of_answers)
+                .collect(),
         },
         detail,
     }

@@ -1,25 +1,63 @@
 //! From the evaluation's ending to what is stored, shown and told.
 
 use crate::error::TuningError;
-use frugal_domain::job::JobSpec;
+use frugal_domain::job::{JobSpec, NonInferiority, Reference};
 use frugal_domain::metric::{self, Metric};
-use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome};
-use frugal_evaluation::{Ending, EvaluatedInstance, TrialRun, metrics, statistics};
+use frugal_domain::trial::{
+    CostEstimate, Coverage, Estimate, Evaluation, QualityDifference, TrialOutcome,
+};
+use frugal_evaluation::{
+    Ending, EvaluatedInstance, TrialRun, metrics, quality_difference, statistics,
+};
 use std::collections::BTreeMap;
 
 /// The objective on each instance, by the instance's position.
 pub(crate) type Utilities = BTreeMap<usize, f64>;
 
-/// How a trial ended, and the objective on each instance where it was evaluated.
+/// How a trial ended, with what is kept of it besides.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) outcome: TrialOutcome,
+    /// The objective on each instance, where it was evaluated.
+    pub(crate) utilities: Utilities,
+    /// The metric of the quality of answers on each instance, where the objective is to pay less for
+    /// them.
+    pub(crate) qualities: Utilities,
+    /// How good its answers are beside what they must be as good as.
+    pub(crate) quality_difference: Option<QualityDifference>,
+}
+
+impl From<TrialOutcome> for Found {
+    fn from(outcome: TrialOutcome) -> Self {
+        Self {
+            outcome,
+            utilities: Utilities::new(),
+            qualities: Utilities::new(),
+            quality_difference: None,
+        }
+    }
+}
+
+/// What a trial is held against, where answers must be as good as the baseline's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Against<'a> {
+    /// It is the baseline itself.
+    Itself,
+    /// The quality of the baseline's answers on each instance; none where it was not evaluated.
+    Baseline(Option<&'a Utilities>),
+}
+
+/// How a trial ended, and what it came to where it was evaluated.
 pub(crate) fn of(
     spec: &JobSpec,
     run: &TrialRun,
     ending: &Ending,
-) -> Result<(TrialOutcome, Utilities), TuningError> {
+    against: Against<'_>,
+) -> Result<Found, TuningError> {
     let outcome = match ending {
         Ending::Evaluated { within_budget } => {
             let instances = run.evaluation().unwrap_or_default();
-            return evaluation(spec, run, &instances, *within_budget);
+            return evaluation(spec, run, &instances, *within_budget, against);
         }
         Ending::Pruned(reason) => TrialOutcome::Pruned {
             reason: reason.clone(),
@@ -32,7 +70,7 @@ pub(crate) fn of(
         },
         Ending::BudgetExhausted | Ending::Drawn => TrialOutcome::Stopped,
     };
-    Ok((outcome, Utilities::new()))
+    Ok(outcome.into())
 }
 
 /// What the instances came to: every metric, and whether the configuration may win.
@@ -41,7 +79,8 @@ fn evaluation(
     run: &TrialRun,
     instances: &[EvaluatedInstance],
     within_budget: bool,
-) -> Result<(TrialOutcome, Utilities), TuningError> {
+    against: Against<'_>,
+) -> Result<Found, TuningError> {
     let unit = spec.cost_unit();
     let values = |metric: Metric| metrics::values(metric, instances, unit);
     let estimate = |metric: Metric| -> Result<Estimate, TuningError> {
@@ -52,7 +91,15 @@ fn evaluation(
     for metric in Metric::ALL {
         metrics.insert(metric.as_str().to_owned(), estimate(*metric)?);
     }
-    let violated = metric::violated(&spec.constraints, &metrics);
+    let qualities = match spec.objective.cheapest {
+        Some(standard) => values(standard.metric),
+        None => Utilities::new(),
+    };
+    let quality_difference = spec
+        .objective
+        .cheapest
+        .and_then(|standard| difference(&standard, &qualities, against));
+    let violated = violated(spec, &metrics, quality_difference.as_ref());
     let evaluation = Evaluation {
         utility: estimate(spec.objective.metric)?,
         inference_cost: CostEstimate {
@@ -64,8 +111,51 @@ fn evaluation(
         violated,
         coverage: Some(coverage(run, instances)),
     };
-    let utilities = values(spec.objective.metric);
-    Ok((TrialOutcome::Evaluated(evaluation), utilities))
+    Ok(Found {
+        outcome: TrialOutcome::Evaluated(evaluation),
+        utilities: values(spec.objective.metric),
+        qualities,
+        quality_difference,
+    })
+}
+
+/// How good answers are beside what they must be as good as.
+fn difference(
+    standard: &NonInferiority,
+    qualities: &Utilities,
+    against: Against<'_>,
+) -> Option<QualityDifference> {
+    let baseline = match (standard.as_good_as, against) {
+        (Reference::Baseline, Against::Itself) => {
+            return Some(QualityDifference {
+                mean: 0.0,
+                standard_error: None,
+                lower_bound: 0.0,
+            });
+        }
+        (_, Against::Itself) => None,
+        (_, Against::Baseline(baseline)) => baseline,
+    };
+    quality_difference(standard, qualities, baseline)
+}
+
+/// The names of the metrics that keep a configuration from being valid: whose means violate a
+/// constraint, and what is not shown to be as good as it must be.
+pub(crate) fn violated(
+    spec: &JobSpec,
+    metrics: &BTreeMap<String, Estimate>,
+    difference: Option<&QualityDifference>,
+) -> Vec<String> {
+    let mut violated = metric::violated(&spec.constraints, metrics);
+    if let Some(standard) = spec.objective.cheapest
+        && !difference.is_some_and(|difference| standard.holds(difference))
+    {
+        let name = standard.metric.as_str();
+        if violated.iter().all(|other| other != name) {
+            violated.push(name.to_owned());
+        }
+    }
+    violated
 }
 
 /// How far a trial looked.

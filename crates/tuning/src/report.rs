@@ -1,5 +1,6 @@
 //! What a job found, and how sure that is.
 
+use crate::as_good::{self, AsGood};
 use crate::books::Books;
 use crate::ended::{BASELINE, EndedTrial};
 use crate::findings::Findings;
@@ -33,7 +34,11 @@ pub struct Report {
     pub difference: Option<IntervalEstimate>,
     /// Both on the instances that the search did not see.
     pub holdout: Option<Holdout>,
-    /// Whether the winner is better than the baseline.
+    /// The winner's answers beside those that they must be as good as, where the cheapest was sought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_good: Option<AsGood>,
+    /// Whether the winner is better than the baseline: where the cheapest was sought that is as good,
+    /// whether it is cheaper and as good.
     #[serde(flatten)]
     pub verdict: Verdict,
     /// Trials by outcome, requests, responses.
@@ -47,7 +52,8 @@ pub struct Report {
     /// What pruning and the pool of responses saved.
     pub savings: Savings,
     /// The evaluated configurations that no other beats in both utility and inference cost,
-    /// cheapest first.
+    /// cheapest first. Where the cheapest was sought that is as good, in the quality of answers and
+    /// inference cost.
     pub front: Vec<Scored>,
     /// The cheapest valid configuration that is nearly as good as the winner and costs at most half
     /// as much.
@@ -193,6 +199,7 @@ pub(crate) fn build(
         difference: winner
             .zip(baseline)
             .and_then(|(winner, baseline)| IntervalEstimate::of_pair(spec, winner, baseline)),
+        as_good: as_good::of(findings, compared.map(Compared::on_holdout).as_ref()),
         verdict: verdict::verdict(findings, compared),
         holdout: compared.map(|compared| compared.holdout.clone()),
         trials: summary.progress,
@@ -221,7 +228,8 @@ fn scored(spec: &JobSpec, ended: &EndedTrial) -> Option<Scored> {
     })
 }
 
-/// The evaluated trials that no other beats in both utility and cost, cheapest first.
+/// The evaluated trials that no other beats in both utility, or the quality of answers where the
+/// objective is to pay less for them, and cost, cheapest first.
 fn front(findings: &Findings<'_>) -> Vec<Scored> {
     let spec = findings.spec;
     let mut all: Vec<Scored> = findings
@@ -231,10 +239,15 @@ fn front(findings: &Findings<'_>) -> Vec<Scored> {
         .filter_map(|ended| scored(spec, ended))
         .collect();
     let cost = |scored: &Scored| scored.evaluation.inference_cost.estimate.mean;
-    let loss = |scored: &Scored| {
-        spec.objective
+    let loss = |scored: &Scored| match spec.objective.cheapest {
+        None => spec
+            .objective
             .direction
-            .loss(scored.evaluation.utility.mean)
+            .loss(scored.evaluation.utility.mean),
+        Some(standard) => {
+            let quality = scored.evaluation.metrics.get(standard.metric.as_str());
+            quality.map_or(f64::INFINITY, |quality| -quality.mean)
+        }
     };
     all.sort_by(|a, b| {
         cost(a)

@@ -1,5 +1,6 @@
 //! The winner and the baseline on the held-out instances, and what that says of the winner.
 
+use crate::as_good::{self, HeldOutDifference, OnHoldout};
 use crate::ended::EndedTrial;
 use crate::findings::Findings;
 use frugal_domain::job::{Direction, JobSpec};
@@ -70,6 +71,22 @@ pub(crate) struct Compared {
     improvement: Option<Improvement>,
     /// Instances there on which the two differ.
     differing: usize,
+    /// The quality of answers, where the objective is to pay less for them.
+    quality: Option<HeldOutDifference>,
+}
+
+impl Compared {
+    /// What bears on whether the winner is cheaper and as good.
+    pub(crate) const fn on_holdout(&self) -> OnHoldout {
+        OnHoldout {
+            difference: self.quality,
+            costs: (
+                self.holdout.winner_inference_cost,
+                self.holdout.baseline_inference_cost,
+            ),
+            cheaper: self.improvement,
+        }
+    }
 }
 
 /// The comparison on held-out instances, where the winner was evaluated on them.
@@ -87,6 +104,7 @@ pub(crate) fn compare(
             .as_ref()
             .map(|differences| differences.improvement(spec.objective.direction)),
         differing: differences.as_ref().map_or(0, PairedDifferences::differing),
+        quality: as_good::on_holdout(spec, winner, baseline),
         holdout: Holdout {
             instances: holdout_rows,
             winner: IntervalEstimate::of(spec, winner)?,
@@ -140,6 +158,15 @@ enum Grounds<'a> {
 
 /// The verdict on what a search has found.
 pub(crate) fn verdict(findings: &Findings<'_>, compared: Option<&Compared>) -> Verdict {
+    if let Some(standard) = &findings.spec.objective.cheapest {
+        let holdout = compared.map(Compared::on_holdout);
+        let (improvement, improvement_detail) =
+            as_good::judge(findings, standard, holdout.as_ref());
+        return Verdict {
+            improvement,
+            improvement_detail,
+        };
+    }
     let grounds = grounds(findings, compared);
     judge(findings.spec.objective.direction, grounds)
 }

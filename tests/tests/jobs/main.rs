@@ -6,6 +6,7 @@
 
 mod algorithms;
 mod breakdown;
+mod cheapest;
 mod life;
 mod metrics;
 mod pool;

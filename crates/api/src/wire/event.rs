@@ -89,10 +89,10 @@ pub enum EventBody {
         utility: Estimate,
         /// What one instance costs.
         inference_cost: CostEstimate,
-        /// The names of the metrics whose means violate a constraint of the job.
+        /// The names of the metrics whose means violate a constraint of the job, or of that which is
+        /// not shown to be as good as it must be.
         violated: Vec<String>,
-        /// Whether the inference cost is within the inference budget and no constraint is
-        /// violated.
+        /// Whether the inference cost is within the inference budget and nothing is violated.
         valid: bool,
         /// How far it was looked at.
         coverage: Option<Coverage>,

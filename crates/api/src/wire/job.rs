@@ -6,7 +6,7 @@ use super::{
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::trial::{self, TrialOutcome};
-use frugal_domain::{metric, money};
+use frugal_domain::{job, metric, money};
 use frugal_store::{jobs, trials};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -159,6 +159,62 @@ pub struct Objective {
     pub metric: Metric,
     /// Whether more is better.
     pub direction: Direction,
+    /// How good answers must be, where the least inference cost of answers that are as good as others
+    /// is sought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cheapest: Option<NonInferiority>,
+}
+
+/// When a configuration is as good as a reference: where the mean of a metric is, with some confidence,
+/// no lower than the reference's less a margin.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct NonInferiority {
+    /// The metric of the quality of answers.
+    pub metric: Metric,
+    /// What it is held against.
+    pub as_good_as: Reference,
+    /// How much lower the mean may be.
+    #[schema(example = 0.02)]
+    pub margin: f64,
+    /// How sure it is to be that it is no lower.
+    #[schema(example = 0.95)]
+    pub confidence: f64,
+}
+
+/// What answers are to be as good as: the baseline's, or a mean of the metric.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Reference {
+    /// The baseline's.
+    Named(ReferenceName),
+    /// A mean of the metric.
+    Value(f64),
+}
+
+/// What answers are to be as good as, by name.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReferenceName {
+    /// The job's baseline.
+    Baseline,
+}
+
+impl From<job::Objective> for Objective {
+    fn from(objective: job::Objective) -> Self {
+        Self {
+            metric: objective.metric.into(),
+            direction: objective.direction.into(),
+            cheapest: objective.cheapest.map(|standard| NonInferiority {
+                metric: standard.metric.into(),
+                as_good_as: match standard.as_good_as {
+                    job::Reference::Baseline => Reference::Named(ReferenceName::Baseline),
+                    job::Reference::Value(value) => Reference::Value(value),
+                },
+                margin: standard.margin,
+                confidence: standard.confidence,
+            }),
+        }
+    }
 }
 
 /// A bound on the mean of a metric: at most so much, or at least. The bound itself is allowed.
@@ -255,10 +311,7 @@ impl Job {
         });
         Self {
             best,
-            objective: Objective {
-                metric: spec.objective.metric.into(),
-                direction: spec.objective.direction.into(),
-            },
+            objective: spec.objective.into(),
             constraints: spec.constraints.iter().copied().map(Into::into).collect(),
             limits: Limits {
                 trials: spec.limits.trials,

@@ -27,7 +27,8 @@ pub use estimate::{
 pub use event::{Event, EventBody, EventPage};
 pub(crate) use job::path;
 pub use job::{
-    Best, Budgets, Constraint, Job, JobLinks, JobSpend, Limits, Objective, Progress, TrialCounts,
+    Best, Budgets, Constraint, Job, JobLinks, JobSpend, Limits, NonInferiority, Objective,
+    Progress, Reference, ReferenceName, TrialCounts,
 };
 pub use names::{
     Algorithm, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
@@ -35,13 +36,13 @@ pub use names::{
     TrialState, Unit, UntriedReason,
 };
 pub use post::{
-    BaselinePost, BudgetsPost, DataPost, ExtractName, ExtractPost, HoldoutPost, JobPost,
-    LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, ScorerPost,
-    ScoringPost,
+    BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtractName, ExtractPost, HoldoutPost,
+    JobPost, LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost,
+    ScorerPost, ScoringPost,
 };
 pub use report::{
-    Diagnostics, Feasible, Holdout, Interval, IntervalEstimate, NearlyAsGood, Note, Pruned, Report,
-    Savings, Scored, Violation,
+    AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, Interval, IntervalEstimate,
+    NearlyAsGood, Note, Pruned, QualityDifference, Report, Saving, Savings, Scored, Violation,
 };
 pub use search::{Search, SearchOptions, SearchOptionsPost, SearchPost};
 pub use space::{ConfigurationPost, DimensionPost, SearchSpacePost};

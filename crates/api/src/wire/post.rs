@@ -2,7 +2,8 @@
 //! which finds every fault at once. A test holds the two against each other.
 
 use super::{
-    Budget, ConfigurationPost, Constraint, Direction, Metric, Reducer, SearchPost, SearchSpacePost,
+    Budget, ConfigurationPost, Constraint, Direction, Metric, Reducer, Reference, SearchPost,
+    SearchSpacePost,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -296,6 +297,28 @@ pub struct ObjectivePost {
     pub metric: Option<Metric>,
     /// Whether more is better; `maximize` by default.
     pub direction: Option<Direction>,
+    /// In place of both: the least inference cost of answers that are as good as others.
+    pub cheapest: Option<CheapestPost>,
+}
+
+/// The least inference cost of answers that are as good as the baseline's, or as some value says: those
+/// of configurations whose mean of a metric is, with this confidence, no lower than the reference's less
+/// the margin. `{}` is the least cost of answers as good as the baseline's.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheapestPost {
+    /// What says how good answers are: `expected_success`, `success` or `mean`; `scoring.reduce` by
+    /// default.
+    pub metric: Option<Metric>,
+    /// What they must be as good as: `"baseline"` (the default), instance by instance, or a mean of the
+    /// metric from 0 to 1.
+    pub as_good_as: Option<Reference>,
+    /// How much lower the mean may be and still be as good; 0.05 by default.
+    #[schema(nullable = true, minimum = 0, exclusive_maximum = 1, example = 0.02)]
+    pub margin: Option<f64>,
+    /// How sure it is to be that the mean is no lower; 0.95 by default.
+    #[schema(nullable = true, minimum = 0.5, maximum = 0.999, example = 0.95)]
+    pub confidence: Option<f64>,
 }
 
 /// What may be spent. Dollars need models with known prices; tokens do not.

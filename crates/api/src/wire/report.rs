@@ -2,8 +2,8 @@
 //! stored.
 
 use super::{
-    Budget, Budgets, Configuration, CostEstimate, Coverage, Estimate, Improvement, Objective,
-    Spend, SpendCategory, StopReason, UntriedReason,
+    Budget, Budgets, Configuration, CostEstimate, Coverage, Estimate, Improvement, Metric,
+    Objective, Reference, Spend, SpendCategory, StopReason, Unit, UntriedReason,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -25,7 +25,12 @@ pub struct Report {
     pub difference: Option<IntervalEstimate>,
     /// Both on the instances that the search did not see.
     pub holdout: Option<Holdout>,
-    /// Whether the winner is better than the baseline. Only held-out instances can show that it
+    /// The winner's answers beside those that they must be as good as, where the cheapest was sought.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_good: Option<AsGood>,
+    /// Whether the winner is better than the baseline; where the cheapest was sought that is as good,
+    /// whether it is cheaper and as good: `significant` where all of the interval of its answers'
+    /// difference from the reference's is within the margin, on held-out instances. Only held-out instances can show that it
     /// is significant: the search chose the winner on the others.
     pub improvement: Improvement,
     /// The same in words.
@@ -44,7 +49,8 @@ pub struct Report {
     /// What pruning and the use of responses for several trials saved.
     pub savings: Savings,
     /// The evaluated configurations that no other beats in both utility and inference cost,
-    /// cheapest first.
+    /// cheapest first. Where the cheapest was sought that is as good, in the quality of answers and
+    /// inference cost.
     pub front: Vec<Scored>,
     /// The cheapest valid configuration that is nearly as good as the winner and costs at most half
     /// as much. `null` where there is none, and where the objective is itself a cost.
@@ -64,6 +70,35 @@ pub struct Report {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Note {
+    /// The cheapest was sought that is as good as a reference, and nothing is, or nothing but the
+    /// baseline; what comes closest of what would win else.
+    NothingAsGood {
+        /// The metric of the quality of answers.
+        metric: Metric,
+        /// The trial that comes closest; `null` where none was evaluated that might have been as good.
+        #[schema(example = 4)]
+        trial: Option<u32>,
+        /// Its mean less the reference's, on the instances of the search.
+        #[schema(example = -0.02)]
+        difference: Option<f64>,
+        /// What that is no less than, with this confidence.
+        #[schema(example = -0.08)]
+        lower_bound: Option<f64>,
+        /// How much lower it might be.
+        #[schema(example = 0.05)]
+        margin: f64,
+        /// How sure that had to be.
+        #[schema(example = 0.95)]
+        confidence: f64,
+        /// What an instance costs under it, in the unit of the inference budget.
+        #[schema(example = 0.0013)]
+        inference_cost: Option<f64>,
+        /// That as a share of what one costs under the baseline.
+        #[schema(example = 0.31)]
+        cost_ratio: Option<f64>,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
     /// There is no winner; why a model has no valid configuration. One for each model.
     NoValidConfiguration {
         /// The endpoint's name.
@@ -136,6 +171,90 @@ pub enum Note {
     },
 }
 
+/// The winner's answers beside those that they must be as good as.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AsGood {
+    /// The metric of the quality of answers.
+    pub metric: Metric,
+    /// What it is held against.
+    pub as_good_as: Reference,
+    /// How much lower its mean may be.
+    #[schema(example = 0.05)]
+    pub margin: f64,
+    /// How sure it is to be that it is no lower.
+    #[schema(example = 0.95)]
+    pub confidence: f64,
+    /// The mean that it is held against, on the instances that the search saw; `null` where the
+    /// baseline was not evaluated.
+    #[schema(example = 0.82)]
+    pub reference: Option<f64>,
+    /// The winner's mean less that, on the instances that the search saw and chose it by; `null` where
+    /// it is the baseline's own.
+    pub difference: Option<QualityDifference>,
+    /// The same on the instances that the search did not see.
+    pub holdout: Option<HeldOutDifference>,
+    /// What the winner saves of what the baseline costs; `null` where the baseline stays.
+    pub saving: Option<Saving>,
+}
+
+/// The mean of a metric less that of a reference, on the instances that the search saw.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct QualityDifference {
+    /// The mean difference; below 0 where it is worse. In a profiled search it is the search's
+    /// estimate, which also rests on what else was drawn for the baseline's settings.
+    #[schema(example = -0.01)]
+    pub mean: f64,
+    /// How far the mean may be off: one standard deviation.
+    #[schema(example = 0.02)]
+    pub standard_error: Option<f64>,
+    /// What the mean difference is no less than, with the confidence that the job asks for.
+    #[schema(example = -0.043)]
+    pub lower_bound: f64,
+}
+
+/// The mean of a metric less that of a reference, on held-out instances; paired by instance where the
+/// reference is the baseline.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct HeldOutDifference {
+    /// The mean difference; below 0 where the winner is worse.
+    #[schema(example = -0.012)]
+    pub mean: f64,
+    /// The standard deviation of the sample over √count; absent below two instances.
+    #[schema(example = 0.018)]
+    pub standard_error: Option<f64>,
+    /// Instances that the mean is over.
+    #[schema(example = 120)]
+    pub count: u32,
+    /// The bounds of the mean, each with the confidence that the job asks for.
+    pub bounds: Bounds,
+}
+
+/// What a mean is between, each end with the confidence that the job asks for.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Bounds {
+    /// The lower end.
+    #[schema(example = -0.045)]
+    pub low: f64,
+    /// The upper end.
+    #[schema(example = 0.021)]
+    pub high: f64,
+}
+
+/// What one instance costs less under the winner than under the baseline.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Saving {
+    /// Dollars or tokens.
+    pub unit: Unit,
+    /// So much, below 0 where it costs more.
+    #[schema(example = 0.0031)]
+    pub per_instance: f64,
+    /// Its share of the baseline's cost.
+    #[schema(example = 0.72)]
+    pub share: f64,
+    /// Whether both were measured on the held-out instances.
+    pub held_out: bool,
+}
+
 /// A configuration with its numbers.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Scored {
@@ -149,9 +268,10 @@ pub struct Scored {
     pub metrics: BTreeMap<String, Estimate>,
     /// What one instance costs.
     pub inference_cost: CostEstimate,
-    /// The names of the metrics whose means violate a constraint of the job.
+    /// The names of the metrics whose means violate a constraint of the job, or of that which is not
+    /// shown to be as good as it must be.
     pub violated: Vec<String>,
-    /// Whether the inference cost is within the inference budget and no constraint is violated.
+    /// Whether the inference cost is within the inference budget and nothing is violated.
     pub valid: bool,
     /// How far it was looked at.
     pub coverage: Option<Coverage>,

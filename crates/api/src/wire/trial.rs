@@ -37,11 +37,12 @@ pub struct Trial {
     pub metrics: Option<BTreeMap<String, Estimate>>,
     /// What one instance costs, once evaluated.
     pub inference_cost: Option<CostEstimate>,
-    /// The names of the metrics whose means violate a constraint of the job, each once, once
+    /// The names of the metrics whose means violate a constraint of the job, and where the cheapest
+    /// is sought that is as good as a reference, of the metric that is not shown to be; each once, once
     /// evaluated.
     pub violated: Option<Vec<String>>,
-    /// Whether the inference cost is within the inference budget and no constraint is violated,
-    /// once evaluated.
+    /// Whether the inference cost is within the inference budget and nothing is violated, once
+    /// evaluated.
     pub valid: Option<bool>,
     /// Why it was pruned.
     pub pruned: Option<Prune>,

@@ -5,13 +5,15 @@
 //! [`algorithm`] has the optimisers.
 
 pub mod algorithm;
+mod objective;
 pub mod points;
 pub mod settings;
 
 pub use algorithm::Algorithm;
+pub use objective::{Direction, NonInferiority, Objective, Reference};
 
 use crate::configuration::Configuration;
-use crate::metric::{Constraint, Metric};
+use crate::metric::Constraint;
 use crate::money::{Budget, Prices, Unit};
 use crate::names::names;
 use crate::prompt::Prompt;
@@ -33,8 +35,13 @@ pub const MODEL: &str = "model";
 /// optimization budget: one in so many.
 const SMALLEST_PART_KEPT: u64 = 4;
 
-/// The most that the baseline may cost, as a part of the optimization budget: one in so many.
+/// What is kept back for them where it is not known what they may cost: one part in so many.
+const PART_KEPT_UNKNOWN: u64 = 8;
+
+/// The most that the baseline may cost, as a part of the optimization budget: one in so many. Where
+/// others must be as good, what is not known of it is known of none, so it may cost more.
 const PART_FOR_BASELINE: u64 = 10;
+const PART_FOR_REFERENCE: u64 = 5;
 
 /// Tells the draw of the order of rows from others by the same seed.
 const ROW_ORDER: u64 = 0x006f_7264_6572;
@@ -85,25 +92,36 @@ impl JobSpec {
 
     /// What is kept back so that the search leaves enough for the winner and the baseline on so
     /// many held-out rows: twice what they may cost under the inference budget, and at most a
-    /// quarter of the optimization budget. Nothing where there is no such row, no inference
-    /// budget, or one in another unit.
+    /// quarter of the optimization budget. Where there is no inference budget, or one in another
+    /// unit, an eighth if the cheapest is sought that is as good, which only these rows can show, and
+    /// else nothing. Nothing where there is no such row.
     #[must_use]
     pub fn kept_for_holdout(&self, rows: u64) -> Option<Budget> {
         let optimization = self.optimization_budget;
-        let inference = self.inference_budget?;
-        if rows == 0 || inference.unit() != optimization.unit() {
+        if rows == 0 {
             return None;
         }
+        let known = |budget: &Budget| budget.unit() == optimization.unit();
+        let Some(inference) = self.inference_budget.filter(known) else {
+            let kept = optimization.amount() / PART_KEPT_UNKNOWN;
+            let budget = optimization.unit().budget(kept);
+            return self.objective.cheapest.map(|_| budget);
+        };
         let wanted = inference.amount().saturating_mul(rows).saturating_mul(2);
         let kept = wanted.min(optimization.amount() / SMALLEST_PART_KEPT);
         Some(optimization.unit().budget(kept))
     }
 
-    /// What the baseline may cost: a tenth of the optimization budget. It stops there, and is
-    /// reported on what was seen.
+    /// What the baseline may cost: a tenth of the optimization budget, or a fifth where others must
+    /// be as good. It stops there, and is reported on what was seen.
     #[must_use]
     pub fn baseline_allowance(&self) -> Budget {
-        let part = self.optimization_budget.amount() / PART_FOR_BASELINE;
+        let parts = if self.objective.refers_to_baseline() {
+            PART_FOR_REFERENCE
+        } else {
+            PART_FOR_BASELINE
+        };
+        let part = self.optimization_budget.amount() / parts;
         self.optimization_budget.unit().budget(part)
     }
 
@@ -126,42 +144,6 @@ pub struct ModelChoice {
     /// What it charged when the job was accepted. Zero where the operator gave no price,
     /// which only jobs that budget tokens may use.
     pub prices: Prices,
-}
-
-/// What the search is after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Objective {
-    /// The metric, whose mean over the instances is the utility.
-    pub metric: Metric,
-    /// Whether more is better.
-    pub direction: Direction,
-}
-
-names! {
-    /// Whether more is better.
-    pub enum Direction: "direction" {
-        /// More is better.
-        Maximize = "maximize",
-        /// Less is better.
-        Minimize = "minimize",
-    }
-}
-
-impl Direction {
-    /// A utility as a loss: less is always better.
-    #[must_use]
-    pub fn loss(self, utility: f64) -> f64 {
-        match self {
-            Self::Maximize => -utility,
-            Self::Minimize => utility,
-        }
-    }
-
-    /// Whether a utility is better than another.
-    #[must_use]
-    pub fn better(self, utility: f64, than: f64) -> bool {
-        self.loss(utility) < self.loss(than)
-    }
 }
 
 /// Limits other than money.

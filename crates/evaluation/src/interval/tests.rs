@@ -188,6 +188,24 @@ fn chance_alone_is_seldom_significant() {
     assert!(significant <= 18, "{significant} of {SAMPLES}");
 }
 
+#[test]
+fn bounds_are_exact_where_answers_are_right_or_wrong() {
+    // Clopper and Pearson's: none wrong of 59 is the fewest that shows 95 % right at 95 %.
+    let all_right = |count: usize| mean_bounds(Metric::Success, &vec![1.0; count], 0.95).unwrap();
+    assert!((all_right(59).low - 0.05_f64.powf(1.0 / 59.0)).abs() < 1e-6);
+    assert!(all_right(58).low < 0.95 && all_right(59).low > 0.95);
+    assert!((all_right(59).high - 1.0).abs() < 1e-9);
+    assert_eq!(mean_bounds(Metric::LatencyMs, &[1.0], 0.95), None);
+    // One difference more, as large as can be, may be hidden behind any number of equal ones.
+    let even = paired(Metric::Success, &[0.0; 59]);
+    assert!((even.bounds(0.95).low + 1.0 - 0.05_f64.powf(1.0 / 59.0)).abs() < 1e-6);
+    let differences = [0.5, -0.25, 0.0, 1.0, 0.0, 0.25];
+    let found = paired(Metric::Success, &differences);
+    let (interval, bounds) = (found.interval(), found.bounds(0.975));
+    assert!((interval.low - bounds.low).abs() < 1e-12);
+    assert!(found.bounds(0.9).low > bounds.low && found.bounds(0.9).high < bounds.high);
+}
+
 fn scores() -> impl Strategy<Value = Vec<f64>> {
     let graded = prop::collection::vec(0.0..=1.0_f64, 1..40);
     let coarse = prop::collection::vec(prop::sample::select(&[0.0, 0.5, 1.0][..]), 1..40);

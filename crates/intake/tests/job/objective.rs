@@ -1,7 +1,7 @@
 //! Reading what a job is after: the metric, and the constraints on the others.
 
 use super::{any_json, example, faults, read};
-use frugal_domain::job::{Direction, JobSpec, Objective};
+use frugal_domain::job::{Direction, JobSpec, NonInferiority, Objective, Reference};
 use frugal_domain::metric::{Bound, Constraint, Metric};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ fn any_metric_can_be_the_objective() {
             let expected = Objective {
                 metric: *metric,
                 direction,
+                cheapest: None,
             };
             assert_eq!(spec.objective, expected);
             assert_eq!(json!(spec.objective), objective, "it is stored as written");
@@ -55,9 +56,131 @@ fn the_objective_is_by_default_the_most_of_what_the_scoring_makes_of_responses()
             let expected = Objective {
                 metric,
                 direction: Direction::Maximize,
+                cheapest: None,
             };
             assert_eq!(read(&body).unwrap().0.objective, expected);
         }
+    }
+}
+
+#[test]
+fn the_cheapest_that_is_as_good_is_an_objective() {
+    let mut body = example();
+    body["scoring"]["reduce"] = json!("mean");
+    let mut read_as = |cheapest: Value| {
+        body["objective"] = json!({"cheapest": cheapest});
+        read(&body).unwrap().0.objective
+    };
+    let standard = NonInferiority {
+        metric: Metric::Mean,
+        as_good_as: Reference::Baseline,
+        margin: 0.05,
+        confidence: 0.95,
+    };
+    assert_eq!(read_as(json!({})), Objective::cheapest(standard));
+    assert_eq!(
+        read_as(json!({"as_good_as": "baseline", "margin": 0.02, "confidence": 0.8})),
+        Objective::cheapest(NonInferiority {
+            margin: 0.02,
+            confidence: 0.8,
+            ..standard
+        })
+    );
+    let given = json!({"metric": "success", "as_good_as": 0.7, "margin": 0});
+    let found = read_as(given);
+    assert_eq!(
+        found,
+        Objective::cheapest(NonInferiority {
+            metric: Metric::Success,
+            as_good_as: Reference::Value(0.7),
+            margin: 0.0,
+            ..standard
+        })
+    );
+    // Without a baseline there may still be a number.
+    body["baseline"] = json!(false);
+    assert_eq!(read(&body).unwrap().0.objective, found);
+}
+
+#[test]
+fn each_fault_of_what_is_to_be_as_good_has_its_place() {
+    let of_answers = "use `expected_success`, `success`, `mean`";
+    for (objective, place, detail) in [
+        (
+            json!({"cheapest": "please"}),
+            "/cheapest",
+            "must be an object, not a string".to_owned(),
+        ),
+        (
+            json!({"cheapest": {"as_good_as": "gpt"}}),
+            "/cheapest/as_good_as",
+            "`gpt` is not known; use `baseline`".to_owned(),
+        ),
+        (
+            json!({"cheapest": {"as_good_as": 1.2}}),
+            "/cheapest/as_good_as",
+            "must be \"baseline\" or a number from 0 to 1, not 1.2".to_owned(),
+        ),
+        (
+            json!({"cheapest": {"as_good_as": {}}}),
+            "/cheapest/as_good_as",
+            "must be \"baseline\" or a number from 0 to 1, not {}".to_owned(),
+        ),
+        (
+            json!({"cheapest": {"margin": -0.1}}),
+            "/cheapest/margin",
+            "must be from 0 to below 1, not -0.1: how much lower the metric's mean may be".to_owned(),
+        ),
+        (
+            json!({"cheapest": {"margin": "5 %"}}),
+            "/cheapest/margin",
+            "must be a number, not a string".to_owned(),
+        ),
+        (
+            json!({"cheapest": {"confidence": 95}}),
+            "/cheapest/confidence",
+            "must be from 0.5 to 0.999, not 95: how sure it is to be that the margin is kept, such as \
+             0.95"
+                .to_owned(),
+        ),
+        (
+            json!({"cheapest": {"metric": "latency_ms"}}),
+            "/cheapest/metric",
+            format!("`latency_ms` is not known; {of_answers}"),
+        ),
+        (
+            json!({"cheapest": {"tolerance": 0.1}}),
+            "/cheapest/tolerance",
+            "is not a known field; known here: `as_good_as`, `confidence`, `margin`, `metric`"
+                .to_owned(),
+        ),
+        (
+            json!({"cheapest": {}, "metric": "mean"}),
+            "/metric",
+            "does not go with `cheapest`, which is the least `inference_cost`: remove it; what must \
+             be as good is `cheapest.metric`"
+                .to_owned(),
+        ),
+    ] {
+        let found = faults(|body| body["objective"] = objective.clone());
+        assert_eq!(found, [(format!("/objective{place}"), detail)], "{objective}");
+    }
+}
+
+#[test]
+fn a_baseline_that_is_to_be_matched_must_be_there() {
+    let detail = "there is no baseline to be as good as, for `baseline` is false: give one, or a \
+                  number in its place, such as {\"as_good_as\": 0.8}";
+    for (cheapest, place) in [
+        (json!({}), ""),
+        (json!({"as_good_as": "baseline"}), "/as_good_as"),
+    ] {
+        let found = faults(|body| {
+            body["baseline"] = json!(false);
+            body["objective"] = json!({"cheapest": cheapest});
+        });
+        let pointer = format!("/objective/cheapest{place}");
+        assert_eq!(found, [(pointer, detail.to_owned())]);
     }
 }
 

@@ -7,7 +7,9 @@ use super::kernels::Kernels;
 use super::posterior::{Counts, Posterior, logistic};
 use super::problem::Problem;
 use super::profile::{Known, Profile, Standing};
+use super::qualities::{Lots, Qualities};
 use super::reach::{GRID, Reach};
+use super::standard::Standard;
 use super::tokens::{Cost, Counted, Tokens};
 use frugal_domain::metric::Metric;
 use rand::RngExt;
@@ -36,6 +38,8 @@ pub(super) struct Assessment {
     pub(super) means: Vec<Option<f64>>,
     /// Arms that no draw has at the top.
     pub(super) hopeless: Vec<bool>,
+    /// What arms come to beside what they must be as good as, where the cheapest is sought.
+    pub(super) qualities: Option<Qualities>,
     counts: Counts,
     tokens: Tokens,
     posterior: Posterior,
@@ -64,8 +68,13 @@ impl Assessment {
             before,
             asleep,
         } = *evidence;
+        // What the others are held against is always in question.
+        let reference = goal.standard().and_then(Standard::arm).map(|(arm, _)| arm);
         let live: Vec<bool> = (0..arms.len())
-            .map(|arm| !asleep.get(arm).copied().unwrap_or(false) && !arms[arm].closed)
+            .map(|arm| {
+                let asleep = asleep.get(arm).copied().unwrap_or(false);
+                (!asleep || reference == Some(arm)) && !arms[arm].closed
+            })
             .collect();
         let hopeful: Vec<bool> = before.map_or_else(Vec::new, |before| {
             before.hopeless.iter().map(|hopeless| !hopeless).collect()
@@ -100,6 +109,7 @@ impl Assessment {
             worths: Vec::with_capacity(arms.len()),
             means: Vec::new(),
             hopeless: Vec::new(),
+            qualities: None,
             counts,
             tokens,
             posterior,
@@ -131,6 +141,20 @@ impl Assessment {
             };
             assessment.profiles.push(profile);
             assessment.worths.push(worths);
+        }
+        if let Some(standard) = goal.standard() {
+            let lots = Lots {
+                shares,
+                of_rows: lots,
+            };
+            let both = assessment.profiles.iter().zip(&assessment.worths);
+            let in_question: Vec<Option<Profile>> = both
+                .map(|(profile, worths)| worths.as_ref().map(|_| *profile))
+                .collect();
+            let known = assessment.known(problem, goal, arms);
+            let qualities = Qualities::draw(&known, standard, &in_question, lots, generator);
+            qualities.weigh(&mut assessment.worths, arms, standard);
+            assessment.qualities = Some(qualities);
         }
         assessment.means = assessment
             .worths
@@ -308,7 +332,7 @@ impl Known<'_> {
         let worths = worths
             .into_iter()
             .map(|worth| match (worth, profile.standing) {
-                (Some(worth), Standing::Worth(estimate)) => {
+                (Some(worth), Standing::Worth(estimate)) if self.goal.standard().is_none() => {
                     (worth + estimate - plain_mean).max(0.0)
                 }
                 (Some(worth), _) => worth,

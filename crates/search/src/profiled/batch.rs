@@ -259,18 +259,47 @@ impl Situation<'_> {
                 (mean(leader) - mean(if arm == leader { other } else { arm })).max(0.0),
             )
         };
+        let of_reference = self.rests_on(arm, leader);
         if arm != leader {
-            return vec![rival(leader)];
+            return std::iter::once(rival(leader)).chain(of_reference).collect();
         }
         let others: Vec<(f64, f64)> = (0..self.arms.len())
             .filter(|other| *other != arm && assessment.means[*other].is_some())
             .map(rival)
+            .chain(of_reference)
             .collect();
         if others.is_empty() {
             vec![(own.max(1e-10), LONELY_GAP)]
         } else {
             others
         }
+    }
+
+    /// Where the others must be as good as this arm: what of the variance of each comes from what is not
+    /// known of it, and the gap to what that arm may change places with.
+    fn rests_on(&self, arm: usize, leader: usize) -> Vec<(f64, f64)> {
+        let assessment = self.assessment;
+        let qualities = assessment.qualities.as_ref();
+        let Some(qualities) = qualities.filter(|qualities| qualities.arm == Some(arm)) else {
+            return Vec::new();
+        };
+        let top = assessment.means[leader].unwrap_or_default();
+        let mean = |other: usize| assessment.means[other];
+        let second = (0..self.arms.len())
+            .filter(|other| *other != leader)
+            .filter_map(mean)
+            .fold(f64::NEG_INFINITY, f64::max);
+        (0..self.arms.len())
+            .filter_map(|other| {
+                let explained = qualities.explained(assessment.worths[other].as_ref()?);
+                let against = if other == leader {
+                    second
+                } else {
+                    mean(other)?
+                };
+                Some((explained, (top - against).max(0.0)))
+            })
+            .collect()
     }
 
     /// Rows that an arm has not seen and that are not in the air for it, in order.

@@ -10,6 +10,7 @@ use super::profile::{Known, Profile};
 use super::tokens;
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
+use frugal_domain::trial::QualityDifference;
 use std::collections::BTreeMap;
 
 impl Profiled {
@@ -71,11 +72,37 @@ impl Profiled {
             metrics,
             inference_cost: (cost, Some(cost_error)),
             affordable: profile.standing.worth().is_some(),
+            quality_difference: self.quality_difference(assessment, &known, arm, &profile),
             closed: data.closed,
             complete: data.complete(),
             rows: data.seen,
             responses: data.fewest_responses(),
         })
+    }
+
+    /// What the quality of an arm's answers at an extent is less that of what they must be as good as,
+    /// where the cheapest is sought.
+    fn quality_difference(
+        &self,
+        assessment: &Assessment,
+        known: &Known<'_>,
+        arm: usize,
+        profile: &Profile,
+    ) -> Option<QualityDifference> {
+        let qualities = assessment.qualities.as_ref()?;
+        qualities.difference(known, self.goal.standard()?, arm, profile)
+    }
+
+    /// An arm at the cheapest extent that is surely as good as it must be, if there is one.
+    fn surely_as_good(&self, assessment: &Assessment, arm: usize, margin: f64) -> Option<Profile> {
+        let standard = self.goal.standard()?;
+        let strict = self.goal.strictly();
+        let known = assessment.known(&self.problem, &strict, &self.arms);
+        let profile = known.profile(arm, margin);
+        profile.standing.worth()?;
+        // How sure that is was taken from another extent so far.
+        let difference = self.quality_difference(assessment, &known, arm, &profile)?;
+        standard.holds(&difference).then_some(profile)
     }
 
     /// Whether an arm has rows without a response, for their requests failed for good.
@@ -140,11 +167,17 @@ impl Profiled {
             } else {
                 2.0 * COST_MARGIN
             };
-            let profile = known.profile(index, margin);
+            let sure = self.surely_as_good(assessment, index, margin);
+            let profile = sure.unwrap_or_else(|| known.profile(index, margin));
             if let (Some(worth), false) = (profile.standing.worth(), arm.closed) {
                 let worths = assessment.worths[index].as_ref();
                 let unsure = worths.map_or(0.0, |worths| deviation(worths));
-                values.push((index, worth - UTILITY_MARGIN * unsure));
+                match (self.goal.standard(), sure) {
+                    (None, _) => values.push((index, worth - UTILITY_MARGIN * unsure)),
+                    // How sure it is has been asked already.
+                    (Some(_), Some(_)) => values.push((index, worth)),
+                    (Some(_), None) => {}
+                }
             }
             if let Some(estimate) = self.estimate_at(assessment, index, profile) {
                 let values = self.values(&known, index, &profile);

@@ -2,6 +2,7 @@
 
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
+use frugal_domain::trial::QualityDifference;
 use std::collections::BTreeMap;
 
 /// What comes next.
@@ -96,6 +97,9 @@ pub struct ArmEstimate {
     pub inference_cost: (f64, Option<f64>),
     /// Whether that is within the inference budget and no constraint is violated.
     pub affordable: bool,
+    /// What the quality of its answers is less that of what it is to be as good as, where the cheapest
+    /// is sought.
+    pub quality_difference: Option<QualityDifference>,
     /// Whether it cannot be evaluated: it is refused, or too many of its requests failed.
     pub closed: bool,
     /// Whether every row was seen.

@@ -2,6 +2,7 @@
 
 use super::arm::Arm;
 use super::chances::Chances;
+use super::standard::Standard;
 use super::tokens::mean;
 use super::whole::Allowed;
 use frugal_domain::job::{Direction, Objective};
@@ -23,6 +24,8 @@ const LEAST_BETTER: f64 = 1e-9;
 pub(super) struct Goal {
     objective: Objective,
     constraints: Vec<Constraint>,
+    /// What answers must be as good as, where the cheapest of these are sought.
+    standard: Option<Standard>,
     /// Where half of the scale of a cost lies.
     half_cost: f64,
     /// What one unit of a cost is as people read it: dollars or tokens.
@@ -32,6 +35,7 @@ pub(super) struct Goal {
 /// What an arm comes to under one limit of tokens, whatever the number of responses.
 #[derive(Debug, Clone)]
 pub(super) struct Measures<'a> {
+    arm: usize,
     chances: &'a Chances,
     pub(super) others: OtherMeasures,
 }
@@ -51,12 +55,14 @@ impl Goal {
     pub(super) fn new(
         objective: Objective,
         constraints: Vec<Constraint>,
+        standard: Option<Standard>,
         half_cost: f64,
         cost_unit: f64,
     ) -> Self {
         Self {
             objective,
             constraints,
+            standard,
             half_cost,
             cost_unit,
         }
@@ -64,10 +70,24 @@ impl Goal {
 
     /// Whether the objective, or a constraint, is about the quality of answers.
     pub(super) fn is_about_answers(&self) -> bool {
-        let constrained = self.constraints.iter().map(|constraint| constraint.metric);
-        std::iter::once(self.objective.metric)
-            .chain(constrained)
-            .any(is_of_answers)
+        self.metrics().any(is_of_answers)
+    }
+
+    /// What answers must be as good as, where the cheapest of these are sought.
+    pub(super) const fn standard(&self) -> Option<&Standard> {
+        self.standard.as_ref()
+    }
+
+    pub(super) const fn standard_mut(&mut self) -> Option<&mut Standard> {
+        self.standard.as_mut()
+    }
+
+    /// The same goal, in which only what is surely as good is worth something.
+    pub(super) fn strictly(&self) -> Self {
+        Self {
+            standard: self.standard.as_ref().map(Standard::strictly),
+            ..self.clone()
+        }
     }
 
     /// Whether the most responses are always the best.
@@ -122,6 +142,7 @@ impl Goal {
         cap: f64,
     ) -> Measures<'a> {
         Measures {
+            arm,
             chances,
             others: self.others(arms, arm, cap),
         }
@@ -135,7 +156,8 @@ impl Goal {
         OtherMeasures::of(arms, arm, cap)
     }
 
-    /// What n responses are worth at this inference cost; nothing where a constraint is violated.
+    /// What n responses are worth at this inference cost, times the chance that they are as good as
+    /// they must be; nothing where a constraint is violated.
     pub(super) fn worth(&self, measures: &Measures<'_>, n: f64, cost: f64) -> Option<f64> {
         let value = |metric: Metric| {
             of_answers(metric, n).map_or_else(
@@ -143,16 +165,24 @@ impl Goal {
                 |reduce| measures.chances.mean(reduce),
             )
         };
-        self.weigh(value)
+        let worth = self.weigh(value)?;
+        let Some(standard) = &self.standard else {
+            return Some(worth);
+        };
+        let quality = value(standard.metric());
+        let chance = standard.chance(measures.arm, quality)?;
+        Some((worth + standard.bonus(quality)) * chance)
     }
 
-    /// The same from the value of each metric.
+    /// The same from the value of each metric, as if all were as good.
     pub(super) fn weigh(&self, value: impl Fn(Metric) -> f64) -> Option<f64> {
         let kept = |constraint: &Constraint| constraint.bound.allows(value(constraint.metric));
         if !self.constraints.iter().all(kept) {
             return None;
         }
-        let Objective { metric, direction } = self.objective;
+        let Objective {
+            metric, direction, ..
+        } = self.objective;
         let value = value(metric);
         let half = match metric {
             Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::CutRate => {
@@ -173,10 +203,13 @@ impl Goal {
         })
     }
 
-    /// The metrics that the objective and the constraints speak of.
+    /// The metrics that the objective and the constraints speak of, and that of the quality of answers.
     pub(super) fn metrics(&self) -> impl Iterator<Item = Metric> {
         let constrained = self.constraints.iter().map(|constraint| constraint.metric);
-        std::iter::once(self.objective.metric).chain(constrained)
+        let of_quality = self.standard.iter().map(Standard::metric);
+        std::iter::once(self.objective.metric)
+            .chain(constrained)
+            .chain(of_quality)
     }
 
     /// Whether n is chosen by its cost alone.

@@ -29,7 +29,9 @@ mod posterior;
 mod problem;
 mod profile;
 mod proposals;
+mod qualities;
 mod reach;
+mod standard;
 mod tokens;
 mod whole;
 
@@ -37,7 +39,7 @@ pub use arm::{ArmPlace, Feature, Heat};
 pub use exchange::{
     ArmEstimate, ArmResult, Batch, Conclusion, Decision, Drawn, DrawnResponse, Over, Told,
 };
-pub use problem::{Model, Problem, Rates};
+pub use problem::{BaselineEstimate, Model, Problem, Rates};
 pub use whole::Allowed;
 
 use crate::ask_tell::Origin;
@@ -49,7 +51,7 @@ use constants::{
     FEW_ROWS, FIRST_TEMPERATURE, HOTTEST, MOST_IN_AIR, NEXT_TEMPERATURES, PROMISING,
     REFINE_RESPONSES, TEMPERATURE_APART, TEMPERATURE_STEP,
 };
-use frugal_domain::configuration::Configuration;
+use frugal_domain::configuration::{Configuration, Extent};
 use frugal_domain::job::JobSpec;
 use frugal_domain::seed::mix;
 use goal::Goal;
@@ -57,6 +59,7 @@ use openings::SamplingSpace;
 use proposals::Proposals;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use standard::Standard;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Arms at most. Each is looked at before every decision.
@@ -112,14 +115,22 @@ impl Profiled {
         let space = SamplingSpace::of(spec);
         let unit = spec.cost_unit().display(1.0);
         let rows = problem.rows();
-        let half_cost = problem
-            .inference_budget
+        let standard = problem.objective.cheapest.map(|rule| {
+            let baseline = problem.baseline.map(|baseline| baseline.quality);
+            Standard::new(rule, baseline)
+        });
+        // What is cheaper is cheaper than the baseline, as a rule.
+        let of_baseline = problem.baseline.map(|baseline| baseline.cost);
+        let half_cost = of_baseline
+            .filter(|cost| standard.is_some() && *cost > 0.0)
+            .or(problem.inference_budget)
             .unwrap_or(problem.optimization_budget / rows.max(1) as f64);
         let counted = vec![vec![vec![None; rows]; problem.prompts()]; problem.models.len()];
         let mut search = Self {
             goal: Goal::new(
                 problem.objective,
                 problem.constraints.clone(),
+                standard,
                 half_cost,
                 unit,
             ),
@@ -380,6 +391,12 @@ impl Profiled {
         };
         self.stale = true;
         self.take_in(arm, drawn, None);
+        // What a larger limit would have brought, the arm's responses do not tell.
+        if let (Some(extent), Some(standard)) = (extent_of(configuration), self.goal.standard_mut())
+            && f64::from(extent.max_tokens) <= self.arms[arm].cap()
+        {
+            standard.set_arm(arm, extent);
+        }
         true
     }
 
@@ -479,6 +496,14 @@ impl Profiled {
             },
             &mut generator,
         );
+        if let (Some(standard), Some(qualities)) = (self.goal.standard_mut(), &assessment.qualities)
+        {
+            standard.learn(
+                &qualities.reference,
+                &qualities.differences,
+                &qualities.offsets,
+            );
+        }
         self.assessment = Some(assessment);
     }
 
@@ -562,6 +587,15 @@ impl Profiled {
         }
         self.proposals = Some(proposals);
     }
+}
+
+/// The extent of a configuration.
+fn extent_of(configuration: &Configuration) -> Option<Extent> {
+    let whole = |name: &str| u32::try_from(configuration.0.get(name)?.as_u64()?).ok();
+    Some(Extent {
+        max_tokens: whole("max_tokens")?,
+        n: whole("n")?,
+    })
 }
 
 fn within_range(score: f64) -> f64 {

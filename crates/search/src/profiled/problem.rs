@@ -22,8 +22,19 @@ pub struct Problem {
     pub objective: Objective,
     /// What must be kept besides.
     pub constraints: Vec<Constraint>,
+    /// What is known of the baseline, where it was evaluated.
+    pub baseline: Option<BaselineEstimate>,
     /// Fixes all random draws.
     pub seed: u64,
+}
+
+/// What is known of the baseline before the search.
+#[derive(Debug, Clone, Copy)]
+pub struct BaselineEstimate {
+    /// The mean of the metric that says how good answers are, and its standard error.
+    pub quality: (f64, f64),
+    /// What one instance costs under it, in the unit of the inference budget.
+    pub cost: f64,
 }
 
 /// What a model charges.
@@ -84,6 +95,7 @@ impl Problem {
             optimization_budget: available,
             objective: spec.objective,
             constraints: spec.constraints.clone(),
+            baseline: None,
             seed: spec.search.seed,
         }
     }

@@ -1,7 +1,7 @@
 //! What of the search space no trial used, and why.
 
-use super::amounts;
 use super::costs::{self, Cheapest};
+use crate::amounts;
 use crate::findings::Findings;
 use frugal_domain::configuration::Settings;
 use frugal_domain::job::settings::stop_texts;

@@ -5,18 +5,20 @@ use super::{Phase, Tuning};
 use crate::active::{Active, RunKey};
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
-use crate::outcome::Utilities;
+use crate::outcome::{self, Utilities};
 use crate::profiled::{ArmTrial, Arrived, InAir, ProfiledLoop, by_row, told};
 use crate::search;
 use crate::step::{BegunTrial, Change};
 use frugal_domain::configuration::{Configuration, Extent, Settings};
 use frugal_domain::event::EventBody;
-use frugal_domain::job::Split;
+use frugal_domain::job::{JobSpec, Split};
 use frugal_domain::request::Purpose;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome, TrialRole};
 use frugal_evaluation::{Ending, ScoredDraw};
-use frugal_search::profiled::{ArmEstimate, Batch, Decision, Over, Problem, Profiled};
+use frugal_search::profiled::{
+    ArmEstimate, BaselineEstimate, Batch, Decision, Over, Problem, Profiled,
+};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -50,13 +52,16 @@ impl Tuning {
             .saturating_sub(baseline_cost);
         let bounds = self.job.prompt_token_bounds.tuning.iter();
         let bounds = bounds.map(|rows| rows.iter().map(|bound| real(*bound)).collect());
-        let problem = Problem::for_job(
+        let mut problem = Problem::for_job(
             spec,
             rows,
             &self.job.most_per_request,
             bounds.collect(),
             real(available),
         );
+        problem.baseline = baseline
+            .and_then(EndedTrial::evaluation)
+            .and_then(|found| baseline_estimate(spec, found));
         let mut search = Profiled::new(spec, problem)?;
         if let (Some(ended), Some(configuration)) = (baseline, &spec.baseline)
             && let Some(limit) = search.drawing_limit(configuration)
@@ -288,10 +293,10 @@ impl Tuning {
             let evaluation = self.evaluation(&estimate);
             let leads = profiled.search.leader() == Some(arm);
             if leads && evaluation.valid {
-                let direction = self.job.spec.objective.direction;
+                let objective = self.job.spec.objective;
                 if self
                     .books
-                    .lead(direction, trial.number, &settings, &evaluation)
+                    .lead(&objective, trial.number, &settings, &evaluation)
                 {
                     events.push(EventBody::BestUpdated {
                         trial: trial.number,
@@ -332,7 +337,7 @@ impl Tuning {
             .iter()
             .map(|(metric, value)| (metric.as_str().to_owned(), of(*value)))
             .collect();
-        let violated = frugal_domain::metric::violated(&spec.constraints, &metrics);
+        let violated = outcome::violated(spec, &metrics, estimate.quality_difference.as_ref());
         let cost = of(estimate.inference_cost);
         let utility = metrics
             .get(spec.objective.metric.as_str())
@@ -407,6 +412,8 @@ impl Tuning {
                 settings: Arc::new(settings.clone()),
                 outcome,
                 utilities,
+                qualities: Utilities::new(),
+                quality_difference: estimate.and_then(|estimate| estimate.quality_difference),
                 tally: trial.tally,
                 run: None,
             };
@@ -417,6 +424,16 @@ impl Tuning {
         self.phase = Phase::Validation;
         Ok(())
     }
+}
+
+/// What a search hears of the baseline.
+fn baseline_estimate(spec: &JobSpec, found: &Evaluation) -> Option<BaselineEstimate> {
+    let quality = found.metrics.get(spec.objective.quality().as_str())?;
+    Some(BaselineEstimate {
+        quality: (quality.mean, quality.standard_error.unwrap_or(1.0)),
+        // As costs are weighed: in pico-dollars or tokens.
+        cost: found.inference_cost.estimate.mean / spec.cost_unit().display(1.0),
+    })
 }
 
 fn count(count: usize) -> u32 {

@@ -4,7 +4,7 @@ use super::{Phase, Tuning};
 use crate::active::{Active, RunEnd, RunKey, Surroundings};
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
-use crate::outcome::{self, Utilities};
+use crate::outcome::{self, Against, Utilities};
 use crate::search::{self, Circumstances};
 use crate::step::{BegunTrial, Change, Record, Step};
 use crate::validation::{self, Validation};
@@ -45,6 +45,12 @@ impl Tuning {
             Some(_) => {
                 self.commit(BASELINE);
                 self.phase = Phase::Search;
+                // Nothing can be shown to be as good as what is not known.
+                if spec.objective.refers_to_baseline() && self.reference().is_none() {
+                    self.stop.get_or_insert(StopReason::Converged);
+                    self.books.release_kept();
+                    self.phase = Phase::Validation;
+                }
             }
             None => self.phase = Phase::Search,
         }
@@ -211,32 +217,46 @@ impl Tuning {
     /// Takes in how a trial ended, and has it stored unless it was before.
     fn end(&mut self, active: Active, end: RunEnd) -> Result<(), TuningError> {
         let RunKey { purpose, trial, .. } = active.key;
-        let outcome = match end {
-            RunEnd::CutOff => (TrialOutcome::Stopped, Utilities::new()),
-            RunEnd::Ended(ending) => outcome::of(&self.job.spec, active.run(), &ending)?,
+        let found = match end {
+            RunEnd::CutOff => TrialOutcome::Stopped.into(),
+            RunEnd::Ended(ending) => {
+                let against = match purpose {
+                    Purpose::Baseline => Against::Itself,
+                    Purpose::Search => Against::Baseline(self.reference()),
+                    // The held-out rows are other ones.
+                    Purpose::Validation | Purpose::Judge => Against::Baseline(None),
+                };
+                outcome::of(&self.job.spec, active.run(), &ending, against)?
+            }
         };
         if purpose == Purpose::Validation {
-            self.validation.receive(active.end(outcome, None));
+            self.validation.receive(active.end(found, None));
             return Ok(());
         }
         let before = self.past.trials.get_mut(&trial);
         let before = before.and_then(|before| before.end.take());
         if before
             .as_ref()
-            .is_some_and(|(stored, _)| stored.state() != outcome.0.state())
+            .is_some_and(|(stored, _)| stored.state() != found.outcome.state())
         {
             return Err(TuningError::OtherOutcome(trial));
         }
         let stored = before.is_some();
-        let ended = active.end(outcome, before.map(|(_, tally)| tally));
+        let ended = active.end(found, before.map(|(_, tally)| tally));
         self.book_end(ended, stored);
         Ok(())
+    }
+
+    /// How good the baseline's answers are on each instance, where it was evaluated.
+    fn reference(&self) -> Option<&Utilities> {
+        let baseline = self.ended.get(&BASELINE)?;
+        baseline.evaluation().map(|_| &baseline.qualities)
     }
 
     /// Books a trial that has ended, and has it stored unless it was before.
     fn book_end(&mut self, ended: EndedTrial, stored: bool) {
         let trial = ended.number;
-        let best = self.books.end(self.job.spec.objective.direction, &ended);
+        let best = self.books.end(&self.job.spec.objective, &ended);
         let updated = best.map(|best| EventBody::BestUpdated {
             trial,
             settings: best.settings.clone(),
@@ -255,13 +275,13 @@ impl Tuning {
         wins: bool,
     ) {
         self.books.count_end(&ended.outcome);
-        let direction = self.job.spec.objective.direction;
+        let objective = self.job.spec.objective;
         let updated = ended
             .evaluation()
             .filter(|evaluation| {
                 wins && self
                     .books
-                    .lead(direction, ended.number, &settings, evaluation)
+                    .lead(&objective, ended.number, &settings, evaluation)
             })
             .map(|evaluation| EventBody::BestUpdated {
                 trial: ended.number,

@@ -5,6 +5,7 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+mod as_good;
 mod halting;
 mod nearly_as_good;
 mod notes;

@@ -3,7 +3,7 @@
 use frugal_domain::money::{Budget, Unit};
 
 /// A cost in dollars or tokens, to three significant digits.
-pub(super) fn cost(unit: Unit, amount: f64) -> String {
+pub(crate) fn cost(unit: Unit, amount: f64) -> String {
     match unit {
         Unit::Usd => format!("${}", three_digits(amount)),
         Unit::Tokens => format!("{} tokens", three_digits(amount)),
@@ -11,7 +11,7 @@ pub(super) fn cost(unit: Unit, amount: f64) -> String {
 }
 
 /// A budget, as it was given.
-pub(super) fn budget(budget: Budget) -> String {
+pub(crate) fn budget(budget: Budget) -> String {
     match budget {
         Budget::Usd(usd) => usd.to_string(),
         Budget::Tokens(tokens) => format!("{tokens} tokens"),
@@ -20,7 +20,7 @@ pub(super) fn budget(budget: Budget) -> String {
 
 /// How many times something is something else: with a decimal where that tells, and no fewer than
 /// it takes to tell it from 1.
-pub(super) fn times(ratio: f64) -> String {
+pub(crate) fn times(ratio: f64) -> String {
     if ratio >= 10.0 {
         format!("{ratio:.0} times")
     } else if (ratio - 1.0).abs() < 0.05 {
@@ -31,12 +31,17 @@ pub(super) fn times(ratio: f64) -> String {
 }
 
 /// A share in whole per cent.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
+/// A confidence in per cent, with decimals where it has any.
+pub(crate) fn confidence(confidence: f64) -> String {
+    format!("{} %", three_digits(100.0 * confidence))
+}
+
 /// A number to three significant digits, without zeros at its end.
-pub(super) fn three_digits(number: f64) -> String {
+pub(crate) fn three_digits(number: f64) -> String {
     if number == 0.0 || !number.is_finite() {
         return number.to_string();
     }
@@ -76,5 +81,9 @@ mod tests {
         let shown: Vec<String> = [0.4, 1.004, 2.11, 17.8].map(times).to_vec();
         assert_eq!(shown, ["0.4 times", "1.004 times", "2.1 times", "18 times"]);
         assert_eq!(percent(0.625), "62 %");
+        assert_eq!(
+            [0.95, 0.999, 0.975].map(confidence),
+            ["95 %", "99.9 %", "97.5 %"]
+        );
     }
 }
