@@ -455,7 +455,7 @@ fn settings_besides_are_proposed_and_the_good_ones_found() {
     space.as_array_mut().unwrap().push(penalty);
     let job = spec(&[("/space", space)]);
     let run = run(&job, |at| match at.others.get("presence_penalty") {
-        Some(Feature::Number(place)) => 0.05 + 0.4 * place,
+        Some(Feature::Number(place)) => 0.01 + 0.1 * place,
         _ => 0.0,
     });
     let arms = 0..run.batches.iter().map(|batch| batch.arm).max().unwrap() + 1;

@@ -183,4 +183,13 @@ impl Arm {
             .min()
             .unwrap_or_default()
     }
+
+    /// The same of the rows that may be asked for again.
+    pub(super) fn fewest_to_repeat(&self) -> usize {
+        self.data()
+            .filter(|(place, _)| !self.failed[*place])
+            .map(|(_, row)| row.responses())
+            .min()
+            .unwrap_or_default()
+    }
 }

@@ -111,7 +111,7 @@ impl Situation<'_> {
         {
             return Some(chosen);
         }
-        let responses = self.arms[leader].fewest_responses().max(1);
+        let responses = self.arms[leader].fewest_to_repeat().max(1);
         let tail = TAIL * f64::from(top.extent.n);
         if (responses as f64) < tail && responses < MOST_AGAIN {
             let rows = self.with_at_most(leader, responses);
@@ -201,7 +201,7 @@ impl Situation<'_> {
                 options.push((missing[..size].to_vec(), responses, share));
             }
         } else if new_pending == 0 && data.seen > 0 {
-            let responses = data.fewest_responses();
+            let responses = data.fewest_to_repeat();
             let again: Vec<usize> = self
                 .with_at_most(arm, responses)
                 .into_iter()

@@ -308,6 +308,7 @@ mod tests {
         let mut row = Row::default();
         for score in [1.0, 0.0, 0.0, 1.0, 0.0] {
             row.tokens.push(10.0);
+            row.enough.push(10.0);
             row.scores.push(score);
         }
         let extent = Extent {

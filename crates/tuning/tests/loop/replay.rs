@@ -18,7 +18,12 @@ fn a_job_finds_a_winner_and_compares_it() {
         let ending = world.run();
         let report = ending.report.unwrap();
         assert!(report.winner.is_some() && report.baseline.is_some());
-        assert!(report.holdout.is_some());
+        assert!(
+            report.holdout.is_some(),
+            "{:?} {:?}",
+            report.notes,
+            report.winner
+        );
         assert!(report.trials.evaluated > 3, "{:?}", report.trials);
         let names: Vec<&str> = world.events.iter().map(|event| event.name()).collect();
         assert_eq!(names.first(), Some(&"trial.started"));
