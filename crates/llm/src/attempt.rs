@@ -1,6 +1,6 @@
 //! What one attempt brought: a completion, or a fault with what to do about it.
 
-use crate::classify::{self, AttemptFault, Circumstances, Refusal, Verdict};
+use crate::classify::{self, Absence, AttemptFault, Circumstances, Refusal, Verdict};
 use crate::decode::coding::{self, CodingFault};
 use crate::decode::{self, Unusable};
 use crate::error::Scope;
@@ -123,11 +123,15 @@ pub(crate) fn refused(
 
 /// What a broken exchange comes to.
 pub(crate) fn fault_of(broken: Broken) -> AttemptFault {
-    let verdict = match broken {
-        Broken::Connect | Broken::Exchange | Broken::TimedOut => Verdict::Transient,
-        Broken::TooLarge => Verdict::Failed(Scope::Row),
-    };
-    AttemptFault::new(verdict, broken.to_string(), broken != Broken::Connect)
+    let reason = broken.to_string();
+    match broken {
+        Broken::Connect(_) => AttemptFault {
+            absence: Some(Absence::Unreachable),
+            ..AttemptFault::new(Verdict::Transient, reason, false)
+        },
+        Broken::Exchange | Broken::TimedOut => AttemptFault::new(Verdict::Transient, reason, true),
+        Broken::TooLarge => AttemptFault::new(Verdict::Failed(Scope::Row), reason, true),
+    }
 }
 
 /// The runtime stopped between the answer and its reading.

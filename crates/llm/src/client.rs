@@ -3,7 +3,7 @@
 use crate::abilities::{Abilities, Adaptation, MAX_TOKENS};
 use crate::asked_wait;
 use crate::attempt::{self, Answer, AttemptOutcome};
-use crate::classify::{AttemptFault, Circumstances, Refused, Verdict};
+use crate::classify::{Absence, AttemptFault, Circumstances, Refused, Verdict};
 use crate::encode::{self, Call};
 use crate::error::{Attempts, ClientError, RequestError, Scope};
 use crate::guard::{Permission, SendGuard, Unguarded};
@@ -222,7 +222,8 @@ impl Client {
                 Verdict::Transient => {
                     course.last = Some((reason, asked_for));
                     course.faults += 1;
-                    course.pages += u32::from(fault.page);
+                    course.pages += u32::from(fault.absence == Some(Absence::Page));
+                    course.absences += u32::from(fault.absence.is_some());
                     if course.faults >= self.inner.endpoint.limits.max_attempts {
                         return Err(self.out_of_attempts(course, &request.model));
                     }
@@ -398,7 +399,7 @@ impl Client {
     }
 
     fn gave_up(&self, course: Course, why: &str) -> RequestError {
-        let only_pages = course.pages > 0 && course.pages == course.faults;
+        let is_absent = course.absences > 0 && course.absences == course.faults;
         let (reason, retry_after) = match course.last {
             Some((reason, retry_after)) => (format!("{why}; {reason}"), retry_after),
             None => (why.to_owned(), None),
@@ -406,7 +407,7 @@ impl Client {
         RequestError::Failed {
             reason: self.fit_for_users(&reason),
             transient: true,
-            scope: only_pages.then_some(Scope::Endpoint),
+            scope: is_absent.then_some(Scope::Endpoint),
             retry_after,
             attempts: course.attempts,
         }
@@ -426,6 +427,8 @@ struct Course {
     faults: u32,
     /// Those of them that were answered with a page for people.
     pages: u32,
+    /// Those of them that speak for it that there is no endpoint.
+    absences: u32,
     /// When the first attempt was refused because too much was asked just then.
     limited_since: Option<tokio::time::Instant>,
     /// What went wrong last and which wait was asked for, for when the time runs out.

@@ -125,15 +125,12 @@ pub(crate) fn settle(
     let beyond = reported.total_tokens.zip(prompt);
     let beyond = beyond.map(|(total, prompt)| total.saturating_sub(prompt));
     let beyond = beyond.filter(|tokens| *tokens > 0 && *tokens <= most);
-    let whole = match (completion, beyond, reasoning) {
-        (Some(completion), Some(beyond), reasoning) => {
-            Some(completion.max(beyond).max(reasoning.unwrap_or(0)))
-        }
+    let whole = match (completion.max(beyond), reasoning) {
         // More reasoning than all together: it was counted apart.
-        (Some(completion), None, Some(reasoning)) if reasoning > completion => {
-            Some(completion.saturating_add(reasoning))
+        (Some(whole), Some(reasoning)) if reasoning > whole => {
+            Some(completion.unwrap_or(0).saturating_add(reasoning))
         }
-        (completion, beyond, _) => completion.or(beyond),
+        (whole, _) => whole,
     };
     let (completion_tokens, guessed) = completion_tokens(whole, choices);
     let prompt_tokens = prompt.unwrap_or_else(count_prompt);

@@ -65,8 +65,6 @@ pub(crate) struct ErrorBody {
     pub(crate) status: Option<u16>,
     /// Whether a moderation reports the input as flagged.
     pub(crate) flagged: bool,
-    /// Whether it is a page for people.
-    pub(crate) page: bool,
     /// Tokens of the prompt and of the context, where they stand as numbers.
     pub(crate) context: Option<(u64, u64)>,
 }
@@ -82,7 +80,6 @@ impl ErrorBody {
             return Self {
                 lower: message.to_lowercase(),
                 message,
-                page: true,
                 ..Self::default()
             };
         }

@@ -36,8 +36,17 @@ pub(crate) struct AttemptFault {
     /// The endpoint's words or this crate's, not yet fit for users.
     pub(crate) reason: String,
     pub(crate) possibly_billed: bool,
-    /// Whether it was answered with a page for people: then this may be no endpoint at all.
-    pub(crate) page: bool,
+    /// Whether there may be no endpoint at all.
+    pub(crate) absence: Option<Absence>,
+}
+
+/// What speaks for it that there is no endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// No connection came about.
+    Unreachable,
+    /// It answers with success, but with a page for people.
+    Page,
 }
 
 impl AttemptFault {
@@ -47,7 +56,7 @@ impl AttemptFault {
             verdict,
             reason: reason.into(),
             possibly_billed,
-            page: false,
+            absence: None,
         }
     }
 }
@@ -61,8 +70,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) n: u32,
     /// The model.
     pub(crate) model: &'a str,
-    /// Whether the model has answered before, to the same key. Then neither of them is to blame for
-    /// a refusal that says nothing.
+    /// Whether the model has answered before, to the same key and under the same URL. Then none of
+    /// them is to blame for a refusal that says nothing.
     pub(crate) has_answered: bool,
     /// Whether the base URL names a version, as in `/v1`.
     pub(crate) has_version: bool,
@@ -117,12 +126,7 @@ pub(crate) fn refusal(refusal: Refusal<'_>, about: Circumstances<'_>) -> Attempt
     } else if verdict == Verdict::Fatal(Scope::Endpoint) {
         reason = format!("{}; {}", reason.trim_end_matches(['.', ' ']), about.hint());
     }
-    AttemptFault {
-        verdict,
-        reason,
-        possibly_billed: is_possibly_billed(status),
-        page: error.page,
-    }
+    AttemptFault::new(verdict, reason, is_possibly_billed(status))
 }
 
 /// The endpoint's words, with the parameter that they are about.
@@ -161,7 +165,7 @@ pub(crate) fn unusable(fault: &Unusable, about: Circumstances<'_>) -> AttemptFau
                 format!("the endpoint answered with an HTML page{title}, not JSON; {hint}");
             // Whatever sent a page for people did not run a model.
             AttemptFault {
-                page: true,
+                absence: Some(Absence::Page),
                 ..AttemptFault::new(Verdict::Transient, reason, false)
             }
         }
@@ -210,7 +214,7 @@ fn verdict(status: u16, error: &ErrorBody, about: Circumstances<'_>) -> Verdict 
     match status {
         400 | 422 | 501 => bad_request(error, about),
         // A redirect, or a method or a path that the server does not know: a wrong base URL.
-        300..=399 | 405 | 410 => Verdict::Fatal(Scope::Endpoint),
+        300..=399 | 405 | 410 => no_such_path(about),
         401 | 402 | 407 => Verdict::Fatal(Scope::Key),
         403 => forbidden(error, about),
         404 => not_found(error, about),
@@ -294,6 +298,14 @@ fn not_found(error: &ErrorBody, about: Circumstances<'_>) -> Verdict {
     match names_model {
         true => Verdict::Fatal(Scope::Model),
         false if error.mentions(&["parameter"]) => bad_request(error, about),
+        false => no_such_path(about),
+    }
+}
+
+/// Where there was a path before, a gateway has lost its way for a while.
+fn no_such_path(about: Circumstances<'_>) -> Verdict {
+    match about.has_answered {
+        true => Verdict::Transient,
         false => Verdict::Fatal(Scope::Endpoint),
     }
 }

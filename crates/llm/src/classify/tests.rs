@@ -368,6 +368,13 @@ fn what_one_prompt_is_refused_for_stops_nothing_else() {
     };
     assert_eq!(refusal(bare, about(&settings)).verdict, KEY);
     assert_eq!(refusal(bare, answered).verdict, ROW);
+    // Nor about a path that was there before.
+    let lost = Refusal {
+        status: 404,
+        ..bare
+    };
+    assert_eq!(refusal(lost, about(&settings)).verdict, ENDPOINT);
+    assert_eq!(refusal(lost, answered).verdict, Verdict::Transient);
 }
 
 #[test]

@@ -71,11 +71,11 @@ impl From<Broken> for Unanswered {
 }
 
 /// Why there is no whole answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Broken {
-    /// No connection came about, so nothing was sent.
-    #[error("cannot connect to the endpoint")]
-    Connect,
+    /// No connection came about, so nothing was sent; why.
+    #[error("cannot connect to the endpoint: {0}")]
+    Connect(String),
     /// The connection broke after the request was on its way.
     #[error("the connection to the endpoint broke before the answer was complete")]
     Exchange,
@@ -167,7 +167,8 @@ impl Transport {
         body: Vec<u8>,
         end: Instant,
     ) -> Result<HttpAnswer, Broken> {
-        let mut url = self.base.join(path).map_err(|_| Broken::Connect)?;
+        let url = self.base.join(path);
+        let mut url = url.map_err(|error| Broken::Connect(error.to_string()))?;
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
@@ -179,7 +180,7 @@ impl Transport {
                 Err(unanswered)
                     if unanswered.closed_at_once && !opened && begun.elapsed() < CLOSED_WITHIN =>
                 {
-                    let unpooled = self.unpooled().ok_or(Broken::Connect)?;
+                    let unpooled = self.unpooled().map_err(|error| cannot_connect(&error))?;
                     let again = exchange(unpooled, url, body).await;
                     again.map(|answer| HttpAnswer {
                         reconnected: true,
@@ -195,13 +196,22 @@ impl Transport {
         }
     }
 
-    fn unpooled(&self) -> Option<&reqwest::Client> {
+    fn unpooled(&self) -> Result<&reqwest::Client, reqwest::Error> {
         if let Some(client) = self.unpooled.get() {
-            return Some(client);
+            return Ok(client);
         }
-        let made = client(&self.headers, &self.base, false).ok()?;
-        Some(self.unpooled.get_or_init(|| made))
+        let made = client(&self.headers, &self.base, false)?;
+        Ok(self.unpooled.get_or_init(|| made))
     }
+}
+
+/// The innermost cause, which says most: a name that does not resolve, a certificate.
+fn cannot_connect(error: &reqwest::Error) -> Broken {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    Broken::Connect(cause.to_string())
 }
 
 fn client(
@@ -238,7 +248,7 @@ async fn exchange(
         // A time-out of its own can only be the one of connecting.
         let unsent = error.is_connect() || error.is_timeout() || error.is_builder();
         if unsent {
-            Unanswered::from(Broken::Connect)
+            Unanswered::from(cannot_connect(&error))
         } else {
             Unanswered {
                 broken: Broken::Exchange,

@@ -140,6 +140,7 @@ fn the_larger_of_two_counts_of_a_completion_is_meant() {
         (Some(60), Some(70), Some(54), (60, 54)),
         (Some(6), None, Some(54), (60, 54)),
         (Some(60), None, Some(54), (60, 54)),
+        (Some(6), Some(16), Some(54), (60, 54)),
         // A total that makes no sense says nothing.
         (Some(6), Some(5), None, (6, 0)),
         (Some(6), Some(u64::MAX / 2), None, (6, 0)),

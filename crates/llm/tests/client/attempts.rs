@@ -4,7 +4,7 @@ use crate::server::{Server, Turn, client, completed, endpoint, request, serve};
 use axum::Router;
 use axum::routing::post;
 use frugal_domain::endpoint::Endpoint;
-use frugal_llm::{Attempts, Backoff, Client, Permission, RequestError, Secrets, SendGuard};
+use frugal_llm::{Attempts, Backoff, Client, Permission, RequestError, Scope, Secrets, SendGuard};
 use futures::future::join_all;
 use serde_json::json;
 use std::collections::VecDeque;
@@ -110,6 +110,12 @@ async fn a_server_that_is_not_there_costs_nothing() {
     assert_eq!(
         (error.attempts().made, error.attempts().possibly_billed),
         (3, 0)
+    );
+    assert_eq!(error.scope(), Some(Scope::Endpoint));
+    let reason = error.to_string().to_lowercase();
+    assert!(
+        reason.contains("cannot connect") && reason.contains("refused"),
+        "{reason}"
     );
 }
 
