@@ -1,6 +1,6 @@
 //! One exchange over HTTP, within bounds of time and size.
 
-mod opening;
+mod reuse;
 
 use crate::decode::coding;
 use crate::error::ClientError;
@@ -9,6 +9,7 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 use reqwest::{Response, Url, redirect};
+use reuse::UsedConnections;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -32,6 +33,7 @@ pub(crate) struct Transport {
     http: reqwest::Client,
     /// Opens a connection for every request; made when it is first needed.
     unpooled: Arc<OnceLock<reqwest::Client>>,
+    used: Arc<UsedConnections>,
     headers: HeaderMap,
     base: Url,
     query: Vec<(String, String)>,
@@ -55,17 +57,18 @@ impl HttpAnswer {
     }
 }
 
-/// Why an exchange came to nothing, and whether the connection was closed before any of an answer.
+/// Why an exchange came to nothing, and whether its connection, which had carried another one before,
+/// was closed before any of an answer came.
 struct Unanswered {
     broken: Broken,
-    closed_at_once: bool,
+    closed_after_use: bool,
 }
 
 impl From<Broken> for Unanswered {
     fn from(broken: Broken) -> Self {
         Self {
             broken,
-            closed_at_once: false,
+            closed_after_use: false,
         }
     }
 }
@@ -133,6 +136,7 @@ impl Transport {
         Ok(Self {
             http,
             unpooled: Arc::default(),
+            used: Arc::default(),
             headers,
             base,
             query: query.into_iter().collect(),
@@ -174,14 +178,13 @@ impl Transport {
         }
         let exchanges = async {
             let begun = Instant::now();
-            let first = exchange(&self.http, url.clone(), body.clone());
-            let (first, opened) = opening::noted(first).await;
+            let first = self.exchange(&self.http, url.clone(), body.clone()).await;
             match first {
                 Err(unanswered)
-                    if unanswered.closed_at_once && !opened && begun.elapsed() < CLOSED_WITHIN =>
+                    if unanswered.closed_after_use && begun.elapsed() < CLOSED_WITHIN =>
                 {
                     let unpooled = self.unpooled().map_err(|error| cannot_connect(&error))?;
-                    let again = exchange(unpooled, url, body).await;
+                    let again = self.exchange(unpooled, url, body).await;
                     again.map(|answer| HttpAnswer {
                         reconnected: true,
                         ..answer
@@ -194,6 +197,45 @@ impl Transport {
             Ok(answer) => answer.map_err(|unanswered| unanswered.broken),
             Err(_) => Err(Broken::TimedOut),
         }
+    }
+
+    async fn exchange(
+        &self,
+        http: &reqwest::Client,
+        url: Url,
+        body: Vec<u8>,
+    ) -> Result<HttpAnswer, Unanswered> {
+        let request = http
+            .post(url)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(body);
+        let response = request.send().await.map_err(|error| {
+            // A time-out of its own can only be the one of connecting.
+            let unsent = error.is_connect() || error.is_timeout() || error.is_builder();
+            if unsent {
+                Unanswered::from(cannot_connect(&error))
+            } else {
+                Unanswered {
+                    broken: Broken::Exchange,
+                    closed_after_use: self.used.is_closed_after_use(&error),
+                }
+            }
+        })?;
+        self.used.note(&response);
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let success = response.status().is_success();
+        let body = if success {
+            read(response, MOST_BYTES).await?
+        } else {
+            read_what_comes(response).await
+        };
+        Ok(HttpAnswer {
+            status,
+            headers,
+            body,
+            reconnected: false,
+        })
     }
 
     fn unpooled(&self) -> Result<&reqwest::Client, reqwest::Error> {
@@ -224,7 +266,7 @@ fn client(
         .user_agent(concat!("frugal/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .connector_layer(opening::NoteOpening);
+        .pool_idle_timeout(reuse::KEPT);
     if !pooled {
         builder = builder.pool_max_idle_per_host(0);
     }
@@ -233,43 +275,6 @@ fn client(
         builder = builder.no_proxy();
     }
     builder.build()
-}
-
-async fn exchange(
-    http: &reqwest::Client,
-    url: Url,
-    body: Vec<u8>,
-) -> Result<HttpAnswer, Unanswered> {
-    let request = http
-        .post(url)
-        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-        .body(body);
-    let response = request.send().await.map_err(|error| {
-        // A time-out of its own can only be the one of connecting.
-        let unsent = error.is_connect() || error.is_timeout() || error.is_builder();
-        if unsent {
-            Unanswered::from(cannot_connect(&error))
-        } else {
-            Unanswered {
-                broken: Broken::Exchange,
-                closed_at_once: opening::is_closed_without_answer(&error),
-            }
-        }
-    })?;
-    let status = response.status().as_u16();
-    let headers = response.headers().clone();
-    let success = response.status().is_success();
-    let body = if success {
-        read(response, MOST_BYTES).await?
-    } else {
-        read_what_comes(response).await
-    };
-    Ok(HttpAnswer {
-        status,
-        headers,
-        body,
-        reconnected: false,
-    })
 }
 
 async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, Broken> {
