@@ -6,6 +6,7 @@
 
 mod algorithms;
 mod breakdown;
+mod endpoints;
 mod life;
 mod metrics;
 mod pool;

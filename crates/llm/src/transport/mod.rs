@@ -273,6 +273,10 @@ fn client(
     if base.host_str().is_some_and(is_loopback) {
         // A proxy cannot reach this machine's own servers.
         builder = builder.no_proxy();
+        if base.scheme() == "http" {
+            // Nothing will ask for the system's root certificates, which take their time to read.
+            builder = builder.tls_certs_only([]);
+        }
     }
     builder.build()
 }
