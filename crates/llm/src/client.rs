@@ -222,7 +222,7 @@ impl Client {
                 Verdict::Transient => {
                     course.last = Some((reason, asked_for));
                     course.faults += 1;
-                    course.pages += u32::from(fault.absence == Some(Absence::Page));
+                    course.no_replies += u32::from(fault.absence == Some(Absence::NoReply));
                     course.absences += u32::from(fault.absence.is_some());
                     if course.faults >= self.inner.endpoint.limits.max_attempts {
                         return Err(self.out_of_attempts(course, &request.model));
@@ -387,7 +387,7 @@ impl Client {
     /// The end of a request whose attempts are used up. Where nothing but pages for people came, and
     /// never anything else, there is no endpoint.
     fn out_of_attempts(&self, course: Course, model: &str) -> RequestError {
-        if course.pages == course.faults && !self.has_answered(model) {
+        if course.no_replies == course.faults && !self.has_answered(model) {
             let (reason, _) = course.last.unwrap_or_default();
             return RequestError::Fatal {
                 scope: Scope::Endpoint,
@@ -425,8 +425,8 @@ struct Course {
     last_possibly_billed: bool,
     /// Attempts that count against those that a request may have.
     faults: u32,
-    /// Those of them that were answered with a page for people.
-    pages: u32,
+    /// Those of them that were answered with what no model says, such as a page for people.
+    no_replies: u32,
     /// Those of them that speak for it that there is no endpoint.
     absences: u32,
     /// When the first attempt was refused because too much was asked just then.

@@ -45,8 +45,8 @@ pub(crate) struct AttemptFault {
 pub(crate) enum Absence {
     /// No connection came about.
     Unreachable,
-    /// It answers with success, but with a page for people.
-    Page,
+    /// It answers with success, but with a page for people, or with something else that no model says.
+    NoReply,
 }
 
 impl AttemptFault {
@@ -165,7 +165,15 @@ pub(crate) fn unusable(fault: &Unusable, about: Circumstances<'_>) -> AttemptFau
                 format!("the endpoint answered with an HTML page{title}, not JSON; {hint}");
             // Whatever sent a page for people did not run a model.
             AttemptFault {
-                absence: Some(Absence::Page),
+                absence: Some(Absence::NoReply),
+                ..AttemptFault::new(Verdict::Transient, reason, false)
+            }
+        }
+        Unusable::NoReply(beginning) => {
+            let hint = about.hint();
+            let reason = format!("the endpoint's answer is none of a model: {beginning}; {hint}");
+            AttemptFault {
+                absence: Some(Absence::NoReply),
                 ..AttemptFault::new(Verdict::Transient, reason, false)
             }
         }
@@ -273,7 +281,15 @@ fn bad_request(error: &ErrorBody, about: Circumstances<'_>) -> Verdict {
 
 /// A 403 is about the key as a rule; gateways also send it for what a prompt says.
 fn forbidden(error: &ErrorBody, about: Circumstances<'_>) -> Verdict {
-    if wordings::about_model(error, about.model) {
+    let access = [
+        "permission",
+        "access",
+        "not allowed",
+        "not authorized",
+        "entitled",
+    ];
+    let names_model = error.lower.contains("model") && error.mentions(&access);
+    if wordings::about_model(error, about.model) || names_model {
         return Verdict::Fatal(Scope::Model);
     }
     if wordings::about_key(error) {

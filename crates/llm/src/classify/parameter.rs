@@ -50,7 +50,7 @@ pub(crate) fn refused(error: &ErrorBody, sent: Sent<'_>) -> Option<Refused> {
     if name.is_none() && !wordings::refused_parameter(error) {
         return None;
     }
-    let problem = if wordings::unsupported(error) {
+    let problem = if wordings::unsupported(error) || names_another_cap(error, name.as_deref()) {
         Problem::Unsupported
     } else if name.as_deref() == Some("n") {
         problem_of_n(&error.lower, sent.n)
@@ -116,8 +116,61 @@ fn is_about_a_value(error: &ErrorBody) -> bool {
     ])
 }
 
-/// An error that names no parameter, but the number of responses that were asked for.
+/// An error about the most tokens that speaks of another name for them, and not of how many.
+fn names_another_cap(error: &ErrorBody, name: Option<&str>) -> bool {
+    let other = match name {
+        Some("max_tokens") => "max_completion_tokens",
+        // The shorter name is in the longer one.
+        Some("max_completion_tokens") => "max_tokens",
+        _ => return false,
+    };
+    let is_about_size = error.mentions(&[
+        "too large",
+        "too small",
+        "at most",
+        "at least",
+        "less than",
+        "greater than",
+        "exceed",
+        "maximum",
+        "<=",
+        ">=",
+    ]);
+    place_of(&error.lower, other).is_some() && !is_about_size
+}
+
+/// An error that names no parameter that was sent, but speaks of how many responses there are to be:
+/// as other APIs call that, in so many words, or by the number that was asked for.
 fn unnamed_n(error: &ErrorBody, sent: Sent<'_>) -> Option<String> {
+    const OTHER_NAMES: [&str; 6] = [
+        "candidatecount",
+        "candidate_count",
+        "candidate count",
+        "num_return_sequences",
+        "num_completions",
+        "num_generations",
+    ];
+    const RESPONSES: [&str; 6] = [
+        "completions",
+        "choices",
+        "candidates",
+        "one completion",
+        "one choice",
+        "one candidate",
+    ];
+    const MANY: [&str; 5] = [
+        "multiple",
+        "more than one",
+        "only one",
+        "single",
+        "too many",
+    ];
+    if sent.n > 1
+        && error.parameters.is_empty()
+        && (error.mentions(&OTHER_NAMES) || error.mentions(&RESPONSES) && error.mentions(&MANY))
+    {
+        return Some("n".to_owned());
+    }
     let got = format!("got {}", sent.n);
     let ends = |at: usize| {
         !error.lower[at + got.len()..].starts_with(|c: char| c.is_ascii_digit() || c == '.')
@@ -151,9 +204,24 @@ fn place_of_n(message: &str) -> Option<usize> {
         if matches!(quote, Some('\'' | '"' | '`')) {
             return after.chars().next() == quote;
         }
+        if quote == Some('(') {
+            return after.starts_with(')');
+        }
         // An apostrophe before it was dealt with, so "don't" and "'n'" are not confused.
         if quote.is_some_and(is_name) || after.starts_with(is_name) {
             return false;
+        }
+        let named = [
+            "parameter",
+            "argument",
+            "field",
+            "property",
+            "value for",
+            "value of",
+        ];
+        let lead = before.trim_end().trim_end_matches(':');
+        if named.iter().any(|word| lead.ends_with(word)) {
+            return true;
         }
         let next = after.trim_start();
         next.starts_with(['>', '<', '=', ':'])
@@ -307,6 +375,12 @@ mod tests {
             ("'n' should be in [1, 4]", 4),
             ("n cannot exceed 4; at most 4 are allowed", 4),
             ("n is too large; up to 6 choices", 6),
+            ("Number of completions (n) must be 1", 1),
+            ("the value for n may be 5 at most 5", 5),
+            ("only n=1 is supported", 1),
+            ("Multiple completions are not supported", 1),
+            ("This model gives only one choice", 1),
+            ("candidateCount must be between 1 and 2", 2),
         ] {
             let (name, problem) = judged(&json!({"error": message})).unwrap();
             assert_eq!(
@@ -343,6 +417,16 @@ mod tests {
                 json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}),
                 "seed",
                 Problem::Unsupported,
+            ),
+            (
+                json!({"message": "max_tokens must be given as max_completion_tokens"}),
+                "max_tokens",
+                Problem::Unsupported,
+            ),
+            (
+                json!({"message": "'max_tokens' or 'max_completion_tokens' must be less than 4096"}),
+                "max_tokens",
+                Problem::Value,
             ),
             (
                 json!({"message": "Unrecognized key: seed. Known are: max_tokens, n, temperature"}),

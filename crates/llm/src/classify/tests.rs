@@ -107,6 +107,7 @@ fn only_replies_behind_which_a_model_may_have_worked_are_possibly_billed() {
         (Unusable::NoChoices, true),
         (Unusable::Interrupted("abort".to_owned()), true),
         (Unusable::Page("Sign in".to_owned()), false),
+        (Unusable::NoReply("OK".to_owned()), false),
     ] {
         let judged = unusable(&fault, about(&[]));
         assert_eq!(judged.possibly_billed, billed, "{fault:?}");

@@ -33,6 +33,9 @@ pub(crate) enum Unusable {
     Error(Value),
     /// It is a page for people, with this title.
     Page(String),
+    /// It is neither JSON nor the beginning of it, or JSON that has nothing of a reply about it; this
+    /// is how it begins.
+    NoReply(String),
     /// It is cut, or no JSON.
     NotJson,
     /// It is a stream of events that breaks off.
@@ -55,7 +58,13 @@ pub(crate) fn decode(body: &[u8]) -> Result<Reply, Unusable> {
     if stream::is_stream(&text) {
         return from_stream(stream::read(&text));
     }
-    let parsed = json::parse(&text).ok_or(Unusable::NotJson)?;
+    let Some(parsed) = json::parse(&text) else {
+        let may_be_cut = text.trim_start().starts_with(['{', '[']) || text.trim().is_empty();
+        return Err(match may_be_cut {
+            true => Unusable::NotJson,
+            false => Unusable::NoReply(beginning(&text)),
+        });
+    };
     let mut values = parsed.values;
     let is_chunk = |value: &Value| value.pointer("/choices/0/delta").is_some();
     if values.len() > 1 && values.iter().any(is_chunk) {
@@ -85,6 +94,13 @@ fn from_stream(merged: stream::Merged) -> Result<Reply, Unusable> {
 
 fn of_value(mut reply: Value, mended: bool) -> Result<Reply, Unusable> {
     let usage = usage::read(&reply);
+    if ["choices", "usage"]
+        .iter()
+        .all(|name| reply.get(*name).is_none())
+        && !is_error(&reply)
+    {
+        return Err(Unusable::NoReply(beginning(&reply.to_string())));
+    }
     let mut choices = match reply.get_mut("choices").map(Value::take) {
         Some(Value::Array(choices)) => choices,
         _ => Vec::new(),
@@ -125,6 +141,13 @@ fn is_error(reply: &Value) -> bool {
         || says("detail")
         || says("errors")
         || (says("message") && reply.get("choices").is_none())
+}
+
+/// The most characters of an answer that are shown.
+const MOST_SHOWN: usize = 80;
+
+fn beginning(text: &str) -> String {
+    text.chars().take(MOST_SHOWN).collect()
 }
 
 /// The title of a page for people, if a text is one; empty where it has none.
