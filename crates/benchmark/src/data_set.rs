@@ -2,7 +2,7 @@
 
 use crate::corpus::Corpus;
 use anyhow::{Context, bail};
-use frugal_domain::endpoint::{Api, Catalog, Endpoint, Limits, Model};
+use frugal_domain::endpoint::{Api, Catalog, Endpoint, Model};
 use frugal_domain::job::JobSpec;
 use frugal_domain::money::Prices;
 use frugal_domain::space::Domain;
@@ -87,10 +87,8 @@ fn catalog(models: &[Priced<'_>]) -> anyhow::Result<Catalog> {
     let endpoint = Endpoint {
         base_url: "http://127.0.0.1:1/v1".to_owned(),
         api: Api::Completions,
-        api_key_env: None,
         models: models.iter().map(model).collect::<anyhow::Result<_>>()?,
-        limits: Limits::default(),
-        allow_unlisted_models: false,
+        ..Endpoint::default()
     };
     Ok(Catalog {
         endpoints: BTreeMap::from([(ENDPOINT.to_owned(), endpoint)]),

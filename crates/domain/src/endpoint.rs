@@ -4,7 +4,7 @@
 use crate::money::{PICO_PER_USD, Prices};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every endpoint that jobs may name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -55,18 +55,30 @@ impl Catalog {
 }
 
 /// One OpenAI-compatible endpoint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
-    /// The URL that `/chat/completions` and `/completions` are appended to, such as
-    /// `https://api.openai.com/v1`.
+    /// The URL that the path is appended to, such as `https://api.openai.com/v1`.
     pub base_url: String,
+    /// The path below `base_url`, with `{model}` for the model and `{api}` for
+    /// `chat/completions` or `completions`; none is `/{api}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Parameters of the query, such as an `api-version`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, String>,
+    /// Further headers, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, HeaderSource>,
     /// What a text prompt is sent to, unless a model says otherwise.
     #[serde(default)]
     pub api: Api,
     /// The name of the environment variable that holds the key; none for an open endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
+    /// The file that holds the key, where no environment variable does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_file: Option<String>,
     /// The models by the names that the endpoint gives them.
     #[serde(default)]
     pub models: BTreeMap<String, Model>,
@@ -78,11 +90,27 @@ pub struct Endpoint {
     pub allow_unlisted_models: bool,
 }
 
+/// Where the value of a header comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum HeaderSource {
+    /// The value itself, which is no secret.
+    Value(String),
+    /// An environment variable, by its name.
+    Variable {
+        /// The name.
+        env: String,
+    },
+}
+
 /// A model that is offered without being listed.
 static UNLISTED: Model = Model {
     prices: None,
     api: None,
+    path: None,
     max_n: None,
+    max_tokens_name: None,
+    omit: BTreeSet::new(),
     extra: BTreeMap::new(),
 };
 
@@ -100,12 +128,26 @@ impl Endpoint {
         model.api.unwrap_or(self.api)
     }
 
+    /// The path below the base URL that requests for a model go to, as a template.
+    #[must_use]
+    pub fn path_of<'a>(&'a self, model: &'a Model) -> Option<&'a str> {
+        model.path.as_deref().or(self.path.as_deref())
+    }
+
     /// Checks what the shape alone does not.
     ///
     /// # Errors
     /// The first field that makes no sense, named relative to the endpoint.
     pub fn validate(&self) -> Result<(), CatalogError> {
         check_base_url(&self.base_url).map_err(|problem| CatalogError::new("base_url", problem))?;
+        check_path(self.path.as_deref()).map_err(|problem| CatalogError::new("path", problem))?;
+        self.check_headers()?;
+        if self.api_key_env.is_some() && self.api_key_file.is_some() {
+            return Err(CatalogError::new(
+                "api_key_file",
+                "the key is in api_key_env already; keep one of the two",
+            ));
+        }
         if let Some(variable) = &self.api_key_env
             && !is_variable_name(variable)
         {
@@ -126,16 +168,33 @@ impl Endpoint {
             if name.is_empty() {
                 return Err(CatalogError::new(&field, "the name must not be empty"));
             }
-            if model.max_n == Some(0) {
-                return Err(CatalogError::new(
-                    &format!("{field}.max_n"),
-                    "must be at least 1; leave it out where there is no limit",
-                ));
-            }
+            model.validate().map_err(|fault| fault.within(&field))?;
         }
         self.limits
             .validate()
             .map_err(|fault| fault.within("limits"))
+    }
+
+    fn check_headers(&self) -> Result<(), CatalogError> {
+        for (name, source) in &self.headers {
+            let field = format!("headers.{}", toml_key(name));
+            let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+            if name.is_empty() || !name.chars().all(is_token) {
+                return Err(CatalogError::new(&field, "is not the name of a header"));
+            }
+            match source {
+                HeaderSource::Value(value) if !value.chars().all(|c| (' '..='~').contains(&c)) => {
+                    let problem = "holds characters that an HTTP header cannot carry";
+                    return Err(CatalogError::new(&field, problem));
+                }
+                HeaderSource::Variable { env } if !is_variable_name(env) => {
+                    let problem = "env must be the name of an environment variable";
+                    return Err(CatalogError::new(&field, problem));
+                }
+                HeaderSource::Value(_) | HeaderSource::Variable { .. } => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -155,14 +214,42 @@ pub enum Api {
 #[serde(try_from = "ModelFields", into = "ModelFields")]
 pub struct Model {
     /// What it charges. Without prices only jobs with token budgets may use it.
-    /// In the catalogue: `input_usd_per_million`, `output_usd_per_million`, `usd_per_request`.
+    /// In the catalogue: `input_usd_per_million`, `output_usd_per_million`, `usd_per_request`,
+    /// `cached_input_usd_per_million`.
     pub prices: Option<Prices>,
     /// What a text prompt is sent to, where it differs from the endpoint's own.
     pub api: Option<Api>,
+    /// The path below the base URL, where it differs from the endpoint's own.
+    pub path: Option<String>,
     /// The most responses that one request may ask for, where the endpoint has a limit.
     pub max_n: Option<u32>,
+    /// The model's name for `max_tokens`, such as `max_completion_tokens`. Left out, it is found
+    /// out from the endpoint's refusal.
+    pub max_tokens_name: Option<String>,
+    /// Parameters that the model does not take. `seed` and `n` are then left out of requests, and a
+    /// configuration that sets another one is infeasible.
+    pub omit: BTreeSet<String>,
     /// Parameters sent with every request, below those of a job.
     pub extra: BTreeMap<String, Value>,
+}
+
+impl Model {
+    fn validate(&self) -> Result<(), CatalogError> {
+        check_path(self.path.as_deref()).map_err(|problem| CatalogError::new("path", problem))?;
+        if self.max_n == Some(0) {
+            return Err(CatalogError::new(
+                "max_n",
+                "must be at least 1; leave it out where there is no limit",
+            ));
+        }
+        if self.max_tokens_name.as_ref().is_some_and(String::is_empty) {
+            return Err(CatalogError::new(
+                "max_tokens_name",
+                "must not be empty; leave it out where it is max_tokens",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// [`Model`] as the catalogue writes it, with prices in dollars.
@@ -176,9 +263,17 @@ struct ModelFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     usd_per_request: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    cached_input_usd_per_million: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     api: Option<Api>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     max_n: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_tokens_name: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    omit: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     extra: BTreeMap<String, Value>,
 }
@@ -188,23 +283,37 @@ impl TryFrom<ModelFields> for Model {
 
     fn try_from(fields: ModelFields) -> Result<Self, CatalogError> {
         // A price left out is not a price of nothing: half a price list is refused.
+        let has_others =
+            fields.usd_per_request.is_some() || fields.cached_input_usd_per_million.is_some();
         let prices = match (fields.input_usd_per_million, fields.output_usd_per_million) {
-            (Some(input), Some(output)) => Some(prices(
-                input,
-                output,
-                fields.usd_per_request.unwrap_or(0.0),
-            )?),
-            (None, None) if fields.usd_per_request.is_none() => None,
+            (Some(input), Some(output)) => {
+                let prices = prices(input, output, fields.usd_per_request.unwrap_or(0.0))?;
+                let cached = fields.cached_input_usd_per_million;
+                Some(cached.map_or(Ok(prices), |cached| cached_input(prices, cached))?)
+            }
+            (None, None) if !has_others => None,
             (None, _) => return Err(missing_price("input_usd_per_million")),
             (_, None) => return Err(missing_price("output_usd_per_million")),
         };
         Ok(Self {
             prices,
             api: fields.api,
+            path: fields.path,
             max_n: fields.max_n,
+            max_tokens_name: fields.max_tokens_name,
+            omit: fields.omit,
             extra: fields.extra,
         })
     }
+}
+
+fn cached_input(prices: Prices, price: f64) -> Result<Prices, CatalogError> {
+    prices.with_cached_input(price).map_err(|_| {
+        CatalogError::new(
+            "cached_input_usd_per_million",
+            "must be a number of dollars from 0 to input_usd_per_million",
+        )
+    })
 }
 
 fn missing_price(field: &str) -> CatalogError {
@@ -242,8 +351,12 @@ impl From<Model> for ModelFields {
             usd_per_request: prices
                 .filter(|p| p.request_pico > 0)
                 .map(|p| p.request_pico as f64 / PICO_PER_USD as f64),
+            cached_input_usd_per_million: prices.and_then(|p| p.cached_input_pico).map(per_million),
             api: model.api,
+            path: model.path,
             max_n: model.max_n,
+            max_tokens_name: model.max_tokens_name,
+            omit: model.omit,
             extra: model.extra,
         }
     }
@@ -257,8 +370,12 @@ pub struct Limits {
     pub requests_in_flight: u32,
     /// How long one attempt of a request may take, in seconds.
     pub request_timeout_seconds: u64,
-    /// How often a request is tried in all, the first time included.
+    /// How often a request is tried in all, the first time included. Attempts that were refused
+    /// because too much was asked just then cost nothing and do not count.
     pub max_attempts: u32,
+    /// How long a request goes on being tried while the endpoint refuses it because too much is
+    /// asked just then, in seconds.
+    pub rate_limit_patience_seconds: u64,
 }
 
 impl Default for Limits {
@@ -267,6 +384,7 @@ impl Default for Limits {
             requests_in_flight: 64,
             request_timeout_seconds: 120,
             max_attempts: 6,
+            rate_limit_patience_seconds: 3_600,
         }
     }
 }
@@ -285,6 +403,11 @@ impl Limits {
                 3_600,
             ),
             ("max_attempts", u64::from(self.max_attempts), 20),
+            (
+                "rate_limit_patience_seconds",
+                self.rate_limit_patience_seconds,
+                86_400,
+            ),
         ];
         for (field, value, most) in ranges {
             if !(1..=most).contains(&value) {
@@ -359,6 +482,31 @@ fn check_base_url(url: &str) -> Result<(), &'static str> {
     if rest.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("must not hold white space");
     }
+    if rest.trim_end_matches('/').ends_with("/completions") {
+        return Err("must end before /chat/completions and /completions, which are appended");
+    }
+    Ok(())
+}
+
+/// A path with nothing in braces but what there is to fill in.
+fn check_path(path: Option<&str>) -> Result<(), &'static str> {
+    let Some(path) = path else {
+        return Ok(());
+    };
+    if !path.starts_with('/') {
+        return Err("must begin with a slash, as in /deployments/{model}/{api}");
+    }
+    let forbidden = |c: char| c.is_whitespace() || c.is_control() || "?#\\".contains(c);
+    if path.contains(forbidden) {
+        return Err("must not hold white space, a query or a fragment; give the query in `query`");
+    }
+    if path
+        .replace("{model}", "")
+        .replace("{api}", "")
+        .contains(['{', '}'])
+    {
+        return Err("may hold {model} and {api} and nothing else in braces");
+    }
     Ok(())
 }
 
@@ -414,11 +562,24 @@ mod tests {
             "base_url": "https://host/v1", "api_key_env": "KEY",
             "models": {"m": {
                 "input_usd_per_million": 0.15, "output_usd_per_million": 0.6,
-                "usd_per_request": 0.001, "max_n": 4, "extra": {"reasoning_effort": "low"}
-            }}
+                "usd_per_request": 0.001, "cached_input_usd_per_million": 0.075, "max_n": 4,
+                "max_tokens_name": "max_completion_tokens", "omit": ["seed"],
+                "path": "/{model}/{api}", "extra": {"reasoning_effort": "low"}
+            }},
+            "path": "/deployments/{model}/{api}", "query": {"api-version": "2024-10-21"},
+            "headers": {"x-title": "frugal", "api-key": {"env": "AZURE_KEY"}}
         }));
+        before.validate().unwrap();
         let after = serde_json::to_value(&before).unwrap();
         assert_eq!(serde_json::from_value::<Catalog>(after).unwrap(), before);
+        let endpoint = before.endpoint("local").unwrap();
+        let model = before.model("local", "m").unwrap();
+        assert_eq!(endpoint.path_of(model), Some("/{model}/{api}"));
+        assert_eq!(model.prices.unwrap().cached_input_pico, Some(75_000));
+        let variable = HeaderSource::Variable {
+            env: "AZURE_KEY".to_owned(),
+        };
+        assert_eq!(endpoint.headers["api-key"], variable);
     }
 
     #[test]
@@ -430,6 +591,15 @@ mod tests {
                 "output_usd_per_million",
             ),
             (json!({"usd_per_request": 1.0}), "input_usd_per_million"),
+            (
+                json!({"cached_input_usd_per_million": 1.0}),
+                "input_usd_per_million",
+            ),
+            (
+                json!({"input_usd_per_million": 1.0, "output_usd_per_million": 1.0,
+                       "cached_input_usd_per_million": 1.5}),
+                "cached_input_usd_per_million",
+            ),
             (
                 json!({"input_usd_per_million": -1.0, "output_usd_per_million": 1.0}),
                 "input_usd_per_million",
@@ -449,6 +619,13 @@ mod tests {
     #[test]
     fn faults_name_the_field_and_the_remedy() {
         let url = |url: &str| json!({"base_url": url, "allow_unlisted_models": true});
+        let with = |fields: Value| {
+            let mut endpoint = url("http://h/v1");
+            for (name, value) in fields.as_object().unwrap() {
+                endpoint[name] = value.clone();
+            }
+            endpoint
+        };
         for (endpoint, expected) in [
             (
                 url("ftp://host"),
@@ -466,6 +643,42 @@ mod tests {
             (
                 url("http://host /v1"),
                 "endpoints.local.base_url: must not hold white space",
+            ),
+            (
+                url("http://host/v1/chat/completions/"),
+                "endpoints.local.base_url: must end before /chat/completions",
+            ),
+            (
+                with(json!({"path": "deployments"})),
+                "endpoints.local.path: must begin with a slash",
+            ),
+            (
+                with(json!({"path": "/{name}/{api}"})),
+                "endpoints.local.path: may hold {model} and {api}",
+            ),
+            (
+                with(json!({"path": "/x?y"})),
+                "endpoints.local.path: must not hold white space, a query",
+            ),
+            (
+                with(json!({"headers": {"a b": "x"}})),
+                "endpoints.local.headers.\"a b\": is not the name of a header",
+            ),
+            (
+                with(json!({"headers": {"x-a": {"env": "sk-1"}}})),
+                "endpoints.local.headers.x-a: env must be the name",
+            ),
+            (
+                with(json!({"headers": {"x-a": "two\nlines"}})),
+                "endpoints.local.headers.x-a: holds characters",
+            ),
+            (
+                with(json!({"api_key_env": "KEY", "api_key_file": "/key"})),
+                "endpoints.local.api_key_file: the key is in api_key_env already",
+            ),
+            (
+                json!({"base_url": "http://h", "models": {"m": {"max_tokens_name": ""}}}),
+                "endpoints.local.models.m.max_tokens_name: must not be empty",
             ),
             (
                 json!({"base_url": "http://h"}),

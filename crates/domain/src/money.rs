@@ -125,6 +125,10 @@ pub struct Prices {
     pub output_pico: u64,
     /// Pico-dollars per request, whatever its size.
     pub request_pico: u64,
+    /// Pico-dollars per prompt token that was read from a cache, where these have a price of their
+    /// own. What a request may cost never counts on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_pico: Option<u64>,
 }
 
 impl Prices {
@@ -134,18 +138,30 @@ impl Prices {
     /// A price is negative, not finite, above [`MAX_USD`], or finer than a pico-dollar
     /// per token (six decimals per million tokens).
     pub fn per_million(input: f64, output: f64, request: f64) -> Result<Self, NotAnAmount> {
-        let per_token = |price: f64| match Usd::from_dollars(price)?.pico() {
-            pico if pico % 1_000_000 == 0 => Ok(pico / 1_000_000),
-            _ => Err(NotAnAmount),
-        };
         Ok(Self {
             input_pico: per_token(input)?,
             output_pico: per_token(output)?,
             request_pico: Usd::from_dollars(request)?.pico(),
+            cached_input_pico: None,
         })
     }
 
-    /// What one request with this usage costs.
+    /// The same prices with one for prompt tokens read from a cache, in dollars per million.
+    ///
+    /// # Errors
+    /// As for [`Self::per_million`], or the price is above that of other prompt tokens.
+    pub fn with_cached_input(self, cached_input: f64) -> Result<Self, NotAnAmount> {
+        let cached_input_pico = per_token(cached_input)?;
+        if cached_input_pico > self.input_pico {
+            return Err(NotAnAmount);
+        }
+        Ok(Self {
+            cached_input_pico: Some(cached_input_pico),
+            ..self
+        })
+    }
+
+    /// What one request with this usage costs, where nothing of it comes from a cache.
     #[must_use]
     pub const fn cost(self, usage: Usage) -> Usd {
         let input = self.input_pico.saturating_mul(usage.prompt_tokens);
@@ -154,6 +170,34 @@ impl Prices {
             .request_pico
             .saturating_add(input)
             .saturating_add(output))
+    }
+
+    /// What one request with this usage costs, with what it had from a cache at its own price.
+    #[must_use]
+    pub const fn cost_with_cache(self, usage: Usage, details: UsageDetails) -> Usd {
+        let Some(cached_pico) = self.cached_input_pico else {
+            return self.cost(usage);
+        };
+        // A cache holds no more than the prompt.
+        let cached = if details.cached_tokens < usage.prompt_tokens {
+            details.cached_tokens
+        } else {
+            usage.prompt_tokens
+        };
+        let uncached = Usage {
+            prompt_tokens: usage.prompt_tokens - cached,
+            ..usage
+        };
+        let cached_input = cached_pico.saturating_mul(cached);
+        Usd(self.cost(uncached).0.saturating_add(cached_input))
+    }
+}
+
+/// A price in dollars per million tokens as pico-dollars per token.
+fn per_token(price: f64) -> Result<u64, NotAnAmount> {
+    match Usd::from_dollars(price)?.pico() {
+        pico if pico % 1_000_000 == 0 => Ok(pico / 1_000_000),
+        _ => Err(NotAnAmount),
     }
 }
 
@@ -174,6 +218,15 @@ impl Usage {
     }
 }
 
+/// Parts of a [`Usage`] that are of interest apart. They are in its numbers already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageDetails {
+    /// Those of the prompt's tokens that the endpoint had in a cache.
+    pub cached_tokens: u64,
+    /// Those of the responses' tokens that are reasoning and no text.
+    pub reasoning_tokens: u64,
+}
+
 /// What was spent or may be spent, in both units at once.
 ///
 /// Dollars are zero for a model without prices, which only jobs with token budgets may use.
@@ -191,6 +244,15 @@ impl Spend {
     pub const fn of(usage: Usage, prices: Prices) -> Self {
         Self {
             usd: prices.cost(usage),
+            tokens: usage.total(),
+        }
+    }
+
+    /// The spend of a request with this usage at these prices, what came from a cache at its own.
+    #[must_use]
+    pub const fn with_cache(usage: Usage, details: UsageDetails, prices: Prices) -> Self {
+        Self {
+            usd: prices.cost_with_cache(usage, details),
             tokens: usage.total(),
         }
     }
@@ -307,6 +369,7 @@ impl Unit {
                 input_pico: 1,
                 output_pico: 1,
                 request_pico: 0,
+                cached_input_pico: None,
             },
         }
     }
@@ -350,6 +413,30 @@ mod tests {
     fn a_price_finer_than_a_pico_dollar_per_token_is_refused() {
         assert!(Prices::per_million(0.000_001, 0.0, 0.0).is_ok());
         assert_eq!(Prices::per_million(0.000_000_1, 0.0, 0.0), Err(NotAnAmount));
+    }
+
+    #[test]
+    fn what_comes_from_a_cache_has_a_price_of_its_own_where_one_is_given() {
+        let prices = Prices::per_million(1.0, 2.0, 0.0).unwrap();
+        let usage = Usage {
+            prompt_tokens: 100,
+            completion_tokens: 10,
+        };
+        let details = |cached_tokens| UsageDetails {
+            cached_tokens,
+            reasoning_tokens: 0,
+        };
+        assert_eq!(
+            prices.cost_with_cache(usage, details(60)),
+            prices.cost(usage)
+        );
+        let cheaper = prices.with_cached_input(0.1).unwrap();
+        assert_eq!(cheaper.cost(usage), prices.cost(usage));
+        for (cached, pico) in [(0, 120_000_000), (60, 66_000_000), (u64::MAX, 30_000_000)] {
+            let cost = cheaper.cost_with_cache(usage, details(cached));
+            assert_eq!(cost, Usd::from_pico(pico), "{cached}");
+        }
+        assert_eq!(prices.with_cached_input(1.5), Err(NotAnAmount));
     }
 
     #[test]

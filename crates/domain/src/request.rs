@@ -81,7 +81,7 @@ pub struct ResponseId {
 pub enum FinishReason {
     /// By itself or at a stop text.
     Stop,
-    /// At `max_tokens`, or where the context ended.
+    /// At `max_tokens`, or where the context ended; also where the endpoint gives no reason.
     Length,
     /// The endpoint's filter refused the prompt or the response.
     ContentFilter,
@@ -101,10 +101,19 @@ impl FinishReason {
         }
     }
 
-    /// Whether the response was cut at `max_tokens` and could have been longer.
+    /// Whether the response was cut at `max_tokens` and could have been longer. So is every one that
+    /// is not known to be whole: one that ended in a call of a tool is, one that ended for an unknown
+    /// reason is not.
     #[must_use]
-    pub const fn is_cut(&self) -> bool {
-        matches!(self, Self::Length)
+    pub fn is_cut(&self) -> bool {
+        match self {
+            Self::Stop | Self::ContentFilter => false,
+            Self::Length => true,
+            Self::Other(word) => !matches!(
+                word.as_str(),
+                "tool_calls" | "tool_call" | "tool_use" | "function_call"
+            ),
+        }
     }
 }
 
@@ -143,7 +152,9 @@ mod tests {
         ] {
             assert_eq!(FinishReason::from(String::from(reason.clone())), reason);
             assert_eq!(serde_json::json!(reason), reason.as_str());
-            assert_eq!(reason.is_cut(), reason == FinishReason::Length);
         }
+        let other = |word: &str| FinishReason::Other(word.to_owned());
+        assert!(FinishReason::Length.is_cut() && other("").is_cut() && other("odd").is_cut());
+        assert!(!FinishReason::Stop.is_cut() && !other("tool_calls").is_cut());
     }
 }

@@ -132,6 +132,7 @@ mod tests {
         input_pico: 3,
         output_pico: 7,
         request_pico: 11,
+        cached_input_pico: None,
     };
 
     #[test]

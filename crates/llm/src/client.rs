@@ -1,23 +1,25 @@
 //! The client of one endpoint: attempts, waits, and what comes of them.
 
-use crate::classify::{self, AttemptFault, Verdict};
-use crate::error::{Attempts, ClientError, RequestError};
-use crate::key::ApiKey;
+use crate::abilities::{Abilities, Adaptation, MAX_TOKENS};
+use crate::asked_wait;
+use crate::attempt::{self, Answer, AttemptOutcome};
+use crate::classify::{Absence, AttemptFault, Circumstances, Refused, Verdict};
+use crate::encode::{self, Call};
+use crate::error::{Attempts, ClientError, RequestError, Scope};
+use crate::guard::{Permission, SendGuard, Unguarded};
+use crate::key::Secrets;
 use crate::redact;
-use crate::request::{Choice, Completion, CompletionRequest};
-use crate::retry::{self, Backoff};
-use crate::transport::{Broken, HttpAnswer, Transport};
-use crate::usage;
-use crate::wire::{self, Call};
+use crate::request::{Completion, CompletionRequest, Diagnostics};
+use crate::retry::Backoff;
+use crate::transport::Transport;
 use chrono::{DateTime, Utc};
-use frugal_domain::endpoint::Endpoint;
-use frugal_domain::money::Usage;
-use frugal_domain::request::FinishReason;
+use frugal_domain::endpoint::{Endpoint, Model};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout_at};
@@ -33,11 +35,19 @@ pub struct Client {
 struct Inner {
     name: String,
     endpoint: Endpoint,
-    key: Option<ApiKey>,
+    secrets: Secrets,
     transport: Transport,
     backoff: Backoff,
     in_flight: Semaphore,
     jitter: Mutex<ChaCha8Rng>,
+    known: Mutex<BTreeMap<String, Known>>,
+}
+
+/// What was found out about a model.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    learned: Abilities,
+    has_answered: bool,
 }
 
 impl fmt::Debug for Client {
@@ -49,62 +59,16 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Whoever answers for the money. It is asked before every attempt, when nothing else is in the
-/// way of it any more.
-pub trait SendGuard: Sync {
-    /// Whether the request may be sent. `before` counts the attempts so far. Where the last of them
-    /// may have been billed, sending it once more may cost its worst case once more.
-    fn may_send(
-        &self,
-        before: Attempts,
-        last_possibly_billed: bool,
-    ) -> impl Future<Output = Permission> + Send;
-
-    /// Comes to its end once nothing more is to be sent. Requests that wait are then withdrawn at
-    /// once.
-    fn withdrawn(&self) -> impl Future<Output = ()> + Send;
-}
-
-/// What a guard says to an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// It may be made.
-    Granted,
-    /// It may not, and the request has failed with what went wrong before.
-    GivenUp,
-    /// It may not, as the answer is not wanted any more.
-    Withdrawn,
-}
-
-/// Lets everything pass.
-struct Unguarded;
-
-impl SendGuard for Unguarded {
-    async fn may_send(&self, _: Attempts, _: bool) -> Permission {
-        Permission::Granted
-    }
-
-    async fn withdrawn(&self) {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// How one attempt ended.
-enum AttemptOutcome {
-    Completed(Completion),
-    Faulty(AttemptFault, Option<Duration>),
-}
-
 impl Client {
     /// A client with the usual waits and a jitter of its own.
     ///
     /// # Errors
     /// The endpoint's entry makes no sense, or the HTTP client does not start.
-    pub fn new(name: &str, endpoint: &Endpoint, key: Option<ApiKey>) -> Result<Self, ClientError> {
+    pub fn new(name: &str, endpoint: &Endpoint, secrets: Secrets) -> Result<Self, ClientError> {
         // The hasher's keys are the standard library's one source of randomness. The jitter
         // only spreads requests over time, so nothing that is replayed depends on it.
         let seed = RandomState::new().hash_one(name);
-        Self::with_backoff(name, endpoint, key, Backoff::default(), seed)
+        Self::with_backoff(name, endpoint, secrets, Backoff::default(), seed)
     }
 
     /// A client with given waits, and a jitter that is drawn from `seed`.
@@ -114,7 +78,7 @@ impl Client {
     pub fn with_backoff(
         name: &str,
         endpoint: &Endpoint,
-        key: Option<ApiKey>,
+        secrets: Secrets,
         backoff: Backoff,
         seed: u64,
     ) -> Result<Self, ClientError> {
@@ -124,17 +88,18 @@ impl Client {
                 endpoint: name.to_owned(),
                 source,
             })?;
-        let transport = Transport::new(name, &endpoint.base_url, key.as_ref())?;
+        let transport = Transport::new(name, &endpoint.base_url, endpoint.query.clone(), &secrets)?;
         let permits = usize::try_from(endpoint.limits.requests_in_flight).unwrap_or(usize::MAX);
         Ok(Self {
             inner: Arc::new(Inner {
                 name: name.to_owned(),
                 endpoint: endpoint.clone(),
-                key,
+                secrets,
                 transport,
                 backoff,
                 in_flight: Semaphore::new(permits.min(Semaphore::MAX_PERMITS)),
                 jitter: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
+                known: Mutex::default(),
             }),
         })
     }
@@ -158,6 +123,10 @@ impl Client {
 
     /// As [`Self::complete`], but each attempt is made only if `guard` agrees.
     ///
+    /// A parameter that is refused before anything ran is sent under its other name or left out where
+    /// that leaves what is asked as it is, and `n` is made smaller, so that fewer responses come than
+    /// were asked for. What is found out that way is [remembered](Self::learned).
+    ///
     /// # Errors
     /// See [`RequestError`].
     pub async fn complete_guarded(
@@ -166,12 +135,12 @@ impl Client {
         deadline: Option<Instant>,
         guard: &impl SendGuard,
     ) -> Result<Completion, RequestError> {
-        let mut attempts = Attempts::default();
-        let call = self.prepare(request)?;
         let deadline = deadline.map(tokio::time::Instant::from_std);
-        // What went wrong last, for when the time runs out.
-        let mut last = None;
-        let mut last_possibly_billed = false;
+        let model = self.model(request)?;
+        let stated = Abilities::stated(model);
+        let mut adaptation = Adaptation::new(stated, self.learned(&request.model));
+        let mut course = Course::default();
+        let mut call = self.encode(request, model, &adaptation, &course)?;
         loop {
             // Held during the attempt alone: who waits for the next one is not in flight.
             let acquired = async {
@@ -182,95 +151,171 @@ impl Client {
             };
             let permit = tokio::select! {
                 permit = acquired => permit,
-                () = guard.withdrawn() => return Err(RequestError::Withdrawn { attempts }),
+                () = guard.withdrawn() => return Err(course.withdrawn()),
             };
             let Ok(permit) = permit else {
-                return Err(self.gave_up(
-                    last,
-                    "the deadline passed before the request could be sent",
-                    attempts,
-                ));
+                let why = "the deadline passed before the request could be sent";
+                return Err(self.gave_up(course, why));
             };
-            match guard.may_send(attempts, last_possibly_billed).await {
+            let granted = guard.may_send(course.attempts, course.last_possibly_billed);
+            match granted.await {
                 Permission::Granted => {}
-                Permission::GivenUp => {
-                    return Err(self.gave_up(last, "it is not sent again", attempts));
-                }
-                Permission::Withdrawn => return Err(RequestError::Withdrawn { attempts }),
+                Permission::GivenUp => return Err(self.gave_up(course, "it is not sent again")),
+                Permission::Withdrawn => return Err(course.withdrawn()),
             }
-            attempts.made += 1;
+            course.attempts.made += 1;
             let start = tokio::time::Instant::now();
             let outcome = self.attempt(request, &call, deadline).await;
             drop(permit);
             let (fault, asked_for) = match outcome {
-                AttemptOutcome::Completed(completion) => {
-                    return Ok(Completion {
-                        attempts,
-                        ..completion
-                    });
+                AttemptOutcome::Completed(answer) => {
+                    self.remember(&request.model, adaptation.found());
+                    return Ok(course.completion(answer));
                 }
                 AttemptOutcome::Faulty(fault, asked_for) => (fault, asked_for),
             };
-            last_possibly_billed = fault.possibly_billed;
-            attempts.possibly_billed += u32::from(last_possibly_billed);
+            course.note(&fault);
             let reason = self.fit_for_users(&fault.reason);
-            match fault.verdict {
-                Verdict::Filtered => return Ok(filtered(request, attempts, start.elapsed()).await),
-                Verdict::Infeasible(parameter) => {
+            let wait = match fault.verdict {
+                Verdict::Filtered => {
+                    let answer = attempt::filtered(request, start.elapsed()).await;
+                    return Ok(course.completion(answer));
+                }
+                Verdict::Infeasible(refused) => {
+                    if !fault.possibly_billed && adaptation.adapt(&refused, call.n) {
+                        call = self.encode(request, model, &adaptation, &course)?;
+                        course.diagnostics.adaptations += 1;
+                        continue;
+                    }
                     return Err(RequestError::Infeasible {
                         reason,
-                        parameter,
-                        attempts,
+                        parameter: blamed(refused, &adaptation),
+                        attempts: course.attempts,
                     });
                 }
-                Verdict::Fatal => return Err(RequestError::Fatal { reason, attempts }),
-                Verdict::Failed => {
+                Verdict::Fatal(scope) => {
+                    return Err(RequestError::Fatal {
+                        scope,
+                        reason,
+                        attempts: course.attempts,
+                    });
+                }
+                Verdict::Failed(scope) => {
                     return Err(RequestError::Failed {
                         reason,
                         transient: false,
+                        scope: Some(scope),
                         retry_after: asked_for,
-                        attempts,
+                        attempts: course.attempts,
                     });
                 }
-                Verdict::Transient => last = Some((reason, asked_for)),
-            }
-            if attempts.made >= self.inner.endpoint.limits.max_attempts {
-                return Err(self.gave_up(last, "no attempt is left", attempts));
-            }
-            let wait = self.wait(attempts.made, asked_for);
+                Verdict::Limited => {
+                    course.last = Some((reason, asked_for));
+                    course.diagnostics.rate_limited += 1;
+                    let since = *course.limited_since.get_or_insert(start);
+                    if since.elapsed() >= self.patience() {
+                        let why = "the endpoint refused it for as long as it may wait";
+                        return Err(self.gave_up(course, why));
+                    }
+                    self.wait(course.diagnostics.rate_limited, asked_for)
+                }
+                Verdict::Transient => {
+                    course.last = Some((reason, asked_for));
+                    course.faults += 1;
+                    course.no_replies += u32::from(fault.absence == Some(Absence::NoReply));
+                    course.absences += u32::from(fault.absence.is_some());
+                    if course.faults >= self.inner.endpoint.limits.max_attempts {
+                        return Err(self.out_of_attempts(course, &request.model));
+                    }
+                    self.wait(course.faults, asked_for)
+                }
+            };
             let next = tokio::time::Instant::now() + wait;
             if deadline.is_some_and(|deadline| next >= deadline) {
-                return Err(self.gave_up(
-                    last,
-                    "the deadline comes before the next attempt",
-                    attempts,
-                ));
+                let why = "the deadline comes before the next attempt";
+                return Err(self.gave_up(course, why));
             }
             tokio::select! {
                 () = sleep(wait) => {}
-                () = guard.withdrawn() => return Err(RequestError::Withdrawn { attempts }),
+                () = guard.withdrawn() => return Err(course.withdrawn()),
             }
         }
     }
 
-    /// The request as it is sent, or why it cannot be.
-    fn prepare(&self, request: &CompletionRequest) -> Result<Call, RequestError> {
-        let endpoint = &self.inner.endpoint;
-        let Some(model) = endpoint.model(&request.model) else {
+    /// What was learned of a model from refusals, the operator's word left aside.
+    #[must_use]
+    pub fn learned(&self, model: &str) -> Abilities {
+        let known = self.known();
+        known
+            .get(model)
+            .map(|known| known.learned.clone())
+            .unwrap_or_default()
+    }
+
+    /// Sets what is known of a model from elsewhere, such as an earlier run.
+    pub fn set_learned(&self, model: &str, learned: Abilities) {
+        self.known().entry(model.to_owned()).or_default().learned = learned;
+    }
+
+    /// What the model of this endpoint is taken to be able to: the operator's word, and what was
+    /// learned where that says nothing. None where the endpoint does not offer it.
+    #[must_use]
+    pub fn abilities(&self, model: &str) -> Option<Abilities> {
+        let stated = Abilities::stated(self.inner.endpoint.model(model)?);
+        Some(stated.or(self.learned(model)))
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        self.inner
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_answered(&self, model: &str) -> bool {
+        self.known()
+            .get(model)
+            .is_some_and(|known| known.has_answered)
+    }
+
+    /// Keeps that a model answered, and what it had to be asked like.
+    fn remember(&self, model: &str, found: Option<Abilities>) {
+        let mut known = self.known();
+        let known = known.entry(model.to_owned()).or_default();
+        known.has_answered = true;
+        if let Some(found) = found {
+            known.learned = found.or(std::mem::take(&mut known.learned));
+        }
+    }
+
+    fn model(&self, request: &CompletionRequest) -> Result<&Model, RequestError> {
+        self.inner.endpoint.model(&request.model).ok_or_else(|| {
             let reason = format!(
                 "endpoint {} does not offer model {}",
                 self.inner.name, request.model
             );
-            return Err(RequestError::Fatal {
+            RequestError::Fatal {
+                scope: Scope::Model,
                 reason: redact::one_line(&reason, None),
                 attempts: Attempts::default(),
-            });
-        };
-        wire::encode(request, model, endpoint.api_of(model)).map_err(|refused| {
+            }
+        })
+    }
+
+    /// The request as it is sent, or why it cannot be.
+    fn encode(
+        &self,
+        request: &CompletionRequest,
+        model: &Model,
+        adaptation: &Adaptation,
+        course: &Course,
+    ) -> Result<Call, RequestError> {
+        let endpoint = &self.inner.endpoint;
+        encode::encode(request, model, endpoint, adaptation.abilities()).map_err(|refused| {
             RequestError::Infeasible {
                 reason: redact::one_line(&refused.reason, None),
-                parameter: Some(refused.setting.to_owned()),
-                attempts: Attempts::default(),
+                parameter: Some(refused.setting),
+                attempts: course.attempts,
             }
         })
     }
@@ -284,19 +329,29 @@ impl Client {
         let start = tokio::time::Instant::now();
         let timeout = Duration::from_secs(self.inner.endpoint.limits.request_timeout_seconds);
         let end = deadline.map_or(start + timeout, |deadline| deadline.min(start + timeout));
-        let answer = self
-            .inner
-            .transport
-            .post(call.path, call.body.clone(), end)
-            .await;
+        let transport = &self.inner.transport;
+        let answer = transport.post(&call.path, call.body.clone(), end).await;
         let latency = start.elapsed();
         let status = answer.as_ref().ok().map(|answer| answer.status);
+        let about = Circumstances {
+            settings: &call.settings,
+            n: call.n,
+            model: &request.model,
+            has_answered: self.has_answered(&request.model),
+            has_version: transport.has_version(),
+        };
         let outcome = match answer {
             Ok(answer) if (200..300).contains(&answer.status) => {
-                read(request, call, answer.body, latency).await
+                attempt::read(request, about, answer, latency).await
             }
-            Ok(answer) => refused(call, &answer),
-            Err(broken) => AttemptOutcome::Faulty(fault_of(broken), None),
+            Ok(answer) => {
+                let now = DateTime::<Utc>::from(SystemTime::now());
+                let wait = |body: &[u8], limited| {
+                    asked_wait::asked_for(&answer.headers, body, limited, now)
+                };
+                attempt::refused(about, &answer, transport, wait)
+            }
+            Err(broken) => AttemptOutcome::Faulty(attempt::fault_of(broken), None),
         };
         let verdict = match &outcome {
             AttemptOutcome::Completed(_) => None,
@@ -306,7 +361,7 @@ impl Client {
         debug!(
             endpoint = %self.inner.name,
             model = %request.model,
-            n = request.n,
+            n = call.n,
             max_tokens = request.max_tokens,
             status,
             ?verdict,
@@ -314,6 +369,10 @@ impl Client {
             "attempt ended"
         );
         outcome
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.inner.endpoint.limits.rate_limit_patience_seconds)
     }
 
     fn wait(&self, made: u32, asked_for: Option<Duration>) -> Duration {
@@ -325,130 +384,95 @@ impl Client {
         self.inner.backoff.wait(made, asked_for, &mut *jitter)
     }
 
-    fn gave_up(
-        &self,
-        last: Option<(String, Option<Duration>)>,
-        why: &str,
-        attempts: Attempts,
-    ) -> RequestError {
-        let (reason, retry_after) = match last {
+    /// The end of a request whose attempts are used up. Where nothing but pages for people came, and
+    /// never anything else, there is no endpoint.
+    fn out_of_attempts(&self, course: Course, model: &str) -> RequestError {
+        if course.no_replies == course.faults && !self.has_answered(model) {
+            let (reason, _) = course.last.unwrap_or_default();
+            return RequestError::Fatal {
+                scope: Scope::Endpoint,
+                reason,
+                attempts: course.attempts,
+            };
+        }
+        self.gave_up(course, "no attempt is left")
+    }
+
+    fn gave_up(&self, course: Course, why: &str) -> RequestError {
+        let is_absent = course.absences > 0 && course.absences == course.faults;
+        let (reason, retry_after) = match course.last {
             Some((reason, retry_after)) => (format!("{why}; {reason}"), retry_after),
             None => (why.to_owned(), None),
         };
         RequestError::Failed {
             reason: self.fit_for_users(&reason),
             transient: true,
+            scope: is_absent.then_some(Scope::Endpoint),
             retry_after,
-            attempts,
+            attempts: course.attempts,
         }
     }
 
     fn fit_for_users(&self, reason: &str) -> String {
-        redact::one_line(reason, self.inner.key.as_ref().map(ApiKey::reveal))
+        redact::one_line(reason, self.inner.secrets.reveal())
     }
 }
 
-/// Reads an answer with a status of success. Counting tokens is work for a thread of its own.
-async fn read(
-    request: &CompletionRequest,
-    call: &Call,
-    body: Vec<u8>,
-    latency: Duration,
-) -> AttemptOutcome {
-    let max_tokens = request.max_tokens;
-    let counted = tokio::task::spawn_blocking(move || {
-        wire::decode(&body).map(|reply| {
-            let counted = |raw| usage::counted(raw, max_tokens);
-            let choices: Vec<Choice> = reply.choices.into_iter().map(counted).collect();
-            (choices, reply.usage)
-        })
-    });
-    let (mut choices, reported) = match counted.await {
-        Ok(Ok(counted)) => counted,
-        Ok(Err(fault)) => {
-            return AttemptOutcome::Faulty(classify::unusable(&fault, &call.settings), None);
-        }
-        Err(_) => return AttemptOutcome::Faulty(lost_to_shutdown(), None),
-    };
-    let prompt_is_missing = reported.prompt_tokens.is_none_or(|tokens| tokens == 0);
-    let prompt_tokens = if prompt_is_missing {
-        count_prompt(request).await
-    } else {
-        0
-    };
-    let (usage, usage_estimated) = usage::settle(reported, &choices, || prompt_tokens);
-    choices.truncate(usize::try_from(request.n).unwrap_or(usize::MAX));
-    AttemptOutcome::Completed(Completion {
-        usage,
-        usage_estimated,
-        choices,
-        attempts: Attempts::default(),
-        latency,
-    })
-}
-
-async fn count_prompt(request: &CompletionRequest) -> u64 {
-    let prompt = request.prompt.clone();
-    let counted =
-        tokio::task::spawn_blocking(move || frugal_tokens::count_prompt(prompt.counted())).await;
-    // Only a runtime that is shutting down gives none, and then nobody reads it.
-    counted.unwrap_or(1)
-}
-
-/// The runtime stopped between the answer and its reading.
-fn lost_to_shutdown() -> AttemptFault {
-    AttemptFault {
-        verdict: Verdict::Failed,
-        reason: "the program is stopping".to_owned(),
-        possibly_billed: true,
-    }
-}
-
-fn refused(call: &Call, answer: &HttpAnswer) -> AttemptOutcome {
-    let fault = classify::refusal(answer.status, &answer.body, &call.settings);
-    let now = DateTime::<Utc>::from(SystemTime::now());
-    let asked_for = retry::asked_for(&answer.headers, now);
-    AttemptOutcome::Faulty(fault, asked_for)
-}
-
-fn fault_of(broken: Broken) -> AttemptFault {
-    let verdict = match broken {
-        Broken::Connect | Broken::Exchange | Broken::TimedOut => Verdict::Transient,
-        Broken::TooLarge => Verdict::Failed,
-    };
-    AttemptFault {
-        verdict,
-        reason: broken.to_string(),
-        possibly_billed: broken != Broken::Connect,
-    }
-}
-
-/// The most empty responses that are made up at once; a caller who wants more asks again.
-const MOST_MADE_UP: usize = 1_024;
-
-/// What a refused prompt comes to: every response empty, for the filter's sake. Some endpoints
-/// bill the prompt all the same.
-async fn filtered(
-    request: &CompletionRequest,
+/// A request on its way.
+#[derive(Debug, Default)]
+struct Course {
     attempts: Attempts,
-    latency: Duration,
-) -> Completion {
-    let choice = Choice {
-        text: String::new(),
-        finish_reason: FinishReason::ContentFilter,
-        estimated_tokens: 1,
-    };
-    Completion {
-        usage: Usage {
-            prompt_tokens: count_prompt(request).await,
-            completion_tokens: 0,
-        },
-        usage_estimated: true,
-        choices: vec![
-            choice;
-            usize::try_from(request.n).map_or(MOST_MADE_UP, |n| n.min(MOST_MADE_UP))
-        ],
-        attempts,
-        latency,
+    last_possibly_billed: bool,
+    /// Attempts that count against those that a request may have.
+    faults: u32,
+    /// Those of them that were answered with what no model says, such as a page for people.
+    no_replies: u32,
+    /// Those of them that speak for it that there is no endpoint.
+    absences: u32,
+    /// When the first attempt was refused because too much was asked just then.
+    limited_since: Option<tokio::time::Instant>,
+    /// What went wrong last and which wait was asked for, for when the time runs out.
+    last: Option<(String, Option<Duration>)>,
+    diagnostics: Diagnostics,
+}
+
+impl Course {
+    fn note(&mut self, fault: &AttemptFault) {
+        self.last_possibly_billed = fault.possibly_billed;
+        self.attempts.possibly_billed += u32::from(fault.possibly_billed);
+    }
+
+    fn withdrawn(&self) -> RequestError {
+        RequestError::Withdrawn {
+            attempts: self.attempts,
+        }
+    }
+
+    fn completion(self, answer: Answer) -> Completion {
+        let settled = answer.settled;
+        Completion {
+            usage: settled.usage,
+            usage_estimated: settled.estimated,
+            usage_details: settled.details,
+            diagnostics: Diagnostics {
+                impossible_counts: settled.impossible,
+                mended: answer.mended,
+                streamed: answer.streamed,
+                reconnections: u32::from(answer.reconnected),
+                ..self.diagnostics
+            },
+            choices: answer.choices,
+            attempts: self.attempts,
+            latency: answer.latency,
+        }
+    }
+}
+
+/// The parameter to blame, by the name that jobs have for it.
+fn blamed(refused: Refused, adaptation: &Adaptation) -> Option<String> {
+    let name = refused.name?;
+    match name == adaptation.abilities().max_tokens_name() {
+        true => Some(MAX_TOKENS.to_owned()),
+        false => Some(name),
     }
 }

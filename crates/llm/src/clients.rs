@@ -2,8 +2,8 @@
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::key::ApiKey;
-use frugal_domain::endpoint::Catalog;
+use crate::key::{ApiKey, Secrets};
+use frugal_domain::endpoint::{Catalog, Endpoint, HeaderSource};
 use std::collections::BTreeMap;
 
 /// One client per endpoint, by the endpoint's name.
@@ -12,7 +12,8 @@ pub struct Clients(BTreeMap<String, Client>);
 
 impl Clients {
     /// Clients for a whole catalogue. `variable` looks up an environment variable by name;
-    /// it is asked for the `api_key_env` of each endpoint.
+    /// it is asked for the `api_key_env` of each endpoint and for the headers that name one. A key
+    /// that an `api_key_file` holds is read here.
     ///
     /// # Errors
     /// An entry makes no sense, or its key is not there.
@@ -22,17 +23,8 @@ impl Clients {
     ) -> Result<Self, ClientError> {
         let mut clients = BTreeMap::new();
         for (name, endpoint) in &catalog.endpoints {
-            let key = endpoint.api_key_env.as_ref().map(|key_variable| {
-                let text = variable(key_variable).ok_or_else(|| ClientError::MissingKey {
-                    endpoint: name.clone(),
-                    variable: key_variable.clone(),
-                })?;
-                ApiKey::new(&text).map_err(|_| ClientError::UnusableKey {
-                    endpoint: name.clone(),
-                    variable: key_variable.clone(),
-                })
-            });
-            clients.insert(name.clone(), Client::new(name, endpoint, key.transpose()?)?);
+            let secrets = secrets(name, endpoint, &variable)?;
+            clients.insert(name.clone(), Client::new(name, endpoint, secrets)?);
         }
         Ok(Self(clients))
     }
@@ -47,4 +39,46 @@ impl Clients {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
+}
+
+fn secrets(
+    name: &str,
+    endpoint: &Endpoint,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<Secrets, ClientError> {
+    let set = |variable_name: &str| {
+        variable(variable_name).ok_or_else(|| ClientError::MissingKey {
+            endpoint: name.to_owned(),
+            variable: variable_name.to_owned(),
+        })
+    };
+    let read = |file: &str| {
+        std::fs::read_to_string(file).map_err(|source| ClientError::KeyFile {
+            endpoint: name.to_owned(),
+            file: file.to_owned(),
+            source,
+        })
+    };
+    let key = |text: &str, origin: String| {
+        ApiKey::new(text).map_err(|_| ClientError::UnusableKey {
+            endpoint: name.to_owned(),
+            variable: origin,
+        })
+    };
+    let key = match (&endpoint.api_key_env, &endpoint.api_key_file) {
+        (Some(env), _) => Some(key(&set(env)?, format!("environment variable {env}"))?),
+        (None, Some(file)) => Some(key(&read(file)?, format!("file {file}"))?),
+        (None, None) => None,
+    };
+    let headers = endpoint.headers.iter().map(|(header, source)| {
+        let value = match source {
+            HeaderSource::Value(value) => value.clone(),
+            HeaderSource::Variable { env } => set(env)?,
+        };
+        Ok((header.clone(), value))
+    });
+    Ok(Secrets {
+        key,
+        headers: headers.collect::<Result<_, ClientError>>()?,
+    })
 }

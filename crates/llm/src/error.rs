@@ -11,7 +11,7 @@ pub enum ClientError {
     Key,
     /// The variable that should hold the key is not set.
     #[error(
-        "endpoint {endpoint}: environment variable {variable} is not set; set it to the key, or remove api_key_env"
+        "endpoint {endpoint}: environment variable {variable} is not set; set it, or remove it from the endpoint's entry"
     )]
     MissingKey {
         /// The endpoint's name.
@@ -21,13 +21,33 @@ pub enum ClientError {
     },
     /// The key of an endpoint cannot be sent.
     #[error(
-        "endpoint {endpoint}: the key in environment variable {variable} is empty or holds characters that an HTTP header cannot carry"
+        "endpoint {endpoint}: the key in {variable} is empty or holds characters that an HTTP header cannot carry"
     )]
     UnusableKey {
         /// The endpoint's name.
         endpoint: String,
-        /// The variable's name.
+        /// The name of the variable or the file.
         variable: String,
+    },
+    /// The file that should hold the key cannot be read.
+    #[error("endpoint {endpoint}: cannot read the key from {file}")]
+    KeyFile {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The file.
+        file: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A header cannot be sent.
+    #[error(
+        "endpoint {endpoint}: header {header} holds characters that an HTTP header cannot carry"
+    )]
+    Header {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The header's name.
+        header: String,
     },
     /// The endpoint's entry makes no sense.
     #[error("endpoint {endpoint}: {source}")]
@@ -60,9 +80,24 @@ pub struct Attempts {
     pub made: u32,
     /// Attempts that yielded nothing usable but may be billed: time-outs, connections that
     /// broke after the request was sent, gateway errors behind which a model may have worked,
-    /// and replies with status 200 that could not be used. The ledger has to count each of
-    /// them at the request's worst case.
+    /// and replies with status 200 that hold no response though a model may have given one. The
+    /// ledger has to count each of them at the request's worst case.
     pub possibly_billed: u32,
+}
+
+/// How far a refusal reaches: which other requests it holds for as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// This prompt: its content, or its length.
+    Row,
+    /// This configuration: a parameter, or its value.
+    Configuration,
+    /// This model: the endpoint does not have it, or not for this key.
+    Model,
+    /// This endpoint: whatever is asked of it, it does not answer as one.
+    Endpoint,
+    /// This key: it is not accepted, or nothing is left to pay with.
+    Key,
 }
 
 /// A request has no completion.
@@ -87,6 +122,8 @@ pub enum RequestError {
         reason: String,
         /// Whether it was a matter of time: attempts or deadline used up.
         transient: bool,
+        /// How far the refusal reaches; none where it is a matter of time.
+        scope: Option<Scope>,
         /// How long the endpoint last asked to wait, unclamped, where it did.
         retry_after: Option<Duration>,
         /// What was sent.
@@ -95,6 +132,8 @@ pub enum RequestError {
     /// No request of the job can succeed: key refused, model unknown, no credit left.
     #[error("{reason}")]
     Fatal {
+        /// How far the refusal reaches: the model, the endpoint or the key.
+        scope: Scope,
         /// Why, in the endpoint's words where it has any.
         reason: String,
         /// What was sent.
@@ -109,6 +148,17 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    /// How far the refusal reaches, where the request was refused.
+    #[must_use]
+    pub const fn scope(&self) -> Option<Scope> {
+        match self {
+            Self::Infeasible { .. } => Some(Scope::Configuration),
+            Self::Failed { scope, .. } => *scope,
+            Self::Fatal { scope, .. } => Some(*scope),
+            Self::Withdrawn { .. } => None,
+        }
+    }
+
     /// What was sent before the request was given up.
     #[must_use]
     pub const fn attempts(&self) -> Attempts {

@@ -1,8 +1,44 @@
-//! The key of an endpoint, which shows itself to nobody but the endpoint.
+//! The key of an endpoint and what else it is told in confidence, shown to nobody but the endpoint.
 
 use crate::error::ClientError;
 use reqwest::header::HeaderValue;
+use std::collections::BTreeMap;
 use std::fmt;
+
+/// What an endpoint is told with every request, beside what is asked.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    /// The key.
+    pub key: Option<ApiKey>,
+    /// Further headers, by name. They go after the key, so that one may stand in its place.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Secrets {
+    /// The texts that must not show.
+    pub(crate) fn reveal(&self) -> impl Iterator<Item = &str> {
+        let key = self.key.iter().map(ApiKey::reveal);
+        key.chain(self.headers.values().map(|value| value.trim()))
+    }
+}
+
+impl From<Option<ApiKey>> for Secrets {
+    fn from(key: Option<ApiKey>) -> Self {
+        Self {
+            key,
+            headers: BTreeMap::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets")
+            .field("key", &self.key)
+            .field("headers", &self.headers.keys())
+            .finish()
+    }
+}
 
 /// The key of an endpoint, sent as a bearer token.
 #[derive(Clone)]

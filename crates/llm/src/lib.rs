@@ -2,29 +2,39 @@
 //! attempts out, with time-outs, retries and a limit on requests in flight.
 //!
 //! The only crate that speaks HTTP to endpoints. It never reads the environment (keys are
-//! handed in), never stores anything, never makes up an answer for a request that failed, and
-//! never puts a key or a prompt into a log, an error or a `Debug` output.
+//! handed in, or read from the file that the catalogue names), never stores anything, never makes up
+//! an answer for a request that failed, and never puts a key or a prompt into a log, an error or a
+//! `Debug` output.
 //!
-//! Start with [`Client::complete`] in `client.rs`; then `wire.rs` (the JSON of requests and
-//! replies), `classify.rs` (what a refusal means), `retry.rs` (how long to wait),
-//! `usage.rs` (tokens where the endpoint is silent or wrong).
+//! Start with [`Client::complete`] in `client.rs`; then `encode.rs` (the JSON of requests),
+//! `decode/` (replies, however they come), `finish.rs` (why a response ended), `usage.rs` (tokens
+//! where the endpoint is silent or wrong), `classify/` (what a refusal means and how far it reaches),
+//! `abilities.rs` (what is learned from refusals), `asked_wait.rs` and `retry.rs` (how long to wait).
 
+mod abilities;
+mod asked_wait;
+mod attempt;
 mod classify;
 mod client;
 mod clients;
+mod decode;
+mod encode;
 mod error;
+mod finish;
+mod guard;
 mod key;
 mod redact;
 mod request;
 mod retry;
 mod transport;
 mod usage;
-mod wire;
 
-pub use client::{Client, Permission, SendGuard};
+pub use abilities::Abilities;
+pub use client::Client;
 pub use clients::Clients;
-pub use error::{Attempts, ClientError, RequestError};
-pub use key::ApiKey;
-pub use request::{Choice, Completion, CompletionRequest, PromptInput};
+pub use error::{Attempts, ClientError, RequestError, Scope};
+pub use guard::{Permission, SendGuard};
+pub use key::{ApiKey, Secrets};
+pub use request::{Choice, Completion, CompletionRequest, Diagnostics, PromptInput};
 pub use retry::Backoff;
 pub use transport::install_crypto_provider;

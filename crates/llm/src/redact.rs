@@ -14,10 +14,13 @@ const KEY_PREFIXES: [&str; 12] = [
     "sk-", "sk_", "pk-", "gsk_", "hf_", "AIza", "xai-", "nvapi-", "r8_", "eyJ", "ghp_", "key-",
 ];
 
-/// A text as one line of at most [`MOST_CHARS`] characters. `secret`, where given, and every
-/// word that looks like a key are replaced.
-pub(crate) fn one_line(text: &str, secret: Option<&str>) -> String {
-    let secret = secret.filter(|secret| secret.len() >= SHORTEST_SECRET);
+/// A text as one line of at most [`MOST_CHARS`] characters. The secrets and every word that looks
+/// like a key are replaced.
+pub(crate) fn one_line<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
+    let secrets: Vec<&str> = secrets
+        .into_iter()
+        .filter(|secret| secret.len() >= SHORTEST_SECRET)
+        .collect();
     let mut line = String::new();
     // Cut generously first: an error page may be megabytes long.
     for word in text
@@ -32,10 +35,9 @@ pub(crate) fn one_line(text: &str, secret: Option<&str>) -> String {
         if !line.is_empty() {
             line.push(' ');
         }
-        let word = match secret {
-            Some(secret) => word.replace(secret, HIDDEN),
-            None => word.to_owned(),
-        };
+        let word = secrets
+            .iter()
+            .fold(word.to_owned(), |word, secret| word.replace(secret, HIDDEN));
         for part in word.split_inclusive(is_delimiter) {
             let bare = part.trim_end_matches(is_delimiter);
             if looks_like_a_key(bare) {
@@ -113,7 +115,7 @@ mod tests {
         fn the_key_itself_never_shows(
             before in ".{0,40}", after in ".{0,40}", key in "[a-z0-9/+]{12,40}"
         ) {
-            let line = one_line(&format!("{before}{key}{after}"), Some(&key));
+            let line = one_line(&format!("{before}{key}{after}"), Some(key.as_str()));
             prop_assert!(!line.contains(&key), "{line}");
             prop_assert!(!line.contains('\n'));
         }

@@ -1,7 +1,7 @@
 //! What is asked of an endpoint and what comes back, whatever its wire format.
 
 use crate::error::Attempts;
-use frugal_domain::money::Usage;
+use frugal_domain::money::{Usage, UsageDetails};
 use frugal_domain::prompt::Message;
 use frugal_domain::request::FinishReason;
 use frugal_tokens::Prompt;
@@ -50,6 +50,18 @@ impl PromptInput {
             Self::Messages(messages) => Prompt::Messages(messages),
         }
     }
+
+    /// Its bytes: a token has at least one.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Text(text) => text.len(),
+            Self::Messages(messages) => messages
+                .iter()
+                .map(|message| message.role.len() + message.content.len())
+                .sum(),
+        };
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
 }
 
 /// The responses to one request.
@@ -60,6 +72,10 @@ pub struct Completion {
     /// Whether any number of the usage is an estimate, because the endpoint gave none or one
     /// that cannot be right.
     pub usage_estimated: bool,
+    /// Parts of the usage that are of interest apart.
+    pub usage_details: UsageDetails,
+    /// What was odd about the answer, and on the way to it.
+    pub diagnostics: Diagnostics,
     /// The responses in the endpoint's order: at most `n`, at least one. Where there are fewer
     /// than `n`, the rest has to be asked for again.
     pub choices: Vec<Choice>,
@@ -67,6 +83,25 @@ pub struct Completion {
     pub attempts: Attempts,
     /// How long the successful attempt took.
     pub latency: Duration,
+}
+
+/// What was odd about an answer, and on the way to it. None of it changes what is counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Diagnostics {
+    /// Numbers of the usage that cannot be right and were left out of account.
+    pub impossible_counts: u32,
+    /// Whether the answer's text had to be put right: bytes that are no UTF-8, halves of surrogate
+    /// pairs, numbers that JSON has no form for.
+    pub mended: bool,
+    /// Whether it came as a stream of events though it was asked for whole.
+    pub streamed: bool,
+    /// How often a connection turned out to have been closed while it idled, and the request went
+    /// out anew. Nothing was read of it before.
+    pub reconnections: u32,
+    /// How often the endpoint refused the request because too much was asked just then.
+    pub rate_limited: u32,
+    /// How often it was sent otherwise than before, after a parameter had been refused.
+    pub adaptations: u32,
 }
 
 /// One response.

@@ -1,29 +1,157 @@
-//! Tokens where the endpoint is silent or cannot be right. Nothing is ever taken for 0.
+//! Tokens where the endpoint is silent, tells a part, or cannot be right. Nothing is ever taken
+//! for 0.
 
+use crate::decode::{RawChoice, RawUsage};
 use crate::request::Choice;
-use crate::wire::{RawChoice, RawUsage};
-use frugal_domain::money::Usage;
+use frugal_domain::money::{Usage, UsageDetails};
 use frugal_domain::request::FinishReason;
 
-/// A response with its count of tokens, from all that can be seen of it.
-pub(crate) fn counted(raw: RawChoice, max_tokens: u32) -> Choice {
-    let seen = frugal_tokens::count(&raw.text);
-    let seen = seen.saturating_add(frugal_tokens::count(&raw.reasoning));
-    let estimated_tokens = if seen == 0 && raw.finish_reason == FinishReason::Length {
-        u64::from(max_tokens)
-    } else {
-        seen.max(1)
+/// Tokens that a server may add where nobody sees them, to a prompt or to a response: a template,
+/// descriptions of tools, reasoning that it does not report. As much as the usual largest budget
+/// for thinking.
+const UNSEEN: u64 = 32_768;
+
+/// The most tokens of reasoning that one response is believed to have.
+const MOST_REASONING: u64 = 262_144;
+
+/// Tokens that a response may have beyond its cap: servers count the end of a text differently.
+const OVERSHOOT: u64 = 16;
+
+/// What was asked, as far as it bounds what can have been used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// Responses.
+    pub(crate) n: u32,
+    /// The most tokens of each.
+    pub(crate) max_tokens: u32,
+    /// Bytes of the prompt. A token is at least one byte.
+    pub(crate) prompt_bytes: u64,
+}
+
+/// Responses with their counts of tokens.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) choices: Vec<Choice>,
+    /// Tokens of the reasoning that is shown, by this crate's own count.
+    pub(crate) shown_reasoning: u64,
+}
+
+/// What the usage of a request comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) usage: Usage,
+    pub(crate) details: UsageDetails,
+    /// Whether any number of the usage is an estimate.
+    pub(crate) estimated: bool,
+    /// How many of the reported numbers cannot be right.
+    pub(crate) impossible: u32,
+}
+
+/// Responses with their counts of tokens, from all that can be seen of them.
+///
+/// A response that used its cap up was cut, whatever its endpoint says; that is known where there
+/// is one response, or where all together used up as much as they could.
+pub(crate) fn counted(choices: Vec<RawChoice>, reported: RawUsage, max_tokens: u32) -> Counted {
+    let responses = u64::try_from(choices.len()).unwrap_or(u64::MAX);
+    let all_cut = reported.completion_tokens == Some(responses.saturating_mul(max_tokens.into()));
+    let mut shown_reasoning = 0_u64;
+    let count = |raw: RawChoice| {
+        let reasoning = frugal_tokens::count(&raw.reasoning);
+        shown_reasoning = shown_reasoning.saturating_add(reasoning);
+        let seen = frugal_tokens::count(&raw.text).saturating_add(reasoning);
+        let finish_reason = match raw.finish_reason {
+            FinishReason::Stop if all_cut => FinishReason::Length,
+            reason => reason,
+        };
+        let estimated_tokens = if seen == 0 && finish_reason == FinishReason::Length {
+            u64::from(max_tokens)
+        } else {
+            seen.max(1)
+        };
+        Choice {
+            text: raw.text,
+            finish_reason,
+            estimated_tokens,
+        }
     };
-    Choice {
-        text: raw.text,
-        finish_reason: raw.finish_reason,
-        estimated_tokens,
+    Counted {
+        choices: choices.into_iter().map(count).collect(),
+        shown_reasoning,
+    }
+}
+
+/// Whether the prompt has to be counted: its number is missing, is 0, as some servers report a
+/// prompt that they had cached, or cannot be right.
+pub(crate) fn prompt_is_missing(reported: RawUsage, asked: Asked) -> bool {
+    reported
+        .prompt_tokens
+        .is_none_or(|tokens| tokens == 0 || tokens > most_of_prompt(asked))
+}
+
+fn most_of_prompt(asked: Asked) -> u64 {
+    asked.prompt_bytes.saturating_add(UNSEEN)
+}
+
+/// The usage of a request. The prompt is only counted where [`prompt_is_missing`]. `counted` are
+/// all responses that came, also those beyond `n`.
+pub(crate) fn settle(
+    reported: RawUsage,
+    counted: &Counted,
+    asked: Asked,
+    count_prompt: impl FnOnce() -> u64,
+) -> Settled {
+    let mut impossible = reported.impossible;
+    let mut believed = |number: Option<u64>, most: u64| {
+        impossible += u32::from(number.is_some_and(|tokens| tokens > most));
+        number.filter(|tokens| *tokens <= most)
+    };
+    let choices = &counted.choices;
+    let responses = u64::try_from(choices.len()).unwrap_or(u64::MAX);
+    let responses = responses.max(asked.n.into());
+    let reasoning = believed(
+        reported.reasoning_tokens,
+        responses.saturating_mul(MOST_REASONING),
+    );
+    let most = responses
+        .saturating_mul(u64::from(asked.max_tokens).saturating_add(OVERSHOOT))
+        .max(sum(choices.iter()).saturating_mul(2))
+        .saturating_add(reasoning.unwrap_or(0))
+        .saturating_add(responses.saturating_mul(UNSEEN));
+    let prompt =
+        believed(reported.prompt_tokens, most_of_prompt(asked)).filter(|tokens| *tokens > 0);
+    let completion = believed(reported.completion_tokens, most);
+    let cached = believed(reported.cached_tokens, most_of_prompt(asked));
+    // What the total has beyond the prompt are completion tokens, whatever else is reported.
+    let beyond = reported.total_tokens.zip(prompt);
+    let beyond = beyond.map(|(total, prompt)| total.saturating_sub(prompt));
+    let beyond = beyond.filter(|tokens| *tokens > 0 && *tokens <= most);
+    let whole = match (completion.max(beyond), reasoning) {
+        // More reasoning than all together: it was counted apart.
+        (Some(whole), Some(reasoning)) if reasoning > whole => {
+            Some(completion.unwrap_or(0).saturating_add(reasoning))
+        }
+        (whole, _) => whole,
+    };
+    let (completion_tokens, guessed) = completion_tokens(whole, choices);
+    let prompt_tokens = prompt.unwrap_or_else(count_prompt);
+    let reasoning_tokens = reasoning.unwrap_or(counted.shown_reasoning);
+    Settled {
+        usage: Usage {
+            prompt_tokens,
+            completion_tokens,
+        },
+        details: UsageDetails {
+            cached_tokens: cached.unwrap_or(0).min(prompt_tokens),
+            reasoning_tokens: reasoning_tokens.min(completion_tokens),
+        },
+        estimated: guessed || prompt.is_none(),
+        impossible,
     }
 }
 
 /// The completion tokens of a request: as reported, or else as estimated, and whether it is
-/// the estimate. `choices` are all responses that came, also those beyond `n`.
-pub(crate) fn completion_tokens(reported: Option<u64>, choices: &[Choice]) -> (u64, bool) {
+/// the estimate.
+fn completion_tokens(reported: Option<u64>, choices: &[Choice]) -> (u64, bool) {
     let estimate = sum(choices.iter());
     match reported {
         Some(tokens) if is_plausible(tokens, choices) => (tokens, false),
@@ -38,7 +166,12 @@ fn is_plausible(reported: u64, choices: &[Choice]) -> bool {
     let with_text = || choices.iter().filter(|choice| !choice.text.is_empty());
     let visible = sum(with_text());
     let responses = u64::try_from(with_text().count()).unwrap_or(u64::MAX);
-    reported >= responses
+    // A filter may leave nothing, at no tokens. Whatever else came is at least one.
+    let filtered = |choice: &Choice| {
+        choice.text.is_empty() && choice.finish_reason == FinishReason::ContentFilter
+    };
+    (reported > 0 || choices.iter().all(filtered))
+        && reported >= responses
         && (choices.len() < 2 || reported.saturating_mul(5) >= visible.saturating_mul(3))
 }
 
@@ -46,104 +179,5 @@ fn sum<'a>(choices: impl Iterator<Item = &'a Choice>) -> u64 {
     choices.fold(0, |sum, choice| sum.saturating_add(choice.estimated_tokens))
 }
 
-/// The usage of a request and whether any of it is an estimate. The prompt is only counted
-/// where its number is missing or 0, as some servers report a prompt that they had cached.
-pub(crate) fn settle(
-    reported: RawUsage,
-    choices: &[Choice],
-    count_prompt: impl FnOnce() -> u64,
-) -> (Usage, bool) {
-    let (completion_tokens, guessed) = completion_tokens(reported.completion_tokens, choices);
-    let prompt = reported.prompt_tokens.filter(|tokens| *tokens > 0);
-    let usage = Usage {
-        prompt_tokens: prompt.unwrap_or_else(count_prompt),
-        completion_tokens,
-    };
-    (usage, guessed || prompt.is_none())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn choice(estimated_tokens: u64) -> Choice {
-        Choice {
-            text: "x".to_owned(),
-            finish_reason: FinishReason::Stop,
-            estimated_tokens,
-        }
-    }
-
-    #[test]
-    fn completion_tokens_that_cannot_be_right_are_estimated() {
-        let one = &[choice(40)][..];
-        let four = &[choice(40), choice(60), choice(40), choice(60)][..];
-        for (reported, choices, expected) in [
-            (Some(55), one, (55, false)),
-            // One response alone: tokenizers differ, so the report stands.
-            (Some(10), one, (10, false)),
-            (Some(0), one, (40, true)),
-            (None, one, (40, true)),
-            (Some(210), four, (210, false)),
-            (Some(160), four, (160, false)),
-            // One response of four was reported.
-            (Some(50), four, (200, true)),
-            (Some(3), four, (200, true)),
-            (None, four, (200, true)),
-            // Hidden reasoning makes the report larger than what is seen.
-            (Some(9_000), four, (9_000, false)),
-        ] {
-            assert_eq!(
-                completion_tokens(reported, choices),
-                expected,
-                "{reported:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_response_cut_without_text_counts_in_full() {
-        let raw = |finish_reason| RawChoice {
-            text: String::new(),
-            reasoning: String::new(),
-            finish_reason,
-        };
-        assert_eq!(
-            counted(raw(FinishReason::Length), 256).estimated_tokens,
-            256
-        );
-        assert_eq!(counted(raw(FinishReason::Stop), 256).estimated_tokens, 1);
-        // A report is believed where nothing can be seen.
-        let empty = [counted(raw(FinishReason::Length), 256)];
-        assert_eq!(completion_tokens(Some(100), &empty), (100, false));
-        assert_eq!(completion_tokens(None, &empty), (256, true));
-    }
-
-    #[test]
-    fn reasoning_counts_though_it_is_no_text() {
-        let raw = RawChoice {
-            text: "world".to_owned(),
-            reasoning: "hello world".to_owned(),
-            finish_reason: FinishReason::Stop,
-        };
-        assert_eq!(counted(raw, 256).estimated_tokens, 3);
-    }
-
-    #[test]
-    fn prompt_tokens_of_zero_are_estimated() {
-        let choices = [choice(5)];
-        for (prompt_tokens, expected) in [
-            (Some(7), (7, false)),
-            (Some(0), (11, true)),
-            (None, (11, true)),
-        ] {
-            let reported = RawUsage {
-                prompt_tokens,
-                completion_tokens: Some(5),
-            };
-            let (usage, estimated) = settle(reported, &choices, || 11);
-            assert_eq!((usage.prompt_tokens, estimated), expected);
-            assert_eq!(usage.completion_tokens, 5);
-        }
-    }
-}
+mod tests;

@@ -198,7 +198,8 @@ fn settled(
             let answer = Answered {
                 usage: completion.usage,
                 usage_estimated: completion.usage_estimated,
-                cost: Spend::of(completion.usage, prices) + billed(worst, completion.attempts),
+                cost: Spend::with_cache(completion.usage, completion.usage_details, prices)
+                    + billed(worst, completion.attempts),
                 responses: completion.choices.into_iter().map(response).collect(),
             };
             (Settled::Answered(answer), None)
@@ -206,7 +207,9 @@ fn settled(
         Err(RequestError::Infeasible {
             reason, attempts, ..
         }) => (failed(FailureKind::Infeasible, reason, attempts), None),
-        Err(RequestError::Fatal { reason, attempts }) => (
+        Err(RequestError::Fatal {
+            reason, attempts, ..
+        }) => (
             failed(FailureKind::Failed, reason.clone(), attempts),
             Some(reason),
         ),

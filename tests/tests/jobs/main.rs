@@ -7,6 +7,7 @@
 mod algorithms;
 mod breakdown;
 mod cheapest;
+mod endpoints;
 mod life;
 mod metrics;
 mod pool;

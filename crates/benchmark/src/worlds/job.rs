@@ -3,7 +3,7 @@
 use super::world::World;
 use crate::run::{self, Job};
 use frugal_domain::configuration::{Extent, Sampling, Settings};
-use frugal_domain::endpoint::{Api, Catalog, Endpoint as CatalogEndpoint, Limits, Model};
+use frugal_domain::endpoint::{Api, Catalog, Endpoint as CatalogEndpoint, Model};
 use frugal_domain::job::JobSpec;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -139,10 +139,8 @@ fn catalog(world: &World) -> Catalog {
     let endpoint = CatalogEndpoint {
         base_url: "http://127.0.0.1:1/v1".to_owned(),
         api: Api::Completions,
-        api_key_env: None,
         models: models.collect(),
-        limits: Limits::default(),
-        allow_unlisted_models: false,
+        ..CatalogEndpoint::default()
     };
     Catalog {
         endpoints: BTreeMap::from([(ENDPOINT.to_owned(), endpoint)]),

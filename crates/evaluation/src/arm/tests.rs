@@ -141,6 +141,7 @@ fn cost_is_told_at_any_extent() {
             input_pico: 2,
             output_pico: 6,
             request_pico: 0,
+            cached_input_pico: None,
         },
         most_per_request: Some(2),
         unit: Unit::Tokens,

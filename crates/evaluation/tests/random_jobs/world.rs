@@ -106,6 +106,7 @@ impl Job {
             } else {
                 0
             },
+            cached_input_pico: None,
         };
         let amount = rng.random_range(100..40_000);
         let inference_budget = match rng.random_range(0..8) {

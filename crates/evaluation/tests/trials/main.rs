@@ -51,6 +51,7 @@ fn plan(number: u32, n: u32, max_tokens: u32) -> TrialPlan {
             input_pico: 2,
             output_pico: 6,
             request_pico: 0,
+            cached_input_pico: None,
         },
         prompt_token_bounds: [PROMPT + 20; 4].into(),
         mode: Mode::Scheduled,
@@ -488,6 +489,7 @@ fn extreme_numbers_do_not_overflow() {
         input_pico: u64::MAX,
         output_pico: u64::MAX,
         request_pico: u64::MAX,
+        cached_input_pico: None,
     };
     extreme.prompt_token_bounds = [u64::MAX; 4].into();
     for pruning in [Pruning::On, Pruning::Off, Pruning::Reference] {

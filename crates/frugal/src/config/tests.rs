@@ -243,7 +243,11 @@ fn the_public_is_let_in_only_in_so_many_words() {
 fn endpoints_come_from_the_file() {
     let text = "[endpoints.local]\nbase_url = 'http://127.0.0.1:9000/v1'\napi = 'completions'\n\
         api_key_env = 'LOCAL_KEY'\n\
+        query = { api-version = '1' }\n\
+        headers = { x-title = 'a job', api-key = { env = 'OTHER_KEY' } }\n\
+        [endpoints.local.limits]\nrate_limit_patience_seconds = 60\n\
         [endpoints.local.models.small]\ninput_usd_per_million = 0.5\noutput_usd_per_million = 2\n\
+        cached_input_usd_per_million = 0.1\nmax_tokens_name = 'max_completion_tokens'\nomit = ['seed']\n\
         [endpoints.local.models.'org/large']\n";
     let config = resolve(text, &[], &Flags::default()).unwrap();
     let endpoint = config.endpoints.endpoint("local").unwrap();
@@ -255,6 +259,11 @@ fn endpoints_come_from_the_file() {
         (500_000, 2_000_000)
     );
     assert_eq!(endpoint.models["org/large"].prices, None);
+    assert_eq!(prices.cached_input_pico, Some(100_000));
+    assert!(endpoint.models["small"].omit.contains("seed"));
+    assert_eq!(endpoint.query["api-version"], "1");
+    assert_eq!(endpoint.headers.len(), 2);
+    assert_eq!(endpoint.limits.rate_limit_patience_seconds, 60);
 }
 
 #[test]

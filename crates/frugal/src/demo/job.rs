@@ -2,7 +2,7 @@
 
 use super::DemoArgs;
 use anyhow::{Context, bail};
-use frugal_domain::endpoint::{Api, Catalog, Endpoint, Limits, Model};
+use frugal_domain::endpoint::{Api, Catalog, Endpoint, Model};
 use frugal_domain::job::Pruning;
 use frugal_domain::money::Prices;
 use frugal_simulator::{Latency, Recordings, SimulatorOptions};
@@ -78,8 +78,7 @@ pub fn catalog(args: &DemoArgs, simulator: Option<&str>) -> anyhow::Result<Catal
         api,
         api_key_env: args.api_key_env.clone(),
         models,
-        limits: Limits::default(),
-        allow_unlisted_models: false,
+        ..Endpoint::default()
     };
     let catalog = Catalog {
         endpoints: BTreeMap::from([(ENDPOINT.to_owned(), endpoint)]),

@@ -4,7 +4,7 @@ use crate::server::{Server, Turn, client, completed, endpoint, request, serve};
 use axum::Router;
 use axum::routing::post;
 use frugal_domain::endpoint::Endpoint;
-use frugal_llm::{Attempts, Backoff, Client, Permission, RequestError, SendGuard};
+use frugal_llm::{Attempts, Backoff, Client, Permission, RequestError, Scope, Secrets, SendGuard};
 use futures::future::join_all;
 use serde_json::json;
 use std::collections::VecDeque;
@@ -23,18 +23,19 @@ fn fine() -> Turn {
 async fn what_is_transient_is_tried_again() {
     let json = |status| Turn::Json(status, json!({"error": {"message": "later"}}));
     for (turn, billed) in [
-        (json(408), 1),
+        (json(408), 0),
         (json(409), 0),
         (json(429), 0),
         (json(500), 0),
         (json(502), 1),
         (json(503), 0),
         (json(504), 1),
+        (json(498), 0),
         (json(529), 0),
         (json(200), 1),
         (
             Turn::With(200, ("content-type", "text/html"), "<html>Welcome</html>"),
-            1,
+            0,
         ),
         (
             Turn::With(
@@ -61,8 +62,8 @@ async fn what_is_transient_is_tried_again() {
 
 #[tokio::test]
 async fn attempts_run_out() {
-    let busy = || Turn::With(503, ("retry-after", "3600"), "busy");
-    let server = Server::new([busy(), Turn::Cut("{"), busy(), fine()]).await;
+    let busy = || Turn::With(500, ("retry-after", "3600"), "busy");
+    let server = Server::new([Turn::Cut("{"), busy(), busy(), fine()]).await;
     let error = server
         .client()
         .complete(&request(1), None)
@@ -72,6 +73,7 @@ async fn attempts_run_out() {
     let RequestError::Failed {
         reason,
         transient,
+        scope,
         retry_after,
         attempts,
     } = error
@@ -80,9 +82,10 @@ async fn attempts_run_out() {
     };
     assert_eq!(
         reason,
-        "no attempt is left; the endpoint answered with status 503: busy"
+        "no attempt is left; the endpoint answered with status 500: busy"
     );
     assert!(transient);
+    assert_eq!(scope, None);
     assert_eq!(retry_after, Some(LONG));
     assert_eq!((attempts.made, attempts.possibly_billed), (3, 1));
 }
@@ -107,6 +110,12 @@ async fn a_server_that_is_not_there_costs_nothing() {
     assert_eq!(
         (error.attempts().made, error.attempts().possibly_billed),
         (3, 0)
+    );
+    assert_eq!(error.scope(), Some(Scope::Endpoint));
+    let reason = error.to_string().to_lowercase();
+    assert!(
+        reason.contains("cannot connect") && reason.contains("refused"),
+        "{reason}"
     );
 }
 
@@ -160,8 +169,14 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
         most_asked_for: LONG,
         ..Backoff::default()
     };
-    let client =
-        Client::with_backoff("test", &endpoint(&server.base_url), None, backoff, 1).unwrap();
+    let client = Client::with_backoff(
+        "test",
+        &endpoint(&server.base_url),
+        Secrets::default(),
+        backoff,
+        1,
+    )
+    .unwrap();
     let deadline = Instant::now() + Duration::from_secs(1800);
     let error = client
         .complete(&request(1), Some(deadline))
@@ -368,7 +383,14 @@ async fn a_request_that_waits_is_withdrawn_at_once() {
         most: LONG,
         most_asked_for: LONG,
     };
-    let client = Client::with_backoff("test", &endpoint(&server.base_url), None, slow, 1).unwrap();
+    let client = Client::with_backoff(
+        "test",
+        &endpoint(&server.base_url),
+        Secrets::default(),
+        slow,
+        1,
+    )
+    .unwrap();
     let guard = Guard {
         withdrawn_in_flight: true,
         ..Guard::default()
@@ -397,4 +419,56 @@ async fn a_request_that_waits_is_withdrawn_at_once() {
             RequestError::Withdrawn { attempts: Attempts::default() }
         ),
     }
+}
+
+#[tokio::test]
+async fn refusals_for_asking_too_much_do_not_use_attempts_up() {
+    let busy = || {
+        Turn::Json(
+            429,
+            json!({"error": {"message": "too many requests", "type": "rate_limit_error"}}),
+        )
+    };
+    let full = || Turn::With(503, ("retry-after", "1"), "full");
+    let mut turns: Vec<Turn> = (0..10).map(|_| busy()).collect();
+    turns.extend([full(), full(), Turn::Json(500, json!({})), fine()]);
+    let server = Server::new(turns).await;
+    let completion = server.client().complete(&request(1), None).await.unwrap();
+    let attempts = completion.attempts;
+    assert_eq!((attempts.made, attempts.possibly_billed), (14, 0));
+    assert_eq!(completion.diagnostics.rate_limited, 12);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_goes_on_refusing_is_given_up_in_the_end() {
+    let server = Server::by_rule(|_| Turn::Json(429, json!({"error": {"message": "later"}}))).await;
+    let mut impatient = endpoint(&server.base_url);
+    impatient.limits.rate_limit_patience_seconds = 1;
+    let pause = Duration::from_millis(100);
+    let backoff = Backoff {
+        base: pause,
+        most: pause,
+        most_asked_for: pause,
+    };
+    let client = Client::with_backoff("test", &impatient, Secrets::default(), backoff, 1).unwrap();
+    let error = client.complete(&request(1), None).await.unwrap_err();
+    assert!(
+        error.to_string().contains("for as long as it may wait"),
+        "{error}"
+    );
+    assert!(error.attempts().made > impatient.limits.max_attempts);
+    assert_eq!(error.attempts().possibly_billed, 0);
+}
+
+#[tokio::test]
+async fn a_status_of_a_server_without_room_passes() {
+    let full = || {
+        let error =
+            json!({"error": {"message": "no capacity just now", "type": "capacity_exceeded"}});
+        Turn::Json(498, error)
+    };
+    let server = Server::new([full(), full(), fine()]).await;
+    let completion = server.client().complete(&request(1), None).await.unwrap();
+    let attempts = completion.attempts;
+    assert_eq!((attempts.made, attempts.possibly_billed), (3, 0));
 }

@@ -1,8 +1,11 @@
 //! The client against a small server of its own on loopback.
 #![cfg(test)]
 
+mod adaptation;
 mod attempts;
 mod catalog;
+mod connections;
+mod oddities;
 mod refusals;
 mod requests;
 mod server;

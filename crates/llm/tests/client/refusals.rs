@@ -2,7 +2,7 @@
 
 use crate::server::{Server, Turn, client, completed, endpoint, request};
 use frugal_domain::request::FinishReason;
-use frugal_llm::{CompletionRequest, RequestError};
+use frugal_llm::{CompletionRequest, RequestError, Scope};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -76,6 +76,46 @@ async fn what_only_this_request_fails_at_is_a_failure() {
 }
 
 #[tokio::test]
+async fn one_prompt_that_is_refused_fails_alone() {
+    for (status, body) in [
+        (
+            403,
+            json!({"error": {"message": "the provider refused this input", "code": 403, "metadata": {"raw": "PERMISSION_DENIED", "provider_name": "P"}}}),
+        ),
+        (
+            400,
+            json!({"object": "error", "message": "the prompt has 1300 tokens and the context length is 512", "type": "BadRequestError", "param": null, "code": 400}),
+        ),
+    ] {
+        let error = refused(status, body).await;
+        assert!(
+            matches!(
+                error,
+                RequestError::Failed {
+                    transient: false,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        assert_eq!(error.scope(), Some(Scope::Row));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_with_a_bad_request_is_known_as_such() {
+    let body = json!([{"error": {
+        "message": "the key is not valid",
+        "code": 400,
+        "status": "INVALID_ARGUMENT",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
+    }}]);
+    let error = refused(400, body).await;
+    assert!(matches!(error, RequestError::Fatal { .. }), "{error:?}");
+    assert_eq!(error.scope(), Some(Scope::Key));
+}
+
+#[tokio::test]
 async fn redirects_are_not_followed() {
     let elsewhere = Server::new([completed(&["one"], 2, 1)]).await;
     let turn = Turn::With(307, ("location", "/v1/completions"), "");
@@ -86,6 +126,8 @@ async fn redirects_are_not_followed() {
         .await
         .unwrap_err();
     assert!(matches!(error, RequestError::Fatal { .. }), "{error:?}");
+    let target = format!("{}/completions", server.base_url);
+    assert!(error.to_string().contains(&target), "{error}");
     assert_eq!((server.asked().len(), elsewhere.asked().len()), (1, 0));
 }
 

@@ -19,6 +19,8 @@ pub enum Turn {
     Json(u16, Value),
     /// Answers with a status, a header and any body.
     With(u16, (&'static str, &'static str), &'static str),
+    /// Answers with a status, headers and any bytes.
+    Bytes(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// Begins to answer with status 200 and breaks the connection.
     Cut(&'static str),
     /// Never answers.
@@ -31,13 +33,18 @@ pub enum Turn {
 #[derive(Clone)]
 pub struct Asked {
     pub path: String,
+    pub query: Option<String>,
     pub headers: HeaderMap,
     pub body: Value,
 }
 
+/// What a server does with a request, by what it is asked.
+type Rule = dyn Fn(&Asked) -> Turn + Send + Sync;
+
 #[derive(Clone, Default)]
 struct Script {
     turns: Arc<Mutex<VecDeque<Turn>>>,
+    rule: Option<Arc<Rule>>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -51,8 +58,21 @@ impl Server {
     pub async fn new(turns: impl IntoIterator<Item = Turn>) -> Self {
         let script = Script {
             turns: Arc::new(Mutex::new(turns.into_iter().collect())),
-            asked: Arc::default(),
+            ..Script::default()
         };
+        Self::of(script).await
+    }
+
+    /// A server that goes by a rule.
+    pub async fn by_rule(rule: impl Fn(&Asked) -> Turn + Send + Sync + 'static) -> Self {
+        let script = Script {
+            rule: Some(Arc::new(rule)),
+            ..Script::default()
+        };
+        Self::of(script).await
+    }
+
+    async fn of(script: Script) -> Self {
         let router = Router::new().fallback(answer).with_state(script.clone());
         let base_url = serve(router).await;
         Self { base_url, script }
@@ -78,16 +98,28 @@ pub async fn serve(router: Router) -> String {
 async fn answer(State(script): State<Script>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    script.asked.lock().unwrap().push(Asked {
+    let asked = Asked {
         path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
         headers: parts.headers,
         body: serde_json::from_slice(&body).unwrap(),
-    });
-    let turn = script.turns.lock().unwrap().pop_front();
+    };
+    script.asked.lock().unwrap().push(asked.clone());
+    let turn = match &script.rule {
+        Some(rule) => Some(rule(&asked)),
+        None => script.turns.lock().unwrap().pop_front(),
+    };
     let status = |status| StatusCode::from_u16(status).unwrap();
     match turn {
         Some(Turn::Json(code, body)) => (status(code), axum::Json(body)).into_response(),
         Some(Turn::With(code, header, body)) => (status(code), [header], body).into_response(),
+        Some(Turn::Bytes(code, headers, body)) => {
+            let mut response = (status(code), body).into_response();
+            for (name, value) in headers {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            response
+        }
         Some(Turn::Cut(beginning)) => {
             let broken = Err(std::io::Error::other("broken on purpose"));
             let parts = [Ok(Bytes::from_static(beginning.as_bytes())), broken];
@@ -107,13 +139,12 @@ pub fn endpoint(base_url: &str) -> Endpoint {
     Endpoint {
         base_url: base_url.to_owned(),
         api: Api::Completions,
-        api_key_env: None,
-        models: BTreeMap::new(),
         limits: Limits {
             max_attempts: 3,
             ..Limits::default()
         },
         allow_unlisted_models: true,
+        ..Endpoint::default()
     }
 }
 
@@ -125,7 +156,7 @@ pub fn client(endpoint: &Endpoint, key: Option<&str>) -> Client {
         most_asked_for: Duration::ZERO,
     };
     let key = key.map(|key| ApiKey::new(key).unwrap());
-    Client::with_backoff("test", endpoint, key, at_once, 1).unwrap()
+    Client::with_backoff("test", endpoint, key.into(), at_once, 1).unwrap()
 }
 
 pub fn request(n: u32) -> CompletionRequest {

@@ -1,0 +1,227 @@
+//! What a model takes: the names of its parameters, and how many responses at once. The operator
+//! may say so; where nobody does, it is learned from refusals.
+
+use crate::classify::{Problem, Refused};
+use frugal_domain::endpoint::Model;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The usual name of the most tokens of a response.
+pub(crate) const MAX_TOKENS: &str = "max_tokens";
+
+/// The other name of it that is in use.
+const MAX_COMPLETION_TOKENS: &str = "max_completion_tokens";
+
+/// Parameters that a model may lack without changing what is asked: a seed is best effort
+/// everywhere, and one response is what a model gives that knows no `n`.
+const DISPENSABLE: [&str; 2] = ["seed", "n"];
+
+/// What is known of the parameters that a model takes. The default is all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Abilities {
+    /// The name that the model has for `max_tokens`; none is that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens_name: Option<String>,
+    /// The most responses that one request may ask for; none is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_n: Option<u32>,
+    /// Parameters that the model does not take. `seed` and `n` are then left out; a request that
+    /// sets another is not sent.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub omit: BTreeSet<String>,
+}
+
+impl Abilities {
+    /// What the operator says of a model.
+    pub(crate) fn stated(model: &Model) -> Self {
+        Self {
+            max_tokens_name: model.max_tokens_name.clone(),
+            max_n: model.max_n,
+            omit: model.omit.clone(),
+        }
+    }
+
+    /// These, and where they say nothing, those that were learned.
+    pub(crate) fn or(self, learned: Self) -> Self {
+        Self {
+            max_tokens_name: self.max_tokens_name.or(learned.max_tokens_name),
+            max_n: match (self.max_n, learned.max_n) {
+                (Some(stated), Some(learned)) => Some(stated.min(learned)),
+                (stated, learned) => stated.or(learned),
+            },
+            omit: self.omit.into_iter().chain(learned.omit).collect(),
+        }
+    }
+
+    /// Whether a parameter may be left out.
+    pub(crate) fn is_dispensable(name: &str) -> bool {
+        DISPENSABLE.contains(&name)
+    }
+
+    /// The name under which the most tokens of a response are sent.
+    pub(crate) fn max_tokens_name(&self) -> &str {
+        self.max_tokens_name.as_deref().unwrap_or(MAX_TOKENS)
+    }
+}
+
+/// What one request found out so far. Each change is a further try; it is only remembered once a
+/// request was answered that way.
+#[derive(Debug, Clone)]
+pub(crate) struct Adaptation {
+    abilities: Abilities,
+    /// What this request found.
+    found: Abilities,
+    may_rename: bool,
+}
+
+impl Adaptation {
+    /// `stated` is the operator's word, which is final.
+    pub(crate) fn new(stated: Abilities, learned: Abilities) -> Self {
+        Self {
+            may_rename: stated.max_tokens_name.is_none(),
+            abilities: stated.or(learned),
+            found: Abilities::default(),
+        }
+    }
+
+    pub(crate) fn abilities(&self) -> &Abilities {
+        &self.abilities
+    }
+
+    /// What was found, if anything was.
+    pub(crate) fn found(self) -> Option<Abilities> {
+        (self.found != Abilities::default()).then_some(self.found)
+    }
+
+    /// Changes what is sent so that a parameter is not refused again, where that leaves what is
+    /// asked as it is. `n` is how many responses were asked for. Whether it is worth another try.
+    pub(crate) fn adapt(&mut self, refused: &Refused, n: u32) -> bool {
+        let Some(name) = refused.name.as_deref() else {
+            return false;
+        };
+        if name == "n" && n > 1 {
+            return self.ask_for_fewer(refused.problem, n);
+        }
+        if Abilities::is_dispensable(name) {
+            self.found.omit.insert(name.to_owned());
+            return self.abilities.omit.insert(name.to_owned());
+        }
+        let other = match name {
+            MAX_TOKENS => MAX_COMPLETION_TOKENS,
+            MAX_COMPLETION_TOKENS => MAX_TOKENS,
+            _ => return false,
+        };
+        let is_sent = self.abilities.max_tokens_name() == name;
+        if refused.problem != Problem::Unsupported || !self.may_rename || !is_sent {
+            return false;
+        }
+        // Where both names are refused, it is not a matter of the name.
+        self.may_rename = false;
+        self.abilities.max_tokens_name = Some(other.to_owned());
+        self.found.max_tokens_name = Some(other.to_owned());
+        true
+    }
+
+    fn ask_for_fewer(&mut self, problem: Problem, n: u32) -> bool {
+        let most = match problem {
+            Problem::AtMost(most) => most.min(n - 1),
+            Problem::Unsupported => 1,
+            Problem::Value => n / 2,
+            // The same model gives more with other settings.
+            Problem::Combination => return false,
+        };
+        self.abilities.max_n = Some(most.max(1));
+        self.found.max_n = self.abilities.max_n;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(name: &str, problem: Problem) -> Refused {
+        Refused {
+            name: Some(name.to_owned()),
+            problem,
+        }
+    }
+
+    fn fresh() -> Adaptation {
+        Adaptation::new(Abilities::default(), Abilities::default())
+    }
+
+    #[test]
+    fn the_other_name_is_tried_once() {
+        let mut adaptation = fresh();
+        let unsupported = |name| refused(name, Problem::Unsupported);
+        assert!(adaptation.adapt(&unsupported("max_tokens"), 1));
+        assert_eq!(
+            adaptation.abilities().max_tokens_name(),
+            "max_completion_tokens"
+        );
+        assert!(!adaptation.adapt(&unsupported("max_completion_tokens"), 1));
+        let mut too_large = fresh();
+        assert!(!too_large.adapt(&refused("max_tokens", Problem::Value), 1));
+        assert_eq!(too_large.found(), None);
+        // The operator's word is final.
+        let stated = Abilities {
+            max_tokens_name: Some("max_tokens".to_owned()),
+            ..Abilities::default()
+        };
+        let mut stated = Adaptation::new(stated, Abilities::default());
+        assert!(!stated.adapt(&unsupported("max_tokens"), 1));
+    }
+
+    #[test]
+    fn what_is_tuned_is_never_left_out() {
+        let mut adaptation = fresh();
+        for name in ["temperature", "top_p", "stop", "top_k"] {
+            assert!(
+                !adaptation.adapt(&refused(name, Problem::Unsupported), 1),
+                "{name}"
+            );
+        }
+        assert!(adaptation.adapt(&refused("seed", Problem::Value), 1));
+        assert!(!adaptation.adapt(&refused("seed", Problem::Value), 1));
+        assert_eq!(
+            adaptation.found().unwrap().omit,
+            BTreeSet::from(["seed".to_owned()])
+        );
+    }
+
+    #[test]
+    fn fewer_responses_are_asked_for_until_one_is_left() {
+        let mut adaptation = fresh();
+        let mut asked = Vec::new();
+        let mut n = 100;
+        while n > 1 {
+            assert!(adaptation.adapt(&refused("n", Problem::Value), n));
+            n = adaptation.abilities().max_n.unwrap();
+            asked.push(n);
+        }
+        assert_eq!(asked, [50, 25, 12, 6, 3, 1]);
+        // Not even one in so many words: then `n` is not a name that it knows.
+        assert!(adaptation.adapt(&refused("n", Problem::Value), 1));
+        assert!(!adaptation.adapt(&refused("n", Problem::Value), 1));
+        let mut told = fresh();
+        assert!(told.adapt(&refused("n", Problem::AtMost(4)), 8));
+        assert_eq!(told.found().unwrap().max_n, Some(4));
+        assert!(!fresh().adapt(&refused("n", Problem::Combination), 8));
+    }
+
+    #[test]
+    fn abilities_are_stored_as_what_differs() {
+        let abilities = Abilities {
+            max_n: Some(4),
+            ..Abilities::default()
+        };
+        let json = serde_json::to_value(&abilities).unwrap();
+        assert_eq!(json, serde_json::json!({"max_n": 4}));
+        assert_eq!(
+            serde_json::from_value::<Abilities>(json).unwrap(),
+            abilities
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! Jobs on endpoints that answer and refuse as real ones do, each from a public report: what they
+//! bill is what is booked, and what ends a job says why.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use frugal_tests::client::ApiClient;
+use frugal_tests::postgres::TestDatabase;
+use frugal_tests::processes::Setting;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+const TEXT: &str = "The answer is 4.";
+const PROMPT_TOKENS: u64 = 12;
+const TOKENS: u64 = 6;
+
+/// Requests and tokens billed, by case.
+#[derive(Clone, Default)]
+struct Books(Arc<Mutex<BTreeMap<String, (u64, u64)>>>);
+
+impl Books {
+    /// Counts a request; how many there were of this case.
+    fn count(&self, case: &str) -> u64 {
+        let mut books = self.0.lock().unwrap();
+        let (requests, _) = books.entry(case.to_owned()).or_default();
+        *requests += 1;
+        *requests
+    }
+
+    fn bill(&self, case: &str, tokens: u64) {
+        self.0.lock().unwrap().get_mut(case).unwrap().1 += tokens;
+    }
+
+    fn of(&self, case: &str) -> (u64, u64) {
+        self.0
+            .lock()
+            .unwrap()
+            .get(case)
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+fn refused(status: u16, body: Value) -> Response {
+    (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response()
+}
+
+/// A reply of one response.
+fn reply(text: &str, finish_reason: Value, usage: Value) -> Response {
+    axum::Json(json!({
+        "id": "x",
+        "choices": [{
+            "index": 0,
+            "finish_reason": finish_reason,
+            "message": {"role": "assistant", "content": text}
+        }],
+        "usage": usage
+    }))
+    .into_response()
+}
+
+fn usage(completion_tokens: u64) -> Value {
+    json!({
+        "prompt_tokens": PROMPT_TOKENS,
+        "completion_tokens": completion_tokens,
+        "total_tokens": PROMPT_TOKENS + completion_tokens
+    })
+}
+
+async fn answer(State(books): State<Books>, request: Request) -> Response {
+    let case = request.uri().path().split('/').nth(1).unwrap().to_owned();
+    let body = axum::body::to_bytes(request.into_body(), usize::MAX)
+        .await
+        .unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let count = books.count(&case);
+    let is_second_row = body["messages"].to_string().contains("(row 2)");
+    let cap = body["max_tokens"].as_u64().unwrap_or_default();
+    let fine = || reply(TEXT, json!("stop"), usage(TOKENS));
+    let (response, billed) = match case.as_str() {
+        "reasoning_outside" => {
+            let mut usage = usage(TOKENS);
+            usage["total_tokens"] = json!(PROMPT_TOKENS + cap);
+            (reply(TEXT, json!("stop"), usage), cap)
+        }
+        "finish_null" if cap < 20 => (reply("The", json!(null), usage(cap)), cap),
+        "max_completion_tokens" if body.get("max_tokens").is_some() => {
+            let error = json!({"error": {
+                "message": "this model takes no max_tokens; send max_completion_tokens",
+                "type": "invalid_request_error",
+                "param": "max_tokens",
+                "code": "unsupported_parameter"
+            }});
+            return refused(400, error);
+        }
+        "seed" if body.get("seed").is_some() => {
+            let complaint = json!({"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"});
+            return refused(422, json!({"detail": [complaint]}));
+        }
+        "status_498" if count % 3 == 0 => {
+            let error = json!({"message": "no capacity just now", "type": "capacity_exceeded"});
+            return refused(498, json!({"error": error}));
+        }
+        "row_403" if is_second_row => {
+            let error = json!({
+                "message": "the provider refused this input",
+                "code": 403,
+                "metadata": {"raw": "PERMISSION_DENIED", "provider_name": "P"}
+            });
+            return refused(403, json!({"error": error}));
+        }
+        "surrogate" => {
+            let text = format!(
+                r#"{{"id":"x","choices":[{{"index":0,"finish_reason":"stop","message":{{"role":"assistant","content":"{TEXT} \ud83d"}}}}],"usage":{}}}"#,
+                usage(TOKENS)
+            );
+            (Bytes::from(text).into_response(), TOKENS)
+        }
+        "no_v1" => return refused(404, json!({"detail": "Not Found"})),
+        "html" => {
+            let page =
+                "<!DOCTYPE html><html><head><title>Sign in</title></head><body>x</body></html>";
+            return axum::response::Html(page).into_response();
+        }
+        "key" => {
+            let error = json!({
+                "message": "the key is not valid",
+                "code": 400,
+                "status": "INVALID_ARGUMENT",
+                "details": [{
+                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                    "reason": "API_KEY_INVALID"
+                }]
+            });
+            return refused(400, json!([{"error": error}]));
+        }
+        _ => (fine(), TOKENS),
+    };
+    books.bill(&case, PROMPT_TOKENS + billed);
+    response
+}
+
+fn job(endpoint: &str) -> Value {
+    let rows: Vec<Value> = (0..5)
+        .map(|row| json!({"question": format!("{} + {} (row {row})", row, 4 - row), "answer": "4"}))
+        .collect();
+    json!({
+        "data": {"instances": rows},
+        "model": {"endpoint": endpoint, "model": "m"},
+        "prompt": "Q: {{ question }}\nA:",
+        "search_space": {
+            "temperature": {"float": [0, 1]}, "max_tokens": {"int": [16, 64]}, "n": 1
+        },
+        "scoring": {"scorer": {"type": "numeric", "expected": "{{ answer }}"}},
+        "budgets": {"optimization": {"usd": 0.01}},
+        "limits": {"trials": 3},
+        "search": {"seed": 1, "parallel_trials": 2}
+    })
+}
+
+#[tokio::test]
+async fn what_endpoints_bill_is_booked_and_what_they_refuse_is_told() {
+    const FINE: [&str; 7] = [
+        "reasoning_outside",
+        "finish_null",
+        "max_completion_tokens",
+        "seed",
+        "status_498",
+        "surrogate",
+        "row_403",
+    ];
+    const UNUSABLE: [(&str, &str); 3] = [
+        ("no_v1", "does base_url lack /v1?"),
+        ("html", "an HTML page, \"Sign in\", not JSON"),
+        ("key", "the key is not valid"),
+    ];
+    let books = Books::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().fallback(answer).with_state(books.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let cases = || FINE.into_iter().chain(UNUSABLE.map(|(case, _)| case));
+    let endpoints = cases().map(|case| {
+        let version = if case == "no_v1" { "" } else { "/v1" };
+        format!(
+            "[endpoints.{case}]\nbase_url = \"http://{address}/{case}{version}\"\n\
+             [endpoints.{case}.models.m]\ninput_usd_per_million = 1\noutput_usd_per_million = 2\n\
+             [endpoints.{case}.limits]\nmax_attempts = 3\n"
+        )
+    });
+    let database = TestDatabase::create().await;
+    let setting = Setting {
+        endpoints: endpoints.collect(),
+        ..Setting::local(database.url(), "")
+    };
+    let (server, url) = setting.serve(4).await;
+    let api = ApiClient::new(&url);
+    let mut paths = BTreeMap::new();
+    for case in cases() {
+        paths.insert(case, api.submit(&job(case)).await);
+    }
+    for case in FINE {
+        api.follow(&paths[case], None).await;
+        let job = api.json(&paths[case]).await;
+        assert_eq!(job["state"], "succeeded", "{case}: {job}");
+        let (requests, billed) = books.of(case);
+        assert!(requests > 0 && billed > 0, "{case}");
+        assert_eq!(job["spend"]["tokens"], billed, "{case}: {job}");
+        assert!(job["best"]["utility"]["mean"].is_number(), "{case}: {job}");
+    }
+    for (case, detail) in UNUSABLE {
+        api.follow(&paths[case], None).await;
+        let job = api.json(&paths[case]).await;
+        assert_eq!(job["stop_reason"], "endpoint_unusable", "{case}: {job}");
+        assert!(
+            job["detail"].as_str().unwrap().contains(detail),
+            "{case}: {job}"
+        );
+        assert_eq!(job["spend"]["tokens"], 0, "{case}: {job}");
+    }
+    assert!(server.stop().await);
+    database.drop().await;
+}
