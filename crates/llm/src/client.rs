@@ -1,5 +1,6 @@
 //! The client of one endpoint: attempts, waits, and what comes of them.
 
+use crate::admission::{Admission, AttemptEnd, Blame, EndpointState, InFlight, Permit};
 use crate::classify::{self, AttemptFault, Verdict};
 use crate::error::{Attempts, ClientError, RequestError};
 use crate::key::ApiKey;
@@ -166,7 +167,26 @@ impl Client {
         deadline: Option<Instant>,
         guard: &impl SendGuard,
     ) -> Result<Completion, RequestError> {
+        let admission = InFlight(&self.inner.in_flight);
+        self.complete_admitted(request, deadline, guard, &admission)
+            .await
+    }
+
+    /// As [`Self::complete_guarded`], but `admission` says when attempts may be made, in place of
+    /// the client's own limit on requests in flight.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn complete_admitted(
+        &self,
+        request: &CompletionRequest,
+        deadline: Option<Instant>,
+        guard: &impl SendGuard,
+        admission: &impl Admission,
+    ) -> Result<Completion, RequestError> {
         let mut attempts = Attempts::default();
+        // Attempts that are not the request's own fault.
+        let mut spared = 0;
         let call = self.prepare(request)?;
         let deadline = deadline.map(tokio::time::Instant::from_std);
         // What went wrong last, for when the time runs out.
@@ -176,8 +196,8 @@ impl Client {
             // Held during the attempt alone: who waits for the next one is not in flight.
             let acquired = async {
                 match deadline {
-                    Some(deadline) => timeout_at(deadline, self.inner.in_flight.acquire()).await,
-                    None => Ok(self.inner.in_flight.acquire().await),
+                    Some(deadline) => timeout_at(deadline, admission.admit(last.is_some())).await,
+                    None => Ok(admission.admit(last.is_some()).await),
                 }
             };
             let permit = tokio::select! {
@@ -200,8 +220,8 @@ impl Client {
             }
             attempts.made += 1;
             let start = tokio::time::Instant::now();
-            let outcome = self.attempt(request, &call, deadline).await;
-            drop(permit);
+            let (outcome, status) = self.attempt(request, &call, deadline).await;
+            let blame = permit.ended(&self.end_of(&outcome, status, start.elapsed()));
             let (fault, asked_for) = match outcome {
                 AttemptOutcome::Completed(completion) => {
                     return Ok(Completion {
@@ -234,10 +254,14 @@ impl Client {
                 }
                 Verdict::Transient => last = Some((reason, asked_for)),
             }
-            if attempts.made >= self.inner.endpoint.limits.max_attempts {
+            if blame == Blame::Endpoint {
+                spared += 1;
+                continue;
+            }
+            if attempts.made - spared >= self.inner.endpoint.limits.max_attempts {
                 return Err(self.gave_up(last, "no attempt is left", attempts));
             }
-            let wait = self.wait(attempts.made, asked_for);
+            let wait = self.wait(attempts.made - spared, asked_for);
             let next = tokio::time::Instant::now() + wait;
             if deadline.is_some_and(|deadline| next >= deadline) {
                 return Err(self.gave_up(
@@ -280,7 +304,7 @@ impl Client {
         request: &CompletionRequest,
         call: &Call,
         deadline: Option<tokio::time::Instant>,
-    ) -> AttemptOutcome {
+    ) -> (AttemptOutcome, Option<u16>) {
         let start = tokio::time::Instant::now();
         let timeout = Duration::from_secs(self.inner.endpoint.limits.request_timeout_seconds);
         let end = deadline.map_or(start + timeout, |deadline| deadline.min(start + timeout));
@@ -313,7 +337,32 @@ impl Client {
             latency_ms = latency.as_millis(),
             "attempt ended"
         );
-        outcome
+        (outcome, status)
+    }
+
+    /// What an attempt tells those who wait for the same endpoint.
+    fn end_of(
+        &self,
+        outcome: &AttemptOutcome,
+        status: Option<u16>,
+        latency: Duration,
+    ) -> AttemptEnd {
+        match outcome {
+            AttemptOutcome::Completed(completion) => AttemptEnd {
+                state: EndpointState::Working,
+                asked_for: None,
+                latency: completion.latency,
+                completion_tokens: completion.usage.completion_tokens,
+                reason: None,
+            },
+            AttemptOutcome::Faulty(fault, asked_for) => AttemptEnd {
+                state: state_of(fault, status),
+                asked_for: *asked_for,
+                latency,
+                completion_tokens: 0,
+                reason: Some(self.fit_for_users(&fault.reason)),
+            },
+        }
     }
 
     fn wait(&self, made: u32, asked_for: Option<Duration>) -> Duration {
@@ -385,6 +434,19 @@ async fn read(
         attempts: Attempts::default(),
         latency,
     })
+}
+
+fn state_of(fault: &AttemptFault, status: Option<u16>) -> EndpointState {
+    match status {
+        _ if fault.verdict != Verdict::Transient => EndpointState::Working,
+        Some(429) => EndpointState::RateLimited,
+        // Too early, or in conflict with another: the endpoint is up and says so.
+        Some(409 | 425) => EndpointState::Working,
+        Some(502 | 503 | 504 | 520..=530) => EndpointState::Unavailable,
+        // Nothing was sent: there was no connection.
+        None if !fault.possibly_billed => EndpointState::Unavailable,
+        _ => EndpointState::BrokenDown,
+    }
 }
 
 async fn count_prompt(request: &CompletionRequest) -> u64 {

@@ -7,8 +7,10 @@
 //!
 //! Start with [`Client::complete`] in `client.rs`; then `wire.rs` (the JSON of requests and
 //! replies), `classify.rs` (what a refusal means), `retry.rs` (how long to wait),
-//! `usage.rs` (tokens where the endpoint is silent or wrong).
+//! `usage.rs` (tokens where the endpoint is silent or wrong), `admission.rs` (who else has a say in
+//! when an attempt is made).
 
+mod admission;
 mod classify;
 mod client;
 mod clients;
@@ -21,6 +23,7 @@ mod transport;
 mod usage;
 mod wire;
 
+pub use admission::{Admission, AttemptEnd, Blame, EndpointState, Permit};
 pub use client::{Client, Permission, SendGuard};
 pub use clients::Clients;
 pub use error::{Attempts, ClientError, RequestError};

@@ -1,0 +1,327 @@
+//! Which attempts may be made, shared with all other workers through the database.
+//!
+//! [`frugal_admission`] has the arithmetic. Here are the desks of this process, one for each
+//! endpoint, the requests that wait at them, and the exchanges with the database.
+
+use crate::clock::Clock;
+use frugal_admission::{Attempt, Desk, Grant, Millis, Place, Report, Scope, ScopeLimits, WaitId};
+use frugal_domain::endpoint::Catalog;
+use frugal_domain::id::JobId;
+use frugal_llm::{AttemptEnd, Blame};
+use frugal_store::{PgPool, Result, admission};
+use futures::future::join_all;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// The admission of one worker process.
+pub struct Admission {
+    counters: BTreeMap<String, Arc<Counter>>,
+    catalog: Arc<Catalog>,
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission")
+            .field("endpoints", &self.counters.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the requests of one endpoint wait.
+struct Counter {
+    endpoint: String,
+    pool: PgPool,
+    /// The process's name among the holders of an endpoint's limits.
+    worker: String,
+    clock: Arc<dyn Clock>,
+    line: Mutex<Line>,
+    /// There is something new at the desk.
+    news: Notify,
+    exchanged: watch::Sender<()>,
+}
+
+/// A desk and who waits at it.
+struct Line {
+    desk: Desk,
+    waiting: HashMap<WaitId, oneshot::Sender<Permit>>,
+}
+
+impl Admission {
+    /// The admission of a process to all endpoints of a catalogue. `name` is for people: processes
+    /// may have the same.
+    #[must_use]
+    pub fn new(pool: &PgPool, catalog: &Arc<Catalog>, name: &str, clock: &Arc<dyn Clock>) -> Self {
+        // The hasher's keys are the standard library's one source of randomness.
+        let worker = format!("{name}-{:016x}", RandomState::new().hash_one(name));
+        let counters = catalog.endpoints.iter().map(|(name, endpoint)| {
+            let counter = Counter {
+                endpoint: name.clone(),
+                pool: pool.clone(),
+                worker: worker.clone(),
+                clock: Arc::clone(clock),
+                line: Mutex::new(Line {
+                    desk: Desk::new(ScopeLimits::from(&endpoint.limits)),
+                    waiting: HashMap::new(),
+                }),
+                news: Notify::new(),
+                exchanged: watch::Sender::new(()),
+            };
+            (name.clone(), Arc::new(counter))
+        });
+        Self {
+            counters: counters.collect(),
+            catalog: Arc::clone(catalog),
+        }
+    }
+
+    /// Makes the exchanges until `shutdown`, and then gives back what the process holds.
+    pub async fn run(&self, shutdown: &CancellationToken) {
+        join_all(self.counters.values().map(|counter| counter.run(shutdown))).await;
+    }
+
+    /// Where a job's requests to a model are admitted; none where the catalogue does not have it.
+    #[must_use]
+    pub fn entrance(&self, endpoint: &str, model: &str) -> Option<Entrance> {
+        let limits = ScopeLimits::from(&self.catalog.model(endpoint, model)?.limits);
+        let counter = Arc::clone(self.counters.get(endpoint)?);
+        let place = counter.line().desk.place(model, limits);
+        Some(Entrance { counter, place })
+    }
+
+    /// Waits until no exchange is due any more.
+    pub async fn settled(&self) {
+        for counter in self.counters.values() {
+            let is_settled = |_: &()| {
+                let due = counter.line().desk.exchange_due();
+                due.is_none_or(|due| due > counter.clock.now())
+            };
+            // The sender is the counter's own, so it is there.
+            drop(counter.exchanged.subscribe().wait_for(is_settled).await);
+        }
+    }
+}
+
+/// Where requests to one model of an endpoint are admitted.
+#[derive(Clone)]
+pub struct Entrance {
+    counter: Arc<Counter>,
+    place: Place,
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entrance")
+            .field("endpoint", &self.counter.endpoint)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Entrance {
+    /// The admission of one request of a job, which asks for so many tokens at worst.
+    #[must_use]
+    pub fn admittance(&self, job: JobId, tokens: u64) -> Admittance {
+        Admittance {
+            counter: Arc::clone(&self.counter),
+            attempt: Attempt {
+                job,
+                place: self.place,
+                tokens,
+                is_retry: false,
+            },
+        }
+    }
+}
+
+/// The admission of one request.
+pub struct Admittance {
+    counter: Arc<Counter>,
+    attempt: Attempt,
+}
+
+impl fmt::Debug for Admittance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admittance")
+            .field("endpoint", &self.counter.endpoint)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+impl frugal_llm::Admission for Admittance {
+    type Permit = Permit;
+
+    async fn admit(&self, is_retry: bool) -> Permit {
+        let attempt = Attempt {
+            is_retry,
+            ..self.attempt
+        };
+        let (sender, receiver) = oneshot::channel();
+        let wait = {
+            let mut line = self.counter.line();
+            let wait = line.desk.ask(attempt);
+            line.waiting.insert(wait, sender);
+            wait
+        };
+        let _place = PlaceInLine {
+            counter: &self.counter,
+            attempt,
+            wait,
+        };
+        self.counter.serve();
+        match receiver.await {
+            Ok(permit) => permit,
+            // The sender is kept until the place in the line is given up.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Gives the place in the line up when whoever waits goes away.
+struct PlaceInLine<'a> {
+    counter: &'a Counter,
+    attempt: Attempt,
+    wait: WaitId,
+}
+
+impl Drop for PlaceInLine<'_> {
+    fn drop(&mut self) {
+        let mut line = self.counter.line();
+        if line.waiting.remove(&self.wait).is_some() {
+            line.desk.withdraw(&self.attempt, self.wait);
+        }
+    }
+}
+
+/// The right to make one attempt.
+pub struct Permit {
+    counter: Arc<Counter>,
+    attempt: Attempt,
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+impl frugal_llm::Permit for Permit {
+    fn ended(self, _: &AttemptEnd) -> Blame {
+        Blame::Request
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.counter.line().desk.ended(&self.attempt);
+        self.counter.serve();
+    }
+}
+
+impl Counter {
+    /// The lock is never held across an await, nor while a permit is dropped.
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands out the permits that there are.
+    fn serve(self: &Arc<Self>) {
+        let mut handed_out = Vec::new();
+        {
+            let mut line = self.line();
+            for granted in line.desk.grant(self.clock.now()) {
+                let permit = Permit {
+                    counter: Arc::clone(self),
+                    attempt: granted.attempt,
+                };
+                handed_out.push((line.waiting.remove(&granted.wait), permit));
+            }
+        }
+        for (sender, permit) in handed_out {
+            // Where nobody waits for it any more, it is dropped, and so goes to the next.
+            if let Some(sender) = sender {
+                drop(sender.send(permit));
+            }
+        }
+        self.news.notify_one();
+    }
+
+    async fn run(self: &Arc<Self>, shutdown: &CancellationToken) {
+        let beating = async {
+            loop {
+                let due = self.line().desk.exchange_due();
+                match due {
+                    Some(due) if due <= self.clock.now() => {
+                        self.exchange().await;
+                        self.serve();
+                    }
+                    Some(due) => {
+                        tokio::select! {
+                            () = self.clock.sleep_until(due) => {}
+                            () = self.news.notified() => {}
+                        }
+                    }
+                    None => self.news.notified().await,
+                }
+            }
+        };
+        shutdown.run_until_cancelled(beating).await;
+        let holds_something = {
+            let mut line = self.line();
+            line.desk.close();
+            line.desk.exchange_due().is_some()
+        };
+        if holds_something {
+            self.exchange().await;
+        }
+    }
+
+    /// Tells the database what was used and is wanted, and the desk what it may hold.
+    async fn exchange(&self) {
+        let begun = self.clock.now();
+        let reports = self.line().desk.begin_exchange(begun);
+        let exchanged = self.exchange_in_database(reports).await;
+        let now = self.clock.now();
+        match exchanged {
+            Ok(grants) => self.line().desk.end_exchange(begun, now, &grants),
+            Err(error) => {
+                tracing::warn!(%error, endpoint = %self.endpoint, "no exchange of limits");
+                self.line().desk.fail_exchange(now);
+            }
+        }
+        self.exchanged.send_replace(());
+    }
+
+    async fn exchange_in_database(
+        &self,
+        reports: Vec<(String, ScopeLimits, Report)>,
+    ) -> Result<Vec<(String, Report, Grant)>> {
+        let models: Vec<String> = reports.iter().map(|(model, ..)| model.clone()).collect();
+        let mut transaction = self.pool.begin().await?;
+        let mut states = admission::lock(&mut transaction, &self.endpoint, &models).await?;
+        let now = match self.clock.in_place_of_the_databases() {
+            Some(now) => now,
+            None => admission::clock(&mut transaction).await?,
+        };
+        let now: Millis = now.timestamp_millis();
+        let mut grants = Vec::with_capacity(reports.len());
+        for (model, limits, report) in reports {
+            let state = states.remove(&model).unwrap_or_default();
+            // Soft as it is, a state that another version wrote is begun anew.
+            let mut scope: Scope = serde_json::from_value(state).unwrap_or_default();
+            let grant = scope.exchange(now, &self.worker, &limits, &report);
+            let state = serde_json::to_value(&scope).unwrap_or_default();
+            states.insert(model.clone(), state);
+            grants.push((model, report, grant));
+        }
+        admission::save(&mut transaction, &self.endpoint, states).await?;
+        transaction.commit().await?;
+        Ok(grants)
+    }
+}
