@@ -1,7 +1,8 @@
 //! What a worker process holds of one endpoint and its models, and which of its jobs gets it.
 
-use crate::limits::{Millis, ScopeLimits};
-use crate::scope::{Amounts, Grant, LEASE, Report, TICKETS_LAST};
+use crate::breaker::{OutageNotice, Probe, Sightings, TRIP};
+use crate::limits::{MINUTE, Millis, ScopeLimits};
+use crate::scope::{Amounts, Grant, LEASE, MOST_ASKED_FOR, Refused, Report, TICKETS_LAST};
 use frugal_domain::id::JobId;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,6 +14,11 @@ const SHORT_BEAT: Millis = 250;
 const SPACING: Millis = 50;
 /// Tickets that are asked for at once by a worker that has no slots yet.
 const FIRST_TICKETS: u64 = 16;
+
+/// For so long an outage is no request's fault. After that a request that breaks the endpoint down,
+/// as some do each time, has the attempts counted against it, or one that nobody else can stand in
+/// for would be waited for without end.
+pub const PATIENCE: Millis = 10 * MINUTE;
 
 /// One request that waits, by a number of the desk's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +47,30 @@ pub struct Granted {
     /// Which.
     pub wait: WaitId,
     /// What is to be given back once it has ended.
+    pub admitted: Admitted,
+}
+
+/// An attempt under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// Which.
     pub attempt: Attempt,
+    /// The cuts of the pace that it is made under.
+    cuts: u64,
+    is_probe: bool,
+}
+
+/// What an attempt told of its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// It works.
+    Working,
+    /// It wants fewer requests, and asks to wait so long, where it says.
+    RateLimited(Option<Millis>),
+    /// It does not serve, for this reason.
+    Unavailable(&'a str),
+    /// It broke down over this request, for this reason; the request may be to blame.
+    BrokenDown(&'a str),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +100,21 @@ struct Held {
     used_at: Millis,
     /// What was used between the last two exchanges.
     used_before: Amounts,
+    /// Nothing is sent before, since the endpoint asked for it.
+    not_before: Millis,
+    is_paced: bool,
+    cuts: u64,
+    refused: Option<Refused>,
+    /// Failures in a row up to the last exchange, over all workers.
+    failures: u32,
+    seen: Sightings,
+    outage: Option<OutageNotice>,
+    outage_since: Millis,
+    /// Attempts that found the endpoint working.
+    worked: u64,
+    /// Something happened that the other workers are to hear of, and that has a say in what may be
+    /// sent next: until the exchange, nothing is.
+    has_news: bool,
 }
 
 /// What is kept of an endpoint in a process: its requests that wait, and what may be sent.
@@ -86,6 +130,8 @@ pub struct Desk {
     exchanged_at: Option<Millis>,
     is_exchanging: bool,
     is_closing: bool,
+    /// Whether the last exchange failed.
+    has_failed: bool,
 }
 
 impl Held {
@@ -106,21 +152,76 @@ impl Held {
             used: Amounts::default(),
             used_at: 0,
             used_before: Amounts::default(),
+            not_before: Millis::MIN,
+            is_paced: false,
+            cuts: 0,
+            refused: None,
+            failures: 0,
+            seen: Sightings::default(),
+            outage: None,
+            outage_since: 0,
+            worked: 0,
+            has_news: false,
         }
+    }
+
+    /// Whether something other than slots and tickets keeps everything from being sent.
+    fn is_blocked(&self, now: Millis) -> bool {
+        let is_out = match &self.outage {
+            Some(outage) => !outage.is_prober || self.seen.probe != Probe::Idle,
+            None => false,
+        };
+        is_out || self.has_news || now < self.not_before
     }
 
     /// Whether nothing of this scope stands in the way of a request.
     fn admits(&self, now: Millis, tokens: u64) -> bool {
         let has_slot = self.limits.in_flight.is_none()
             || (now < self.slots_until && self.slots.is_some_and(|slots| self.in_flight < slots));
-        let has_tickets = (self.limits.requests_per_minute.is_none()
-            && self.limits.tokens_per_minute.is_none())
+        let has_tickets = (self.requests.is_none() && self.tokens.is_none())
             || (now < self.tickets_until
                 && self.requests.is_none_or(|requests| requests > 0)
                 && self
                     .tokens
                     .is_none_or(|held| held >= self.limits.charge(tokens)));
-        self.is_known && has_slot && has_tickets
+        self.is_known && has_slot && has_tickets && !self.is_blocked(now)
+    }
+
+    /// What was seen goes into a report; what is seen from now on is for the next one.
+    fn hand_in(&mut self) {
+        self.failures = match self.seen.worked {
+            true => self.seen.failures,
+            false => self.failures + self.seen.failures,
+        };
+        self.refused = None;
+        let is_under_way = self.seen.probe == Probe::UnderWay;
+        self.seen = Sightings {
+            probe: match is_under_way {
+                true => Probe::UnderWay,
+                false => Probe::Idle,
+            },
+            ..Sightings::default()
+        };
+    }
+
+    /// What went into a report that did not arrive.
+    fn take_back(&mut self, report: &Report) {
+        let Sightings {
+            worked,
+            failures,
+            reason,
+            probe,
+        } = &report.seen;
+        self.refused = self.refused.or(report.refused);
+        if !self.seen.worked {
+            self.seen.worked = *worked;
+            self.seen.failures += failures;
+            self.failures = self.failures.saturating_sub(*failures);
+            self.seen.reason = self.seen.reason.take().or_else(|| reason.clone());
+        }
+        if self.seen.probe == Probe::Idle && *probe != Probe::UnderWay {
+            self.seen.probe = *probe;
+        }
     }
 
     fn take(&mut self, now: Millis, tokens: u64) {
@@ -146,6 +247,7 @@ impl Desk {
             exchanged_at: None,
             is_exchanging: false,
             is_closing: false,
+            has_failed: false,
         }
     }
 
@@ -228,9 +330,17 @@ impl Desk {
                 endpoint.take(now, tokens);
                 model.take(now, tokens);
                 queue.pop_front();
+                let is_probe = model.outage.is_some();
+                if is_probe {
+                    model.seen.probe = Probe::UnderWay;
+                }
                 return Some(Granted {
                     wait: head.id,
-                    attempt: head.attempt,
+                    admitted: Admitted {
+                        attempt: head.attempt,
+                        cuts: model.cuts,
+                        is_probe,
+                    },
                 });
             }
         }
@@ -245,40 +355,125 @@ impl Desk {
     }
 
     /// An attempt that was granted has ended. Its tickets are used, whatever became of it.
-    pub fn ended(&mut self, attempt: &Attempt) {
-        for at in [0, attempt.place.0] {
+    pub fn ended(&mut self, admitted: &Admitted) {
+        for at in [0, admitted.attempt.place.0] {
             if let Some(held) = self.scopes.get_mut(at) {
                 held.in_flight = held.in_flight.saturating_sub(1);
             }
         }
+        if let Some(model) = self.scopes.get_mut(admitted.attempt.place.0)
+            && admitted.is_probe
+            && model.seen.probe == Probe::UnderWay
+        {
+            model.seen.probe = Probe::GivenUp;
+            model.has_news = true;
+        }
+    }
+
+    /// Takes in what an attempt told of the endpoint. Says whether the endpoint is to blame where
+    /// it failed: it refuses all requests alike, or is out of order. `seen` is the request's own
+    /// memory: it begins with [`Self::worked`].
+    pub fn learn(
+        &mut self,
+        now: Millis,
+        admitted: &Admitted,
+        outcome: Outcome<'_>,
+        seen: &mut u64,
+    ) -> bool {
+        let Some(model) = self.scopes.get_mut(admitted.attempt.place.0) else {
+            return false;
+        };
+        match outcome {
+            Outcome::Working | Outcome::RateLimited(_) => {
+                model.has_news |= model.outage.is_some();
+                model.failures = 0;
+                model.seen = Sightings {
+                    worked: true,
+                    ..Sightings::default()
+                };
+            }
+            Outcome::Unavailable(reason) | Outcome::BrokenDown(reason) => {
+                model.seen.failures += 1;
+                model.seen.reason = Some(reason.to_owned());
+                if admitted.is_probe {
+                    model.seen.probe = Probe::Failed;
+                    model.has_news = true;
+                }
+            }
+        }
+        let is_out = model.outage.is_some() || model.failures + model.seen.failures >= TRIP;
+        match outcome {
+            Outcome::Working => {
+                model.worked += 1;
+                false
+            }
+            Outcome::RateLimited(asked_for) => {
+                if let Some(span) = asked_for {
+                    let until = now + span.clamp(0, MOST_ASKED_FOR);
+                    model.not_before = model.not_before.max(until);
+                }
+                if asked_for.is_some() || admitted.cuts == model.cuts {
+                    let longest = model.refused.and_then(|refused| refused.asked_for);
+                    model.refused = Some(Refused {
+                        cuts: admitted.cuts,
+                        asked_for: asked_for.max(longest),
+                    });
+                    model.has_news = true;
+                }
+                let is_served = model.worked > *seen;
+                *seen = model.worked;
+                !is_served
+            }
+            Outcome::Unavailable(_) | Outcome::BrokenDown(_) if !is_out => false,
+            Outcome::Unavailable(_) => {
+                model.has_news |= model.outage.is_none();
+                true
+            }
+            Outcome::BrokenDown(_) => {
+                model.has_news |= model.outage.is_none();
+                model.outage.is_none() || now - model.outage_since < PATIENCE
+            }
+        }
+    }
+
+    /// How many attempts found a model's endpoint working, as a request's memory begins.
+    #[must_use]
+    pub fn worked(&self, place: Place) -> u64 {
+        self.scopes.get(place.0).map_or(0, |model| model.worked)
     }
 
     /// When the next exchange is due; none while there is nothing to report.
     #[must_use]
     pub fn exchange_due(&self) -> Option<Millis> {
-        let is_busy = |at: usize| {
-            let held = &self.scopes[at];
-            held.is_known || held.in_flight > 0 || self.waiting_at(at).next().is_some()
-        };
-        if !(0..self.scopes.len()).any(is_busy) {
+        if !(0..self.scopes.len()).any(|at| self.is_busy(at)) {
             return None;
         }
         let Some(last) = self.exchanged_at else {
             return Some(Millis::MIN);
         };
-        let due = (0..self.scopes.len()).filter(|&at| is_busy(at)).map(|at| {
-            let held = &self.scopes[at];
-            if self.waiting_at(at).next().is_none() {
-                return BEAT;
-            }
-            let beat = match (held.is_short, held.is_shared) {
-                (false, _) => SPACING,
-                (true, true) => SHORT_BEAT,
-                (true, false) => BEAT,
-            };
-            let more = held.more_at.map_or(beat, |more_at| more_at - last);
-            more.clamp(SPACING, beat)
-        });
+        let due = (0..self.scopes.len())
+            .filter(|&at| self.is_busy(at))
+            .map(|at| {
+                let held = &self.scopes[at];
+                if held.has_news && !self.has_failed {
+                    return SPACING;
+                }
+                if self.unblocked_at(last, at).next().is_none() {
+                    let probe_in = held.outage.as_ref().map_or(BEAT, |outage| outage.probe_in);
+                    let open_in = match held.not_before {
+                        moment if moment > last => moment - last,
+                        _ => BEAT,
+                    };
+                    return probe_in.min(open_in).clamp(SPACING, BEAT);
+                }
+                let beat = match (held.is_short, held.is_shared) {
+                    (false, _) => SPACING,
+                    (true, true) => SHORT_BEAT,
+                    (true, false) => BEAT,
+                };
+                let more = held.more_at.map_or(beat, |more_at| more_at - last);
+                more.clamp(SPACING, beat)
+            });
         Some(last + due.min().unwrap_or(BEAT))
     }
 
@@ -290,30 +485,49 @@ impl Desk {
             .flat_map(|(_, queue)| queue)
     }
 
+    /// Those that nothing but slots and tickets keeps from being sent.
+    fn unblocked_at(&self, now: Millis, at: usize) -> impl Iterator<Item = &Waiting> {
+        self.waiting_at(at).filter(move |waiting| {
+            let model = self.scopes.get(waiting.attempt.place.0);
+            model.is_some_and(|model| !model.is_blocked(now))
+        })
+    }
+
     /// Begins an exchange: for each scope that there is business with its model (empty for the
     /// endpoint), its limits and the report. Nothing is granted until it has ended.
     pub fn begin_exchange(&mut self, now: Millis) -> Vec<(String, ScopeLimits, Report)> {
         self.is_exchanging = true;
-        (0..self.scopes.len())
-            .filter(|&at| {
-                let held = &self.scopes[at];
-                held.is_known || held.in_flight > 0 || self.waiting_at(at).next().is_some()
-            })
-            .map(|at| {
-                let held = &self.scopes[at];
-                (held.model.clone(), held.limits, self.report(now, at))
-            })
-            .collect()
+        let busy: Vec<_> = (0..self.scopes.len())
+            .filter(|&at| self.is_busy(at))
+            .collect();
+        let mut reports = Vec::with_capacity(busy.len());
+        for at in busy {
+            let report = self.report(now, at);
+            let held = &mut self.scopes[at];
+            held.hand_in();
+            reports.push((held.model.clone(), held.limits, report));
+        }
+        reports
+    }
+
+    /// Whether there is something to report of a scope.
+    fn is_busy(&self, at: usize) -> bool {
+        let held = &self.scopes[at];
+        held.is_known || held.in_flight > 0 || self.waiting_at(at).next().is_some()
     }
 
     fn report(&self, now: Millis, at: usize) -> Report {
         let held = &self.scopes[at];
-        let waiting = self.waiting_at(at).count();
+        // A model that is held back keeps its place in the turns, but none at the endpoint.
+        let waiting = match at {
+            0 => self.unblocked_at(now, at).count(),
+            _ => self.waiting_at(at).count(),
+        };
         let at_once = held
             .slots
             .map_or(FIRST_TICKETS, |slots| FIRST_TICKETS.max(slots.into()));
         let first = self
-            .waiting_at(at)
+            .unblocked_at(now, at)
             .take(usize::try_from(at_once).unwrap_or(usize::MAX));
         let mut wanted = Amounts::default();
         let mut jobs: Vec<JobId> = Vec::new();
@@ -358,12 +572,18 @@ impl Desk {
             },
             used: held.used,
             used_ago: now - held.used_at,
+            refused: held.refused.map(|refused| Refused {
+                asked_for: refused.asked_for.map(|_| (held.not_before - now).max(0)),
+                ..refused
+            }),
+            seen: held.seen.clone(),
         }
     }
 
     /// Ends an exchange that was begun at `begun`: what the process holds now.
     pub fn end_exchange(&mut self, begun: Millis, now: Millis, grants: &[(String, Report, Grant)]) {
         self.is_exchanging = false;
+        self.has_failed = false;
         self.exchanged_at = Some(now);
         for (model, report, grant) in grants {
             let Some(held) = self.scopes.iter_mut().find(|held| held.model == *model) else {
@@ -381,14 +601,34 @@ impl Desk {
             held.is_known = !report.is_over();
             held.used_before = held.used;
             held.used = Amounts::default();
+            // Later than the database's moment, or what all wait for would be a little early.
+            let not_before = grant.not_before_in.map_or(Millis::MIN, |span| now + span);
+            held.not_before = held.not_before.max(not_before);
+            held.is_paced = grant.is_paced;
+            held.cuts = grant.cuts;
+            held.failures = grant.failures;
+            held.outage.clone_from(&grant.outage);
+            if let Some(outage) = &grant.outage {
+                held.outage_since = now - outage.for_so_long;
+            }
+            // What happened while the exchange was under way is for the next one.
+            held.has_news = held.refused.is_some()
+                || (held.seen.worked && held.outage.is_some())
+                || matches!(held.seen.probe, Probe::Failed | Probe::GivenUp);
         }
     }
 
     /// Ends an exchange that failed. Whether it was written is not known, so what was held may have
     /// gone to others: nothing is, until the next one.
-    pub fn fail_exchange(&mut self, now: Millis) {
+    pub fn fail_exchange(&mut self, now: Millis, reports: &[(String, ScopeLimits, Report)]) {
         self.is_exchanging = false;
+        self.has_failed = true;
         self.exchanged_at = Some(now);
+        for (model, _, report) in reports {
+            if let Some(held) = self.scopes.iter_mut().find(|held| held.model == *model) {
+                held.take_back(report);
+            }
+        }
         for held in &mut self.scopes {
             held.slots_until = now;
             held.tickets_until = now;

@@ -11,14 +11,20 @@
 //! Pure: no I/O and no clock. The moments of a [`Scope`] are the database's, those of a [`Desk`]
 //! the process's own; what one tells the other are spans of time.
 //!
+//! Beside the operator's limits there is what the endpoint itself says of a model: to wait, that there
+//! are too many requests, or nothing at all any more (`pace.rs`, `breaker.rs`).
+//!
 //! Start with `scope.rs`, then `desk.rs`; `fair.rs` divides, `window.rs` counts the last minute.
 
+mod breaker;
 mod desk;
 mod fair;
 mod limits;
+mod pace;
 mod scope;
 mod window;
 
-pub use desk::{Attempt, Desk, Granted, Place, WaitId};
+pub use breaker::{OutageNotice, Probe, Sightings, TRIP};
+pub use desk::{Admitted, Attempt, Desk, Granted, Outcome, PATIENCE, Place, WaitId};
 pub use limits::{MINUTE, Millis, ScopeLimits};
-pub use scope::{Amounts, Grant, LEASE, Report, Scope, TICKETS_LAST};
+pub use scope::{Amounts, Grant, LEASE, MOST_ASKED_FOR, Refused, Report, Scope, TICKETS_LAST};

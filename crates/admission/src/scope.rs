@@ -1,7 +1,9 @@
 //! What all workers share of one scope, and how a worker's part of it is found.
 
+use crate::breaker::{Breaker, OutageNotice, Sightings};
 use crate::fair::{Claim, shares};
-use crate::limits::{Millis, ScopeLimits};
+use crate::limits::{MINUTE, Millis, ScopeLimits};
+use crate::pace::Pace;
 use crate::window::Window;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,6 +15,10 @@ pub const LEASE: Millis = 10_000;
 /// until then, so for a minute from then they count as used.
 pub const TICKETS_LAST: Millis = 4_000;
 
+/// The longest wait that an endpoint may ask for; what is longer is cut to this, and then it is asked
+/// again.
+pub const MOST_ASKED_FOR: Millis = 10 * MINUTE;
+
 /// The state of a scope that all workers share. Whoever exchanges holds it alone while it does.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -20,6 +26,12 @@ pub struct Scope {
     /// What each worker holds and wants, by the worker's name.
     leases: BTreeMap<String, Lease>,
     window: Window,
+    /// Nothing is sent before, since the endpoint asked for it.
+    not_before: Millis,
+    pace: Option<Pace>,
+    /// How often the pace was cut.
+    cuts: u64,
+    breaker: Breaker,
 }
 
 /// What one worker holds, and what it said that it wants.
@@ -51,7 +63,7 @@ pub struct Amounts {
 }
 
 /// What a worker tells of a scope.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Its requests in flight.
     pub in_flight: u32,
@@ -71,6 +83,20 @@ pub struct Report {
     pub used: Amounts,
     /// How long ago it used the last of them.
     pub used_ago: Millis,
+    /// Whether the endpoint refused a request for there being too many.
+    pub refused: Option<Refused>,
+    /// Whether the endpoint works.
+    pub seen: Sightings,
+}
+
+/// A refusal for there being too many requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// The cuts of the pace that the request was sent under: the next cut is for requests that came
+    /// after the last one.
+    pub cuts: u64,
+    /// How long the endpoint asks to wait from now on, where it does.
+    pub asked_for: Option<Millis>,
 }
 
 impl Report {
@@ -84,7 +110,7 @@ impl Report {
 }
 
 /// What a worker may hold until its next exchange.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant {
     /// Requests in flight, those that are already included; none for no limit. It holds for
     /// [`LEASE`] from the exchange.
@@ -99,6 +125,16 @@ pub struct Grant {
     pub is_shared: bool,
     /// When more can be had at the earliest, where that is known.
     pub more_in: Option<Millis>,
+    /// How long nothing may be sent, since the endpoint asked for it.
+    pub not_before_in: Option<Millis>,
+    /// Whether it is a learned pace that limits the requests.
+    pub is_paced: bool,
+    /// How often the pace was cut so far.
+    pub cuts: u64,
+    /// Failures in a row, over all workers.
+    pub failures: u32,
+    /// Whether the endpoint is out of order: then nothing is sent but a probe.
+    pub outage: Option<OutageNotice>,
 }
 
 /// One worker's part in the division of tickets of one kind.
@@ -128,13 +164,26 @@ impl Scope {
         report: &Report,
     ) -> Grant {
         self.settle(now, worker, report);
+        self.hear(now, report);
+        let wants = report.waiting > 0;
+        let (failures, outage) = self.breaker.exchange(now, worker, &report.seen, wants);
         if report.is_over() {
             self.leases.remove(worker);
             return Grant::default();
         }
         let slots = limits.in_flight.map(|most| self.slots(worker, most));
-        let requests = limits.requests_per_minute.map(|most| {
-            let free = u64::from(most).saturating_sub(self.window.requests());
+        let by_window = limits
+            .requests_per_minute
+            .map(|most| u64::from(most).saturating_sub(self.window.requests()));
+        // What the others hold was taken from the pace already.
+        let by_pace = self
+            .pace
+            .map(|pace| pace.available(now) + self.held_by_others(worker));
+        let is_paced = by_pace.is_some_and(|paced| by_window.is_none_or(|free| paced < free));
+        let free = by_window.map_or(by_pace, |free| {
+            Some(by_pace.map_or(free, |paced| paced.min(free)))
+        });
+        let requests = free.map(|free| {
             self.divide(worker, free, report.expected.requests, |lease| Part {
                 want: lease.wants.requests,
                 held: lease.tickets.requests,
@@ -151,6 +200,9 @@ impl Scope {
                 weight: lease.jobs.into(),
             })
         });
+        if let Some(pace) = &mut self.pace {
+            pace.take(now, requests.unwrap_or(0));
+        }
         if let Some(lease) = self.leases.get_mut(worker) {
             lease.slots = slots.map_or(0, |slots| slots.max(report.in_flight));
             lease.tickets = Amounts {
@@ -163,7 +215,10 @@ impl Scope {
         let lacks_tokens = tokens.is_some_and(|got| got < report.wanted.tokens);
         let lacks_slots = slots.is_some_and(|got| got < report.in_flight + report.waiting);
         let more_at = if requests == Some(0) && lacks_requests {
-            self.window.free_at(1, 0)
+            match self.pace {
+                Some(pace) if is_paced => Some(pace.next()),
+                _ => self.window.free_at(1, 0),
+            }
         } else {
             let missing = report
                 .head_tokens
@@ -179,6 +234,11 @@ impl Scope {
             is_short: lacks_requests || lacks_tokens || lacks_slots,
             is_shared: self.leases.len() > 1,
             more_in: more_at.map(|at| (at - now).max(0)),
+            not_before_in: (self.not_before > now).then(|| self.not_before - now),
+            is_paced,
+            cuts: self.cuts,
+            failures,
+            outage,
         }
     }
 
@@ -214,6 +274,33 @@ impl Scope {
             },
             ..*lease
         };
+    }
+
+    /// Takes in what the endpoint said of its own limits.
+    fn hear(&mut self, now: Millis, report: &Report) {
+        if let Some(pace) = &mut self.pace {
+            pace.give_back(now, report.held.requests);
+        }
+        if self.pace.is_some_and(|pace| pace.is_over(now)) {
+            self.pace = None;
+        }
+        let Some(refused) = report.refused else {
+            return;
+        };
+        if let Some(asked_for) = refused.asked_for {
+            let until = now + asked_for.clamp(0, MOST_ASKED_FOR);
+            self.not_before = self.not_before.max(until);
+        }
+        // A wait says when to send again and not how fast, so the pace is cut in any case.
+        if refused.cuts == self.cuts {
+            self.pace = Some(Pace::cut(self.pace, now, self.window.rate(now)));
+            self.cuts += 1;
+        }
+    }
+
+    fn held_by_others(&self, worker: &str) -> u64 {
+        let others = self.leases.iter().filter(|(name, _)| *name != worker);
+        others.map(|(_, lease)| lease.tickets.requests).sum()
     }
 
     /// The workers, those first that have sent nothing for longest.

@@ -60,6 +60,14 @@ impl Window {
         self.0.iter().map(|used| used.tokens).sum()
     }
 
+    /// How fast requests were sent of late, per minute: over the last ten seconds or over the
+    /// minute, whichever is faster.
+    pub(crate) fn rate(&self, now: Millis) -> u64 {
+        let recent = self.0.iter().filter(|used| used.until > now - MINUTE / 6);
+        let recent: u64 = recent.map(|used| used.requests).sum();
+        (recent * 6).max(self.requests())
+    }
+
     /// When so many of what counts have ceased to; with nothing missing, when the first do. None
     /// where there are not so many.
     pub(crate) fn free_at(&self, requests: u64, tokens: u64) -> Option<Millis> {
@@ -92,6 +100,14 @@ mod tests {
         assert_eq!((window.requests(), window.tokens()), (2, 20));
         window.forget(61_500);
         assert_eq!(window.free_at(0, 0), None);
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_busiest_of_two_spans() {
+        let mut window = Window::default();
+        window.record(1_000, 30, 0);
+        assert_eq!(window.rate(2_000), 180);
+        assert_eq!(window.rate(12_000), 30);
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Several workers with desks of their own and one shared state: whatever comes and goes, they keep
 //! the limits together, and use what these allow.
 
-use frugal_admission::{Attempt, Desk, MINUTE, Millis, Place, Scope, ScopeLimits};
+use frugal_admission::{Admitted, Desk, MINUTE, Millis, Place, Scope, ScopeLimits};
 use frugal_domain::id::JobId;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -16,7 +16,7 @@ struct Worker {
     place: Place,
     /// Its clock less the database's.
     ahead: Millis,
-    in_flight: Vec<(Attempt, Millis)>,
+    in_flight: Vec<(Admitted, Millis)>,
     is_alive: bool,
 }
 
@@ -58,7 +58,7 @@ impl World {
 
     fn ask(&mut self, worker: usize, job: u128, tokens: u64) {
         let worker = &mut self.workers[worker];
-        worker.desk.ask(Attempt {
+        worker.desk.ask(frugal_admission::Attempt {
             job: JobId(Uuid::from_u128(job)),
             place: worker.place,
             tokens,
@@ -74,8 +74,8 @@ impl World {
                 .in_flight
                 .extract_if(.., |(_, until)| *until <= now)
                 .collect();
-            for (attempt, _) in ended {
-                worker.desk.ended(&attempt);
+            for (admitted, _) in ended {
+                worker.desk.ended(&admitted);
             }
             if !worker.is_alive {
                 continue;
@@ -107,10 +107,10 @@ impl World {
     fn send(&mut self, now: Millis, at: usize, latency: Millis) {
         let worker = &mut self.workers[at];
         for granted in worker.desk.grant(now + worker.ahead) {
-            let tokens = self.limits.charge(granted.attempt.tokens);
+            let tokens = self.limits.charge(granted.admitted.attempt.tokens);
             self.sent.push((now, at, tokens));
             let took = self.random.random_range(latency / 2..=latency * 3 / 2);
-            worker.in_flight.push((granted.attempt, now + took));
+            worker.in_flight.push((granted.admitted, now + took));
         }
     }
 

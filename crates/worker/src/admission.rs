@@ -4,10 +4,12 @@
 //! endpoint, the requests that wait at them, and the exchanges with the database.
 
 use crate::clock::Clock;
-use frugal_admission::{Attempt, Desk, Grant, Millis, Place, Report, Scope, ScopeLimits, WaitId};
+use frugal_admission::{
+    Admitted, Attempt, Desk, Grant, Millis, Outcome, Place, Report, Scope, ScopeLimits, WaitId,
+};
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::id::JobId;
-use frugal_llm::{AttemptEnd, Blame};
+use frugal_llm::{AttemptEnd, Blame, EndpointState};
 use frugal_store::{PgPool, Result, admission};
 use futures::future::join_all;
 use std::collections::{BTreeMap, HashMap};
@@ -47,7 +49,7 @@ struct Counter {
 /// A desk and who waits at it.
 struct Line {
     desk: Desk,
-    waiting: HashMap<WaitId, oneshot::Sender<Permit>>,
+    waiting: HashMap<WaitId, (oneshot::Sender<Permit>, Arc<Mutex<Memory>>)>,
 }
 
 impl Admission {
@@ -125,8 +127,13 @@ impl Entrance {
     /// The admission of one request of a job, which asks for so many tokens at worst.
     #[must_use]
     pub fn admittance(&self, job: JobId, tokens: u64) -> Admittance {
+        let memory = Memory {
+            worked: self.counter.line().desk.worked(self.place),
+            spared: false,
+        };
         Admittance {
             counter: Arc::clone(&self.counter),
+            memory: Arc::new(Mutex::new(memory)),
             attempt: Attempt {
                 job,
                 place: self.place,
@@ -141,6 +148,15 @@ impl Entrance {
 pub struct Admittance {
     counter: Arc<Counter>,
     attempt: Attempt,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// What a request remembers of its attempts.
+struct Memory {
+    /// How often its model's endpoint had been seen to work.
+    worked: u64,
+    /// Whether its last attempt was not its own fault.
+    spared: bool,
 }
 
 impl fmt::Debug for Admittance {
@@ -156,15 +172,22 @@ impl frugal_llm::Admission for Admittance {
     type Permit = Permit;
 
     async fn admit(&self, is_retry: bool) -> Permit {
+        // One whose endpoint is out of order goes to the end of the line, so that it is not always
+        // the same that probes.
+        let is_spared = {
+            let memory = self.memory.lock();
+            memory.unwrap_or_else(PoisonError::into_inner).spared
+        };
         let attempt = Attempt {
-            is_retry,
+            is_retry: is_retry && !is_spared,
             ..self.attempt
         };
         let (sender, receiver) = oneshot::channel();
         let wait = {
             let mut line = self.counter.line();
             let wait = line.desk.ask(attempt);
-            line.waiting.insert(wait, sender);
+            let memory = Arc::clone(&self.memory);
+            line.waiting.insert(wait, (sender, memory));
             wait
         };
         let _place = PlaceInLine {
@@ -200,26 +223,50 @@ impl Drop for PlaceInLine<'_> {
 /// The right to make one attempt.
 pub struct Permit {
     counter: Arc<Counter>,
-    attempt: Attempt,
+    admitted: Admitted,
+    /// The request's own; none where the request went away.
+    memory: Option<Arc<Mutex<Memory>>>,
 }
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
-            .field("attempt", &self.attempt)
+            .field("admitted", &self.admitted)
             .finish_non_exhaustive()
     }
 }
 
 impl frugal_llm::Permit for Permit {
-    fn ended(self, _: &AttemptEnd) -> Blame {
-        Blame::Request
+    fn ended(self, end: &AttemptEnd) -> Blame {
+        let Some(memory) = &self.memory else {
+            return Blame::Request;
+        };
+        let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = end.reason.as_deref().unwrap_or_default();
+        let asked_for = end
+            .asked_for
+            .map(|span| Millis::try_from(span.as_millis()).unwrap_or(Millis::MAX));
+        let outcome = match end.state {
+            EndpointState::Working => Outcome::Working,
+            EndpointState::RateLimited => Outcome::RateLimited(asked_for),
+            EndpointState::Unavailable => Outcome::Unavailable(reason),
+            EndpointState::BrokenDown => Outcome::BrokenDown(reason),
+        };
+        let now = self.counter.clock.now();
+        let mut line = self.counter.line();
+        memory.spared = line
+            .desk
+            .learn(now, &self.admitted, outcome, &mut memory.worked);
+        match memory.spared {
+            true => Blame::Endpoint,
+            false => Blame::Request,
+        }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.counter.line().desk.ended(&self.attempt);
+        self.counter.line().desk.ended(&self.admitted);
         self.counter.serve();
     }
 }
@@ -236,11 +283,13 @@ impl Counter {
         {
             let mut line = self.line();
             for granted in line.desk.grant(self.clock.now()) {
+                let (sender, memory) = line.waiting.remove(&granted.wait).unzip();
                 let permit = Permit {
                     counter: Arc::clone(self),
-                    attempt: granted.attempt,
+                    admitted: granted.admitted,
+                    memory,
                 };
-                handed_out.push((line.waiting.remove(&granted.wait), permit));
+                handed_out.push((sender, permit));
             }
         }
         for (sender, permit) in handed_out {
@@ -286,13 +335,13 @@ impl Counter {
     async fn exchange(&self) {
         let begun = self.clock.now();
         let reports = self.line().desk.begin_exchange(begun);
-        let exchanged = self.exchange_in_database(reports).await;
+        let exchanged = self.exchange_in_database(&reports).await;
         let now = self.clock.now();
         match exchanged {
             Ok(grants) => self.line().desk.end_exchange(begun, now, &grants),
             Err(error) => {
                 tracing::warn!(%error, endpoint = %self.endpoint, "no exchange of limits");
-                self.line().desk.fail_exchange(now);
+                self.line().desk.fail_exchange(now, &reports);
             }
         }
         self.exchanged.send_replace(());
@@ -300,7 +349,7 @@ impl Counter {
 
     async fn exchange_in_database(
         &self,
-        reports: Vec<(String, ScopeLimits, Report)>,
+        reports: &[(String, ScopeLimits, Report)],
     ) -> Result<Vec<(String, Report, Grant)>> {
         let models: Vec<String> = reports.iter().map(|(model, ..)| model.clone()).collect();
         let mut transaction = self.pool.begin().await?;
@@ -312,13 +361,13 @@ impl Counter {
         let now: Millis = now.timestamp_millis();
         let mut grants = Vec::with_capacity(reports.len());
         for (model, limits, report) in reports {
-            let state = states.remove(&model).unwrap_or_default();
+            let state = states.remove(model).unwrap_or_default();
             // Soft as it is, a state that another version wrote is begun anew.
             let mut scope: Scope = serde_json::from_value(state).unwrap_or_default();
-            let grant = scope.exchange(now, &self.worker, &limits, &report);
+            let grant = scope.exchange(now, &self.worker, limits, report);
             let state = serde_json::to_value(&scope).unwrap_or_default();
             states.insert(model.clone(), state);
-            grants.push((model, report, grant));
+            grants.push((model.clone(), report.clone(), grant));
         }
         admission::save(&mut transaction, &self.endpoint, states).await?;
         transaction.commit().await?;

@@ -8,4 +8,5 @@
 mod clock;
 mod processes;
 mod rates;
+mod trouble;
 mod world;

@@ -60,7 +60,7 @@ fn jobs_come_in_turn_however_many_requests_each_has() {
     let jobs: Vec<_> = desk
         .grant(0)
         .iter()
-        .map(|granted| granted.attempt.job)
+        .map(|granted| granted.admitted.attempt.job)
         .collect();
     assert_eq!(jobs, [1, 2, 3, 1, 2, 3].map(job));
     exchange(&mut desk, 1, 100);
@@ -93,7 +93,7 @@ fn slots_end_with_their_lease_and_tickets_before_them() {
     exchange(&mut desk, 0, 1);
     let first = desk.grant(TICKETS_LAST - 1);
     assert_eq!(first.len(), 1);
-    desk.ended(&first[0].attempt);
+    desk.ended(&first[0].admitted);
     assert_eq!(desk.grant(TICKETS_LAST), []);
     let (mut desk, place) = self::desk(4);
     ask(&mut desk, job(1), place);
@@ -107,9 +107,9 @@ fn nothing_is_granted_while_an_exchange_is_under_way_or_after_it_failed() {
     let (mut desk, place) = desk(4);
     ask(&mut desk, job(1), place);
     exchange(&mut desk, 0, 4);
-    desk.begin_exchange(1);
+    let reports = desk.begin_exchange(1);
     assert_eq!(desk.grant(1), []);
-    desk.fail_exchange(1);
+    desk.fail_exchange(1, &reports);
     assert_eq!(desk.grant(1), []);
     exchange(&mut desk, 2, 4);
     assert_eq!(desk.grant(2).len(), 1);
@@ -147,7 +147,7 @@ fn a_model_that_is_full_does_not_hold_up_another() {
     let places: Vec<_> = desk
         .grant(0)
         .iter()
-        .map(|granted| granted.attempt.place)
+        .map(|granted| granted.admitted.attempt.place)
         .collect();
     assert_eq!(places.iter().filter(|place| **place == narrow).count(), 1);
     assert_eq!(places.iter().filter(|place| **place == wide).count(), 2);
@@ -169,10 +169,10 @@ fn exchanges_come_with_the_beat_and_end_with_the_work() {
         );
         ask(&mut desk, job(1), place);
         assert_eq!(desk.grant(now - 1).len(), 1);
-        desk.ended(&granted[0].attempt);
+        desk.ended(&granted[0].admitted);
         exchange(&mut desk, now, 4);
     }
-    desk.ended(&granted[0].attempt);
+    desk.ended(&granted[0].admitted);
     assert!(desk.is_idle());
     let mut exchanges = 0;
     while let Some(due) = desk.exchange_due() {
@@ -190,4 +190,161 @@ fn a_withdrawn_request_is_not_granted() {
     exchange(&mut desk, 0, 4);
     assert_eq!(desk.grant(0), []);
     assert!(desk.is_idle());
+}
+
+/// Exchanges with a scope that all share, like a worker alone does.
+struct Alone {
+    desk: Desk,
+    place: Place,
+    scopes: BTreeMap<String, crate::scope::Scope>,
+    now: Millis,
+}
+
+impl Alone {
+    fn new() -> Self {
+        let (desk, place) = desk(4);
+        Self {
+            desk,
+            place,
+            scopes: BTreeMap::new(),
+            now: 0,
+        }
+    }
+
+    /// Moves the clock to a moment and makes what exchanges are due until then.
+    fn until(&mut self, moment: Millis) -> Vec<Granted> {
+        let mut granted = self.desk.grant(self.now);
+        while let Some(due) = self.desk.exchange_due()
+            && due <= moment
+        {
+            self.now = self.now.max(due);
+            let reports = self.desk.begin_exchange(self.now);
+            let grants: Vec<_> = reports
+                .into_iter()
+                .map(|(model, limits, report)| {
+                    let scope = self.scopes.entry(model.clone()).or_default();
+                    let grant = scope.exchange(self.now, "a", &limits, &report);
+                    (model, report, grant)
+                })
+                .collect();
+            self.desk.end_exchange(self.now, self.now, &grants);
+            granted.extend(self.desk.grant(self.now));
+        }
+        self.now = moment;
+        granted.extend(self.desk.grant(self.now));
+        granted
+    }
+
+    fn end(&mut self, granted: &Granted, outcome: Outcome<'_>) -> bool {
+        let mut seen = 0;
+        let blames_endpoint = self
+            .desk
+            .learn(self.now, &granted.admitted, outcome, &mut seen);
+        self.desk.ended(&granted.admitted);
+        blames_endpoint
+    }
+}
+
+#[test]
+fn a_wait_that_the_endpoint_asks_for_is_waited_by_all() {
+    let mut alone = Alone::new();
+    for number in 1..4 {
+        ask(&mut alone.desk, job(number), alone.place);
+    }
+    let granted = alone.until(0);
+    assert_eq!(granted.len(), 3);
+    assert!(alone.end(&granted[0], Outcome::RateLimited(Some(20_000))));
+    ask(&mut alone.desk, job(1), alone.place);
+    assert_eq!(alone.until(19_999), []);
+    assert_eq!(alone.until(20_100).len(), 1);
+}
+
+#[test]
+fn a_refusal_without_a_wait_slows_down_and_is_the_endpoints_while_it_serves_nobody() {
+    let mut alone = Alone::new();
+    for _ in 0..40 {
+        ask(&mut alone.desk, job(1), alone.place);
+    }
+    let granted = alone.until(0);
+    assert_eq!(granted.len(), 4);
+    assert!(
+        granted
+            .iter()
+            .all(|one| alone.end(one, Outcome::RateLimited(None)))
+    );
+    // Four in ten seconds are 24 a minute; half of that is one every five seconds.
+    let mut sent = 0;
+    for second in 1..=20 {
+        let now_sent = alone.until(second * 1_000);
+        for one in &now_sent {
+            alone.end(one, Outcome::Working);
+        }
+        sent += now_sent.len();
+    }
+    assert!((4..=8).contains(&sent), "{sent}");
+    ask(&mut alone.desk, job(1), alone.place);
+    let one = alone.until(30_000).remove(0);
+    assert!(
+        !alone.end(&one, Outcome::RateLimited(None)),
+        "others were served in the meantime"
+    );
+}
+
+#[test]
+fn an_outage_is_probed_by_one_request_and_is_over_with_its_answer() {
+    let mut alone = Alone::new();
+    for _ in 0..30 {
+        ask(&mut alone.desk, job(1), alone.place);
+    }
+    let mut failed = 0;
+    let mut blamed = Vec::new();
+    for granted in alone.until(0) {
+        blamed.push(alone.end(&granted, Outcome::Unavailable("down")));
+        failed += 1;
+    }
+    while blamed.last() == Some(&false) {
+        for granted in alone.until(alone.now) {
+            blamed.push(alone.end(&granted, Outcome::Unavailable("down")));
+            failed += 1;
+        }
+    }
+    assert!((TRIP..TRIP + 4).contains(&failed));
+    assert_eq!(
+        u32::try_from(blamed.iter().filter(|is_endpoints| !**is_endpoints).count()).unwrap(),
+        TRIP - 1
+    );
+    let probes = alone.until(900);
+    assert_eq!(probes, []);
+    let probes = alone.until(1_500);
+    assert_eq!(probes.len(), 1);
+    assert!(alone.end(&probes[0], Outcome::Unavailable("down")));
+    let since = alone.now;
+    assert_eq!(alone.until(since + 1_900), []);
+    let probes = alone.until(since + 2_600);
+    assert_eq!(probes.len(), 1);
+    assert_eq!(alone.until(since + 20_000), [], "one at a time");
+    alone.end(&probes[0], Outcome::Working);
+    assert_eq!(alone.until(since + 20_100).len(), 4, "all at once again");
+}
+
+#[test]
+fn a_request_that_breaks_the_endpoint_down_is_blamed_in_the_end() {
+    let mut alone = Alone::new();
+    ask(&mut alone.desk, job(1), alone.place);
+    let mut blamed = Vec::new();
+    let mut moment = 0;
+    while moment < 2 * PATIENCE {
+        for granted in alone.until(moment) {
+            let is_endpoints = alone.end(&granted, Outcome::BrokenDown("crash"));
+            blamed.push((moment, is_endpoints));
+            ask(&mut alone.desk, job(1), alone.place);
+        }
+        moment += 100;
+    }
+    let late = blamed
+        .iter()
+        .filter(|(at, _)| *at > 1_000 && *at < PATIENCE);
+    assert!(late.clone().count() > 10 && late.clone().all(|(_, is_endpoints)| *is_endpoints));
+    let last = blamed.iter().filter(|(at, _)| *at > PATIENCE + 2_000);
+    assert!(last.clone().count() > 10 && last.clone().all(|(_, is_endpoints)| !is_endpoints));
 }
