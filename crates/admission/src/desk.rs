@@ -3,6 +3,8 @@
 use crate::breaker::{OutageNotice, Probe, Sightings, TRIP};
 use crate::limits::{MINUTE, Millis, ScopeLimits};
 use crate::scope::{Amounts, Grant, LEASE, MOST_ASKED_FOR, Refused, Report, TICKETS_LAST};
+use crate::standing::{News, Standing};
+use frugal_domain::event::WaitReason;
 use frugal_domain::id::JobId;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -125,6 +127,7 @@ pub struct Desk {
     /// The jobs with requests that wait, the one first that comes next.
     turns: VecDeque<JobId>,
     queues: BTreeMap<(JobId, Place), VecDeque<Waiting>>,
+    standings: BTreeMap<(JobId, Place), Standing>,
     next_id: u64,
     /// When the last exchange ended.
     exchanged_at: Option<Millis>,
@@ -187,6 +190,29 @@ impl Held {
         self.is_known && has_slot && has_tickets && !self.is_blocked(now)
     }
 
+    /// What keeps a request from being sent, and until when, where that is known.
+    fn hold(&self, now: Millis, tokens: u64) -> Option<(WaitReason, Option<Millis>)> {
+        let later = |moment: Option<Millis>| moment.filter(|moment| *moment > now);
+        if now < self.not_before {
+            return Some((WaitReason::RetryAfter, Some(self.not_before)));
+        }
+        if self.requests == Some(0) {
+            let reason = match self.is_paced {
+                true => WaitReason::Pace,
+                false => WaitReason::RequestsPerMinute,
+            };
+            return Some((reason, later(self.more_at)));
+        }
+        if self
+            .tokens
+            .is_some_and(|held| held < self.limits.charge(tokens))
+        {
+            return Some((WaitReason::TokensPerMinute, later(self.more_at)));
+        }
+        let is_full = self.slots.is_some_and(|slots| self.in_flight >= slots);
+        is_full.then_some((WaitReason::RequestsInFlight, None))
+    }
+
     /// What was seen goes into a report; what is seen from now on is for the next one.
     fn hand_in(&mut self) {
         self.failures = match self.seen.worked {
@@ -243,6 +269,7 @@ impl Desk {
             scopes: vec![Held::new("", limits)],
             turns: VecDeque::new(),
             queues: BTreeMap::new(),
+            standings: BTreeMap::new(),
             next_id: 0,
             exchanged_at: None,
             is_exchanging: false,
@@ -330,6 +357,7 @@ impl Desk {
                 endpoint.take(now, tokens);
                 model.take(now, tokens);
                 queue.pop_front();
+                self.standings.entry((job, *place)).or_default().in_flight += 1;
                 let is_probe = model.outage.is_some();
                 if is_probe {
                     model.seen.probe = Probe::UnderWay;
@@ -356,10 +384,14 @@ impl Desk {
 
     /// An attempt that was granted has ended. Its tickets are used, whatever became of it.
     pub fn ended(&mut self, admitted: &Admitted) {
-        for at in [0, admitted.attempt.place.0] {
+        let Attempt { job, place, .. } = admitted.attempt;
+        for at in [0, place.0] {
             if let Some(held) = self.scopes.get_mut(at) {
                 held.in_flight = held.in_flight.saturating_sub(1);
             }
+        }
+        if let Some(standing) = self.standings.get_mut(&(job, place)) {
+            standing.in_flight = standing.in_flight.saturating_sub(1);
         }
         if let Some(model) = self.scopes.get_mut(admitted.attempt.place.0)
             && admitted.is_probe
@@ -640,6 +672,40 @@ impl Desk {
     /// Expects no further requests, so that the next exchange gives back what is not in use.
     pub fn close(&mut self) {
         self.is_closing = true;
+    }
+
+    /// What the owners of jobs are to be told, by job and model.
+    pub fn news(&mut self, now: Millis) -> Vec<(JobId, String, News)> {
+        for key in self.queues.keys() {
+            self.standings.entry(*key).or_default();
+        }
+        let mut news = Vec::new();
+        for ((job, place), standing) in &mut self.standings {
+            let queue = self.queues.get(&(*job, *place));
+            let head = queue.and_then(VecDeque::front);
+            standing.waiting =
+                queue.map_or(0, |queue| u32::try_from(queue.len()).unwrap_or(u32::MAX));
+            let (Some(endpoint), Some(model)) = (self.scopes.first(), self.scopes.get(place.0))
+            else {
+                continue;
+            };
+            let hold = head.and_then(|head| {
+                let tokens = head.attempt.tokens;
+                model
+                    .hold(now, tokens)
+                    .or_else(|| endpoint.hold(now, tokens))
+            });
+            let outage = model.outage.as_ref().map(|outage| outage.reason.as_str());
+            if let Some(one) = standing.news(now, hold, outage) {
+                news.push((*job, model.model.clone(), one));
+            }
+        }
+        news
+    }
+
+    /// Forgets a job that has ended or is let go.
+    pub fn leave(&mut self, job: JobId) {
+        self.standings.retain(|(of, _), _| *of != job);
     }
 
     /// Whether no request waits and none is in flight.

@@ -14,7 +14,7 @@
 //! Beside the operator's limits there is what the endpoint itself says of a model: to wait, that there
 //! are too many requests, or nothing at all any more (`pace.rs`, `breaker.rs`).
 //!
-//! Start with `scope.rs`, then `desk.rs`; `fair.rs` divides, `window.rs` counts the last minute.
+//! Start with `scope.rs`, then `desk.rs`; `standing.rs` says what a job's owner is told, `fair.rs` divides, `window.rs` counts the last minute.
 
 mod breaker;
 mod desk;
@@ -22,9 +22,11 @@ mod fair;
 mod limits;
 mod pace;
 mod scope;
+mod standing;
 mod window;
 
 pub use breaker::{OutageNotice, Probe, Sightings, TRIP};
 pub use desk::{Admitted, Attempt, Desk, Granted, Outcome, PATIENCE, Place, WaitId};
 pub use limits::{MINUTE, Millis, ScopeLimits};
 pub use scope::{Amounts, Grant, LEASE, MOST_ASKED_FOR, Refused, Report, Scope, TICKETS_LAST};
+pub use standing::News;

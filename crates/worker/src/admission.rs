@@ -4,10 +4,13 @@
 //! endpoint, the requests that wait at them, and the exchanges with the database.
 
 use crate::clock::Clock;
+use chrono::{TimeDelta, Utc};
 use frugal_admission::{
-    Admitted, Attempt, Desk, Grant, Millis, Outcome, Place, Report, Scope, ScopeLimits, WaitId,
+    Admitted, Attempt, Desk, Grant, Millis, News, Outcome, Place, Report, Scope, ScopeLimits,
+    WaitId,
 };
 use frugal_domain::endpoint::Catalog;
+use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
 use frugal_llm::{AttemptEnd, Blame, EndpointState};
 use frugal_store::{PgPool, Result, admission};
@@ -16,6 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +27,11 @@ use tokio_util::sync::CancellationToken;
 pub struct Admission {
     counters: BTreeMap<String, Arc<Counter>>,
     catalog: Arc<Catalog>,
+    listeners: Listeners,
 }
+
+/// Who hears what is to be told of a job.
+type Listeners = Arc<Mutex<HashMap<JobId, UnboundedSender<EventBody>>>>;
 
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,6 +52,7 @@ struct Counter {
     /// There is something new at the desk.
     news: Notify,
     exchanged: watch::Sender<()>,
+    listeners: Listeners,
 }
 
 /// A desk and who waits at it.
@@ -59,6 +68,7 @@ impl Admission {
     pub fn new(pool: &PgPool, catalog: &Arc<Catalog>, name: &str, clock: &Arc<dyn Clock>) -> Self {
         // The hasher's keys are the standard library's one source of randomness.
         let worker = format!("{name}-{:016x}", RandomState::new().hash_one(name));
+        let listeners = Listeners::default();
         let counters = catalog.endpoints.iter().map(|(name, endpoint)| {
             let counter = Counter {
                 endpoint: name.clone(),
@@ -71,12 +81,14 @@ impl Admission {
                 }),
                 news: Notify::new(),
                 exchanged: watch::Sender::new(()),
+                listeners: Arc::clone(&listeners),
             };
             (name.clone(), Arc::new(counter))
         });
         Self {
             counters: counters.collect(),
             catalog: Arc::clone(catalog),
+            listeners,
         }
     }
 
@@ -94,6 +106,20 @@ impl Admission {
         Some(Entrance { counter, place })
     }
 
+    /// Listens to what a job's owner is to be told, for as long as the job is driven here.
+    #[must_use]
+    pub fn listen(&self, job: JobId) -> Hearing<'_> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let listeners = self.listeners.lock();
+        let mut listeners = listeners.unwrap_or_else(PoisonError::into_inner);
+        listeners.insert(job, sender);
+        Hearing {
+            admission: self,
+            job,
+            receiver,
+        }
+    }
+
     /// Waits until no exchange is due any more.
     pub async fn settled(&self) {
         for counter in self.counters.values() {
@@ -103,6 +129,37 @@ impl Admission {
             };
             // The sender is the counter's own, so it is there.
             drop(counter.exchanged.subscribe().wait_for(is_settled).await);
+        }
+    }
+}
+
+/// The news of one job: of long waits and of endpoints that are out of order.
+#[derive(Debug)]
+pub struct Hearing<'a> {
+    admission: &'a Admission,
+    job: JobId,
+    receiver: UnboundedReceiver<EventBody>,
+}
+
+impl Hearing<'_> {
+    /// The next event that the job is to have.
+    pub async fn next(&mut self) -> EventBody {
+        match self.receiver.recv().await {
+            Some(event) => event,
+            // The sender is kept until this is dropped.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Hearing<'_> {
+    fn drop(&mut self) {
+        let listeners = self.admission.listeners.lock();
+        let mut listeners = listeners.unwrap_or_else(PoisonError::into_inner);
+        listeners.remove(&self.job);
+        drop(listeners);
+        for counter in self.admission.counters.values() {
+            counter.line().desk.leave(self.job);
         }
     }
 }
@@ -301,9 +358,49 @@ impl Counter {
         self.news.notify_one();
     }
 
+    /// Tells the jobs what there is to tell.
+    fn tell(&self) {
+        let now = self.clock.now();
+        let news = self.line().desk.news(now);
+        if news.is_empty() {
+            return;
+        }
+        let listeners = self.listeners.lock();
+        let listeners = listeners.unwrap_or_else(PoisonError::into_inner);
+        for (job, model, one) in news {
+            if let Some(listener) = listeners.get(&job) {
+                // Who does not listen any more has ended.
+                drop(listener.send(self.event(now, model, one)));
+            }
+        }
+    }
+
+    fn event(&self, now: Millis, model: String, news: News) -> EventBody {
+        let endpoint = self.endpoint.clone();
+        match news {
+            News::Waiting { reason, until } => {
+                let clock = self.clock.in_place_of_the_databases();
+                let clock = clock.unwrap_or_else(Utc::now);
+                EventBody::EndpointWaiting {
+                    endpoint,
+                    model,
+                    reason,
+                    until: until.map(|until| clock + TimeDelta::milliseconds(until - now)),
+                }
+            }
+            News::Degraded(reason) => EventBody::EndpointDegraded {
+                endpoint,
+                model,
+                reason,
+            },
+            News::Recovered => EventBody::EndpointRecovered { endpoint, model },
+        }
+    }
+
     async fn run(self: &Arc<Self>, shutdown: &CancellationToken) {
         let beating = async {
             loop {
+                self.tell();
                 let due = self.line().desk.exchange_due();
                 match due {
                     Some(due) if due <= self.clock.now() => {

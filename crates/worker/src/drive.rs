@@ -6,6 +6,7 @@ use crate::error::DriveError;
 use crate::heartbeat::{self, Heart};
 use crate::options::Options;
 use crate::play;
+use crate::tell;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::state::{JobState, StopReason};
@@ -99,7 +100,11 @@ async fn attempt(
     };
     // In a task of its own, so that it beats however long the job's loop thinks.
     let _beating = AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(heart, notices)));
-    play::play(&context).await
+    let mut hearing = admission.listen(claim.job);
+    tokio::select! {
+        played = play::play(&context) => played,
+        never = tell::tell(&options.pool, claim, &mut hearing) => match never {},
+    }
 }
 
 /// When the job's time is over, counted from its first start.

@@ -25,8 +25,9 @@ mod record;
 mod run;
 mod score;
 mod send;
+mod tell;
 
-pub use admission::{Admission, Admittance, Entrance, Permit};
+pub use admission::{Admission, Admittance, Entrance, Hearing, Permit};
 pub use clock::{Clock, SystemClock};
 pub use drive::MOST_LOST_ATTEMPTS;
 pub use options::Options;

@@ -1,6 +1,6 @@
 //! Real worker processes that share an endpoint.
 
-use frugal_simulator::SimulatorOptions;
+use frugal_simulator::{Fault, Faults, SimulatorOptions};
 use frugal_tests::client::ApiClient;
 use frugal_tests::postgres::TestDatabase;
 use frugal_tests::processes::Setting;
@@ -57,6 +57,41 @@ async fn requests_in_flight_are_limited_over_all_processes() {
         assert_eq!(events.last().unwrap().name, "job.succeeded");
     }
     assert!(worker.stop().await);
+    assert!(server.stop().await);
+    simulator.shutdown().await.unwrap();
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_restart_of_the_endpoint_is_waited_out_and_seen_in_the_job() {
+    let database = TestDatabase::create().await;
+    // Six attempts in a row fail: more than a request has, but for the endpoint's sake.
+    let faults = Faults::script((4..=11).map(|k| (k, Fault::unavailable())));
+    let options = SimulatorOptions {
+        faults,
+        ..SimulatorOptions::default()
+    };
+    let simulator = frugal_simulator::serve(options).await.unwrap();
+    let mut setting = Setting::local(database.url(), &simulator.base_url());
+    setting
+        .endpoints
+        .push_str("\n[endpoints.local.limits]\nrequests_in_flight = 3\nmax_attempts = 6\n");
+    let (server, url) = setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let path = api.submit(&job()).await;
+    let events = api.follow(&path, None).await;
+    let of_endpoint: Vec<_> = events
+        .iter()
+        .filter(|event| event.name.starts_with("endpoint."))
+        .collect();
+    let names: Vec<_> = of_endpoint
+        .iter()
+        .map(|event| event.name.as_str())
+        .collect();
+    assert_eq!(names, ["endpoint.degraded", "endpoint.recovered"]);
+    let job = api.json(&path).await;
+    assert_eq!(job["state"], "succeeded");
+    assert_eq!(job["progress"]["trials"]["failed"], 0);
     assert!(server.stop().await);
     simulator.shutdown().await.unwrap();
     database.drop().await;

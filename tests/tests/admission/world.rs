@@ -12,7 +12,7 @@ use frugal_scoring::{CompiledPrompt, RenderedPrompt};
 use frugal_simulator::{Recordings, Simulator, SimulatorOptions};
 use frugal_store::PgPool;
 use frugal_tests::postgres::TestDatabase;
-use frugal_worker::{Admission, Admittance, Clock, Permit};
+use frugal_worker::{Admission, Admittance, Clock, Hearing, Permit};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -172,6 +172,11 @@ impl World {
 }
 
 impl Worker {
+    /// What a job of this worker is told.
+    pub(crate) fn listen(&self, job: u128) -> Hearing<'_> {
+        self.admission.listen(JobId(Uuid::from_u128(job)))
+    }
+
     /// Stops it in order, so that it gives back what it holds.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
