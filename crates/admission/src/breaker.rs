@@ -1,8 +1,7 @@
 //! Whether a model is served at all: after failures in a row its requests are held back, and one at a
 //! time tries whether it is back.
 
-use crate::limits::Millis;
-use crate::scope::LEASE;
+use crate::limits::{LEASE, Millis};
 use serde::{Deserialize, Serialize};
 
 /// So many attempts in a row that failed for the endpoint's sake, over all workers and requests and

@@ -1,8 +1,8 @@
 //! What a worker process holds of one endpoint and its models, and which of its jobs gets it.
 
 use crate::breaker::{OutageNotice, Probe, Sightings, TRIP};
-use crate::limits::{MINUTE, Millis, ScopeLimits};
-use crate::scope::{Amounts, Grant, LEASE, MOST_ASKED_FOR, Refused, Report, TICKETS_LAST};
+use crate::limits::{LEASE, MINUTE, Millis, ScopeLimits};
+use crate::scope::{Amounts, Grant, MOST_ASKED_FOR, Refused, Report, TICKETS_LAST};
 use crate::standing::{News, Standing};
 use frugal_domain::event::WaitReason;
 use frugal_domain::id::JobId;

@@ -27,6 +27,6 @@ mod window;
 
 pub use breaker::{OutageNotice, Probe, Sightings, TRIP};
 pub use desk::{Admitted, Attempt, Desk, Granted, Outcome, PATIENCE, Place, WaitId};
-pub use limits::{MINUTE, Millis, ScopeLimits};
-pub use scope::{Amounts, Grant, LEASE, MOST_ASKED_FOR, Refused, Report, Scope, TICKETS_LAST};
+pub use limits::{LEASE, MINUTE, Millis, ScopeLimits};
+pub use scope::{Amounts, Grant, MOST_ASKED_FOR, Refused, Report, Scope, TICKETS_LAST};
 pub use standing::News;

@@ -8,6 +8,9 @@ pub type Millis = i64;
 /// A minute, over which rates are counted.
 pub const MINUTE: Millis = 60_000;
 
+/// How long a worker that says nothing keeps its slots, or the right to probe.
+pub const LEASE: Millis = 10_000;
+
 /// The limits of one scope: an endpoint as a whole, or one of its models.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ScopeLimits {

@@ -37,11 +37,14 @@ impl Pace {
     pub(crate) fn cut(before: Option<Self>, now: Millis, rate: u64) -> Self {
         let rate = (rate as f64).max(SLOWEST / CUT);
         let refused_at = before.map_or(rate, |pace| pace.per_minute(now).min(rate));
-        Self {
+        let mut pace = Self {
             refused_at: refused_at.max(SLOWEST / CUT),
             since: now,
             next: now as f64,
-        }
+        };
+        // The one that was refused is the last for an interval, or a refusal would let one pass.
+        pace.take(now, 1);
+        pace
     }
 
     /// Requests per minute.

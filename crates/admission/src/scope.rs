@@ -2,14 +2,11 @@
 
 use crate::breaker::{Breaker, OutageNotice, Sightings};
 use crate::fair::{Claim, shares};
-use crate::limits::{MINUTE, Millis, ScopeLimits};
+use crate::limits::{LEASE, MINUTE, Millis, ScopeLimits};
 use crate::pace::Pace;
 use crate::window::Window;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// How long a worker that says nothing keeps its slots.
-pub const LEASE: Millis = 10_000;
 
 /// How long tickets may be used after they were granted. A worker that vanishes may have used them
 /// until then, so for a minute from then they count as used.

@@ -60,12 +60,16 @@ impl Window {
         self.0.iter().map(|used| used.tokens).sum()
     }
 
-    /// How fast requests were sent of late, per minute: over the last ten seconds or over the
-    /// minute, whichever is faster.
+    /// How fast requests were sent of late, per minute: over a second, ten seconds or the minute,
+    /// whichever is fastest. A worker that has just begun has no more to show than a burst.
     pub(crate) fn rate(&self, now: Millis) -> u64 {
-        let recent = self.0.iter().filter(|used| used.until > now - MINUTE / 6);
-        let recent: u64 = recent.map(|used| used.requests).sum();
-        (recent * 6).max(self.requests())
+        let within = |span: Millis| {
+            let recent = self.0.iter().filter(|used| used.until > now - span);
+            recent.map(|used| used.requests).sum::<u64>()
+        };
+        let spans = [MINUTE / 60, MINUTE / 6, MINUTE];
+        let rates = spans.map(|span| within(span) * (MINUTE / span).unsigned_abs());
+        rates.into_iter().max().unwrap_or(0)
     }
 
     /// When so many of what counts have ceased to; with nothing missing, when the first do. None
@@ -103,9 +107,10 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_that_of_the_busiest_of_two_spans() {
+    fn the_rate_is_that_of_the_busiest_span() {
         let mut window = Window::default();
         window.record(1_000, 30, 0);
+        assert_eq!(window.rate(1_500), 1_800);
         assert_eq!(window.rate(2_000), 180);
         assert_eq!(window.rate(12_000), 30);
     }

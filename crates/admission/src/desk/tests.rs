@@ -272,18 +272,27 @@ fn a_refusal_without_a_wait_slows_down_and_is_the_endpoints_while_it_serves_nobo
             .iter()
             .all(|one| alone.end(one, Outcome::RateLimited(None)))
     );
-    // Four in ten seconds are 24 a minute; half of that is one every five seconds.
-    let mut sent = 0;
-    for second in 1..=20 {
-        let now_sent = alone.until(second * 1_000);
-        for one in &now_sent {
-            alone.end(one, Outcome::Working);
+    // A minute's worth of such bursts is far more than the endpoint takes: it goes on refusing, and
+    // fewer and fewer are sent.
+    let mut sent = [0; 6];
+    for (round, sent) in sent.iter_mut().enumerate() {
+        let outcome = match round {
+            0..3 => Outcome::RateLimited(None),
+            _ => Outcome::Working,
+        };
+        for step in 1..=20 {
+            let moment = Millis::try_from(round * 20 + step).unwrap() * 250;
+            for one in alone.until(moment) {
+                alone.end(&one, outcome);
+                ask(&mut alone.desk, job(1), alone.place);
+                *sent += 1;
+            }
         }
-        sent += now_sent.len();
     }
-    assert!((4..=8).contains(&sent), "{sent}");
+    assert!(sent[0] > sent[1] && sent[1] >= sent[2], "{sent:?}");
+    assert!(sent[2] <= sent[5] && sent[5] <= 20, "{sent:?}");
     ask(&mut alone.desk, job(1), alone.place);
-    let one = alone.until(30_000).remove(0);
+    let one = alone.until(60_000).remove(0);
     assert!(
         !alone.end(&one, Outcome::RateLimited(None)),
         "others were served in the meantime"
