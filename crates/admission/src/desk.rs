@@ -65,8 +65,8 @@ pub struct Admitted {
 /// What an attempt told of its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome<'a> {
-    /// It works.
-    Working,
+    /// It works, and sent so many tokens.
+    Working(u64),
     /// It wants fewer requests, and asks to wait so long, where it says.
     RateLimited(Option<Millis>),
     /// It does not serve, for this reason.
@@ -117,6 +117,7 @@ struct Held {
     /// Something happened that the other workers are to hear of, and that has a say in what may be
     /// sent next: until the exchange, nothing is.
     has_news: bool,
+    answered: Amounts,
 }
 
 /// What is kept of an endpoint in a process: its requests that wait, and what may be sent.
@@ -165,6 +166,7 @@ impl Held {
             outage_since: 0,
             worked: 0,
             has_news: false,
+            answered: Amounts::default(),
         }
     }
 
@@ -220,6 +222,7 @@ impl Held {
             false => self.failures + self.seen.failures,
         };
         self.refused = None;
+        self.answered = Amounts::default();
         let is_under_way = self.seen.probe == Probe::UnderWay;
         self.seen = Sightings {
             probe: match is_under_way {
@@ -416,7 +419,7 @@ impl Desk {
             return false;
         };
         match outcome {
-            Outcome::Working | Outcome::RateLimited(_) => {
+            Outcome::Working(_) | Outcome::RateLimited(_) => {
                 model.has_news |= model.outage.is_some();
                 model.failures = 0;
                 model.seen = Sightings {
@@ -435,8 +438,10 @@ impl Desk {
         }
         let is_out = model.outage.is_some() || model.failures + model.seen.failures >= TRIP;
         match outcome {
-            Outcome::Working => {
+            Outcome::Working(tokens) => {
                 model.worked += 1;
+                model.answered.requests += 1;
+                model.answered.tokens += tokens;
                 false
             }
             Outcome::RateLimited(asked_for) => {
@@ -609,6 +614,7 @@ impl Desk {
                 ..refused
             }),
             seen: held.seen.clone(),
+            answered: held.answered,
         }
     }
 

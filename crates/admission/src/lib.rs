@@ -12,11 +12,12 @@
 //! the process's own; what one tells the other are spans of time.
 //!
 //! Beside the operator's limits there is what the endpoint itself says of a model: to wait, that there
-//! are too many requests, or nothing at all any more (`pace.rs`, `breaker.rs`).
+//! are too many requests, or nothing at all any more (`pace.rs`, `breaker.rs`), and what it can make use of (`concurrency.rs`).
 //!
 //! Start with `scope.rs`, then `desk.rs`; `standing.rs` says what a job's owner is told, `fair.rs` divides, `window.rs` counts the last minute.
 
 mod breaker;
+mod concurrency;
 mod desk;
 mod fair;
 mod limits;

@@ -20,6 +20,8 @@ pub struct ScopeLimits {
     pub requests_per_minute: Option<u32>,
     /// The most tokens that are asked for within any minute.
     pub tokens_per_minute: Option<u64>,
+    /// Whether fewer are kept in flight where more of them bring no more answers.
+    pub is_adaptive: bool,
 }
 
 impl From<&Limits> for ScopeLimits {
@@ -28,21 +30,28 @@ impl From<&Limits> for ScopeLimits {
             in_flight: Some(limits.requests_in_flight),
             requests_per_minute: limits.requests_per_minute,
             tokens_per_minute: limits.tokens_per_minute,
-        }
-    }
-}
-
-impl From<&ModelLimits> for ScopeLimits {
-    fn from(limits: &ModelLimits) -> Self {
-        Self {
-            in_flight: limits.requests_in_flight,
-            requests_per_minute: limits.requests_per_minute,
-            tokens_per_minute: limits.tokens_per_minute,
+            // Each model is served by slots of its own.
+            is_adaptive: false,
         }
     }
 }
 
 impl ScopeLimits {
+    /// Those of a model, within its endpoint's.
+    #[must_use]
+    pub fn of_model(endpoint: &Limits, model: &ModelLimits) -> Self {
+        let most = endpoint.requests_in_flight;
+        Self {
+            in_flight: match endpoint.adaptive_concurrency {
+                true => Some(model.requests_in_flight.unwrap_or(most).min(most)),
+                false => model.requests_in_flight,
+            },
+            requests_per_minute: model.requests_per_minute,
+            tokens_per_minute: model.tokens_per_minute,
+            is_adaptive: endpoint.adaptive_concurrency,
+        }
+    }
+
     /// What a request counts of the tokens. One that is larger than all of a minute's counts as a
     /// minute's, or it would wait for ever; what the endpoint makes of it, it says itself.
     #[must_use]

@@ -1,6 +1,7 @@
 //! What all workers share of one scope, and how a worker's part of it is found.
 
 use crate::breaker::{Breaker, OutageNotice, Sightings};
+use crate::concurrency::Concurrency;
 use crate::fair::{Claim, shares};
 use crate::limits::{LEASE, MINUTE, Millis, ScopeLimits};
 use crate::pace::Pace;
@@ -29,6 +30,7 @@ pub struct Scope {
     /// How often the pace was cut.
     cuts: u64,
     breaker: Breaker,
+    concurrency: Concurrency,
 }
 
 /// What one worker holds, and what it said that it wants.
@@ -37,6 +39,7 @@ pub struct Scope {
 struct Lease {
     expires: Millis,
     slots: u32,
+    in_flight: u32,
     tickets: Amounts,
     tickets_until: Millis,
     /// Requests in flight and those that wait.
@@ -84,6 +87,8 @@ pub struct Report {
     pub refused: Option<Refused>,
     /// Whether the endpoint works.
     pub seen: Sightings,
+    /// Answers since the last exchange, with their tokens.
+    pub answered: Amounts,
 }
 
 /// A refusal for there being too many requests.
@@ -168,7 +173,11 @@ impl Scope {
             self.leases.remove(worker);
             return Grant::default();
         }
-        let slots = limits.in_flight.map(|most| self.slots(worker, most));
+        let most = limits.in_flight.map(|most| match limits.is_adaptive {
+            true => self.adapt(now, most, report, outage.is_some()),
+            false => most,
+        });
+        let slots = most.map(|most| self.slots(worker, most));
         let by_window = limits
             .requests_per_minute
             .map(|most| u64::from(most).saturating_sub(self.window.requests()));
@@ -259,6 +268,7 @@ impl Scope {
         let lease = self.leases.entry(worker.to_owned()).or_insert(fresh);
         *lease = Lease {
             expires: now + LEASE,
+            in_flight: report.in_flight,
             tickets: report.held,
             wants_slots: report.in_flight.saturating_add(report.waiting),
             wants: report.wanted,
@@ -277,6 +287,7 @@ impl Scope {
     fn hear(&mut self, now: Millis, report: &Report) {
         if let Some(pace) = &mut self.pace {
             pace.give_back(now, report.held.requests);
+            pace.learn(report.answered.requests);
         }
         if self.pace.is_some_and(|pace| pace.is_over(now)) {
             self.pace = None;
@@ -293,6 +304,30 @@ impl Scope {
             self.pace = Some(Pace::cut(self.pace, now, self.window.rate(now)));
             self.cuts += 1;
         }
+    }
+
+    /// The most requests in flight that bring more answers.
+    fn adapt(&mut self, now: Millis, most: u32, report: &Report, is_out: bool) -> u32 {
+        let limit = u64::from(self.concurrency.limit(most));
+        let in_flight: u64 = self
+            .leases
+            .values()
+            .map(|lease| u64::from(lease.in_flight))
+            .sum();
+        let wanted: u64 = self
+            .leases
+            .values()
+            .map(|lease| u64::from(lease.wants_slots))
+            .sum();
+        // Nothing but this limit keeps requests waiting.
+        let is_full = wanted > limit
+            && 4 * in_flight >= 3 * limit
+            && !is_out
+            && now >= self.not_before
+            && self.pace.is_none();
+        let Amounts { requests, tokens } = report.answered;
+        self.concurrency.learn(now, requests, tokens, is_full, most);
+        self.concurrency.limit(most)
     }
 
     fn held_by_others(&self, worker: &str) -> u64 {

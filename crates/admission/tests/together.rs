@@ -145,6 +145,7 @@ fn two_workers_with_sixty_a_minute_between_them_send_sixty() {
         in_flight: Some(64),
         requests_per_minute: Some(60),
         tokens_per_minute: None,
+        is_adaptive: false,
     };
     let mut world = World::new(limits, 2, 1);
     for _ in 0..400 {
@@ -201,6 +202,7 @@ fn a_worker_alone_makes_an_exchange_a_second_however_much_it_sends() {
         in_flight: Some(32),
         requests_per_minute: Some(100_000),
         tokens_per_minute: Some(100_000_000),
+        is_adaptive: false,
     };
     let mut world = World::new(limits, 1, 3);
     for now in (0..MINUTE).step_by(10) {
@@ -226,6 +228,7 @@ proptest! {
             in_flight: Some(in_flight),
             requests_per_minute: Some(requests),
             tokens_per_minute: Some(tokens),
+            is_adaptive: false,
         };
         let mut world = World::new(limits, count, seed);
         let mut choose = ChaCha8Rng::seed_from_u64(seed ^ 1);
@@ -259,6 +262,7 @@ proptest! {
             in_flight: Some(3),
             requests_per_minute: Some(30),
             tokens_per_minute: Some(2_000),
+            is_adaptive: false,
         };
         let mut world = World::new(limits, count, seed);
         let mut choose = ChaCha8Rng::seed_from_u64(seed);

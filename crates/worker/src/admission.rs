@@ -100,7 +100,8 @@ impl Admission {
     /// Where a job's requests to a model are admitted; none where the catalogue does not have it.
     #[must_use]
     pub fn entrance(&self, endpoint: &str, model: &str) -> Option<Entrance> {
-        let limits = ScopeLimits::from(&self.catalog.model(endpoint, model)?.limits);
+        let entry = self.catalog.endpoint(endpoint)?;
+        let limits = ScopeLimits::of_model(&entry.limits, &entry.model(model)?.limits);
         let counter = Arc::clone(self.counters.get(endpoint)?);
         let place = counter.line().desk.place(model, limits);
         Some(Entrance { counter, place })
@@ -304,7 +305,7 @@ impl frugal_llm::Permit for Permit {
             .asked_for
             .map(|span| Millis::try_from(span.as_millis()).unwrap_or(Millis::MAX));
         let outcome = match end.state {
-            EndpointState::Working => Outcome::Working,
+            EndpointState::Working => Outcome::Working(end.completion_tokens),
             EndpointState::RateLimited => Outcome::RateLimited(asked_for),
             EndpointState::Unavailable => Outcome::Unavailable(reason),
             EndpointState::BrokenDown => Outcome::BrokenDown(reason),

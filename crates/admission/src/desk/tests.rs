@@ -85,6 +85,7 @@ fn slots_end_with_their_lease_and_tickets_before_them() {
         in_flight: Some(4),
         requests_per_minute: Some(60),
         tokens_per_minute: None,
+        is_adaptive: false,
     });
     let place = desk.place("m", ScopeLimits::default());
     for _ in 0..4 {
@@ -278,7 +279,7 @@ fn a_refusal_without_a_wait_slows_down_and_is_the_endpoints_while_it_serves_nobo
     for (round, sent) in sent.iter_mut().enumerate() {
         let outcome = match round {
             0..3 => Outcome::RateLimited(None),
-            _ => Outcome::Working,
+            _ => Outcome::Working(10),
         };
         for step in 1..=20 {
             let moment = Millis::try_from(round * 20 + step).unwrap() * 250;
@@ -332,7 +333,7 @@ fn an_outage_is_probed_by_one_request_and_is_over_with_its_answer() {
     let probes = alone.until(since + 2_600);
     assert_eq!(probes.len(), 1);
     assert_eq!(alone.until(since + 20_000), [], "one at a time");
-    alone.end(&probes[0], Outcome::Working);
+    alone.end(&probes[0], Outcome::Working(10));
     assert_eq!(alone.until(since + 20_100).len(), 4, "all at once again");
 }
 

@@ -5,6 +5,7 @@ const LIMITS: ScopeLimits = ScopeLimits {
     in_flight: Some(8),
     requests_per_minute: Some(60),
     tokens_per_minute: Some(1_000),
+    is_adaptive: false,
 };
 
 fn wants(in_flight: u32, waiting: u32, tokens_each: u64) -> Report {
@@ -244,4 +245,33 @@ fn a_state_survives_json_and_an_older_one_is_read() {
         serde_json::from_str::<Scope>("{}").unwrap(),
         Scope::default()
     );
+}
+
+#[test]
+fn an_adaptive_limit_is_shared_and_grows_within_the_operators() {
+    let limits = ScopeLimits {
+        in_flight: Some(64),
+        is_adaptive: true,
+        ..ScopeLimits::default()
+    };
+    let mut scope = Scope::default();
+    let first = scope.exchange(0, "a", &limits, &wants(0, 100, 1));
+    assert_eq!(first.slots, Some(8), "what is tried first");
+    let none = scope.exchange(1, "b", &limits, &wants(0, 100, 1));
+    assert_eq!(none.slots, Some(0));
+    scope.exchange(2, "b", &limits, &Report::default());
+    // Twenty answers a second under each of eight slots: more slots bring more.
+    let mut slots = 8;
+    for second in 1..30 {
+        let answered = Report {
+            answered: Amounts {
+                requests: u64::from(slots) * 20,
+                tokens: u64::from(slots) * 200,
+            },
+            ..wants(slots, 100, 1)
+        };
+        let grant = scope.exchange(second * 1_000, "a", &limits, &answered);
+        slots = grant.slots.unwrap();
+    }
+    assert!((40..=64).contains(&slots), "{slots}");
 }

@@ -1,6 +1,7 @@
 //! The client against a small server of its own on loopback.
 #![cfg(test)]
 
+mod admission;
 mod attempts;
 mod catalog;
 mod refusals;
