@@ -4,6 +4,7 @@ use frugal_simulator::{Fault, Faults, SimulatorOptions};
 use frugal_tests::client::ApiClient;
 use frugal_tests::postgres::TestDatabase;
 use frugal_tests::processes::Setting;
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 /// A job with far more requests at once than the endpoint takes.
@@ -92,6 +93,45 @@ async fn a_restart_of_the_endpoint_is_waited_out_and_seen_in_the_job() {
     let job = api.json(&path).await;
     assert_eq!(job["state"], "succeeded");
     assert_eq!(job["progress"]["trials"]["failed"], 0);
+    assert!(server.stop().await);
+    simulator.shutdown().await.unwrap();
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_its_endpoint_says_so_and_is_cancelled_at_once() {
+    let database = TestDatabase::create().await;
+    let faults = Faults::script([(1, Fault::rate_limited(Some("500")))]);
+    let options = SimulatorOptions {
+        faults,
+        ..SimulatorOptions::default()
+    };
+    let simulator = frugal_simulator::serve(options).await.unwrap();
+    let mut setting = Setting::local(database.url(), &simulator.base_url());
+    setting
+        .endpoints
+        .push_str("\n[endpoints.local.limits]\nrequests_in_flight = 1\n");
+    let (server, url) = setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let path = api.submit(&job()).await;
+    let mut stream = api.stream(&path, None).await;
+    let waiting = loop {
+        let event = stream.next().await.unwrap();
+        if event.name == "endpoint.waiting" {
+            break event.payload;
+        }
+    };
+    assert_eq!(waiting["data"]["reason"], "retry_after");
+    assert!(waiting["data"]["until"].is_string());
+    let cancelled = api.post(&format!("{path}/cancel"), &json!({})).await;
+    assert_eq!(cancelled.status(), 202);
+    let events = api.follow(&path, None).await;
+    assert_eq!(events.last().unwrap().name, "job.cancelled");
+    let told = events
+        .iter()
+        .filter(|event| event.name == "endpoint.waiting");
+    assert_eq!(told.count(), 1);
+    assert_eq!(simulator.gate().progress().arrived, 1);
     assert!(server.stop().await);
     simulator.shutdown().await.unwrap();
     database.drop().await;
