@@ -112,6 +112,7 @@ static UNLISTED: Model = Model {
     max_tokens_name: None,
     omit: BTreeSet::new(),
     extra: BTreeMap::new(),
+    limits: ModelLimits::NONE,
 };
 
 impl Endpoint {
@@ -231,6 +232,8 @@ pub struct Model {
     pub omit: BTreeSet<String>,
     /// Parameters sent with every request, below those of a job.
     pub extra: BTreeMap<String, Value>,
+    /// How hard this model may be driven, within what its endpoint allows.
+    pub limits: ModelLimits,
 }
 
 impl Model {
@@ -248,7 +251,9 @@ impl Model {
                 "must not be empty; leave it out where it is max_tokens",
             ));
         }
-        Ok(())
+        self.limits
+            .validate()
+            .map_err(|fault| fault.within("limits"))
     }
 }
 
@@ -276,6 +281,8 @@ struct ModelFields {
     omit: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     extra: BTreeMap<String, Value>,
+    #[serde(default, skip_serializing_if = "ModelLimits::is_none")]
+    limits: ModelLimits,
 }
 
 impl TryFrom<ModelFields> for Model {
@@ -303,6 +310,7 @@ impl TryFrom<ModelFields> for Model {
             max_tokens_name: fields.max_tokens_name,
             omit: fields.omit,
             extra: fields.extra,
+            limits: fields.limits,
         })
     }
 }
@@ -358,20 +366,31 @@ impl From<Model> for ModelFields {
             max_tokens_name: model.max_tokens_name,
             omit: model.omit,
             extra: model.extra,
+            limits: model.limits,
         }
     }
 }
 
-/// How hard an endpoint may be driven by one process.
+/// How hard an endpoint may be driven, by all worker processes of a database together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The most requests in flight at once.
     pub requests_in_flight: u32,
+    /// The most requests that are sent within any minute, retries included; none for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+    /// The most tokens that are asked for within any minute, each request at its worst case; none
+    /// for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u64>,
+    /// Whether fewer requests are kept in flight where more of them bring no more answers.
+    pub adaptive_concurrency: bool,
     /// How long one attempt of a request may take, in seconds.
     pub request_timeout_seconds: u64,
     /// How often a request is tried in all, the first time included. Attempts that were refused
-    /// because too much was asked just then cost nothing and do not count.
+    /// because too much was asked just then cost nothing and do not count, nor do those that failed
+    /// because the endpoint was out of order altogether.
     pub max_attempts: u32,
     /// How long a request goes on being tried while the endpoint refuses it because too much is
     /// asked just then, in seconds.
@@ -382,6 +401,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             requests_in_flight: 64,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            adaptive_concurrency: false,
             request_timeout_seconds: 120,
             max_attempts: 6,
             rate_limit_patience_seconds: 3_600,
@@ -391,31 +413,94 @@ impl Default for Limits {
 
 impl Limits {
     fn validate(&self) -> Result<(), CatalogError> {
-        let ranges = [
-            (
-                "requests_in_flight",
-                u64::from(self.requests_in_flight),
-                10_000,
-            ),
-            (
-                "request_timeout_seconds",
-                self.request_timeout_seconds,
-                3_600,
-            ),
-            ("max_attempts", u64::from(self.max_attempts), 20),
-            (
-                "rate_limit_patience_seconds",
-                self.rate_limit_patience_seconds,
-                86_400,
-            ),
-        ];
-        for (field, value, most) in ranges {
-            if !(1..=most).contains(&value) {
-                let problem = format!("is {value}; must be from 1 to {most}");
-                return Err(CatalogError::new(field, &problem));
-            }
+        within(
+            "requests_in_flight",
+            Some(self.requests_in_flight),
+            MOST_IN_FLIGHT,
+        )?;
+        within(
+            "requests_per_minute",
+            self.requests_per_minute,
+            MOST_REQUESTS_PER_MINUTE,
+        )?;
+        within(
+            "tokens_per_minute",
+            self.tokens_per_minute,
+            MOST_TOKENS_PER_MINUTE,
+        )?;
+        within(
+            "request_timeout_seconds",
+            Some(self.request_timeout_seconds),
+            3_600,
+        )?;
+        within("max_attempts", Some(self.max_attempts), 20)?;
+        within(
+            "rate_limit_patience_seconds",
+            Some(self.rate_limit_patience_seconds),
+            86_400,
+        )
+    }
+}
+
+/// How hard one model may be driven, by all worker processes of a database together. The limits of
+/// its endpoint hold as well, over all its models.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelLimits {
+    /// As [`Limits::requests_in_flight`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_in_flight: Option<u32>,
+    /// As [`Limits::requests_per_minute`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+    /// As [`Limits::tokens_per_minute`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u64>,
+}
+
+impl ModelLimits {
+    /// Whatever the endpoint allows.
+    pub const NONE: Self = Self {
+        requests_in_flight: None,
+        requests_per_minute: None,
+        tokens_per_minute: None,
+    };
+
+    fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+
+    fn validate(&self) -> Result<(), CatalogError> {
+        within(
+            "requests_in_flight",
+            self.requests_in_flight,
+            MOST_IN_FLIGHT,
+        )?;
+        within(
+            "requests_per_minute",
+            self.requests_per_minute,
+            MOST_REQUESTS_PER_MINUTE,
+        )?;
+        within(
+            "tokens_per_minute",
+            self.tokens_per_minute,
+            MOST_TOKENS_PER_MINUTE,
+        )
+    }
+}
+
+const MOST_IN_FLIGHT: u64 = 10_000;
+const MOST_REQUESTS_PER_MINUTE: u64 = 10_000_000;
+const MOST_TOKENS_PER_MINUTE: u64 = 1_000_000_000_000;
+
+/// Refuses a limit that is 0 or beyond reason.
+fn within(field: &str, value: Option<impl Into<u64>>, most: u64) -> Result<(), CatalogError> {
+    match value.map(Into::into) {
+        Some(value) if !(1..=most).contains(&value) => {
+            let problem = format!("is {value}; must be from 1 to {most}");
+            Err(CatalogError::new(field, &problem))
         }
-        Ok(())
+        _ => Ok(()),
     }
 }
 
@@ -564,7 +649,8 @@ mod tests {
                 "input_usd_per_million": 0.15, "output_usd_per_million": 0.6,
                 "usd_per_request": 0.001, "cached_input_usd_per_million": 0.075, "max_n": 4,
                 "max_tokens_name": "max_completion_tokens", "omit": ["seed"],
-                "path": "/{model}/{api}", "extra": {"reasoning_effort": "low"}
+                "path": "/{model}/{api}", "extra": {"reasoning_effort": "low"},
+                "limits": {"requests_per_minute": 60, "tokens_per_minute": 100_000}
             }},
             "path": "/deployments/{model}/{api}", "query": {"api-version": "2024-10-21"},
             "headers": {"x-title": "frugal", "api-key": {"env": "AZURE_KEY"}}
@@ -692,6 +778,16 @@ mod tests {
                 json!({"base_url": "http://h", "allow_unlisted_models": true,
                        "limits": {"max_attempts": 0}}),
                 "endpoints.local.limits.max_attempts: is 0; must be from 1 to 20",
+            ),
+            (
+                json!({"base_url": "http://h", "allow_unlisted_models": true,
+                       "limits": {"requests_per_minute": 0}}),
+                "endpoints.local.limits.requests_per_minute: is 0; must be from 1 to 10000000",
+            ),
+            (
+                json!({"base_url": "http://h", "models": {"m": {
+                    "limits": {"tokens_per_minute": 0}}}}),
+                "endpoints.local.models.m.limits.tokens_per_minute: is 0; must be from 1",
             ),
         ] {
             let found = fault(endpoint);

@@ -3,6 +3,7 @@
 use crate::configuration::Settings;
 use crate::id::{JobId, TrialNumber};
 use crate::money::Spend;
+use crate::names::names;
 use crate::state::StopReason;
 use crate::trial::{CostEstimate, Coverage, Estimate, PruneReason, TrialRole};
 use chrono::{DateTime, Utc};
@@ -20,6 +21,22 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub body: EventBody,
+}
+
+names! {
+    /// What a job's requests wait for before they are sent.
+    pub enum WaitReason: "reason to wait" {
+        /// Other jobs have as many requests in flight as the endpoint or the model takes at once.
+        RequestsInFlight = "requests_in_flight",
+        /// The requests of a minute are used up.
+        RequestsPerMinute = "requests_per_minute",
+        /// The tokens of a minute are used up.
+        TokensPerMinute = "tokens_per_minute",
+        /// The endpoint asked to wait.
+        RetryAfter = "retry_after",
+        /// The endpoint refused requests for being too many, so they are sent more slowly.
+        Pace = "pace",
+    }
 }
 
 /// What happened: a `type` and its `data`.
@@ -154,6 +171,39 @@ pub enum EventBody {
         /// What the job has spent so far, all roles together.
         spend: Spend,
     },
+    /// None of the job's requests to a model can be sent for a while. It is over with the next
+    /// event of progress. Written once for a wait, and at most once a minute.
+    #[serde(rename = "endpoint.waiting")]
+    EndpointWaiting {
+        /// The endpoint.
+        endpoint: String,
+        /// The model.
+        model: String,
+        /// What they wait for.
+        reason: WaitReason,
+        /// When it is over at the earliest, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<DateTime<Utc>>,
+    },
+    /// A model of the job is out of order: requests failed in a row, over all jobs. The job's are
+    /// held back until it answers again.
+    #[serde(rename = "endpoint.degraded")]
+    EndpointDegraded {
+        /// The endpoint.
+        endpoint: String,
+        /// The model.
+        model: String,
+        /// What the last failure was.
+        reason: String,
+    },
+    /// A model that was out of order answers again.
+    #[serde(rename = "endpoint.recovered")]
+    EndpointRecovered {
+        /// The endpoint.
+        endpoint: String,
+        /// The model.
+        model: String,
+    },
     /// The winner and the baseline were scored on the held-out instances.
     #[serde(rename = "validation.completed")]
     ValidationCompleted {
@@ -184,6 +234,9 @@ impl EventBody {
             Self::TrialStopped { .. } => "trial.stopped",
             Self::BestUpdated { .. } => "best.updated",
             Self::BudgetUpdated { .. } => "budget.updated",
+            Self::EndpointWaiting { .. } => "endpoint.waiting",
+            Self::EndpointDegraded { .. } => "endpoint.degraded",
+            Self::EndpointRecovered { .. } => "endpoint.recovered",
             Self::ValidationCompleted { .. } => "validation.completed",
         }
     }

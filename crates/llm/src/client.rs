@@ -1,6 +1,7 @@
 //! The client of one endpoint: attempts, waits, and what comes of them.
 
 use crate::abilities::{Abilities, Adaptation, MAX_TOKENS};
+use crate::admission::{Admission, AttemptEnd, Blame, EndpointState, InFlight, Permit};
 use crate::asked_wait;
 use crate::attempt::{self, Answer, AttemptOutcome};
 use crate::classify::{Absence, AttemptFault, Circumstances, Refused, Verdict};
@@ -135,6 +136,23 @@ impl Client {
         deadline: Option<Instant>,
         guard: &impl SendGuard,
     ) -> Result<Completion, RequestError> {
+        let admission = InFlight(&self.inner.in_flight);
+        self.complete_admitted(request, deadline, guard, &admission)
+            .await
+    }
+
+    /// As [`Self::complete_guarded`], but `admission` says when attempts may be made, in place of
+    /// the client's own limit on requests in flight.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn complete_admitted(
+        &self,
+        request: &CompletionRequest,
+        deadline: Option<Instant>,
+        guard: &impl SendGuard,
+        admission: &impl Admission,
+    ) -> Result<Completion, RequestError> {
         let deadline = deadline.map(tokio::time::Instant::from_std);
         let model = self.model(request)?;
         let stated = Abilities::stated(model);
@@ -144,9 +162,10 @@ impl Client {
         loop {
             // Held during the attempt alone: who waits for the next one is not in flight.
             let acquired = async {
+                let admitted = admission.admit(course.last.is_some());
                 match deadline {
-                    Some(deadline) => timeout_at(deadline, self.inner.in_flight.acquire()).await,
-                    None => Ok(self.inner.in_flight.acquire().await),
+                    Some(deadline) => timeout_at(deadline, admitted).await,
+                    None => Ok(admitted.await),
                 }
             };
             let permit = tokio::select! {
@@ -165,8 +184,8 @@ impl Client {
             }
             course.attempts.made += 1;
             let start = tokio::time::Instant::now();
-            let outcome = self.attempt(request, &call, deadline).await;
-            drop(permit);
+            let (outcome, status) = self.attempt(request, &call, deadline).await;
+            let blame = permit.ended(&self.end_of(&outcome, status, start.elapsed()));
             let (fault, asked_for) = match outcome {
                 AttemptOutcome::Completed(answer) => {
                     self.remember(&request.model, adaptation.found());
@@ -217,10 +236,16 @@ impl Client {
                         let why = "the endpoint refused it for as long as it may wait";
                         return Err(self.gave_up(course, why));
                     }
+                    if blame == Blame::Endpoint {
+                        continue;
+                    }
                     self.wait(course.diagnostics.rate_limited, asked_for)
                 }
                 Verdict::Transient => {
                     course.last = Some((reason, asked_for));
+                    if blame == Blame::Endpoint {
+                        continue;
+                    }
                     course.faults += 1;
                     course.no_replies += u32::from(fault.absence == Some(Absence::NoReply));
                     course.absences += u32::from(fault.absence.is_some());
@@ -325,7 +350,7 @@ impl Client {
         request: &CompletionRequest,
         call: &Call,
         deadline: Option<tokio::time::Instant>,
-    ) -> AttemptOutcome {
+    ) -> (AttemptOutcome, Option<u16>) {
         let start = tokio::time::Instant::now();
         let timeout = Duration::from_secs(self.inner.endpoint.limits.request_timeout_seconds);
         let end = deadline.map_or(start + timeout, |deadline| deadline.min(start + timeout));
@@ -368,7 +393,32 @@ impl Client {
             latency_ms = latency.as_millis(),
             "attempt ended"
         );
-        outcome
+        (outcome, status)
+    }
+
+    /// What an attempt tells those who wait for the same endpoint.
+    fn end_of(
+        &self,
+        outcome: &AttemptOutcome,
+        status: Option<u16>,
+        latency: Duration,
+    ) -> AttemptEnd {
+        match outcome {
+            AttemptOutcome::Completed(answer) => AttemptEnd {
+                state: EndpointState::Working,
+                asked_for: None,
+                latency: answer.latency,
+                completion_tokens: answer.settled.usage.completion_tokens,
+                reason: None,
+            },
+            AttemptOutcome::Faulty(fault, asked_for) => AttemptEnd {
+                state: state_of(fault, status),
+                asked_for: *asked_for,
+                latency,
+                completion_tokens: 0,
+                reason: Some(self.fit_for_users(&fault.reason)),
+            },
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -415,6 +465,19 @@ impl Client {
 
     fn fit_for_users(&self, reason: &str) -> String {
         redact::one_line(reason, self.inner.secrets.reveal())
+    }
+}
+
+fn state_of(fault: &AttemptFault, status: Option<u16>) -> EndpointState {
+    match (&fault.verdict, status) {
+        (Verdict::Limited, _) => EndpointState::RateLimited,
+        // Too early, or in conflict with another: the endpoint is up and says so.
+        (Verdict::Transient, Some(409 | 425)) => EndpointState::Working,
+        (Verdict::Transient, Some(502 | 503 | 504 | 520..=530)) => EndpointState::Unavailable,
+        // Nothing was sent: there was no connection.
+        (Verdict::Transient, None) if !fault.possibly_billed => EndpointState::Unavailable,
+        (Verdict::Transient, _) => EndpointState::BrokenDown,
+        _ => EndpointState::Working,
     }
 }
 

@@ -9,9 +9,11 @@
 //! Start with [`Client::complete`] in `client.rs`; then `encode.rs` (the JSON of requests),
 //! `decode/` (replies, however they come), `finish.rs` (why a response ended), `usage.rs` (tokens
 //! where the endpoint is silent or wrong), `classify/` (what a refusal means and how far it reaches),
-//! `abilities.rs` (what is learned from refusals), `asked_wait.rs` and `retry.rs` (how long to wait).
+//! `abilities.rs` (what is learned from refusals), `asked_wait.rs` and `retry.rs` (how long to wait),
+//! `admission.rs` (who else has a say in when an attempt is made).
 
 mod abilities;
+mod admission;
 mod asked_wait;
 mod attempt;
 mod classify;
@@ -30,6 +32,7 @@ mod transport;
 mod usage;
 
 pub use abilities::Abilities;
+pub use admission::{Admission, AttemptEnd, Blame, EndpointState, Permit};
 pub use client::Client;
 pub use clients::Clients;
 pub use error::{Attempts, ClientError, RequestError, Scope};

@@ -11,6 +11,7 @@
 //!
 //! Start with [`jobs`] and [`queue`].
 
+pub mod admission;
 pub mod books;
 mod claim;
 pub mod events;

@@ -1,5 +1,6 @@
 //! What everything that works on one job shares.
 
+use crate::admission::{Admission, Entrance};
 use crate::error::DriveError;
 use crate::halt::Halt;
 use crate::options::Options;
@@ -16,6 +17,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// How a model is reached.
+pub(crate) struct Access {
+    pub client: Client,
+    pub entrance: Entrance,
+}
+
 /// A job under way.
 pub(crate) struct Context {
     pub pool: PgPool,
@@ -23,8 +30,8 @@ pub(crate) struct Context {
     pub job: jobs::Job,
     pub data: Arc<Data>,
     pub halt: Arc<Halt>,
-    /// The clients of the job's models, by the model's position.
-    pub clients: Vec<Client>,
+    /// How the job's models are reached, by the model's position.
+    pub models: Vec<Access>,
     pub prompts: Vec<CompiledPrompt>,
     pub scorer: Arc<Scorer>,
     /// How long requests under way may take to arrive once the job is to stop.
@@ -36,7 +43,11 @@ pub(crate) struct Context {
 
 impl Context {
     /// Loads a job with everything that happened to it so far.
-    pub(crate) async fn load(options: &Options, claim: Claim) -> Result<Self, DriveError> {
+    pub(crate) async fn load(
+        options: &Options,
+        admission: &Admission,
+        claim: Claim,
+    ) -> Result<Self, DriveError> {
         let mut connection = options.pool.acquire().await?;
         let job = jobs::find(&mut connection, claim.job)
             .await?
@@ -44,7 +55,7 @@ impl Context {
         let data = frugal_store::instances::load(&mut connection, claim.job).await?;
         let past = past::load(&mut connection, claim.job).await?;
         drop(connection);
-        let (clients, most_per_request) = models(options, &job.spec)?.into_iter().unzip();
+        let (models, most_per_request) = models(options, admission, &job.spec)?.into_iter().unzip();
         let prompts = prompt::compile(&job.spec)?;
         let tuned = Job {
             spec: Arc::new(job.spec.clone()),
@@ -59,7 +70,7 @@ impl Context {
             claim,
             data: Arc::new(data),
             halt: Arc::new(Halt::new()),
-            clients,
+            models,
             prompts,
             scorer: Arc::new(Scorer::compile(&job.spec.scorer)?),
             grace: options.grace,
@@ -85,8 +96,12 @@ impl Context {
     }
 }
 
-/// For each model of a job its client, and the most responses that one request yields.
-fn models(options: &Options, spec: &JobSpec) -> Result<Vec<(Client, Option<u32>)>, DriveError> {
+/// For each model of a job how it is reached, and the most responses that one request yields.
+fn models(
+    options: &Options,
+    admission: &Admission,
+    spec: &JobSpec,
+) -> Result<Vec<(Access, Option<u32>)>, DriveError> {
     let gone = |what: &str| {
         DriveError::Endpoint(format!(
             "{what} is no longer among this server's endpoints; ask its operator"
@@ -103,7 +118,14 @@ fn models(options: &Options, spec: &JobSpec) -> Result<Vec<(Client, Option<u32>)
                 .catalog
                 .model(&choice.endpoint, &choice.model)
                 .ok_or_else(|| gone(&format!("the model `{}`", choice.model)))?;
-            Ok((client.clone(), model.max_n))
+            let entrance = admission
+                .entrance(&choice.endpoint, &choice.model)
+                .ok_or_else(|| gone(&format!("`{}`", choice.endpoint)))?;
+            let access = Access {
+                client: client.clone(),
+                entrance,
+            };
+            Ok((access, model.max_n))
         })
         .collect()
 }

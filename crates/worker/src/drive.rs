@@ -1,10 +1,12 @@
 //! One job, from its claim to its end or to the moment when it is let go.
 
+use crate::admission::Admission;
 use crate::context::Context;
 use crate::error::DriveError;
 use crate::heartbeat::{self, Heart};
 use crate::options::Options;
 use crate::play;
+use crate::tell;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::state::{JobState, StopReason};
@@ -35,6 +37,7 @@ pub const MOST_LOST_ATTEMPTS: u32 = 5;
 /// back to be taken up again.
 pub(crate) async fn drive(
     options: &Options,
+    admission: &Admission,
     claimed: Claimed,
     notices: Receiver<Notice>,
     shutdown: &CancellationToken,
@@ -43,7 +46,7 @@ pub(crate) async fn drive(
     let claim = claimed.claim;
     // What the job was driven with goes with the panic; what is shared with others holds no lock
     // across a call that may panic.
-    let driving = AssertUnwindSafe(attempt(options, claimed, notices, shutdown));
+    let driving = AssertUnwindSafe(attempt(options, admission, claimed, notices, shutdown));
     let ended = match driving.catch_unwind().await {
         Ok(Err(error)) => end_failed(options, claim, error).await,
         Ok(ended) => ended,
@@ -75,6 +78,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 /// Loads the job and drives it, under a beating heart.
 async fn attempt(
     options: &Options,
+    admission: &Admission,
     Claimed {
         claim,
         lost_attempts,
@@ -85,7 +89,7 @@ async fn attempt(
     if lost_attempts >= MOST_LOST_ATTEMPTS {
         return Err(DriveError::WorkersLost(lost_attempts));
     }
-    let context = Context::load(options, claim).await?;
+    let context = Context::load(options, admission, claim).await?;
     let heart = Heart {
         pool: options.pool.clone(),
         claim,
@@ -96,7 +100,11 @@ async fn attempt(
     };
     // In a task of its own, so that it beats however long the job's loop thinks.
     let _beating = AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(heart, notices)));
-    play::play(&context).await
+    let mut hearing = admission.listen(claim.job);
+    tokio::select! {
+        played = play::play(&context) => played,
+        never = tell::tell(&options.pool, claim, &mut hearing) => match never {},
+    }
 }
 
 /// When the job's time is over, counted from its first start.

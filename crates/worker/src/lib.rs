@@ -6,8 +6,11 @@
 //!
 //! It serves no HTTP; it meets the API in the database. Start with [`run`], then `drive.rs` (one job
 //! from claim to end), `context.rs` (what is loaded), `play.rs` (the loop over the machine's steps)
-//! and, for each kind of step, `send.rs`, `score.rs`, `look_up.rs` and `record.rs`.
+//! and, for each kind of step, `send.rs`, `score.rs`, `look_up.rs` and `record.rs`. When a request may
+//! be sent is the matter of `admission.rs`.
 
+mod admission;
+mod clock;
 mod context;
 mod drive;
 mod error;
@@ -22,7 +25,10 @@ mod record;
 mod run;
 mod score;
 mod send;
+mod tell;
 
+pub use admission::{Admission, Admittance, Entrance, Hearing, Permit};
+pub use clock::{Clock, SystemClock};
 pub use drive::MOST_LOST_ATTEMPTS;
 pub use options::Options;
 pub use run::run;

@@ -1,15 +1,19 @@
 //! The worker process: slots that claim jobs, one listener for all of them.
 
+use crate::admission::Admission;
+use crate::clock::{Clock, SystemClock};
 use crate::drive;
 use crate::options::Options;
 use chrono::Utc;
 use frugal_store::listen::{Listener, Notice};
 use frugal_store::queue::{self, Claimed};
 use frugal_store::{PgPool, Result};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 /// How long a slot waits before it looks for a job although no notification came.
@@ -21,6 +25,15 @@ const RELISTEN: Duration = Duration::from_secs(1);
 /// worker takes them at once.
 pub async fn run(options: Options, shutdown: CancellationToken) {
     let (notices, _) = broadcast::channel(1024);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let admission = Admission::new(&options.pool, &options.catalog, &options.name, &clock);
+    let admission = Arc::new(admission);
+    // It outlives the slots, whose last requests count too.
+    let closing = CancellationToken::new();
+    let admitting = {
+        let (admission, closing) = (Arc::clone(&admission), closing.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move { admission.run(&closing).await }))
+    };
     let mut tasks = JoinSet::new();
     tasks.spawn(listen(
         options.pool.clone(),
@@ -33,12 +46,21 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
             name,
             ..options.clone()
         };
-        tasks.spawn(fill_slot(options, notices.clone(), shutdown.clone()));
+        tasks.spawn(fill_slot(
+            options,
+            Arc::clone(&admission),
+            notices.clone(),
+            shutdown.clone(),
+        ));
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a worker slot broke down; its job's lease will run out");
         }
+    }
+    closing.cancel();
+    if let Err(error) = admitting.await {
+        tracing::error!(%error, "admission broke down; what it holds will run out");
     }
 }
 
@@ -69,6 +91,7 @@ async fn forward(pool: &PgPool, notices: &broadcast::Sender<Notice>) -> Result<(
 /// Claims a job, drives it to its end, and so on.
 async fn fill_slot(
     options: Options,
+    admission: Arc<Admission>,
     notices: broadcast::Sender<Notice>,
     shutdown: CancellationToken,
 ) {
@@ -79,7 +102,8 @@ async fn fill_slot(
             Ok(Some(claimed)) => {
                 let claim = claimed.claim;
                 let span = tracing::info_span!("job", id = %claim.job, attempt = claim.attempt);
-                drive::drive(&options, claimed, notices.subscribe(), &shutdown)
+                let hints = notices.subscribe();
+                drive::drive(&options, &admission, claimed, hints, &shutdown)
                     .instrument(span)
                     .await;
             }

@@ -58,8 +58,14 @@ pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Se
     };
     let wire = completion_request(context, &request, prompt);
     let begun = Instant::now();
-    let client = &context.clients[sampling.model];
-    let result = client.complete_guarded(&wire, None, &guard).await;
+    let access = &context.models[sampling.model];
+    let admittance = access
+        .entrance
+        .admittance(context.claim.job, asked_tokens(&request));
+    let result = access
+        .client
+        .complete_admitted(&wire, None, &guard, &admittance)
+        .await;
     if let Some(error) = guard.into_failure() {
         return Err(error);
     }
@@ -83,6 +89,16 @@ pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Se
         keep_texts(context, key, answer);
     }
     Ok(Sent { key, end })
+}
+
+/// Tokens of a request as endpoints count them against a rate: on arrival, every response at its
+/// longest, and the prompt once for each, though it is billed once (openai/openai-python #605).
+fn asked_tokens(request: &RequestToSend) -> u64 {
+    let completion = u64::from(request.n) * u64::from(request.max_tokens);
+    let prompt = request.worst_case.tokens.saturating_sub(completion);
+    prompt
+        .saturating_mul(request.n.into())
+        .saturating_add(completion)
 }
 
 /// Answers for the money and the record of a request: it is in the database, with its worst case,

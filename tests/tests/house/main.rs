@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// What each crate may use of the others.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("admission", &["domain"]),
     ("search", &["domain"]),
     ("evaluation", &["domain"]),
     ("scoring", &["domain"]),
@@ -27,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "worker",
         &[
+            "admission",
             "domain",
             "evaluation",
             "tuning",
@@ -57,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// The crates that do no I/O, read no clock and start no thread.
 const PURE: &[&str] = &[
     "domain",
+    "admission",
     "search",
     "evaluation",
     "tuning",

@@ -4,6 +4,7 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+mod admission;
 mod books;
 mod claiming;
 mod reuse;

@@ -2,7 +2,7 @@
 
 use super::{
     Configuration, CostEstimate, Coverage, Estimate, PruneReasonName, Spend, StopReason, TrialRole,
-    trial::Prune,
+    WaitReason, trial::Prune,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::event;
@@ -163,6 +163,38 @@ pub enum EventBody {
         /// What the job has spent so far, all roles together.
         spend: Spend,
     },
+    /// None of the job's requests to a model can be sent for a while. It is over with the next
+    /// event of progress. Written once for a wait, and at most once a minute.
+    #[serde(rename = "endpoint.waiting")]
+    EndpointWaiting {
+        /// The endpoint.
+        endpoint: String,
+        /// The model.
+        model: String,
+        /// What they wait for.
+        reason: WaitReason,
+        /// When it is over at the earliest, where that is known.
+        until: Option<DateTime<Utc>>,
+    },
+    /// A model of the job is out of order: requests failed in a row, over all jobs. The job's are
+    /// held back until it answers again.
+    #[serde(rename = "endpoint.degraded")]
+    EndpointDegraded {
+        /// The endpoint.
+        endpoint: String,
+        /// The model.
+        model: String,
+        /// What the last failure was.
+        reason: String,
+    },
+    /// A model that was out of order answers again.
+    #[serde(rename = "endpoint.recovered")]
+    EndpointRecovered {
+        /// The endpoint.
+        endpoint: String,
+        /// The model.
+        model: String,
+    },
     /// The winner and the baseline were scored on the held-out instances.
     #[serde(rename = "validation.completed")]
     ValidationCompleted {
@@ -300,6 +332,29 @@ impl EventBody {
             Domain::BudgetUpdated { spend } => Self::BudgetUpdated {
                 spend: spend.into(),
             },
+            Domain::EndpointWaiting {
+                endpoint,
+                model,
+                reason,
+                until,
+            } => Self::EndpointWaiting {
+                endpoint,
+                model,
+                reason: reason.into(),
+                until,
+            },
+            Domain::EndpointDegraded {
+                endpoint,
+                model,
+                reason,
+            } => Self::EndpointDegraded {
+                endpoint,
+                model,
+                reason,
+            },
+            Domain::EndpointRecovered { endpoint, model } => {
+                Self::EndpointRecovered { endpoint, model }
+            }
             Domain::ValidationCompleted { winner, baseline } => Self::ValidationCompleted {
                 winner: winner.into(),
                 baseline: baseline.map(Into::into),

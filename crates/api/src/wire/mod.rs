@@ -33,7 +33,7 @@ pub use job::{
 pub use names::{
     Algorithm, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
     PruneReasonName, Pruning, Reducer, Reuse, Sequence, SpendCategory, StopReason, TrialRole,
-    TrialState, Unit, UntriedReason,
+    TrialState, Unit, UntriedReason, WaitReason,
 };
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtractName, ExtractPost, HoldoutPost,

@@ -1,6 +1,6 @@
 //! Closed sets of names.
 
-use frugal_domain::{job, metric, money, scoring, spend, state, trial};
+use frugal_domain::{event, job, metric, money, scoring, spend, state, trial};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use utoipa::openapi::RefOr;
@@ -56,6 +56,15 @@ named! {
 named! {
     /// Why a job's search ended.
     StopReason of state::StopReason
+}
+
+named! {
+    /// What a job's requests wait for before they are sent: others have as many in flight as the
+    /// endpoint or the model takes at once (`requests_in_flight`), a minute's requests or tokens are
+    /// used up (`requests_per_minute`, `tokens_per_minute`), the endpoint asked to wait
+    /// (`retry_after`), or refused requests for being too many, so that they are sent more slowly
+    /// (`pace`).
+    WaitReason of event::WaitReason
 }
 
 named! {

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod adaptation;
+mod admission;
 mod attempts;
 mod catalog;
 mod connections;
