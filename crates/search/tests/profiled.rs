@@ -442,6 +442,70 @@ fn several_cheap_answers_may_be_as_good_as_a_value() {
 }
 
 #[test]
+fn what_a_guess_takes_for_too_dear_is_looked_at() {
+    // Forty tokens on average where 150 are guessed: one response fits, of the cheap model alone.
+    let job = spec(&[
+        ("/inference_budget", json!({"usd": 0.000_008})),
+        ("/optimization_budget", json!({"usd": 0.000_4})),
+    ]);
+    for seed in 0..5 {
+        let run = drive(
+            &job,
+            new_search(&job, ROWS, None),
+            seed,
+            |_| 0.5,
+            |_, told| told,
+        );
+        let place = run.search.place(winner(&run)).unwrap();
+        assert_eq!(place.model, 0, "{seed}");
+        let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+        assert!(
+            estimate.affordable && estimate.extent.n == 1,
+            "{estimate:?}"
+        );
+        assert!(run.spent <= run.budget, "{seed}");
+    }
+    // Where nothing fits that little is spent on seeing it.
+    let job = spec(&[("/inference_budget", json!({"usd": 0.000_002}))]);
+    let run = run(&job, |_| 0.5);
+    assert_eq!(run.conclusion.winner, None);
+    assert!(
+        run.spent < 0.1 * run.budget,
+        "{} of {}",
+        run.spent,
+        run.budget
+    );
+}
+
+#[test]
+fn the_limit_is_what_is_enough_of_right_answers() {
+    // Right answers are so from their eighth token on, and as cheap as four are with the whole.
+    let shortened = |batch: &Batch, mut told: Told| {
+        for response in told.drawn.iter_mut().flat_map(|row| &mut row.responses) {
+            let limit = batch.limits.iter().find(|limit| **limit >= 8);
+            if let (true, Some(limit)) = (response.score > 0.0, limit) {
+                response.enough = u64::from(*limit).min(response.tokens);
+            }
+        }
+        told
+    };
+    let job = spec(&[("/inference_budget", json!({"usd": 0.000_02}))]);
+    let short = run_with(&job, |_| 0.2, shortened);
+    let long = run_with(&job, |_| 0.2, |_, told| told);
+    let extent = |run: &Run| run.conclusion.arms[&winner(run)].estimate.extent;
+    assert!(extent(&short).max_tokens < 20, "{:?}", extent(&short));
+    assert!(extent(&long).max_tokens > 40, "{:?}", extent(&long));
+    assert!(extent(&short).n > extent(&long).n);
+    // Limits in rising order, below the one that is drawn under; none once all had to be whole.
+    let limits = &short.batches[0].limits;
+    assert!(limits.is_sorted() && limits.first() == Some(&10) && limits.last() < Some(&200));
+    assert!(!short.batches.last().unwrap().limits.is_empty());
+    let model = |batch: &Batch| long.search.place(batch.arm).unwrap().model;
+    let last = long.batches.iter().rfind(|batch| model(batch) == 0);
+    assert!(last.unwrap().limits.is_empty());
+}
+
+#[test]
 fn without_an_inference_budget_the_most_responses_are_the_best() {
     let run = run(&spec(&[("/inference_budget", Value::Null)]), |_| 0.2);
     let estimate = &run.conclusion.arms[&winner(&run)].estimate;

@@ -443,13 +443,18 @@ impl RightLengths {
             }
         }
         lengths.sort_unstable_by(f64::total_cmp);
+        Self::spread(lengths, rows.len())
+    }
+
+    /// Lengths in rising order, of answers to so many rows.
+    fn spread(lengths: Vec<f64>, rows: usize) -> Self {
         let logs: Vec<f64> = lengths.iter().map(|tokens| tokens.ln()).collect();
         let centre = mean(&logs);
         let squares: f64 = logs.iter().map(|log| (log - centre).powi(2)).sum();
         let freedom = (logs.len() as f64 - 1.0).max(0.0) + PRIOR_FREEDOM;
         let variance = (squares + PRIOR_FREEDOM * PRIOR_SPREAD * PRIOR_SPREAD) / freedom;
         // Silverman's rule; answers to the same row are no news of other rows.
-        let width = 0.9 * variance.sqrt() * (rows.len().max(1) as f64).powf(-0.2);
+        let width = 0.9 * variance.sqrt() * (rows.max(1) as f64).powf(-0.2);
         Self {
             sorted: lengths,
             width,
@@ -503,4 +508,29 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     let below = (place.floor() as usize).min(last);
     let above = (below + 1).min(last);
     sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(sorted: &[f64], rows: usize) -> RightLengths {
+        RightLengths::spread(sorted.to_vec(), rows)
+    }
+
+    #[test]
+    fn few_right_answers_do_not_bound_the_next_ones() {
+        let few = lengths(&[80.0, 90.0, 100.0, 110.0, 120.0], 5);
+        assert!(few.kept(120.0) < 0.9, "{}", few.kept(120.0));
+        assert!(few.kept(300.0) > 0.99);
+        let many: Vec<f64> = (0..200).map(|at| 80.0 + 0.2 * f64::from(at)).collect();
+        let many = lengths(&many, 200);
+        assert!(many.kept(120.0) > 0.93, "{}", many.kept(120.0));
+        // Many answers to few rows tell little of others.
+        let same: Vec<f64> = (0..200).map(|at| 80.0 + 0.2 * f64::from(at)).collect();
+        assert!(lengths(&same, 2).kept(120.0) < many.kept(120.0));
+        // More is kept the longer the limit.
+        let kept: Vec<f64> = (1..40).map(|at| few.kept(10.0 * f64::from(at))).collect();
+        assert!(kept.is_sorted() && kept.iter().all(|share| (0.0..=1.0).contains(share)));
+    }
 }

@@ -335,3 +335,48 @@ pub(super) fn bell(mean: f64, variance: f64) -> [f64; GRID] {
     }
     weights
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_is_the_normal_density_on_the_grid() {
+        for (mean, variance) in [(-0.3, 3.0), (4.2, 0.5), (-9.0, 1.0), (12.0, 2.0)] {
+            let exact = grid().map(|odds| (-0.5 * (odds - mean).powi(2) / variance).exp());
+            let total: f64 = exact.iter().sum();
+            for (one, exact) in bell(mean, variance).iter().zip(exact) {
+                assert!((one - exact / total).abs() < 1e-12, "{mean} {variance}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_in_reach_lie_where_their_counts_are_likely() {
+        // A quarter of the rows are easy and none of the others was ever right.
+        let rows: Vec<(f64, f64)> = (0..40)
+            .map(|row| {
+                if row % 4 == 0 {
+                    (12.0, 16.0)
+                } else {
+                    (0.0, 16.0)
+                }
+            })
+            .collect();
+        let mean = |weights: [f64; GRID]| -> f64 {
+            weights
+                .iter()
+                .zip(grid())
+                .map(|(weight, odds)| weight * odds)
+                .sum()
+        };
+        let taken = mean(in_reach(&rows, -3.0, 3.0));
+        assert!(taken > -1.0, "{taken}");
+        // Where rows are right now and then, they are hard and not out of reach.
+        let rows: Vec<(f64, f64)> = (0..40)
+            .map(|row| (f64::from(u8::from(row % 2 == 0)), 16.0))
+            .collect();
+        let taken = mean(in_reach(&rows, -3.0, 3.0));
+        assert!(taken < -2.0, "{taken}");
+    }
+}
