@@ -102,18 +102,21 @@ impl Situation<'_> {
         if best.as_ref().is_some_and(|best| best.gain >= LEAST_GAIN) {
             return best.map(|best| best.chosen);
         }
+        // Little is to be gained: the leader is finished first, then its tail is looked at, each once
+        // all that is in the air has been seen; then small gains are bought.
+        let responses = self.arms[leader].fewest_to_repeat().max(1);
+        let tail = TAIL * f64::from(top.extent.n);
+        let has_tail = (responses as f64) < tail && responses < MOST_AGAIN;
         if !self.in_air.is_empty() {
-            return None;
+            let settled = missing.is_empty() && !has_tail;
+            return best.filter(|_| settled).map(|best| best.chosen);
         }
-        // Little is to be gained: the leader is finished first, then its tail is looked at.
         if !missing.is_empty()
             && let Some(chosen) = self.affordable(leader, missing, 1)
         {
             return Some(chosen);
         }
-        let responses = self.arms[leader].fewest_to_repeat().max(1);
-        let tail = TAIL * f64::from(top.extent.n);
-        if (responses as f64) < tail && responses < MOST_AGAIN {
+        if has_tail {
             let rows = self.with_at_most(leader, responses);
             let cost = rows.len() as f64 * self.spent(leader, top, responses);
             if !rows.is_empty() && cost <= self.left && self.sendable(leader, responses, cost) {
