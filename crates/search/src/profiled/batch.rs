@@ -307,7 +307,7 @@ impl Situation<'_> {
 
 /// By how much the best of two is expected to rise once a normal difference with this deviation is
 /// known, whose mean lies that far off.
-fn expected_gain(deviation: f64, gap: f64) -> f64 {
+pub(super) fn expected_gain(deviation: f64, gap: f64) -> f64 {
     if deviation <= 0.0 {
         return 0.0;
     }
