@@ -64,6 +64,9 @@ enum Measured {
         /// The ways to search, by name; all by default.
         #[arg(long, value_delimiter = ';')]
         ways: Vec<String>,
+        /// The sampling settings that are free; `few` and `many` are laid over the worlds.
+        #[arg(long, value_enum, default_value_t = worlds::FreeSettings::Temperature)]
+        settings: worlds::FreeSettings,
         /// A folder of other worlds.
         #[arg(long, env = "FRUGAL_WORLDS_DIR")]
         worlds: Option<PathBuf>,
@@ -102,6 +105,7 @@ fn main() -> anyhow::Result<()> {
             first_seed,
             factors,
             ways,
+            settings,
             worlds,
         } => worlds::print(
             &mut out,
@@ -110,6 +114,7 @@ fn main() -> anyhow::Result<()> {
                 first_seed,
                 factors,
                 ways,
+                settings,
                 folder: worlds,
             },
         ),

@@ -51,7 +51,8 @@ pub enum Origin {
     Global,
     /// A local search.
     Local {
-        /// The thread's number, from 1 in the order of creation.
+        /// The thread's number, from 1 in the order of creation; in a profiled search that of the arm
+        /// stepped from.
         thread: u32,
     },
     /// A cheap start with noise, where nothing else was admissible.

@@ -1,8 +1,8 @@
 //! A job on a world: what is posted, and what it comes to in truth.
 
+use super::way::Way;
 use super::world::World;
 use crate::run::{self, Job};
-use frugal_domain::configuration::{Extent, Sampling, Settings};
 use frugal_domain::endpoint::{Api, Catalog, Endpoint as CatalogEndpoint, Model};
 use frugal_domain::job::JobSpec;
 use serde_json::{Value, json};
@@ -30,12 +30,12 @@ pub struct Outcome {
 }
 
 /// Runs a job whose optimization budget is a multiple of the inference budget over all rows, with
-/// these changes to its document.
+/// the changes that a way to search makes to its document.
 ///
 /// # Errors
 /// The job makes no sense.
-pub fn run(world: &World, factor: f64, seed: u64, changes: &Value) -> anyhow::Result<Outcome> {
-    let spec = spec(world, factor, seed, changes)?;
+pub fn run(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<Outcome> {
+    let spec = spec(world, factor, seed, way)?;
     let rows: Vec<usize> = (0..crate::endpoint::Endpoint::rows(world)).collect();
     let found = run::run(Job {
         spec: &spec,
@@ -68,7 +68,7 @@ pub fn run(world: &World, factor: f64, seed: u64, changes: &Value) -> anyhow::Re
 ///
 /// # Errors
 /// It has faults.
-pub fn spec(world: &World, factor: f64, seed: u64, changes: &Value) -> anyhow::Result<JobSpec> {
+pub fn spec(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<JobSpec> {
     let rows = crate::endpoint::Endpoint::rows(world);
     let models: Vec<Value> = world
         .models
@@ -105,7 +105,15 @@ pub fn spec(world: &World, factor: f64, seed: u64, changes: &Value) -> anyhow::R
         "limits": {"trials": TRIALS},
         "search": {"seed": seed},
     });
-    merge(&mut body, changes);
+    if let Some(overlay) = &world.overlay {
+        let settings = if way.at_defaults {
+            overlay.defaults()
+        } else {
+            overlay.search_space()
+        };
+        merge(&mut body["search_space"], &settings);
+    }
+    merge(&mut body, &way.changes);
     let (spec, _) = frugal_intake::job(&body, &catalog(world), seed)
         .map_err(|faults| anyhow::anyhow!("the job has faults: {faults:?}"))?;
     Ok(spec)
@@ -144,62 +152,5 @@ fn catalog(world: &World) -> Catalog {
     };
     Catalog {
         endpoints: BTreeMap::from([(ENDPOINT.to_owned(), endpoint)]),
-    }
-}
-
-/// Temperatures and limits of tokens that the best is looked for among.
-const TEMPERATURES: [f64; 13] = [
-    0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2,
-];
-const LIMITS: usize = 40;
-
-/// The best utility that a world's inference budget allows, on a grid.
-pub fn best(world: &World) -> f64 {
-    let mut best = 0.0_f64;
-    for model in 0..world.models.len() {
-        for prompt in 0..world.templates.len() {
-            for temperature in TEMPERATURES {
-                for step in 0..LIMITS {
-                    let share = step as f64 / (LIMITS - 1) as f64;
-                    let limit = 10.0 * 100_f64.powf(share);
-                    let at = |n: u32| settings(model, prompt, temperature, limit, n);
-                    let (_, one) = world.truth(&at(1));
-                    if one > world.inference_budget {
-                        continue;
-                    }
-                    // The cost is a straight line in n.
-                    let (_, two) = world.truth(&at(2));
-                    let more = (world.inference_budget - one) / (two - one).max(1e-15);
-                    #[expect(
-                        clippy::cast_possible_truncation,
-                        clippy::cast_sign_loss,
-                        reason = "a number from 0 to 99"
-                    )]
-                    let n = 1 + more.min(99.0) as u32;
-                    best = best.max(world.truth(&at(n)).0);
-                }
-            }
-        }
-    }
-    best
-}
-
-fn settings(model: usize, prompt: usize, temperature: f64, limit: f64, n: u32) -> Settings {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "from 10 to 1,000"
-    )]
-    let max_tokens = limit.round() as u32;
-    Settings {
-        sampling: Sampling {
-            model,
-            prompt,
-            temperature: Some(temperature),
-            top_p: None,
-            stop: Vec::new(),
-            extra: BTreeMap::new(),
-        },
-        extent: Extent { max_tokens, n },
     }
 }

@@ -1,18 +1,24 @@
 //! Whole searches on worlds whose exact utility is known: what the winner is worth, as a share of the
 //! best that there is.
 
+mod cluster;
 mod job;
+mod optimum;
+mod overlay;
+mod way;
 mod world;
+
+pub use overlay::FreeSettings;
 
 use crate::parallel;
 use crate::table::{self, Quartiles};
 use anyhow::{Context, bail};
 use flate2::read::GzDecoder;
 use job::Outcome;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use way::{Way, ways};
 use world::World;
 
 /// A winner that costs more than this share of the inference budget counts as over it.
@@ -21,32 +27,8 @@ const OVER: f64 = 1.03;
 /// The worlds that come with the benchmark.
 const BUNDLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/worlds");
 
-/// Ways to search, by name, with what they change in a job's document.
-fn ways() -> Vec<(&'static str, Value)> {
-    let searched =
-        |algorithm: &str| json!({"search": {"extent": "searched", "algorithm": algorithm}});
-    vec![
-        ("profiled", json!({})),
-        ("profiled, no baseline", json!({"baseline": false})),
-        (
-            "profiled, random arms",
-            json!({"search": {"algorithm": "random"}}),
-        ),
-        ("searched", searched("blendsearch")),
-        (
-            "searched, cheap starts",
-            json!({"search": {"extent": "searched", "options": {"low_cost_starts": true}}}),
-        ),
-        (
-            "published",
-            json!({"search": {"pruning": "reference", "parallel_trials": 1,
-                              "options": {"low_cost_starts": false}}}),
-        ),
-        ("cfo", searched("cfo")),
-        ("tpe", searched("tpe")),
-        ("random", searched("random")),
-    ]
-}
+/// Fixes what is laid over the worlds.
+const OVERLAY_SEED: u64 = 1;
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -59,6 +41,8 @@ pub struct Measure {
     pub factors: Vec<f64>,
     /// The ways, by name; all where there is none.
     pub ways: Vec<String>,
+    /// The sampling settings that are free.
+    pub settings: FreeSettings,
     /// The folder of the worlds; those that come with the benchmark where there is none.
     pub folder: Option<PathBuf>,
 }
@@ -69,27 +53,28 @@ pub struct Measure {
 /// A world cannot be read, or a job makes no sense.
 pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
     let folder = measure.folder.as_deref().unwrap_or(Path::new(BUNDLED));
-    let worlds = load(folder)?;
+    let worlds = load(folder, measure.settings)?;
     let known = ways();
     let ways: Vec<_> = if measure.ways.is_empty() {
         known
     } else {
         for name in &measure.ways {
-            if known.iter().all(|(known, _)| known != name) {
-                let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            if known.iter().all(|known| known.name != name) {
+                let names: Vec<&str> = known.iter().map(|known| known.name).collect();
                 bail!(
                     "`{name}` is no way to search; there are {}",
                     names.join(", ")
                 );
             }
         }
-        let wanted = |(name, _): &(&str, Value)| measure.ways.iter().any(|way| way == name);
+        let wanted = |known: &Way| measure.ways.iter().any(|way| way == known.name);
         known.into_iter().filter(wanted).collect()
     };
     for factor in &measure.factors {
         let mut table = table::new([
             "budget ×",
             "way",
+            "mean",
             "mean of medians",
             "mean of lower quartiles",
             "worst median",
@@ -99,18 +84,20 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
             "trials",
         ]);
         let mut medians = table::new(["world", "best", "way", "median", "lower quartile", "cost"]);
-        for (name, changes) in &ways {
+        for way in &ways {
             let jobs = worlds.len() as u64 * measure.seeds;
             let outcomes = parallel::each(jobs, |index| {
                 let which = usize::try_from(index / measure.seeds)?;
                 let seed = measure.first_seed + index % measure.seeds;
-                job::run(&worlds[which].0, *factor, seed, changes)
+                job::run(&worlds[which].0, *factor, seed, way)
             })?;
             let by_world: Vec<&[Outcome]> =
                 outcomes.chunks(usize::try_from(measure.seeds)?).collect();
             let mut of_worlds = Vec::new();
+            let mut means = Vec::new();
             for ((world, best), outcomes) in worlds.iter().zip(&by_world) {
-                let shares = outcomes.iter().map(|one| one.utility / best).collect();
+                let shares: Vec<f64> = outcomes.iter().map(|one| one.utility / best).collect();
+                means.push(mean_and_error(&shares));
                 let costs = outcomes.iter().map(|one| one.cost).collect();
                 let (Some(shares), Some(costs)) = (Quartiles::of(shares), Quartiles::of(costs))
                 else {
@@ -120,7 +107,7 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
                 medians.add_row([
                     world.name.clone(),
                     format!("{best:.4}"),
-                    (*name).to_owned(),
+                    way.name.to_owned(),
                     format!("{:.3}", shares.median),
                     format!("{:.3}", shares.low),
                     format!("{:.2}", costs.median),
@@ -137,7 +124,8 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
             };
             table.add_row([
                 format!("{factor}"),
-                (*name).to_owned(),
+                way.name.to_owned(),
+                pooled(&means),
                 format!("{:.3}", mean(&|one| one.median)),
                 format!("{:.3}", mean(&|one| one.low)),
                 format!("{:.3}", worst.fold(f64::INFINITY, f64::min)),
@@ -159,11 +147,31 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The worlds of a folder, each with the best utility that its budget allows.
-fn load(folder: &Path) -> anyhow::Result<Vec<(World, f64)>> {
+/// The mean of some values and its standard error.
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares = values.iter().map(|value| (value - mean).powi(2));
+    let variance = squares.sum::<f64>() / (count - 1.0).max(1.0);
+    (mean, (variance / count).sqrt())
+}
+
+/// The mean over the worlds, with the standard error that stems from the seeds.
+fn pooled(of_worlds: &[(f64, f64)]) -> String {
+    let count = of_worlds.len() as f64;
+    let mean = of_worlds.iter().map(|(mean, _)| mean).sum::<f64>() / count;
+    let variance = of_worlds.iter().map(|(_, error)| error.powi(2));
+    let error = variance.sum::<f64>().sqrt() / count;
+    format!("{mean:.3} ± {error:.3}")
+}
+
+/// The worlds of a folder with settings laid over them, each with the best utility that its budget
+/// allows.
+fn load(folder: &Path, settings: FreeSettings) -> anyhow::Result<Vec<(World, f64)>> {
     let at = || format!("the worlds in {}", folder.display());
     let best = folder.join("best.json");
-    let best: BTreeMap<String, f64> = if best.exists() {
+    let written = settings == FreeSettings::Temperature && best.exists();
+    let best: BTreeMap<String, f64> = if written {
         serde_json::from_slice(&std::fs::read(&best)?).with_context(at)?
     } else {
         BTreeMap::new()
@@ -187,15 +195,17 @@ fn load(folder: &Path) -> anyhow::Result<Vec<(World, f64)>> {
             _ => continue,
         };
         let world = World::read(&bytes).with_context(|| path.display().to_string())?;
-        let best = match best.get(&world.name) {
-            Some(best) => *best,
-            None => job::best(&world),
-        };
-        worlds.push((world, best));
+        worlds.push(world.with(settings, OVERLAY_SEED));
     }
     if worlds.is_empty() {
         bail!("{} has no world", folder.display());
     }
+    let found = parallel::each(worlds.len() as u64, |index| {
+        let world = &worlds[usize::try_from(index)?];
+        let known = best.get(&world.name).copied();
+        Ok(known.unwrap_or_else(|| optimum::best(world)))
+    })?;
+    let worlds = worlds.into_iter().zip(found).collect();
     Ok(worlds)
 }
 

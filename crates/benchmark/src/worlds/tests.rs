@@ -3,13 +3,19 @@ use crate::endpoint::Endpoint;
 use frugal_domain::configuration::{Extent, Sampling, Settings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
 
 fn world(name: &str) -> (World, f64) {
-    let worlds = load(Path::new(BUNDLED)).unwrap();
+    let worlds = load(Path::new(BUNDLED), FreeSettings::Temperature).unwrap();
     worlds
         .into_iter()
         .find(|(world, _)| world.name == name)
         .unwrap()
+}
+
+fn way(name: &str) -> Way {
+    let mut ways = ways().into_iter();
+    ways.find(|way| way.name == name).unwrap()
 }
 
 fn settings(
@@ -142,7 +148,7 @@ fn draws_are_right_as_often_as_the_truth_says() {
 fn the_grid_finds_what_is_written_down_as_the_best() {
     for name in ["g108", "g103"] {
         let (world, best) = world(name);
-        let found = job::best(&world);
+        let found = optimum::best(&world);
         assert!((found - best).abs() < 0.01, "{name}: {found} for {best}");
     }
 }
@@ -150,9 +156,112 @@ fn the_grid_finds_what_is_written_down_as_the_best() {
 #[test]
 fn a_job_keeps_its_budget_and_is_told_apart_by_its_seed() {
     let (world, best) = world("g108");
-    let once = |seed| job::run(&world, 2.0, seed, &json!({})).unwrap();
+    let once = |seed| job::run(&world, 2.0, seed, &ways()[0]).unwrap();
     let (one, again, other) = (once(1), once(1), once(2));
     assert_eq!(one, again);
     assert_ne!(one, other);
     assert!(one.won && one.spent <= 1.0 && one.utility > 0.3 * best);
+}
+
+#[test]
+fn settings_at_their_defaults_change_nothing() {
+    let (bare, _) = world("g108");
+    let bare_truth = bare.truth(&settings((0, 1), 0.7, None, (300, 4)));
+    for free in [FreeSettings::Few, FreeSettings::Many] {
+        let overlaid = world("g108").0.with(free, OVERLAY_SEED);
+        let defaults = overlaid.overlay.as_ref().unwrap().defaults();
+        let mut settings = settings((0, 1), 0.7, None, (300, 4));
+        for (name, value) in defaults.as_object().unwrap() {
+            settings.sampling.extra.insert(name.clone(), value.clone());
+        }
+        settings.sampling.extra.remove("top_p");
+        let (utility, cost) = overlaid.truth(&settings);
+        assert!((utility - bare_truth.0).abs() < 1e-12);
+        assert!((cost - bare_truth.1).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn of_many_settings_some_matter_some_do_not_and_reasoning_costs() {
+    let overlaid = world("g108").0.with(FreeSettings::Many, OVERLAY_SEED);
+    let truth = |name: &str, value: Value| {
+        let mut settings = settings((0, 1), 0.7, None, (1000, 4));
+        settings.sampling.extra.insert(name.to_owned(), value);
+        overlaid.truth(&settings)
+    };
+    let (usual, cost) = truth("reasoning_steps", json!(0));
+    let (first, more) = truth("reasoning_steps", json!(2));
+    assert!(first > usual && more > cost);
+    for penalty in [
+        "presence_penalty",
+        "frequency_penalty",
+        "repetition_penalty",
+    ] {
+        let far = if penalty == "repetition_penalty" {
+            1.6
+        } else {
+            2.0
+        };
+        assert_ne!(truth(penalty, json!(far)).0, usual, "{penalty}");
+    }
+    assert_eq!(truth("min_p", json!(0.4)).0, usual);
+    assert_eq!(truth("format", json!("format 2")).0, usual);
+}
+
+#[test]
+fn draws_of_an_overlaid_world_are_right_as_often_as_its_truth_says() {
+    for name in ["g100", "g101"] {
+        let overlaid = world(name).0.with(FreeSettings::Many, OVERLAY_SEED);
+        let mut settings = settings((1, 1), 0.6, None, (200, 1));
+        for (name, value) in [
+            ("presence_penalty", json!(1.1)),
+            ("reasoning_steps", json!(3)),
+            ("style", json!("style 2")),
+        ] {
+            settings.sampling.extra.insert(name.to_owned(), value);
+        }
+        let mut generator = ChaCha8Rng::seed_from_u64(5);
+        let (mut right, mut expected) = (0.0, 0.0);
+        const DRAWS: u32 = 300;
+        for row in 0..overlaid.rows() {
+            expected += overlaid.chance(&settings, row) * f64::from(DRAWS);
+            for _ in 0..DRAWS {
+                let draw = overlaid.draw(&settings, row, &mut generator).unwrap();
+                right += overlaid.response(&settings, row, draw, 200).score;
+            }
+        }
+        let error = (f64::from(DRAWS) * overlaid.rows() as f64 / 4.0).sqrt();
+        assert!(
+            (right - expected).abs() < 5.0 * error,
+            "{name}: {right} for {expected}"
+        );
+    }
+}
+
+/// Where many settings are free, what the search proposes is worth more than arms drawn at random,
+/// and than leaving the settings as they are.
+#[test]
+fn of_many_settings_proposals_beat_random_arms_and_the_simple_rule() {
+    let world = world("g108").0.with(FreeSettings::Many, OVERLAY_SEED);
+    let utility = |name: &str| {
+        let one = |seed| job::run(&world, 10.0, seed, &way(name)).unwrap().utility;
+        (1..=3).map(one).sum::<f64>() / 3.0
+    };
+    let proposed = utility("profiled");
+    let (random, simple) = (
+        utility("profiled, random arms"),
+        utility("profiled, simple rule"),
+    );
+    assert!(
+        proposed > random && proposed > simple,
+        "{proposed}; random arms {random}, simple rule {simple}"
+    );
+}
+
+/// Where nothing but the model, the prompt and the temperature is free, the search is the simple rule.
+#[test]
+fn of_the_temperature_alone_nothing_is_proposed() {
+    let (world, _) = world("g108");
+    let found = |name: &str| job::run(&world, 5.0, 3, &way(name)).unwrap();
+    assert_eq!(found("profiled"), found("profiled, simple rule"));
 }

@@ -5,9 +5,11 @@
 //! temperatures sharpen or flatten these, and above some temperature text falls apart. Or it is
 //! one of some that are listed for a few temperatures, of which the two nearest are mixed.
 
+use super::cluster::Cluster;
+use super::overlay::{FreeSettings, Overlay};
 use crate::endpoint::{DrawNumber, Endpoint, Response};
 use anyhow::Context;
-use frugal_domain::configuration::Settings;
+use frugal_domain::configuration::{Sampling, Settings};
 use frugal_domain::money::Prices;
 use frugal_evaluation::RequestFailure;
 use rand::RngExt;
@@ -86,19 +88,6 @@ pub struct Template {
     tokens: u64,
 }
 
-/// Answers that are alike.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cluster {
-    /// How likely one is.
-    pub probability: f64,
-    /// Whether they are right.
-    pub right: bool,
-    /// Their mean length in tokens.
-    pub length: f64,
-    /// The deviation of that.
-    pub spread: f64,
-}
-
 /// A model of a world.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -125,6 +114,8 @@ pub struct World {
     pub inference_budget: f64,
     /// Tokens of each row's own part of the prompt.
     prompt_tokens: Vec<u64>,
+    /// What is laid over it, if anything.
+    pub overlay: Option<Overlay>,
     /// By model, prompt and row.
     answers: Vec<Vec<Vec<Source>>>,
 }
@@ -180,11 +171,23 @@ impl World {
         Ok(Self {
             models,
             answers,
+            overlay: None,
             prompt_tokens: rows.iter().map(|row| row.prompt_tokens).collect(),
             name: written.name,
             templates: written.templates,
             inference_budget: written.inference_budget,
         })
+    }
+
+    /// The same world with further settings laid over it.
+    pub fn with(self, settings: FreeSettings, seed: u64) -> Self {
+        let overlay = settings.overlay(
+            &self.name,
+            self.models.len(),
+            self.prompt_tokens.len(),
+            seed,
+        );
+        Self { overlay, ..self }
     }
 
     /// The name of a prompt.
@@ -194,12 +197,11 @@ impl World {
     }
 
     /// Where a row's answers come from under some sampling settings.
-    pub fn distribution(&self, settings: &Settings, row: usize) -> Vec<Cluster> {
-        let sampling = &settings.sampling;
+    pub fn distribution(&self, sampling: &Sampling, row: usize) -> Vec<Cluster> {
         let template = &self.templates[sampling.prompt];
         let model = &self.models[sampling.model];
         let temperature = sampling.temperature.unwrap_or(1.0);
-        match &self.answers[sampling.model][sampling.prompt][row] {
+        let clusters = match &self.answers[sampling.model][sampling.prompt][row] {
             Source::Listed(cells) => mixed(cells, temperature),
             Source::Clusters(clusters) => {
                 let heated = heated(clusters, template, model, temperature);
@@ -208,18 +210,33 @@ impl World {
                     _ => heated,
                 }
             }
+        };
+        match &self.overlay {
+            Some(overlay) => overlay.applied(clusters, sampling, row),
+            None => clusters,
         }
     }
 
     /// The exact expected success and inference cost in dollars, the mean over all rows.
     pub fn truth(&self, settings: &Settings) -> (f64, f64) {
-        let cap = f64::from(settings.extent.max_tokens);
         let n = f64::from(settings.extent.n);
-        let (input, output) = self.models[settings.sampling.model].usd_per_million;
-        let (mut utility, mut cost) = (0.0, 0.0);
-        for row in 0..self.prompt_tokens.len() {
+        let values = self.row_values(&settings.sampling, settings.extent.max_tokens);
+        (values.utility(n), values.cost(n))
+    }
+
+    /// What one response comes to on every row.
+    pub fn row_values(&self, sampling: &Sampling, max_tokens: u32) -> RowValues {
+        let cap = f64::from(max_tokens);
+        let (input, output) = self.models[sampling.model].usd_per_million;
+        let rows = self.prompt_tokens.len();
+        let mut values = RowValues {
+            chances: Vec::with_capacity(rows),
+            prompt: 0.0,
+            response: 0.0,
+        };
+        for row in 0..rows {
             let (mut chance, mut tokens) = (0.0, 0.0);
-            for cluster in self.distribution(settings, row) {
+            for cluster in self.distribution(sampling, row) {
                 let spread = cluster.spread.max(1e-6);
                 let z = (cap - cluster.length) / spread;
                 let fits = 0.5 * (1.0 + libm::erf(z / std::f64::consts::SQRT_2));
@@ -228,12 +245,42 @@ impl World {
                 chance += cluster.probability * f64::from(u8::from(cluster.right)) * fits;
                 tokens += cluster.probability * length;
             }
-            utility += 1.0 - (1.0 - chance).powf(n);
-            let prompt = self.prompt_tokens(settings, row) as f64;
-            cost += (prompt * input + n * tokens * output) / 1e6;
+            values.chances.push(chance);
+            values.prompt += self.tokens_of_prompt(sampling.prompt, row) as f64 * input;
+            values.response += tokens * output;
         }
-        let rows = self.prompt_tokens.len() as f64;
-        (utility / rows, cost / rows)
+        values.prompt /= 1e6 * rows as f64;
+        values.response /= 1e6 * rows as f64;
+        values
+    }
+
+    fn tokens_of_prompt(&self, template: usize, row: usize) -> u64 {
+        self.prompt_tokens[row] + self.templates[template].tokens
+    }
+}
+
+/// What one response comes to: its chance of being right by row, and what the prompt and a response
+/// cost in dollars, the mean over the rows.
+#[derive(Debug, Clone)]
+pub struct RowValues {
+    chances: Vec<f64>,
+    prompt: f64,
+    response: f64,
+}
+
+impl RowValues {
+    /// The expected success of n responses, the mean over the rows.
+    pub fn utility(&self, n: f64) -> f64 {
+        let right = self
+            .chances
+            .iter()
+            .map(|chance| 1.0 - (1.0 - chance).powf(n));
+        right.sum::<f64>() / self.chances.len() as f64
+    }
+
+    /// What n responses cost.
+    pub fn cost(&self, n: f64) -> f64 {
+        self.prompt + n * self.response
     }
 }
 
@@ -243,7 +290,7 @@ impl Endpoint for World {
     }
 
     fn prompt_tokens(&self, settings: &Settings, row: usize) -> u64 {
-        self.prompt_tokens[row] + self.templates[settings.sampling.prompt].tokens
+        self.tokens_of_prompt(settings.sampling.prompt, row)
     }
 
     fn prompt_token_bound(&self, prompt: usize, row: usize) -> u64 {
@@ -257,7 +304,7 @@ impl Endpoint for World {
         row: usize,
         generator: &mut ChaCha8Rng,
     ) -> Result<DrawNumber, RequestFailure> {
-        let clusters = self.distribution(settings, row);
+        let clusters = self.distribution(&settings.sampling, row);
         let mut left: f64 = generator.random();
         let picked = clusters.iter().find(|cluster| {
             left -= cluster.probability;
@@ -296,7 +343,7 @@ impl Endpoint for World {
 
     fn chance(&self, settings: &Settings, row: usize) -> f64 {
         let cap = f64::from(settings.extent.max_tokens);
-        let clusters = self.distribution(settings, row).into_iter();
+        let clusters = self.distribution(&settings.sampling, row).into_iter();
         let right = clusters.filter(|cluster| cluster.right);
         let fitting = right.map(|cluster| {
             let z = (cap - cluster.length) / cluster.spread.max(1e-6);

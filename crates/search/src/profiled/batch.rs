@@ -26,6 +26,8 @@ const LEAST_PRIVATE: f64 = 0.05;
 const FAR: f64 = 8.0;
 /// The variance that stands in for a rival where an arm has none.
 const LONELY_GAP: f64 = 0.3;
+/// The share of the budget that must be left for small gains to be bought side by side.
+const PLENTY: f64 = 0.2;
 /// Half of the leader's n is enough to know its tail by.
 const TAIL: f64 = 0.5;
 
@@ -108,7 +110,9 @@ impl Situation<'_> {
         let tail = TAIL * f64::from(top.extent.n);
         let has_tail = (responses as f64) < tail && responses < MOST_AGAIN;
         if !self.in_air.is_empty() {
-            let settled = missing.is_empty() && !has_tail;
+            // Near its end the budget may not hold all of their worst cases at once.
+            let plenty = self.left >= self.problem.optimization_budget * PLENTY;
+            let settled = missing.is_empty() && !has_tail && plenty;
             return best.filter(|_| settled).map(|best| best.chosen);
         }
         if !missing.is_empty()
@@ -366,7 +370,7 @@ impl Situation<'_> {
 
 /// By how much the best of two is expected to rise once a normal difference with this deviation is
 /// known, whose mean lies that far off.
-fn expected_gain(deviation: f64, gap: f64) -> f64 {
+pub(super) fn expected_gain(deviation: f64, gap: f64) -> f64 {
     if deviation <= 0.0 {
         return 0.0;
     }

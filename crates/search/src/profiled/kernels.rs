@@ -83,12 +83,6 @@ impl Same {
         let is = |same: bool| f64::from(u8::from(same));
         let model = is(one.model == other.model);
         let prompt = is(one.prompt == other.prompt);
-        let apart = one.heat.value() - other.heat.value();
-        let kind = if one.heat.same_kind(other.heat) {
-            1.0
-        } else {
-            ACROSS_KINDS
-        };
         let names = one.others.keys().chain(other.others.keys());
         let alike = |name: &String| alike(one.others.get(name), other.others.get(name));
         // A name that both have comes twice.
@@ -97,8 +91,8 @@ impl Same {
             model,
             prompt,
             pair: model * prompt,
-            heat_in_mean: bell(apart, MEAN_HEAT_LENGTH) * kind,
-            heat_on_rows: bell(apart, ROW_HEAT_LENGTH) * kind,
+            heat_in_mean: alike_in_heat(one.heat, other.heat, MEAN_HEAT_LENGTH),
+            heat_on_rows: alike_in_heat(one.heat, other.heat, ROW_HEAT_LENGTH),
             others: others.then(alike_others),
         }
     }
@@ -130,7 +124,18 @@ fn bell(apart: f64, length: f64) -> f64 {
     (-0.5 * (apart / length).powi(2)).exp()
 }
 
-fn alike(one: Option<&Feature>, other: Option<&Feature>) -> f64 {
+/// How alike two arms are in how hot they sample, from 0 to 1.
+pub(super) fn alike_in_heat(one: Heat, other: Heat, length: f64) -> f64 {
+    let kind = if one.same_kind(other) {
+        1.0
+    } else {
+        ACROSS_KINDS
+    };
+    bell(one.value() - other.value(), length) * kind
+}
+
+/// How alike two values of another setting are, from 0 to 1.
+pub(super) fn alike(one: Option<&Feature>, other: Option<&Feature>) -> f64 {
     match (one, other) {
         (Some(Feature::Number(one)), Some(Feature::Number(other))) => {
             bell(one - other, OTHER_LENGTH)

@@ -13,11 +13,13 @@
 //!
 //! Start with `batch.rs` (which batch comes next) and `assessment.rs` (what the search believes); that
 //! is made from `posterior.rs` (chances), `reach.rs` (rows out of reach), `tokens.rs` (lengths and
-//! costs) and `profile.rs` (extents). `openings.rs` says which arms there are.
+//! costs) and `profile.rs` (extents). `openings.rs` says which arms there are at first, `blend.rs` which
+//! are proposed where further settings vary, judged by `surrogate.rs`.
 
 mod arm;
 mod assessment;
 mod batch;
+mod blend;
 mod chances;
 mod conclusion;
 mod constants;
@@ -29,9 +31,12 @@ mod posterior;
 mod problem;
 mod profile;
 mod proposals;
+mod proposer;
+mod proposing;
 mod qualities;
 mod reach;
 mod standard;
+mod surrogate;
 mod tokens;
 mod whole;
 
@@ -56,7 +61,7 @@ use frugal_domain::job::JobSpec;
 use frugal_domain::seed::mix;
 use goal::Goal;
 use openings::SamplingSpace;
-use proposals::Proposals;
+use proposer::Proposer;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use standard::Standard;
@@ -83,7 +88,7 @@ pub struct Profiled {
     space: SamplingSpace,
     arms: Vec<Arm>,
     origins: Vec<Origin>,
-    proposals: Option<Proposals>,
+    proposer: Proposer,
     /// Prompt tokens that an endpoint has counted, by model, prompt and row.
     counted: tokens::Counted,
     /// Pairs of a model and a prompt whose temperatures are opened.
@@ -134,7 +139,7 @@ impl Profiled {
                 half_cost,
                 unit,
             ),
-            proposals: Proposals::of(spec, &space)?,
+            proposer: Proposer::of(spec, &space)?,
             arms: Vec::new(),
             origins: Vec::new(),
             space,
@@ -313,6 +318,7 @@ impl Profiled {
             cost: chosen.cost * (1.0 + error),
             shortest: limits.first().copied(),
         });
+        self.proposer.asked(chosen.arm);
         Batch {
             limits,
             arm: chosen.arm,
@@ -549,9 +555,8 @@ impl Profiled {
         for place in places {
             self.open(place, Origin::Grid);
         }
-        let refined = leader.is_some_and(|leader| self.is_refined(leader));
-        self.propose(refined);
-        self.arms.len() > before
+        let opened = self.arms.len() > before;
+        self.propose(leader) || opened
     }
 
     /// Whether an arm was seen in full several times over, so that its neighbours are of interest.
@@ -559,33 +564,6 @@ impl Profiled {
         let arm = &self.arms[arm];
         let responses = arm.drawn as f64 / self.problem.rows() as f64;
         arm.complete() && responses >= REFINE_RESPONSES
-    }
-
-    /// Tells the searcher what its arms came to, and opens what it proposes next.
-    fn propose(&mut self, refined: bool) {
-        let waits = |proposals: &Proposals| proposals.are_late() && !refined;
-        if self.proposals.as_ref().is_none_or(waits) {
-            return;
-        }
-        let (Some(mut proposals), Some(assessment)) =
-            (self.proposals.take(), self.assessment.as_ref())
-        else {
-            return;
-        };
-        let unseen = |arm: usize| self.arms[arm].seen == 0;
-        let room = MOST_ARMS.saturating_sub(self.arms.len());
-        let proposed = proposals.next(
-            &self.space,
-            room,
-            unseen,
-            |arm| assessment.means[arm].or_else(|| assessment.profiles[arm].standing.worth()),
-            |arm| self.arms[arm].spent,
-        );
-        for (number, place, origin) in proposed {
-            let arm = self.open(place, origin);
-            proposals.opened(number, arm);
-        }
-        self.proposals = Some(proposals);
     }
 }
 

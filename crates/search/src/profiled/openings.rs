@@ -5,7 +5,7 @@ use super::arm::{ArmPlace, Feature, Heat};
 use super::whole::Allowed;
 use frugal_domain::configuration::Configuration;
 use frugal_domain::job::{JobSpec, MODEL, PROMPT};
-use frugal_domain::space::{Dimension, Domain, Space};
+use frugal_domain::space::{Dimension, Domain, Scale, Space};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -48,9 +48,11 @@ impl SamplingSpace {
         varies(&self.sampling, &[MODEL, PROMPT, TEMPERATURE])
     }
 
-    /// Whether anything varies but these and `top_p`.
-    pub(super) fn has_others(&self) -> bool {
-        varies(&self.sampling, &[MODEL, PROMPT, TEMPERATURE, TOP_P])
+    /// The names of all settings that an arm may have besides its model, prompt and temperature.
+    pub(super) fn others(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        others(&self.sampling, &mut names);
+        names
     }
 
     /// The arms at one temperature, for every model and prompt.
@@ -151,6 +153,26 @@ fn varies(space: &Space, but: &[&str]) -> bool {
     })
 }
 
+/// Notes the names of what varies but the model, the prompt and the temperature, in every branch.
+fn others(space: &Space, names: &mut Vec<String>) {
+    for dimension in &space.dimensions {
+        match &dimension.domain {
+            Domain::OneOf { branches } => {
+                for branch in branches {
+                    others(branch, names);
+                }
+            }
+            Domain::Constant { .. } => {}
+            _ => {
+                let own = matches!(dimension.name.as_str(), MODEL | PROMPT | TEMPERATURE);
+                if !own && !names.contains(&dimension.name) {
+                    names.push(dimension.name.clone());
+                }
+            }
+        }
+    }
+}
+
 /// Goes through the dimensions that are active in a configuration.
 fn collect(space: &Space, configuration: &Configuration, visit: &mut impl FnMut(&Dimension)) {
     for dimension in &space.dimensions {
@@ -166,16 +188,46 @@ fn collect(space: &Space, configuration: &Configuration, visit: &mut impl FnMut(
     }
 }
 
+/// A value as its place between the ends of its domain, in the domain's own scale; what has no order
+/// by itself.
 fn feature(domain: &Domain, value: &Value) -> Feature {
-    let range = match domain {
-        Domain::Float { low, high, .. } => Some((*low, *high)),
-        Domain::Int { low, high, .. } => Some((*low as f64, *high as f64)),
+    let place = match (domain, value.as_f64()) {
+        (
+            Domain::Float {
+                low, high, scale, ..
+            },
+            Some(value),
+        ) => within(*low, *high, *scale, value),
+        (
+            Domain::Int {
+                low, high, scale, ..
+            },
+            Some(value),
+        ) => within(*low as f64, *high as f64, *scale, value),
+        (
+            Domain::Choice {
+                values,
+                ordered: true,
+            },
+            _,
+        ) => {
+            let place = values.iter().position(|own| own == value);
+            let last = values.len().saturating_sub(1) as f64;
+            place
+                .filter(|_| last > 0.0)
+                .map(|place| place as f64 / last)
+        }
         _ => None,
     };
-    match (range, value.as_f64()) {
-        (Some((low, high)), Some(value)) if high > low => {
-            Feature::Number((value - low) / (high - low))
-        }
-        _ => Feature::Name(value.to_string()),
-    }
+    place.map_or_else(|| Feature::Name(value.to_string()), Feature::Number)
+}
+
+/// Where a number lies between two others; nothing where they are no range.
+fn within(low: f64, high: f64, scale: Scale, value: f64) -> Option<f64> {
+    let of = |value: f64| match scale {
+        Scale::Linear => value,
+        Scale::Log => value.ln(),
+    };
+    let place = (of(value) - of(low)) / (of(high) - of(low));
+    place.is_finite().then_some(place)
 }

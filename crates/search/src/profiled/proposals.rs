@@ -1,11 +1,11 @@
-//! Arms that a searcher proposes, beyond the first ones: local steps around leaders and global
-//! proposals, on the sampling settings alone.
+//! Arms that a searcher proposes, beyond the first ones, on the sampling settings alone. BlendSearch
+//! has a form of its own here ([`super::blend`]).
 
 use super::arm::ArmPlace;
 use super::openings::SamplingSpace;
 use crate::ask_tell::{Ask, Observation, Origin, Outcome, Searcher};
 use crate::search::{Search, SearchError, SearchOptions};
-use frugal_domain::job::{Algorithm, JobSpec};
+use frugal_domain::job::JobSpec;
 use std::collections::VecDeque;
 
 /// Proposals at most that have not been drawn for.
@@ -17,17 +17,11 @@ pub(super) struct Proposals {
     search: Search,
     /// Proposals without a result, oldest first, with the arm of each.
     open: VecDeque<(u32, Option<usize>)>,
-    /// They begin once a leader is refined: what they would vary is of little worth before.
-    late: bool,
 }
 
 impl Proposals {
-    /// The job's searcher over its sampling settings; none where these hold nothing for it to do.
-    pub(super) fn of(spec: &JobSpec, space: &SamplingSpace) -> Result<Option<Self>, SearchError> {
-        let blends = matches!(spec.search.algorithm, Algorithm::Blendsearch(_));
-        if blends && !space.has_more_than_temperature() {
-            return Ok(None);
-        }
+    /// The job's searcher over its sampling settings.
+    pub(super) fn of(spec: &JobSpec, space: &SamplingSpace) -> Result<Self, SearchError> {
         let options = SearchOptions {
             space: space.space().clone(),
             start: Vec::new(),
@@ -37,16 +31,10 @@ impl Proposals {
             patience: None,
             ..SearchOptions::for_job(spec)
         };
-        Ok(Some(Self {
+        Ok(Self {
             search: Search::new(options)?,
             open: VecDeque::new(),
-            late: blends && !space.has_others(),
-        }))
-    }
-
-    /// Whether they wait for a leader to be refined.
-    pub(super) const fn are_late(&self) -> bool {
-        self.late
+        })
     }
 
     /// Tells what the open proposals came to, and asks for others while few of them are unseen.
