@@ -100,6 +100,8 @@ pub struct Profiled {
     assessment: Option<Assessment>,
     /// Whether something was told since.
     stale: bool,
+    /// Whether arms were opened that no assessment knows of.
+    fresh: bool,
     assessments: u64,
     requests_in_flight: usize,
     /// Arms that may be drawn for at most.
@@ -150,6 +152,7 @@ impl Profiled {
             exhausted: false,
             assessment: None,
             stale: true,
+            fresh: false,
             assessments: 0,
             requests_in_flight: spec.search.requests_in_flight as usize,
             most_begun: spec.limits.trials as usize,
@@ -236,7 +239,9 @@ impl Profiled {
         loop {
             if self.stale {
                 self.assess();
-                self.stale = self.open_arms();
+                // Arms that were opened last time have their say before others take their place.
+                self.fresh = !self.fresh && self.open_arms();
+                self.stale = self.fresh;
                 let leader = self.leader();
                 if let Some(leader) = leader
                     && self.last_leader.is_none_or(|(last, _)| last != leader)
