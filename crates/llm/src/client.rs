@@ -185,7 +185,8 @@ impl Client {
             course.attempts.made += 1;
             let start = tokio::time::Instant::now();
             let (outcome, status) = self.attempt(request, &call, deadline).await;
-            let blame = permit.ended(&self.end_of(&outcome, status, start.elapsed()));
+            let end = self.end_of(&request.model, &outcome, status, start.elapsed());
+            let blame = permit.ended(&end);
             let (fault, asked_for) = match outcome {
                 AttemptOutcome::Completed(answer) => {
                     self.remember(&request.model, adaptation.found());
@@ -399,6 +400,7 @@ impl Client {
     /// What an attempt tells those who wait for the same endpoint.
     fn end_of(
         &self,
+        model: &str,
         outcome: &AttemptOutcome,
         status: Option<u16>,
         latency: Duration,
@@ -412,7 +414,7 @@ impl Client {
                 reason: None,
             },
             AttemptOutcome::Faulty(fault, asked_for) => AttemptEnd {
-                state: state_of(fault, status),
+                state: state_of(fault, status, self.has_answered(model)),
                 asked_for: *asked_for,
                 latency,
                 completion_tokens: 0,
@@ -468,9 +470,12 @@ impl Client {
     }
 }
 
-fn state_of(fault: &AttemptFault, status: Option<u16>) -> EndpointState {
+fn state_of(fault: &AttemptFault, status: Option<u16>, has_answered: bool) -> EndpointState {
+    let is_page = fault.absence == Some(Absence::NoReply);
     match (&fault.verdict, status) {
         (Verdict::Limited, _) => EndpointState::RateLimited,
+        // A page for people where no model ever answered is no outage, but another address.
+        (Verdict::Transient, Some(200..=299)) if is_page && !has_answered => EndpointState::Working,
         // Too early, or in conflict with another: the endpoint is up and says so.
         (Verdict::Transient, Some(409 | 425)) => EndpointState::Working,
         (Verdict::Transient, Some(502 | 503 | 504 | 520..=530)) => EndpointState::Unavailable,

@@ -40,6 +40,7 @@ async fn what_is_kept_for_the_held_out_rows_is_not_waited_for() {
     let mut body = job(20, 500);
     body["data"]["holdout"] = json!({"share": 0.5});
     body["budgets"]["optimization"] = json!({"usd": 0.0015});
+    body["search"] = json!({"extent": "searched"});
     let path = api.submit(&body).await;
     api.follow(&path, None).await;
     let job = api.json(&path).await;
