@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// What is left of the rate at which the endpoint refused.
 const CUT: f64 = 0.5;
-/// No slower than this, per minute.
-const SLOWEST: f64 = 1.0;
+/// No slower than this, per minute: what is refused costs nothing, and of an endpoint that refuses now
+/// and then whatever the pace, there is no pace that it would like.
+const SLOWEST: f64 = 60.0;
 /// By how much of the rate at which it refused the pace rises in [`STEP`]: it is back there after
 /// fifty seconds.
 const RISE: f64 = 0.1;
