@@ -28,6 +28,14 @@ impl Catalog {
         self.endpoint(endpoint)?.model(model)
     }
 
+    /// The listed models that have no prices, each with its endpoint before it.
+    pub fn unpriced(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.endpoints.iter().flat_map(|(name, endpoint)| {
+            let unpriced = endpoint.models.iter().filter(|(_, it)| it.prices.is_none());
+            unpriced.map(|(model, _)| (name.as_str(), model.as_str()))
+        })
+    }
+
     /// The names of all endpoints, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.endpoints.keys().map(String::as_str)
@@ -106,6 +114,7 @@ pub enum HeaderSource {
 /// A model that is offered without being listed.
 static UNLISTED: Model = Model {
     prices: None,
+    price_name: None,
     api: None,
     path: None,
     max_n: None,
@@ -225,6 +234,8 @@ pub struct Model {
     /// In the catalogue: `input_usd_per_million`, `output_usd_per_million`, `usd_per_request`,
     /// `cached_input_usd_per_million`.
     pub prices: Option<Prices>,
+    /// The model's name in a price list, where it differs from that of the endpoint.
+    pub price_name: Option<String>,
     /// What a text prompt is sent to, where it differs from the endpoint's own.
     pub api: Option<Api>,
     /// The path below the base URL, where it differs from the endpoint's own.
@@ -277,6 +288,8 @@ struct ModelFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cached_input_usd_per_million: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    price_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     api: Option<Api>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path: Option<String>,
@@ -309,8 +322,13 @@ impl TryFrom<ModelFields> for Model {
             (None, _) => return Err(missing_price("input_usd_per_million")),
             (_, None) => return Err(missing_price("output_usd_per_million")),
         };
+        if prices.is_some() && fields.price_name.is_some() {
+            let problem = "names a price in a list while prices are given; keep one of the two";
+            return Err(CatalogError::new("price_name", problem));
+        }
         Ok(Self {
             prices,
+            price_name: fields.price_name,
             api: fields.api,
             path: fields.path,
             max_n: fields.max_n,
@@ -367,6 +385,8 @@ impl From<Model> for ModelFields {
                 .filter(|p| p.request_pico > 0)
                 .map(|p| p.request_pico as f64 / PICO_PER_USD as f64),
             cached_input_usd_per_million: prices.and_then(|p| p.cached_input_pico).map(per_million),
+            // One that has its prices from a list keeps them.
+            price_name: model.price_name.filter(|_| prices.is_none()),
             api: model.api,
             path: model.path,
             max_n: model.max_n,
