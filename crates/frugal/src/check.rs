@@ -69,7 +69,7 @@ pub async fn run(
     let found = check(&catalog, args).await;
     let text = match args.json {
         true => format!("{}\n", serde_json::to_string_pretty(&found)?),
-        false => format!("{}\n", table(&found)),
+        false => format!("{}\n{}", table(&found), reasons(&found)),
     };
     print(&text)?;
     let broken = found.iter().filter(|model| !model.works).count();
@@ -216,7 +216,6 @@ fn table(found: &[Found]) -> Table {
         "usage",
         "latency",
         "price",
-        "",
     ]);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let choose = |is: bool, yes: &str, no: &str| match is {
@@ -242,8 +241,18 @@ fn table(found: &[Found]) -> Table {
             ),
             or_dash(model.latency_ms.map(|latency| format!("{latency} ms"))),
             choose(model.has_price, "known", "none"),
-            model.reason.clone().unwrap_or_default(),
         ]);
     }
     table
+}
+
+/// Below the table, where there is room: what went wrong.
+fn reasons(found: &[Found]) -> String {
+    found
+        .iter()
+        .filter_map(|model| {
+            let reason = model.reason.as_ref()?;
+            Some(format!("{} {}: {reason}\n", model.endpoint, model.model))
+        })
+        .collect()
 }

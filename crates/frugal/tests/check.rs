@@ -174,6 +174,10 @@ async fn a_model_that_does_not_work_is_an_error_after_all_are_told() {
     ] {
         assert!(line.contains(cell), "{cell}: {printed}");
     }
+    let (printed, ended) = run(&only("down")).await;
+    assert_eq!(ended, Err("1 of 1 models do not work".to_owned()));
+    let reason = printed.lines().last().unwrap();
+    assert!(reason.starts_with("down m: "), "{printed}");
     let (printed, ended) = run(&only("por")).await;
     assert_eq!(printed, "");
     assert_eq!(
