@@ -72,7 +72,27 @@ pub struct OutageNotice {
     pub is_prober: bool,
 }
 
+/// A time during which a model answers nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutageState {
+    /// Since when.
+    pub since: Millis,
+    /// What the endpoint last said or did.
+    pub reason: String,
+    /// When the next request tries whether it is back.
+    pub probe_at: Millis,
+}
+
 impl Breaker {
+    /// The outage, while there is one.
+    pub(crate) fn outage(&self) -> Option<OutageState> {
+        self.outage.as_ref().map(|outage| OutageState {
+            since: outage.since,
+            reason: outage.reason.clone(),
+            probe_at: outage.probe_at,
+        })
+    }
+
     /// Takes in what a worker saw. `wants` says whether it has a request that could probe.
     pub(crate) fn exchange(
         &mut self,
@@ -164,7 +184,10 @@ mod tests {
             ..Sightings::default()
         };
         assert_eq!(breaker.exchange(1, "b", &answered, true), (2, None));
+        assert_eq!(breaker.outage(), None);
         let (_, notice) = breaker.exchange(2, "a", &failed(3), true);
+        let outage = breaker.outage().unwrap();
+        assert_eq!((outage.since, outage.probe_at), (2, 2 + FIRST_PROBE));
         let notice = notice.unwrap();
         assert_eq!((notice.reason.as_str(), notice.is_prober), ("down", false));
         assert_eq!(notice.probe_in, FIRST_PROBE);

@@ -26,7 +26,7 @@ mod scope;
 mod standing;
 mod window;
 
-pub use breaker::{OutageNotice, Probe, Sightings, TRIP};
+pub use breaker::{OutageNotice, OutageState, Probe, Sightings, TRIP};
 pub use desk::{Admitted, Attempt, Desk, Granted, Outcome, PATIENCE, Place, WaitId};
 pub use limits::{LEASE, MINUTE, Millis, ScopeLimits};
 pub use scope::{Amounts, Grant, MOST_ASKED_FOR, Refused, Report, Scope, TICKETS_LAST};

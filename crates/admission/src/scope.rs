@@ -1,6 +1,6 @@
 //! What all workers share of one scope, and how a worker's part of it is found.
 
-use crate::breaker::{Breaker, OutageNotice, Sightings};
+use crate::breaker::{Breaker, OutageNotice, OutageState, Sightings};
 use crate::concurrency::Concurrency;
 use crate::fair::{Claim, shares};
 use crate::limits::{LEASE, MINUTE, Millis, ScopeLimits};
@@ -150,6 +150,18 @@ struct Part {
 }
 
 impl Scope {
+    /// Until when the endpoint asked that nothing be sent, where that is still to come.
+    #[must_use]
+    pub fn waits_until(&self, now: Millis) -> Option<Millis> {
+        Some(self.not_before).filter(|until| *until > now)
+    }
+
+    /// The outage, while there is one.
+    #[must_use]
+    pub fn outage(&self) -> Option<OutageState> {
+        self.breaker.outage()
+    }
+
     /// Takes a worker's report in and says what it may hold.
     ///
     /// What all workers hold never passes the limits, as long as these are not lowered, and what

@@ -61,7 +61,7 @@ macro_rules! codes {
 codes! {
     InvalidJson = BAD_REQUEST, "invalid_json", "The body is not JSON";
     InvalidParameter = BAD_REQUEST, "invalid_parameter", "A query parameter or a header cannot be read";
-    NotFound = NOT_FOUND, "not_found", "There is no such path, job or trial";
+    NotFound = NOT_FOUND, "not_found", "There is no such path, job, trial or endpoint";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not know the method";
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
     InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended cannot be cancelled";

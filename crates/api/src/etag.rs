@@ -3,11 +3,24 @@
 use crate::errors::{ApiError, Code};
 use axum::http::{HeaderMap, HeaderValue, header};
 use frugal_store::jobs::Job;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 /// The tag of a job as it is now. Whatever changes a job writes an event, but for two steps: the
 /// request to cancel a running job, and a worker that gives a job back; they change the state.
 pub(crate) fn of(job: &Job) -> String {
     format!("\"{}.{}\"", job.last_seq, job.state.as_str())
+}
+
+/// The tag of an answer that has no other sign of its state: a hash of what it says.
+pub(crate) fn of_content(body: &impl Serialize) -> serde_json::Result<String> {
+    let hash = Sha256::digest(serde_json::to_vec(body)?);
+    let start: String = hash
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok(format!("\"{start}\""))
 }
 
 /// The tags that a client has, from `If-None-Match`.
@@ -45,7 +58,7 @@ impl Seen {
     }
 }
 
-/// A tag as a header. Tags are made of digits and names of states, so this always succeeds.
+/// A tag as a header. Tags are made of digits, letters and names of states, so this always succeeds.
 pub(crate) fn header(tag: &str) -> HeaderValue {
     HeaderValue::from_str(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }

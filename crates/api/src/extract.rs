@@ -136,6 +136,19 @@ impl FromRequestParts<AppState> for JobPath {
     }
 }
 
+/// The name in a path.
+#[derive(Debug, Clone)]
+pub(crate) struct NamePath(pub String);
+
+impl FromRequestParts<AppState> for NamePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let names = names(parts, state).await?;
+        name(&names, "name").map(|name| Self(name.to_owned()))
+    }
+}
+
 /// The trial that a path names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TrialPath(pub JobId, pub TrialNumber);

@@ -16,6 +16,7 @@ mod extract;
 mod idempotency;
 mod openapi;
 mod pagination;
+mod reading;
 mod responses;
 pub mod routes;
 mod server;

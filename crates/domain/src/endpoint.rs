@@ -28,6 +28,14 @@ impl Catalog {
         self.endpoint(endpoint)?.model(model)
     }
 
+    /// The listed models that have no prices, each with its endpoint before it.
+    pub fn unpriced(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.endpoints.iter().flat_map(|(name, endpoint)| {
+            let unpriced = endpoint.models.iter().filter(|(_, it)| it.prices.is_none());
+            unpriced.map(|(model, _)| (name.as_str(), model.as_str()))
+        })
+    }
+
     /// The names of all endpoints, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.endpoints.keys().map(String::as_str)
@@ -106,6 +114,7 @@ pub enum HeaderSource {
 /// A model that is offered without being listed.
 static UNLISTED: Model = Model {
     prices: None,
+    price_name: None,
     api: None,
     path: None,
     max_n: None,
@@ -121,6 +130,13 @@ impl Endpoint {
     pub fn model(&self, name: &str) -> Option<&Model> {
         let listed = self.models.get(name);
         listed.or_else(|| self.allow_unlisted_models.then_some(&UNLISTED))
+    }
+
+    /// The host of the base URL, with its port where it names one.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let rest = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split(['/', '?', '#']).next().unwrap_or_default()
     }
 
     /// What a text prompt for this model is sent to.
@@ -218,6 +234,8 @@ pub struct Model {
     /// In the catalogue: `input_usd_per_million`, `output_usd_per_million`, `usd_per_request`,
     /// `cached_input_usd_per_million`.
     pub prices: Option<Prices>,
+    /// The model's name in a price list, where it differs from that of the endpoint.
+    pub price_name: Option<String>,
     /// What a text prompt is sent to, where it differs from the endpoint's own.
     pub api: Option<Api>,
     /// The path below the base URL, where it differs from the endpoint's own.
@@ -270,6 +288,8 @@ struct ModelFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cached_input_usd_per_million: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    price_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     api: Option<Api>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path: Option<String>,
@@ -302,8 +322,13 @@ impl TryFrom<ModelFields> for Model {
             (None, _) => return Err(missing_price("input_usd_per_million")),
             (_, None) => return Err(missing_price("output_usd_per_million")),
         };
+        if prices.is_some() && fields.price_name.is_some() {
+            let problem = "names a price in a list while prices are given; keep one of the two";
+            return Err(CatalogError::new("price_name", problem));
+        }
         Ok(Self {
             prices,
+            price_name: fields.price_name,
             api: fields.api,
             path: fields.path,
             max_n: fields.max_n,
@@ -360,6 +385,8 @@ impl From<Model> for ModelFields {
                 .filter(|p| p.request_pico > 0)
                 .map(|p| p.request_pico as f64 / PICO_PER_USD as f64),
             cached_input_usd_per_million: prices.and_then(|p| p.cached_input_pico).map(per_million),
+            // One that has its prices from a list keeps them.
+            price_name: model.price_name.filter(|_| prices.is_none()),
             api: model.api,
             path: model.path,
             max_n: model.max_n,
@@ -596,214 +623,4 @@ fn check_path(path: Option<&str>) -> Result<(), &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn catalog(endpoint: Value) -> Catalog {
-        serde_json::from_value(json!({"endpoints": {"local": endpoint}})).unwrap()
-    }
-
-    fn fault(endpoint: Value) -> String {
-        catalog(endpoint).validate().unwrap_err().to_string()
-    }
-
-    #[test]
-    fn defaults_are_filled_in() {
-        let catalog = catalog(json!({
-            "base_url": "http://127.0.0.1:8080/v1",
-            "models": {"small": {"input_usd_per_million": 0.02, "output_usd_per_million": 0.04}}
-        }));
-        catalog.validate().unwrap();
-        let endpoint = catalog.endpoint("local").unwrap();
-        assert_eq!(endpoint.limits, Limits::default());
-        let model = catalog.model("local", "small").unwrap();
-        assert_eq!(endpoint.api_of(model), Api::Chat);
-        let prices = model.prices.unwrap();
-        assert_eq!((prices.input_pico, prices.output_pico), (20_000, 40_000));
-    }
-
-    #[test]
-    fn only_offered_models_are_found() {
-        let listed = json!({"base_url": "http://h/v1", "models": {"a": {"api": "completions"}}});
-        let closed = catalog(listed.clone());
-        assert!(closed.model("local", "a").is_some());
-        assert!(closed.model("local", "b").is_none());
-        assert!(closed.model("elsewhere", "a").is_none());
-
-        let mut open = listed;
-        open["allow_unlisted_models"] = json!(true);
-        let open = catalog(open);
-        assert_eq!(open.model("local", "b"), Some(&Model::default()));
-        assert_eq!(
-            open.model("local", "a").unwrap().api,
-            Some(Api::Completions)
-        );
-    }
-
-    #[test]
-    fn a_catalogue_survives_json() {
-        let before = catalog(json!({
-            "base_url": "https://host/v1", "api_key_env": "KEY",
-            "models": {"m": {
-                "input_usd_per_million": 0.15, "output_usd_per_million": 0.6,
-                "usd_per_request": 0.001, "cached_input_usd_per_million": 0.075, "max_n": 4,
-                "max_tokens_name": "max_completion_tokens", "omit": ["seed"],
-                "path": "/{model}/{api}", "extra": {"reasoning_effort": "low"},
-                "limits": {"requests_per_minute": 60, "tokens_per_minute": 100_000}
-            }},
-            "path": "/deployments/{model}/{api}", "query": {"api-version": "2024-10-21"},
-            "headers": {"x-title": "frugal", "api-key": {"env": "AZURE_KEY"}}
-        }));
-        before.validate().unwrap();
-        let after = serde_json::to_value(&before).unwrap();
-        assert_eq!(serde_json::from_value::<Catalog>(after).unwrap(), before);
-        let endpoint = before.endpoint("local").unwrap();
-        let model = before.model("local", "m").unwrap();
-        assert_eq!(endpoint.path_of(model), Some("/{model}/{api}"));
-        assert_eq!(model.prices.unwrap().cached_input_pico, Some(75_000));
-        let variable = HeaderSource::Variable {
-            env: "AZURE_KEY".to_owned(),
-        };
-        assert_eq!(endpoint.headers["api-key"], variable);
-    }
-
-    #[test]
-    fn unknown_and_half_given_fields_are_refused() {
-        for (model, word) in [
-            (json!({"input_usd_per_millon": 1.0}), "input_usd_per_millon"),
-            (
-                json!({"input_usd_per_million": 1.0}),
-                "output_usd_per_million",
-            ),
-            (json!({"usd_per_request": 1.0}), "input_usd_per_million"),
-            (
-                json!({"cached_input_usd_per_million": 1.0}),
-                "input_usd_per_million",
-            ),
-            (
-                json!({"input_usd_per_million": 1.0, "output_usd_per_million": 1.0,
-                       "cached_input_usd_per_million": 1.5}),
-                "cached_input_usd_per_million",
-            ),
-            (
-                json!({"input_usd_per_million": -1.0, "output_usd_per_million": 1.0}),
-                "input_usd_per_million",
-            ),
-            (
-                json!({"input_usd_per_million": 1.0, "output_usd_per_million": 1e9}),
-                "output_usd_per_million",
-            ),
-        ] {
-            let error = serde_json::from_value::<Model>(model)
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(word), "{error}");
-        }
-    }
-
-    #[test]
-    fn faults_name_the_field_and_the_remedy() {
-        let url = |url: &str| json!({"base_url": url, "allow_unlisted_models": true});
-        let with = |fields: Value| {
-            let mut endpoint = url("http://h/v1");
-            for (name, value) in fields.as_object().unwrap() {
-                endpoint[name] = value.clone();
-            }
-            endpoint
-        };
-        for (endpoint, expected) in [
-            (
-                url("ftp://host"),
-                "endpoints.local.base_url: must begin with https://",
-            ),
-            (url("https://"), "endpoints.local.base_url: has no host"),
-            (
-                url("https://:80/v1"),
-                "endpoints.local.base_url: has no host",
-            ),
-            (
-                url("http://host/v1?key=x"),
-                "endpoints.local.base_url: must end with its path",
-            ),
-            (
-                url("http://host /v1"),
-                "endpoints.local.base_url: must not hold white space",
-            ),
-            (
-                url("http://host/v1/chat/completions/"),
-                "endpoints.local.base_url: must end before /chat/completions",
-            ),
-            (
-                with(json!({"path": "deployments"})),
-                "endpoints.local.path: must begin with a slash",
-            ),
-            (
-                with(json!({"path": "/{name}/{api}"})),
-                "endpoints.local.path: may hold {model} and {api}",
-            ),
-            (
-                with(json!({"path": "/x?y"})),
-                "endpoints.local.path: must not hold white space, a query",
-            ),
-            (
-                with(json!({"headers": {"a b": "x"}})),
-                "endpoints.local.headers.\"a b\": is not the name of a header",
-            ),
-            (
-                with(json!({"headers": {"x-a": {"env": "sk-1"}}})),
-                "endpoints.local.headers.x-a: env must be the name",
-            ),
-            (
-                with(json!({"headers": {"x-a": "two\nlines"}})),
-                "endpoints.local.headers.x-a: holds characters",
-            ),
-            (
-                with(json!({"api_key_env": "KEY", "api_key_file": "/key"})),
-                "endpoints.local.api_key_file: the key is in api_key_env already",
-            ),
-            (
-                json!({"base_url": "http://h", "models": {"m": {"max_tokens_name": ""}}}),
-                "endpoints.local.models.m.max_tokens_name: must not be empty",
-            ),
-            (
-                json!({"base_url": "http://h"}),
-                "endpoints.local.models: no model is listed",
-            ),
-            (
-                json!({"base_url": "http://h", "models": {"a/b": {"max_n": 0}}}),
-                "endpoints.local.models.\"a/b\".max_n: must be at least 1",
-            ),
-            (
-                json!({"base_url": "http://h", "allow_unlisted_models": true,
-                       "limits": {"max_attempts": 0}}),
-                "endpoints.local.limits.max_attempts: is 0; must be from 1 to 20",
-            ),
-            (
-                json!({"base_url": "http://h", "allow_unlisted_models": true,
-                       "limits": {"requests_per_minute": 0}}),
-                "endpoints.local.limits.requests_per_minute: is 0; must be from 1 to 10000000",
-            ),
-            (
-                json!({"base_url": "http://h", "models": {"m": {
-                    "limits": {"tokens_per_minute": 0}}}}),
-                "endpoints.local.models.m.limits.tokens_per_minute: is 0; must be from 1",
-            ),
-        ] {
-            let found = fault(endpoint);
-            assert!(found.starts_with(expected), "{found}");
-        }
-    }
-
-    #[test]
-    fn secrets_in_the_wrong_place_are_not_repeated() {
-        for endpoint in [
-            json!({"base_url": "https://user:hunter2@host/v1", "allow_unlisted_models": true}),
-            json!({"base_url": "https://host/v1", "allow_unlisted_models": true,
-                   "api_key_env": "sk-hunter2"}),
-        ] {
-            let found = fault(endpoint);
-            assert!(!found.contains("hunter2"), "{found}");
-        }
-    }
-}
+mod tests;

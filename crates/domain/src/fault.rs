@@ -68,6 +68,13 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// Notes a fault further down, at a JSON pointer within this place.
+    pub fn fault_below<T>(&self, pointer: &str, detail: impl Into<String>) -> Option<T> {
+        self.faults
+            .add(format!("{}{pointer}", self.pointer), detail);
+        None
+    }
+
     /// The place of a member of an array or object.
     fn child(&self, value: &'a Value, key: &str) -> Self {
         Self {

@@ -7,6 +7,7 @@
 //! [`configuration::Settings`] (what is searched and what a point of it means), then
 //! [`event::EventBody`] (what a watcher of a job sees).
 
+pub mod abilities;
 pub mod configuration;
 pub mod endpoint;
 pub mod event;

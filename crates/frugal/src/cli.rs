@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::check::CheckArgs;
 use crate::config::Flags;
 use crate::demo::DemoArgs;
 use clap::{Args, Parser, Subcommand};
@@ -47,10 +48,23 @@ pub enum Command {
     Migrate,
     /// Run an OpenAI-compatible endpoint that replays recorded answers of real models
     Simulate(SimulateArgs),
+    /// See to the endpoints that frugal.toml names
+    #[command(subcommand)]
+    Endpoints(EndpointsCommand),
     /// Print the API's description (OpenAPI, YAML)
     Openapi,
     /// Show it all: database, endpoint, server and workers in one process, and one job
     Demo(DemoArgs),
+}
+
+/// What to do about endpoints.
+#[derive(Subcommand)]
+pub enum EndpointsCommand {
+    /// Ask every listed model something cheap, and say what it can do
+    ///
+    /// Two requests for each, of at most 16 tokens a response; more where something is refused and
+    /// asked for otherwise. Ends with an error where a model does not work.
+    Check(CheckArgs),
 }
 
 /// What `frugal simulate` takes.

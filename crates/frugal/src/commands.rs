@@ -1,5 +1,6 @@
 //! The commands: which parts run together, and how they stop.
 
+use crate::check::{self, CheckArgs};
 use crate::cli::SimulateArgs;
 use crate::config::Config;
 use crate::database::Database;
@@ -32,6 +33,7 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
             .context("cannot bring the schema up to date")?;
         let listener = listen(config.listen).await?;
         let catalog = Arc::new(config.endpoints.clone());
+        tell_of_prices(&catalog);
         if catalog.endpoints.is_empty() {
             tracing::warn!(
                 "no endpoint is configured: jobs have none to name; see [endpoints] in frugal.toml"
@@ -66,6 +68,7 @@ pub async fn worker(config: &Config, shutdown: CancellationToken) -> anyhow::Res
     }
     let database = Database::open(config).await?;
     let catalog = Arc::new(config.endpoints.clone());
+    tell_of_prices(&catalog);
     let options = worker_options(database.pool(), &catalog, config.workers, config.lease)?;
     tracing::info!(slots = config.workers, "driving jobs");
     frugal_worker::run(options, shutdown).await;
@@ -124,6 +127,21 @@ pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyho
         .context("the simulator broke down")
 }
 
+/// Checks the endpoints, until `shutdown` at the latest.
+///
+/// # Errors
+/// As for [`check::run`], or it was broken off.
+pub async fn check(
+    config: &Config,
+    args: &CheckArgs,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    shutdown
+        .run_until_cancelled(check::run(config, args, say))
+        .await
+        .unwrap_or_else(|| bail!("broken off"))
+}
+
 /// Prints the API's description.
 ///
 /// # Errors
@@ -138,6 +156,17 @@ fn say(text: &str) -> anyhow::Result<()> {
         .lock()
         .write_all(text.as_bytes())
         .context("cannot write to standard output")
+}
+
+/// Says which models have no prices: a job that budgets dollars cannot use them.
+fn tell_of_prices(catalog: &Catalog) {
+    for (endpoint, model) in catalog.unpriced() {
+        tracing::warn!(
+            endpoint,
+            model,
+            "the model has no price, so only jobs that budget tokens can use it"
+        );
+    }
 }
 
 /// Binds an address.

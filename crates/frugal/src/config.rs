@@ -11,12 +11,18 @@
 //! | `workers` | `FRUGAL_WORKERS` | `--workers` | 2 |
 //! | `lease_seconds` | `FRUGAL_LEASE_SECONDS` | - | 30 |
 //! | `body_limit_bytes` | `FRUGAL_BODY_LIMIT_BYTES` | - | 33554432 (32 MiB) |
+//! | `price_file` | `FRUGAL_PRICE_FILE` | - | none |
 //! | `log` | `FRUGAL_LOG` | `--log` | `info` |
 //! | `log_format` | `FRUGAL_LOG_FORMAT` | `--log-format` | `auto` |
 //! | `[endpoints.NAME]` | - | - | none |
 //!
 //! An empty environment variable counts as not set.
 
+mod prices;
+
+pub use prices::PriceListError;
+
+use prices::PriceList;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -52,6 +58,8 @@ pub struct Config {
     pub lease: Duration,
     /// The longest request body that the API takes, in bytes.
     pub body_limit_bytes: usize,
+    /// The list of prices for models that have none of their own.
+    pub price_file: Option<PathBuf>,
     /// Which events are logged, in the form of tracing's filters.
     pub log: String,
     /// How log lines look.
@@ -147,6 +155,9 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// The list of prices makes no sense, or does not have what is asked of it.
+    #[error(transparent)]
+    Prices(#[from] PriceListError),
     /// The catalogue of endpoints makes no sense.
     #[error("{}: {fault}", .path.display())]
     Endpoints {
@@ -169,6 +180,7 @@ struct FileKeys {
     workers: Option<i64>,
     lease_seconds: Option<i64>,
     body_limit_bytes: Option<i64>,
+    price_file: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
     #[serde(default)]
@@ -211,7 +223,8 @@ impl Config {
     /// Reads the file and the process's environment, and resolves them with the flags.
     ///
     /// # Errors
-    /// If a named file cannot be read, or whatever [`Config::resolve`] refuses.
+    /// If a named file cannot be read, or whatever [`Config::resolve`] refuses, or the list of prices
+    /// makes no sense.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
         let env = |name: &str| std::env::var(name).ok();
         let named = flags
@@ -226,11 +239,16 @@ impl Config {
             Err(source) => return Err(ConfigError::Read { path, source }),
         };
         let is_root = rustix::process::geteuid().is_root();
-        Self::resolve(file.as_ref(), env, flags, is_root)
+        let mut config = Self::resolve(file.as_ref(), env, flags, is_root)?;
+        match &config.price_file {
+            Some(path) => PriceList::read(path)?.price(&mut config.endpoints)?,
+            None => prices::without_list(&config.endpoints)?,
+        }
+        Ok(config)
     }
 
     /// Puts file, environment and flags together; the later ones win. `is_root` decides where the
-    /// data go by default.
+    /// data go by default. The list of prices is not read.
     ///
     /// # Errors
     /// The first thing that makes no sense, with its place and the remedy.
@@ -326,6 +344,7 @@ impl Config {
             "body_limit_bytes",
             keys.body_limit_bytes.map(|number| number.to_string()),
         );
+        let price_file = given(None, "FRUGAL_PRICE_FILE", "price_file", keys.price_file);
         let log = given(Some(("--log", &flags.log)), "FRUGAL_LOG", "log", keys.log);
         let log_format = given(
             Some(("--log-format", &flags.log_format)),
@@ -355,6 +374,17 @@ impl Config {
             workers: small(workers.as_ref(), 0..=256, 2)?,
             lease: Duration::from_secs(u64::from(small(lease_seconds.as_ref(), 5..=3_600, 30)?)),
             body_limit_bytes: small(body_limit.as_ref(), 1_024..=1 << 30, 32 << 20)? as usize,
+            price_file: match &price_file {
+                Some(given) if given.text.is_empty() => {
+                    return Err(given.refuse("a file is needed; leave it out where there is none"));
+                }
+                // In the file's own folder, wherever the program is started.
+                Some(given) if given.origin != "FRUGAL_PRICE_FILE" => {
+                    let folder = path.parent().unwrap_or(Path::new(""));
+                    Some(folder.join(&given.text))
+                }
+                given => given.as_ref().map(|given| PathBuf::from(&given.text)),
+            },
             log: match &log {
                 Some(given) => filter(given)?,
                 None => "info".to_owned(),

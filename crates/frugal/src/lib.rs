@@ -7,6 +7,7 @@
 //! Start with [`config::Config`] (all that an operator can set), then
 //! [`embedded_postgres::EmbeddedPostgres`] (what runs where no database is named).
 
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;

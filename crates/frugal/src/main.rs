@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use frugal::cli::{Cli, Command};
+use frugal::cli::{Cli, Command, EndpointsCommand};
 use frugal::commands;
 use frugal::config::Config;
 use frugal::signals;
@@ -36,6 +36,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Worker => commands::worker(&config, shutdown).await,
             Command::Migrate => commands::migrate(&config).await,
             Command::Simulate(args) => commands::simulate(&args, shutdown).await,
+            Command::Endpoints(EndpointsCommand::Check(args)) => {
+                commands::check(&config, &args, shutdown).await
+            }
             Command::Openapi => commands::openapi(),
             Command::Demo(args) => commands::demo(&config, &args, shutdown).await,
         }

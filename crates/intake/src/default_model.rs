@@ -19,7 +19,7 @@ const EXPECTED_TOKENS: u32 = 256;
 ///
 /// Prompts are counted on a sample of the rows; responses are taken to have `max_tokens` tokens, and
 /// no more than 256.
-pub(crate) fn default_model(spec: &JobSpec, rows: &[Instance], catalog: &Catalog) -> usize {
+pub(crate) fn default_model(spec: &JobSpec, rows: &[&Instance], catalog: &Catalog) -> usize {
     let Some(budget) = spec.inference_budget.filter(|_| spec.models.len() > 1) else {
         return 0;
     };
@@ -45,7 +45,7 @@ pub(crate) fn default_model(spec: &JobSpec, rows: &[Instance], catalog: &Catalog
 fn expected_cost(
     spec: &JobSpec,
     model: usize,
-    rows: &[Instance],
+    rows: &[&Instance],
     catalog: &Catalog,
     count: impl Fn(&RenderedPrompt, Api) -> u64,
 ) -> Option<Spend> {
@@ -76,7 +76,7 @@ fn expected_cost(
 /// be rendered is left out.
 fn mean_tokens(
     prompt: &CompiledPrompt,
-    rows: &[Instance],
+    rows: &[&Instance],
     count: impl Fn(&RenderedPrompt) -> u64,
 ) -> Option<u64> {
     let sample = shuffled(rows).take(MOST_ROWS);

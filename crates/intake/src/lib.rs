@@ -15,6 +15,7 @@ mod models;
 mod objective;
 mod posted;
 mod prompts;
+mod rendering;
 mod rows;
 mod sample;
 mod scoring;

@@ -164,9 +164,13 @@ fn read_job(
         baseline: None,
         start: Vec::new(),
     };
+    // Over all rows, held out or not: an estimate and the job that follows it may split them by
+    // different seeds, and are to agree.
+    let model = match &rows {
+        Some(rows) => default_model(&spec, &rows.all().collect::<Vec<_>>(), catalog),
+        None => 0,
+    };
     let data = rows.map(|rows| rows.split(search.seed));
-    let tuning = data.as_ref().map_or(&[][..], |data| &data.tuning);
-    let model = default_model(&spec, tuning, catalog);
     spec.baseline = match baseline {
         Some(at) if at.value == &Value::Bool(false) => None,
         Some(at) => {

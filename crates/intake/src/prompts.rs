@@ -3,7 +3,7 @@
 use crate::limits::MAX_CHOICES;
 use crate::models::ModelRead;
 use crate::rows::Rows;
-use crate::template;
+use crate::{rendering, template};
 use frugal_domain::endpoint::Api;
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::prompt::{Message, Prompt, PromptBody};
@@ -41,11 +41,15 @@ pub(crate) fn prompts(
         .find(|model| model.api == Api::Completions)
         .map(|model| model.choice.model.as_str());
     let mut names = BTreeSet::new();
+    let mut work_left = rendering::MAX_JOB_WORK;
     places
         .iter()
         .enumerate()
         .map(|(index, at)| {
             let prompt = read_prompt(at, index, completions_only, rows)?;
+            if let Some(rows) = rows {
+                rendering::check(at, &prompt, rows, &mut work_left)?;
+            }
             if !names.insert(prompt.name.clone()) {
                 return at.fault(format!(
                     "the name `{}` is taken by another prompt",

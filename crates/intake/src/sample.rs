@@ -1,12 +1,11 @@
 //! Prompts of a sample of the rows, and how many tokens they have.
 
 use frugal_domain::endpoint::Api;
-use frugal_domain::job::Instance;
 use frugal_domain::seed::mix;
 use frugal_scoring::RenderedPrompt;
 
 /// The rows in an order such that the first of them are a fair sample.
-pub(crate) fn shuffled(rows: &[Instance]) -> impl Iterator<Item = &Instance> {
+pub(crate) fn shuffled<T>(rows: &[T]) -> impl Iterator<Item = &T> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|index| mix(*index as u64));
     order.into_iter().map(|index| &rows[index])

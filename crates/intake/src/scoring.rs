@@ -3,8 +3,10 @@
 use crate::rows::Rows;
 use crate::template;
 use frugal_domain::fault::Reader;
+use frugal_domain::job::Instance;
 use frugal_domain::scoring::{Reducer, ScorerSpec};
 use frugal_scoring::Scorer;
+use serde_json::Value;
 
 /// A scorer and the reducer over an instance's responses.
 pub(crate) struct Scoring {
@@ -57,6 +59,9 @@ fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
         Ok(scorer) => scorer,
     };
     rendered?;
+    if let (Some(at), Some(rows)) = (&expected, rows) {
+        has_labels(at, rows)?;
+    }
     for (row, instance) in rows.into_iter().flat_map(Rows::all).enumerate() {
         if let Err(error) = scorer.expectation(instance) {
             return expected
@@ -66,4 +71,27 @@ fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
         }
     }
     Some(spec)
+}
+
+/// Refuses rows whose right answer is null: it is missing there, and would be written as the text
+/// `null`.
+fn has_labels(at: &Reader<'_>, rows: &Rows) -> Option<()> {
+    let text = at.value.as_str()?.trim();
+    let field = text.strip_prefix("{{").and_then(|it| it.strip_suffix("}}"));
+    let Some(field) = field.map(str::trim) else {
+        return Some(());
+    };
+    let is_null = |row: &&_| Instance::get(row, field).is_some_and(Value::is_null);
+    let mut lacking = rows.all().enumerate().filter(|(_, row)| is_null(row));
+    let Some((first, _)) = lacking.next() else {
+        return Some(());
+    };
+    let more = match lacking.count() {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
+    at.fault(format!(
+        "row {first}{more} of the data: `{field}` is null, which is no right answer; give one or \
+         leave the row out"
+    ))
 }

@@ -8,7 +8,10 @@ use frugal_scoring::Template;
 pub(crate) fn check(at: &Reader<'_>, text: &str, rows: Option<&Rows>) -> Option<()> {
     let variables = match Template::compile(text) {
         Ok(template) => template.variables().clone(),
-        Err(error) => return at.fault(error.to_string()),
+        Err(error) => {
+            let hint = rows.and_then(|rows| unnameable(text, rows));
+            return at.fault(format!("{error}{}", hint.unwrap_or_default()));
+        }
     };
     let rows = rows?;
     let mut complete = Some(());
@@ -37,4 +40,26 @@ pub(crate) fn check(at: &Reader<'_>, text: &str, rows: Option<&Rows>) -> Option<
         }
     }
     complete
+}
+
+/// A hint at a field that the template seems to be after, whose name is none that a template can say.
+fn unnameable(text: &str, rows: &Rows) -> Option<String> {
+    let is_name = |name: &str| {
+        let mut chars = name.chars();
+        let first = chars.next();
+        first.is_some_and(|c| c.is_alphabetic() || c == '_')
+            && chars.all(|c| c.is_alphanumeric() || c == '_')
+    };
+    let mut fields = rows.all().next()?.keys();
+    let field = fields.find(|field| !is_name(field) && text.contains(field.as_str()))?;
+    let mut name: String = field
+        .chars()
+        .map(|c| if c.is_alphanumeric() { c } else { '_' })
+        .collect();
+    if !is_name(&name) {
+        name.insert(0, '_');
+    }
+    Some(format!(
+        "; a template cannot name the field `{field}`: rename it in the data, such as to `{name}`"
+    ))
 }

@@ -9,6 +9,8 @@
 mod baseline;
 #[path = "job/objective.rs"]
 mod objective;
+#[path = "job/rendering.rs"]
+mod rendering;
 #[path = "job/search.rs"]
 mod search;
 

@@ -1,13 +1,7 @@
-//! What a model takes: the names of its parameters, and how many responses at once. The operator
-//! may say so; where nobody does, it is learned from refusals.
+//! How a request is changed where a model refuses a parameter, so that what it takes is learned.
 
 use crate::classify::{Problem, Refused};
-use frugal_domain::endpoint::Model;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
-
-/// The usual name of the most tokens of a response.
-pub(crate) const MAX_TOKENS: &str = "max_tokens";
+pub use frugal_domain::abilities::{Abilities, MAX_TOKENS};
 
 /// The other name of it that is in use.
 const MAX_COMPLETION_TOKENS: &str = "max_completion_tokens";
@@ -16,53 +10,9 @@ const MAX_COMPLETION_TOKENS: &str = "max_completion_tokens";
 /// everywhere, and one response is what a model gives that knows no `n`.
 const DISPENSABLE: [&str; 2] = ["seed", "n"];
 
-/// What is known of the parameters that a model takes. The default is all of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Abilities {
-    /// The name that the model has for `max_tokens`; none is that one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_tokens_name: Option<String>,
-    /// The most responses that one request may ask for; none is no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_n: Option<u32>,
-    /// Parameters that the model does not take. `seed` and `n` are then left out; a request that
-    /// sets another is not sent.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub omit: BTreeSet<String>,
-}
-
-impl Abilities {
-    /// What the operator says of a model.
-    pub(crate) fn stated(model: &Model) -> Self {
-        Self {
-            max_tokens_name: model.max_tokens_name.clone(),
-            max_n: model.max_n,
-            omit: model.omit.clone(),
-        }
-    }
-
-    /// These, and where they say nothing, those that were learned.
-    pub(crate) fn or(self, learned: Self) -> Self {
-        Self {
-            max_tokens_name: self.max_tokens_name.or(learned.max_tokens_name),
-            max_n: match (self.max_n, learned.max_n) {
-                (Some(stated), Some(learned)) => Some(stated.min(learned)),
-                (stated, learned) => stated.or(learned),
-            },
-            omit: self.omit.into_iter().chain(learned.omit).collect(),
-        }
-    }
-
-    /// Whether a parameter may be left out.
-    pub(crate) fn is_dispensable(name: &str) -> bool {
-        DISPENSABLE.contains(&name)
-    }
-
-    /// The name under which the most tokens of a response are sent.
-    pub(crate) fn max_tokens_name(&self) -> &str {
-        self.max_tokens_name.as_deref().unwrap_or(MAX_TOKENS)
-    }
+/// Whether a parameter may be left out.
+pub(crate) fn is_dispensable(name: &str) -> bool {
+    DISPENSABLE.contains(&name)
 }
 
 /// What one request found out so far. Each change is a further try; it is only remembered once a
@@ -103,7 +53,7 @@ impl Adaptation {
         if name == "n" && n > 1 {
             return self.ask_for_fewer(refused.problem, n);
         }
-        if Abilities::is_dispensable(name) {
+        if is_dispensable(name) {
             self.found.omit.insert(name.to_owned());
             return self.abilities.omit.insert(name.to_owned());
         }
@@ -140,6 +90,7 @@ impl Adaptation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn refused(name: &str, problem: Problem) -> Refused {
         Refused {
@@ -209,19 +160,5 @@ mod tests {
         assert!(told.adapt(&refused("n", Problem::AtMost(4)), 8));
         assert_eq!(told.found().unwrap().max_n, Some(4));
         assert!(!fresh().adapt(&refused("n", Problem::Combination), 8));
-    }
-
-    #[test]
-    fn abilities_are_stored_as_what_differs() {
-        let abilities = Abilities {
-            max_n: Some(4),
-            ..Abilities::default()
-        };
-        let json = serde_json::to_value(&abilities).unwrap();
-        assert_eq!(json, serde_json::json!({"max_n": 4}));
-        assert_eq!(
-            serde_json::from_value::<Abilities>(json).unwrap(),
-            abilities
-        );
     }
 }

@@ -1,6 +1,6 @@
 //! The JSON of requests, in both wire formats.
 
-use crate::abilities::{Abilities, MAX_TOKENS};
+use crate::abilities::{Abilities, MAX_TOKENS, is_dispensable};
 use crate::request::{CompletionRequest, PromptInput};
 use frugal_domain::endpoint::{Api, Endpoint, Model};
 use serde_json::{Map, Value, json};
@@ -126,7 +126,7 @@ fn leave_out(
     for name in &abilities.omit {
         let is_set = body.remove(name).is_some();
         let is_own = model.extra.contains_key(name);
-        if is_set && !is_own && !Abilities::is_dispensable(name) {
+        if is_set && !is_own && !is_dispensable(name) {
             return Err(Unsendable {
                 reason: format!("the model does not take the parameter {name}"),
                 setting: name.clone(),

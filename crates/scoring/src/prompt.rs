@@ -90,16 +90,31 @@ impl CompiledPrompt {
     /// # Errors
     /// A template cannot be rendered for this instance, or the prompt gets too long.
     pub fn render(&self, instance: &Map<String, Value>) -> Result<RenderedPrompt, PromptError> {
+        let (rendered, _) = self.render_measured(instance)?;
+        Ok(rendered)
+    }
+
+    /// What is sent for an instance, and the work that it took, in units of [`crate::FUEL`].
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_measured(
+        &self,
+        instance: &Map<String, Value>,
+    ) -> Result<(RenderedPrompt, u64), PromptError> {
         match &self.body {
-            Body::Text(template) => template
-                .render(instance)
-                .map(RenderedPrompt::Text)
-                .map_err(in_text),
+            Body::Text(template) => {
+                let (text, work) = template.render_measured(instance).map_err(in_text)?;
+                Ok((RenderedPrompt::Text(text), work))
+            }
             Body::Messages(messages) => {
-                let mut bytes = 0;
+                let (mut bytes, mut total) = (0, 0);
                 let mut rendered = Vec::with_capacity(messages.len());
                 for (index, (role, template)) in messages.iter().enumerate() {
-                    let content = template.render(instance).map_err(in_message(index))?;
+                    let (content, work) = template
+                        .render_measured(instance)
+                        .map_err(in_message(index))?;
+                    total += work;
                     bytes += content.len();
                     if bytes > MAX_PROMPT_BYTES {
                         return Err(PromptError::TooLong { bytes });
@@ -109,7 +124,7 @@ impl CompiledPrompt {
                         content,
                     });
                 }
-                Ok(RenderedPrompt::Messages(rendered))
+                Ok((RenderedPrompt::Messages(rendered), total))
             }
         }
     }

@@ -76,6 +76,15 @@ pub enum TemplateError {
         /// What it uses.
         what: &'static str,
     },
+    /// The template takes something from the instance that is not there: a field, a field of a field,
+    /// an item of a list.
+    #[error("line {line}: {reason} in this instance")]
+    Undefined {
+        /// Where, from 1.
+        line: usize,
+        /// What is not there.
+        reason: String,
+    },
     /// The template is wrong, or wrong for this instance.
     #[error("line {line}: {reason}")]
     Invalid {
@@ -147,15 +156,32 @@ impl Template {
     /// A variable is not there, a value is not of the kind that the template takes it for, or
     /// the work or the text is too large.
     pub fn render(&self, instance: &Map<String, Value>) -> Result<String, TemplateError> {
-        let text = self
+        let (text, _) = self.render_measured(instance)?;
+        Ok(text)
+    }
+
+    /// The text for an instance, and how much of the [`FUEL`] it took.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub(crate) fn render_measured(
+        &self,
+        instance: &Map<String, Value>,
+    ) -> Result<(String, u64), TemplateError> {
+        let rendered = self
             .environment
             .get_template(NAME)
-            .and_then(|template| template.render(Serde(instance)))
+            .and_then(|template| {
+                let captured = template.render_captured(Serde(instance))?;
+                let fuel = captured.state().fuel_levels();
+                Ok((captured.into_output(), fuel.map_or(0, |(used, _)| used)))
+            })
             .map_err(|error| describe(&error))?;
-        if text.len() > MAX_OUTPUT_BYTES {
-            return Err(TemplateError::OutputTooLong { bytes: text.len() });
+        let bytes = rendered.0.len();
+        if bytes > MAX_OUTPUT_BYTES {
+            return Err(TemplateError::OutputTooLong { bytes });
         }
-        Ok(text)
+        Ok(rendered)
     }
 }
 
@@ -247,14 +273,14 @@ fn describe(error: &Error) -> TemplateError {
     if error.kind() == ErrorKind::OutOfFuel {
         return TemplateError::OutOfFuel { line };
     }
-    let reason = error.detail().map_or_else(
-        || error.kind().to_string(),
-        |detail| match error.kind() {
-            ErrorKind::UndefinedError => format!("{detail} in this instance"),
-            _ => detail.to_owned(),
-        },
-    );
-    TemplateError::Invalid { line, reason }
+    let reason = match error.detail() {
+        Some(detail) => detail.to_owned(),
+        None => error.kind().to_string(),
+    };
+    match error.kind() {
+        ErrorKind::UndefinedError => TemplateError::Undefined { line, reason },
+        _ => TemplateError::Invalid { line, reason },
+    }
 }
 
 #[cfg(test)]

@@ -97,3 +97,17 @@ pub async fn save(
     }
     Ok(())
 }
+
+/// The states of all scopes as they were last saved, by endpoint and model.
+///
+/// # Errors
+/// The database is away.
+pub async fn load(connection: &mut PgConnection) -> Result<BTreeMap<(String, String), Value>> {
+    let rows = sqlx::query!(r#"SELECT endpoint, model, state FROM admission_scopes"#)
+        .fetch_all(connection)
+        .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| ((row.endpoint, row.model), row.state))
+        .collect())
+}

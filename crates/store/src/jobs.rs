@@ -1,5 +1,6 @@
 //! Jobs: creating, reading, listing, and what a client may ask of one.
 
+use crate::claim::Claim;
 use crate::{
     Error, Result, books, events, instances, queue, read_json, read_name, to_integer, to_u32,
     write_json,
@@ -351,4 +352,47 @@ pub async fn recall(connection: &mut PgConnection, key: &str) -> Result<Option<R
         job_id: JobId(row.job_id),
         response: row.response,
     }))
+}
+
+/// By the model's position, the most responses that one request yielded when the job was begun; nothing
+/// where it was not begun, or before that was kept.
+///
+/// # Errors
+/// The database is away.
+pub async fn most_per_request(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> Result<Option<Vec<Option<u32>>>> {
+    let kept = sqlx::query_scalar!(r#"SELECT most_per_request FROM jobs WHERE id = $1"#, job.0)
+        .fetch_optional(connection)
+        .await?;
+    let kept = kept.flatten();
+    kept.map(|kept| read_json("most per request", kept))
+        .transpose()
+}
+
+/// Keeps what a job is begun with, see [`most_per_request`]. What was kept before stands.
+///
+/// # Errors
+/// [`Error::LeaseLost`], or the database is away.
+pub async fn keep_most_per_request(
+    connection: &mut PgConnection,
+    claim: Claim,
+    most_per_request: &[Option<u32>],
+) -> Result<()> {
+    let kept = sqlx::query!(
+        r#"
+        UPDATE jobs SET most_per_request = coalesce(most_per_request, $3)
+        WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+        "#,
+        claim.job.0,
+        claim.attempt,
+        write_json("most per request", &most_per_request)?
+    )
+    .execute(connection)
+    .await?;
+    match kept.rows_affected() {
+        0 => Err(Error::LeaseLost),
+        _ => Ok(()),
+    }
 }

@@ -14,6 +14,7 @@
 pub mod admission;
 pub mod books;
 mod claim;
+pub mod endpoint_models;
 pub mod events;
 pub mod instances;
 pub mod jobs;

@@ -6,13 +6,15 @@ use crate::halt::Halt;
 use crate::options::Options;
 use crate::past;
 use crate::prompt;
+use crate::sightings::{Sight, Watch};
+use frugal_domain::abilities::Abilities;
 use frugal_domain::job::{Data, JobSpec};
 use frugal_domain::request::ResponseId;
 use frugal_llm::Client;
 use frugal_scoring::{CompiledPrompt, Scorer};
 use frugal_store::queue::Claim;
-use frugal_store::{PgPool, jobs};
-use frugal_tuning::{Job, PromptTokenBounds, Tuning};
+use frugal_store::{PgConnection, PgPool, jobs};
+use frugal_tuning::{Job, Past, PromptTokenBounds, Tuning};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +23,7 @@ use std::time::Duration;
 pub(crate) struct Access {
     pub client: Client,
     pub entrance: Entrance,
+    pub sight: Sight,
 }
 
 /// A job under way.
@@ -46,16 +49,22 @@ impl Context {
     pub(crate) async fn load(
         options: &Options,
         admission: &Admission,
+        watch: &Arc<Watch>,
         claim: Claim,
     ) -> Result<Self, DriveError> {
+        watch.learn(&options.clients).await?;
         let mut connection = options.pool.acquire().await?;
         let job = jobs::find(&mut connection, claim.job)
             .await?
             .ok_or(DriveError::LetGo)?;
         let data = frugal_store::instances::load(&mut connection, claim.job).await?;
         let past = past::load(&mut connection, claim.job).await?;
+        let models = models(options, admission, watch, &job.spec)?;
+        let most_per_request = match jobs::most_per_request(&mut connection, claim.job).await? {
+            Some(kept) => kept,
+            None => begin(&mut connection, options, claim, &job.spec, &past).await?,
+        };
         drop(connection);
-        let (models, most_per_request) = models(options, admission, &job.spec)?.into_iter().unzip();
         let prompts = prompt::compile(&job.spec)?;
         let tuned = Job {
             spec: Arc::new(job.spec.clone()),
@@ -96,12 +105,38 @@ impl Context {
     }
 }
 
-/// For each model of a job how it is reached, and the most responses that one request yields.
+/// The most responses that one request yields, by the model's position, for a job that is begun. It
+/// is kept for the job's whole life: what is found out meanwhile must not change what it asks.
+async fn begin(
+    connection: &mut PgConnection,
+    options: &Options,
+    claim: Claim,
+    spec: &JobSpec,
+    past: &Past,
+) -> Result<Vec<Option<u32>>, DriveError> {
+    // One that sent requests before this was kept went by the operator's word alone.
+    let goes_by_what_was_learned = past.requests.is_empty();
+    let models = spec.models.iter().map(|choice| {
+        let model = options.catalog.model(&choice.endpoint, &choice.model)?;
+        let stated = Abilities::stated(model);
+        let client = options.clients.get(&choice.endpoint)?;
+        match goes_by_what_was_learned {
+            true => stated.or(client.learned(&choice.model)).max_n,
+            false => stated.max_n,
+        }
+    });
+    let most_per_request: Vec<_> = models.collect();
+    jobs::keep_most_per_request(connection, claim, &most_per_request).await?;
+    Ok(most_per_request)
+}
+
+/// How each model of a job is reached.
 fn models(
     options: &Options,
     admission: &Admission,
+    watch: &Arc<Watch>,
     spec: &JobSpec,
-) -> Result<Vec<(Access, Option<u32>)>, DriveError> {
+) -> Result<Vec<Access>, DriveError> {
     let gone = |what: &str| {
         DriveError::Endpoint(format!(
             "{what} is no longer among this server's endpoints; ask its operator"
@@ -114,18 +149,14 @@ fn models(
                 .clients
                 .get(&choice.endpoint)
                 .ok_or_else(|| gone(&format!("`{}`", choice.endpoint)))?;
-            let model = options
-                .catalog
-                .model(&choice.endpoint, &choice.model)
-                .ok_or_else(|| gone(&format!("the model `{}`", choice.model)))?;
             let entrance = admission
                 .entrance(&choice.endpoint, &choice.model)
-                .ok_or_else(|| gone(&format!("`{}`", choice.endpoint)))?;
-            let access = Access {
+                .ok_or_else(|| gone(&format!("the model `{}`", choice.model)))?;
+            Ok(Access {
                 client: client.clone(),
                 entrance,
-            };
-            Ok((access, model.max_n))
+                sight: watch.of(client, &choice.endpoint, &choice.model),
+            })
         })
         .collect()
 }

@@ -6,6 +6,7 @@ use crate::error::DriveError;
 use crate::heartbeat::{self, Heart};
 use crate::options::Options;
 use crate::play;
+use crate::sightings::Watch;
 use crate::tell;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
@@ -38,6 +39,7 @@ pub const MOST_LOST_ATTEMPTS: u32 = 5;
 pub(crate) async fn drive(
     options: &Options,
     admission: &Admission,
+    watch: &Arc<Watch>,
     claimed: Claimed,
     notices: Receiver<Notice>,
     shutdown: &CancellationToken,
@@ -46,12 +48,15 @@ pub(crate) async fn drive(
     let claim = claimed.claim;
     // What the job was driven with goes with the panic; what is shared with others holds no lock
     // across a call that may panic.
-    let driving = AssertUnwindSafe(attempt(options, admission, claimed, notices, shutdown));
+    let driving = AssertUnwindSafe(attempt(
+        options, admission, watch, claimed, notices, shutdown,
+    ));
     let ended = match driving.catch_unwind().await {
         Ok(Err(error)) => end_failed(options, claim, error).await,
         Ok(ended) => ended,
         Err(panic) => end_failed(options, claim, DriveError::Panicked(message(&*panic))).await,
     };
+    watch.tell_soon();
     match ended {
         Ok(state) => tracing::info!(%state, "the job has ended"),
         Err(DriveError::LetGo | DriveError::Store(frugal_store::Error::LeaseLost)) => {
@@ -79,6 +84,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 async fn attempt(
     options: &Options,
     admission: &Admission,
+    watch: &Arc<Watch>,
     Claimed {
         claim,
         lost_attempts,
@@ -89,7 +95,7 @@ async fn attempt(
     if lost_attempts >= MOST_LOST_ATTEMPTS {
         return Err(DriveError::WorkersLost(lost_attempts));
     }
-    let context = Context::load(options, admission, claim).await?;
+    let context = Context::load(options, admission, watch, claim).await?;
     let heart = Heart {
         pool: options.pool.clone(),
         claim,

@@ -4,6 +4,7 @@ use crate::admission::Admission;
 use crate::clock::{Clock, SystemClock};
 use crate::drive;
 use crate::options::Options;
+use crate::sightings::Watch;
 use chrono::Utc;
 use frugal_store::listen::{Listener, Notice};
 use frugal_store::queue::{self, Claimed};
@@ -28,11 +29,16 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let admission = Admission::new(&options.pool, &options.catalog, &options.name, &clock);
     let admission = Arc::new(admission);
-    // It outlives the slots, whose last requests count too.
+    let watch = Arc::new(Watch::new(&options.pool));
+    // They outlive the slots, whose last requests count too.
     let closing = CancellationToken::new();
     let admitting = {
         let (admission, closing) = (Arc::clone(&admission), closing.clone());
         AbortOnDropHandle::new(tokio::spawn(async move { admission.run(&closing).await }))
+    };
+    let watching = {
+        let (watch, closing) = (Arc::clone(&watch), closing.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move { watch.run(&closing).await }))
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(listen(
@@ -49,6 +55,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
         tasks.spawn(fill_slot(
             options,
             Arc::clone(&admission),
+            Arc::clone(&watch),
             notices.clone(),
             shutdown.clone(),
         ));
@@ -61,6 +68,9 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     closing.cancel();
     if let Err(error) = admitting.await {
         tracing::error!(%error, "admission broke down; what it holds will run out");
+    }
+    if let Err(error) = watching.await {
+        tracing::error!(%error, "what was seen of endpoints last is not told");
     }
 }
 
@@ -92,6 +102,7 @@ async fn forward(pool: &PgPool, notices: &broadcast::Sender<Notice>) -> Result<(
 async fn fill_slot(
     options: Options,
     admission: Arc<Admission>,
+    watch: Arc<Watch>,
     notices: broadcast::Sender<Notice>,
     shutdown: CancellationToken,
 ) {
@@ -103,7 +114,7 @@ async fn fill_slot(
                 let claim = claimed.claim;
                 let span = tracing::info_span!("job", id = %claim.job, attempt = claim.attempt);
                 let hints = notices.subscribe();
-                drive::drive(&options, &admission, claimed, hints, &shutdown)
+                drive::drive(&options, &admission, &watch, claimed, hints, &shutdown)
                     .instrument(span)
                     .await;
             }

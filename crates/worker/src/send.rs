@@ -66,6 +66,7 @@ pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Se
         .client
         .complete_admitted(&wire, None, &guard, &admittance)
         .await;
+    access.sight.note(&result, Utc::now());
     if let Some(error) = guard.into_failure() {
         return Err(error);
     }

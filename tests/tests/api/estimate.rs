@@ -147,6 +147,8 @@ async fn a_prompt_that_cannot_be_rendered_is_a_fault() {
     members.remove("prompt");
     members.insert("prompts".to_owned(), prompts);
     let problem = body(app.api.post(PATH, &broken).await, 422).await;
+    let posted = body(app.api.post("/jobs", &broken).await, 422).await;
+    assert_eq!(posted, problem);
     insta::assert_json_snapshot!("estimate_of_a_prompt_that_cannot_be_rendered", problem);
     app.end().await;
 }

@@ -6,6 +6,7 @@
 )]
 
 mod creation;
+mod endpoints;
 mod estimate;
 mod events;
 mod idempotency;

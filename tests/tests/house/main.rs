@@ -38,7 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("api", &["domain", "intake", "store"]),
+    ("api", &["admission", "domain", "intake", "store"]),
     (
         "frugal",
         &["api", "domain", "llm", "simulator", "store", "worker"],

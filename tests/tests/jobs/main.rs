@@ -4,6 +4,7 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+mod abilities;
 mod algorithms;
 mod breakdown;
 mod cheapest;

@@ -7,6 +7,7 @@
 mod admission;
 mod books;
 mod claiming;
+mod endpoint_models;
 mod reuse;
 mod scores;
 

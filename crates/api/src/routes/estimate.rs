@@ -2,21 +2,17 @@
 
 use crate::errors::{ApiError, Code};
 use crate::extract::JsonBody;
+use crate::reading;
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{JobEstimate, JobPost};
 use axum::Json;
 use axum::extract::State;
 use frugal_intake::estimate;
-use tokio::sync::Semaphore;
-
-/// Estimates that are worked out at the same time; others wait for their turn.
-static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// Estimate what a job may cost
 ///
-/// Takes the body of `POST /jobs` and checks it in the same way; a prompt that cannot be rendered
-/// for some row is a fault as well. Nothing is stored, and nothing is sent to an endpoint: the
+/// Takes the body of `POST /jobs` and refuses what that would refuse. Nothing is stored, and nothing is sent to an endpoint: the
 /// prompts are rendered here, and their tokens counted with `o200k_base`. These counts are
 /// estimates, and so is all that follows from them. Where the data hold out a share of the rows
 /// and the job names no seed, the job that is posted will hold out other rows.
@@ -42,19 +38,9 @@ pub(super) async fn estimate_job(
     State(state): State<AppState>,
     JsonBody(document): JsonBody,
 ) -> Result<Json<JobEstimate>, ApiError> {
-    let turn = TURNS
-        .acquire()
-        .await
-        .map_err(|error| ApiError::internal(&error))?;
     let catalog = state.catalog().clone();
-    let work = move || {
-        // Held to the end of the work, also where the client has gone.
-        let _turn = turn;
-        estimate::of_document(&document, &catalog)
-    };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| ApiError::internal(&error))?
+    reading::in_turn(move || estimate::of_document(&document, &catalog))
+        .await?
         .map(|estimated| Json(estimated.into()))
         .map_err(ApiError::invalid_job)
 }

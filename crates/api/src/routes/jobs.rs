@@ -10,7 +10,7 @@ use crate::idempotency::{self, Key};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{Job, JobPost, JobState, List, path};
-use crate::{etag, pagination, wait};
+use crate::{etag, pagination, reading, wait};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -31,7 +31,8 @@ const MAX_WAIT_SECONDS: u64 = 60;
 
 /// Post a job
 ///
-/// The job is checked as a whole: an answer of 422 lists every fault at once. With an
+/// The job is checked as a whole: an answer of 422 lists every fault at once. Every prompt is rendered
+/// for every row, held out or not. A rendered text may have 1 MiB, all messages of a prompt 4 MiB. With an
 /// `Idempotency-Key` the same request can be sent again without creating a second job.
 #[utoipa::path(
     post,
@@ -91,8 +92,7 @@ async fn replay(state: &AppState, key: &Key) -> Result<Response, ApiError> {
     Ok(created(id, answer, true))
 }
 
-/// Reads and checks a posted job. Compiling templates and checking every row is work for a
-/// thread of its own.
+/// Reads and checks a posted job.
 async fn read_job(
     state: &AppState,
     id: JobId,
@@ -102,10 +102,8 @@ async fn read_job(
     // The seed of a job that names none: from the random part of its id, and small enough to be
     // exact in any JSON reader.
     let seed = id.0.as_u64_pair().1 & ((1 << 53) - 1);
-    let read = move || frugal_intake::job(&document, &catalog, seed);
-    tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|error| ApiError::internal(&error))?
+    reading::in_turn(move || frugal_intake::job(&document, &catalog, seed))
+        .await?
         .map_err(ApiError::invalid_job)
 }
 

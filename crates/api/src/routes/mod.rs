@@ -26,6 +26,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(events::list_events))
         .routes(routes!(report::get_report))
         .routes(routes!(endpoints::list_endpoints))
+        .routes(routes!(endpoints::get_endpoint))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(openapi::get_openapi))

@@ -33,6 +33,7 @@ fn everything_has_a_default() {
     assert_eq!(config.workers, 2);
     assert_eq!(config.lease, Duration::from_secs(30));
     assert_eq!(config.body_limit_bytes, 33_554_432);
+    assert_eq!(config.price_file, None);
     assert_eq!(config.log, "info");
     assert_eq!(config.log_format, LogFormat::Auto);
     assert_eq!(config.endpoints, Catalog::default());
@@ -305,4 +306,47 @@ fn flags_are_what_clap_takes() {
     let config = resolve("", &[], &program.flags).unwrap();
     assert_eq!((config.listen.port(), config.workers), (9, 7));
     assert_eq!(program.flags.config.as_deref(), Some(Path::new("x.toml")));
+}
+
+#[test]
+fn a_price_file_is_read_and_held_to_the_catalogue() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let flags = Flags {
+        config: Some(folder.path().join("frugal.toml")),
+        ..Flags::default()
+    };
+    let models = "price_file = 'prices.json'\n[endpoints.e]\nbase_url = 'http://h/v1'\n\
+        [endpoints.e.models.m]\nprice_name = 'small'\n[endpoints.e.models.unpriced]\n";
+    write("frugal.toml", models);
+    let missing = Config::load(&flags).unwrap_err().to_string();
+    assert!(
+        missing.starts_with("cannot read the price file "),
+        "{missing}"
+    );
+    write(
+        "prices.json",
+        r#"{"small": {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}}"#,
+    );
+    let config = Config::load(&flags).unwrap();
+    let prices = config.endpoints.model("e", "m").unwrap().prices.unwrap();
+    assert_eq!(
+        (prices.input_pico, prices.output_pico),
+        (1_000_000, 2_000_000)
+    );
+    let unpriced: Vec<_> = config.endpoints.unpriced().collect();
+    assert_eq!(unpriced, [("e", "unpriced")]);
+    let elsewhere = resolve(
+        "",
+        &[("FRUGAL_PRICE_FILE", "/etc/p.json")],
+        &Flags::default(),
+    );
+    assert_eq!(
+        elsewhere.unwrap().price_file,
+        Some(PathBuf::from("/etc/p.json"))
+    );
+    assert_eq!(
+        refusal("price_file = ''", &[], &Flags::default()),
+        "frugal.toml: price_file: a file is needed; leave it out where there is none"
+    );
 }

@@ -6,7 +6,7 @@ use frugal_domain::endpoint::{Api, Catalog};
 use frugal_domain::fault::Fault;
 use frugal_domain::job::{Data, Instance, JobSpec};
 use frugal_domain::prompt::Prompt;
-use frugal_scoring::{CompiledPrompt, PromptError, RenderedPrompt};
+use frugal_scoring::{CompiledPrompt, RenderedPrompt};
 use serde_json::Value;
 
 /// The most prompts that are rendered for one estimate, and the most bytes of them; a sample of
@@ -35,8 +35,7 @@ pub struct Estimated {
 /// it may cost. Nothing is sent anywhere.
 ///
 /// # Errors
-/// Everything that is wrong with the document; a prompt that cannot be rendered for some row is as
-/// well.
+/// Everything that is wrong with the document.
 pub fn of_document(document: &Value, catalog: &Catalog) -> Result<Estimated, Vec<Fault>> {
     let (spec, data) = crate::job(document, catalog, SEED)?;
     let models = spec.models.iter().map(|choice| {
@@ -48,7 +47,7 @@ pub fn of_document(document: &Value, catalog: &Catalog) -> Result<Estimated, Vec
         .iter()
         .map(|found| found.map_or_else(Api::default, |(endpoint, model)| endpoint.api_of(model)))
         .collect();
-    let counts = count_all(document, &spec, &data, &apis)?;
+    let counts = count_all(&spec, &data, &apis);
     let basis = Basis {
         tuning_rows: u64::try_from(data.tuning.len()).unwrap_or(u64::MAX),
         holdout_rows: u64::try_from(data.holdout.len()).unwrap_or(u64::MAX),
@@ -83,12 +82,7 @@ pub fn of_document(document: &Value, catalog: &Catalog) -> Result<Estimated, Vec
 }
 
 /// The tokens of every prompt in each form in which some model gets it.
-fn count_all(
-    document: &Value,
-    spec: &JobSpec,
-    data: &Data,
-    apis: &[Api],
-) -> Result<Vec<(Api, Vec<PromptTokens>)>, Vec<Fault>> {
+fn count_all(spec: &JobSpec, data: &Data, apis: &[Api]) -> Vec<(Api, Vec<PromptTokens>)> {
     let mut forms: Vec<Api> = Vec::new();
     for api in apis {
         if !forms.contains(api) {
@@ -96,96 +90,40 @@ fn count_all(
         }
     }
     let parts = (forms.len() * spec.prompts.len()).max(1);
-    let mut faults = Vec::new();
-    let mut counts = Vec::new();
-    for (index, api) in forms.into_iter().enumerate() {
-        let prompts = spec.prompts.iter().enumerate().map(|(position, prompt)| {
-            count(prompt, data, api, parts).unwrap_or_else(|failure| {
-                if index == 0 {
-                    faults.push(failure.fault(document, position));
-                }
-                PromptTokens::new(&[], &[])
-            })
-        });
-        counts.push((api, prompts.collect()));
-    }
-    if faults.is_empty() {
-        Ok(counts)
-    } else {
-        Err(faults)
-    }
-}
-
-/// A prompt that cannot be rendered for a row.
-struct Failure<'a> {
-    error: PromptError,
-    row: Option<&'a Instance>,
-}
-
-impl Failure<'_> {
-    /// The fault at the prompt's place in the document.
-    fn fault(&self, document: &Value, position: usize) -> Fault {
-        let (place, prompt) = match document.get("prompts") {
-            Some(prompts) => (format!("/prompts/{position}"), prompts.get(position)),
-            None => ("/prompt".to_owned(), document.get("prompt")),
-        };
-        let (field, reason) = match &self.error {
-            PromptError::Template { field, error } => (field.as_str(), error.to_string()),
-            PromptError::TooLong { .. } => ("/messages", self.error.to_string()),
-        };
-        let field = match prompt {
-            Some(Value::String(_)) => "",
-            _ => field,
-        };
-        let row = self.row.and_then(|row| position_of(document, row));
-        let row = row.map_or_else(String::new, |row| format!(" for row {row} of the data"));
-        Fault {
-            pointer: format!("{place}{field}"),
-            detail: format!("cannot be rendered{row}: {reason}"),
-        }
-    }
-}
-
-/// Where a row stands in the data as posted, the rows held out after all others.
-fn position_of(document: &Value, row: &Instance) -> Option<usize> {
-    let rows = |pointer: &str| document.pointer(pointer).and_then(Value::as_array);
-    let all = [rows("/data/instances"), rows("/data/holdout/instances")];
-    all.into_iter()
-        .flatten()
-        .flatten()
-        .position(|posted| posted.as_object() == Some(row))
+    let count_in = |api| {
+        let prompts = spec.prompts.iter();
+        (api, prompts.map(|it| count(it, data, api, parts)).collect())
+    };
+    forms.into_iter().map(count_in).collect()
 }
 
 /// Counts a prompt's tokens on the rows, with its part of the work that an estimate may take:
 /// one of so many.
-fn count<'a>(
-    prompt: &Prompt,
-    data: &'a Data,
-    api: Api,
-    parts: usize,
-) -> Result<PromptTokens, Failure<'a>> {
-    let compiled = CompiledPrompt::compile(prompt).map_err(|error| Failure { error, row: None })?;
+fn count(prompt: &Prompt, data: &Data, api: Api, parts: usize) -> PromptTokens {
+    // A job is not read whose prompts cannot be compiled, or rendered for every row.
+    let Ok(compiled) = CompiledPrompt::compile(prompt) else {
+        return PromptTokens::new(&[], &[]);
+    };
     let mut rows_left = (MOST_RENDERED / parts).max(1);
     let mut bytes_left = MOST_BYTES / parts;
-    let mut count = |rows: &'a [Instance]| {
+    let mut count = |rows: &[Instance]| {
         let mut tokens = Vec::new();
         for row in shuffled(rows) {
             if rows_left == 0 {
                 break;
             }
-            let rendered = compiled.render(row).map_err(|error| Failure {
-                error,
-                row: Some(row),
-            })?;
+            let Ok(rendered) = compiled.render(row) else {
+                continue;
+            };
             tokens.push(frugal_tokens::count_prompt(as_sent(&rendered, api)));
             bytes_left = bytes_left.saturating_sub(length(&rendered));
             rows_left = if bytes_left == 0 { 0 } else { rows_left - 1 };
         }
-        Ok(tokens)
+        tokens
     };
-    let tuning = count(&data.tuning)?;
-    let holdout = count(&data.holdout)?;
-    Ok(PromptTokens::new(&tuning, &holdout))
+    let tuning = count(&data.tuning);
+    let holdout = count(&data.holdout);
+    PromptTokens::new(&tuning, &holdout)
 }
 
 fn length(rendered: &RenderedPrompt) -> usize {
