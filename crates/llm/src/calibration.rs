@@ -19,6 +19,9 @@ const RATIOS: (f64, f64) = (0.5, 3.0);
 /// Answers with fewer tokens in all are not doubted: the ends of their texts weigh as much as they do.
 const FEWEST_DOUBTED: u64 = 8;
 
+/// How many times the first response's tokens all have where the two can be told apart.
+const LEAST_FACTOR: f64 = 1.5;
+
 /// Reported tokens held against the own count, of one model.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Calibration {
@@ -98,12 +101,14 @@ impl Calibration {
             return None;
         };
         let measured = Measured::new(reported, first);
-        let all = choices.iter().fold(0_u64, |sum, one| {
-            sum.saturating_add(with_end(one.estimated_tokens))
-        });
+        let all = choices
+            .iter()
+            .fold(0_u64, |sum, one| sum.saturating_add(one.estimated_tokens));
+        let first = with_end(measured.own);
         // What is not seen cannot be held against anything.
         let unseen = choices.iter().any(|choice| choice.text.is_empty());
-        if unseen || all < FEWEST_DOUBTED || !measured.is_believable() {
+        let alike = real(all) < LEAST_FACTOR * real(first);
+        if unseen || alike || all < FEWEST_DOUBTED || !measured.is_believable() {
             return None;
         }
         // The lowest, since tokens that are not seen make a ratio too large and nothing makes it
@@ -112,7 +117,7 @@ impl Calibration {
             .lowest
             .filter(|_| self.responses >= FEW_RESPONSES)
             .unwrap_or(1.0);
-        let between = usual * (real(with_end(measured.own)) * real(all)).sqrt();
+        let between = usual * (real(first) * real(all)).sqrt();
         (real(reported) < between).then_some(measured)
     }
 
@@ -221,6 +226,9 @@ mod tests {
     fn short_and_empty_responses_are_not_doubted() {
         let calibration = seen(1.0);
         assert_eq!(calibration.first_alone(2, &choices(&[1, 1])), None);
+        // Nor is one whose end is not counted, nor where the first has nearly all.
+        assert_eq!(calibration.first_alone(8, &choices(&[4, 2, 2])), None);
+        assert_eq!(calibration.first_alone(17, &choices(&[16, 1])), None);
         let mut empty = choices(&[40, 60]);
         empty[1].text.clear();
         assert_eq!(calibration.first_alone(41, &empty), None);
