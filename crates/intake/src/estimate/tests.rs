@@ -107,12 +107,12 @@ fn a_request_that_yields_few_responses_pays_the_prompt_and_the_fee_again() {
 
 #[test]
 fn what_a_chat_template_may_add_is_in_what_a_request_costs_at_most() {
-    let estimate = |prompt_allowance| {
+    let allowing = |prompt_allowance| {
         let mut basis = basis(Some(3));
         basis.models[0].prompt_allowance = prompt_allowance;
-        super::estimate(&spec(|_| {}), &basis).unwrap().mid_space
+        estimate(&spec(|_| {}), &basis).unwrap().mid_space
     };
-    let (bare, allowed) = (estimate(0), estimate(32));
+    let (bare, allowed) = (allowing(0), allowing(32));
     assert_eq!(allowed.expected, bare.expected);
     let n = u64::from(bare.settings.extent.n);
     // Two rows, three responses to a request.
