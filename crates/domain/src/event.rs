@@ -204,6 +204,19 @@ pub enum EventBody {
         /// The model.
         model: String,
     },
+    /// A model bills more than the bounds that worst cases rest on, which is expected of it from now
+    /// on. Written once for a model.
+    #[serde(rename = "endpoint.overhead")]
+    EndpointOverhead {
+        /// The endpoint.
+        endpoint: String,
+        /// The model.
+        model: String,
+        /// Tokens that a prompt had above the bound on them.
+        prompt_tokens: u64,
+        /// Tokens that a response had above `max_tokens`.
+        response_tokens: u64,
+    },
     /// The winner and the baseline were scored on the held-out instances.
     #[serde(rename = "validation.completed")]
     ValidationCompleted {
@@ -237,6 +250,7 @@ impl EventBody {
             Self::EndpointWaiting { .. } => "endpoint.waiting",
             Self::EndpointDegraded { .. } => "endpoint.degraded",
             Self::EndpointRecovered { .. } => "endpoint.recovered",
+            Self::EndpointOverhead { .. } => "endpoint.overhead",
             Self::ValidationCompleted { .. } => "validation.completed",
         }
     }

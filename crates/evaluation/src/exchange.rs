@@ -16,8 +16,12 @@ pub struct RequestPlan {
     pub n: u32,
     /// The most tokens of one response.
     pub max_tokens: u32,
-    /// The most that it can cost: the prompt's tokens (or the bound on them) and
-    /// n·`max_tokens`, at the model's prices.
+    /// The prompt's tokens, or the bound on them.
+    pub prompt_tokens: u64,
+    /// Whether that is the endpoint's own count.
+    pub prompt_is_counted: bool,
+    /// The most that it can cost: these and n·`max_tokens`, at the model's prices. What a model has
+    /// been seen to bill beyond its bounds is not in it.
     pub worst_case: Spend,
 }
 

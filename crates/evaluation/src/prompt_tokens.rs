@@ -8,13 +8,40 @@ use std::sync::Arc;
 pub(crate) struct PromptTokens {
     known: Vec<Option<u64>>,
     bounds: Arc<[u64]>,
+    overhead: Overhead,
+}
+
+/// What the endpoint adds to prompts where nobody sees it, such as a prompt of the system's own: at
+/// most as many tokens as the prompt has in all that was most above its bound.
+#[derive(Debug, Clone, Copy, Default)]
+struct Overhead {
+    most_above: u64,
+    tokens: u64,
+}
+
+impl Overhead {
+    fn learn(&mut self, tokens: u64, bound: u64) {
+        let above = tokens.saturating_sub(bound);
+        if above > self.most_above {
+            self.most_above = above;
+            self.tokens = tokens;
+        }
+    }
 }
 
 impl PromptTokens {
     /// What is known at the start of a trial. `known` may be shorter than the bounds.
     pub(crate) fn new(mut known: Vec<Option<u64>>, bounds: Arc<[u64]>) -> Self {
         known.resize(bounds.len(), None);
-        Self { known, bounds }
+        let mut overhead = Overhead::default();
+        for (known, bound) in known.iter().zip(bounds.iter()) {
+            overhead.learn(known.unwrap_or(0), *bound);
+        }
+        Self {
+            known,
+            bounds,
+            overhead,
+        }
     }
 
     /// Takes note of what the endpoint reported. The first number stays; a zero tells
@@ -24,6 +51,7 @@ impl PromptTokens {
             && tokens > 0
         {
             *known = Some(tokens);
+            self.overhead.learn(tokens, self.bounds[instance]);
         }
     }
 
@@ -31,10 +59,16 @@ impl PromptTokens {
         &self.known
     }
 
-    /// The reported number where there is one, else the bound.
+    /// The bound, whatever was reported.
+    pub(crate) fn bound(&self, instance: usize) -> u64 {
+        self.bounds.get(instance).copied().unwrap_or(u64::MAX)
+    }
+
+    /// The reported number where there is one, else the bound, with what the endpoint has been seen
+    /// to add.
     pub(crate) fn upper(&self, instance: usize) -> u64 {
         let known = self.known.get(instance).copied().flatten();
-        known.unwrap_or_else(|| self.bounds.get(instance).copied().unwrap_or(u64::MAX))
+        known.unwrap_or_else(|| self.bound(instance).saturating_add(self.overhead.tokens))
     }
 
     /// The reported numbers, where every instance has one.
@@ -104,6 +138,19 @@ mod tests {
         assert_eq!(prompts.estimated_mean(), 100.0);
         assert_eq!((prompts.upper(0), prompts.upper(2)), (50, 300));
         assert_eq!(prompts.all_known(), None);
+    }
+
+    #[test]
+    fn what_an_endpoint_adds_is_expected_of_other_prompts() {
+        let mut prompts = tokens(&[100, 400, 900]);
+        // 2,000 tokens that nobody sees, and a quarter of the bound.
+        prompts.learn(1, 2_100);
+        assert_eq!((prompts.upper(0), prompts.upper(1)), (2_200, 2_100));
+        // The shorter prompt tells more precisely what is added.
+        prompts.learn(0, 2_025);
+        assert_eq!(prompts.upper(2), 2_925);
+        let later = PromptTokens::new(prompts.known().to_vec(), prompts.bounds.clone());
+        assert_eq!((later.upper(2), later.bound(2)), (2_925, 900));
     }
 
     #[test]

@@ -461,8 +461,10 @@ impl TrialRun {
 
     fn request(&self, ordinal: u32, demand: Demand) -> RequestPlan {
         let max_tokens = self.plan.settings.extent.max_tokens;
+        let counted = self.counted_prompt_tokens(demand.instance);
+        let prompt_tokens = counted.unwrap_or_else(|| self.prompts.bound(demand.instance));
         let usage = Usage {
-            prompt_tokens: self.prompts.upper(demand.instance),
+            prompt_tokens,
             completion_tokens: u64::from(demand.n).saturating_mul(max_tokens.into()),
         };
         RequestPlan {
@@ -474,6 +476,8 @@ impl TrialRun {
             instance: demand.instance,
             n: demand.n,
             max_tokens,
+            prompt_tokens,
+            prompt_is_counted: counted.is_some(),
             worst_case: Spend::of(usage, self.plan.prices),
         }
     }

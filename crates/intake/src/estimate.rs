@@ -24,11 +24,19 @@ pub struct Basis {
     pub models: Vec<ModelBasis>,
 }
 
+/// Tokens of a chat template beyond the usual ones, a short system prompt of the model's own included:
+/// allowed for in what a configuration costs at most. An endpoint that adds more than that, or whose
+/// tokenizer makes many more tokens of the same texts, shows it with its first answer.
+pub const TEMPLATE_ALLOWANCE: u64 = 32;
+
 /// What an estimate needs to know of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelBasis {
     /// The most responses that one request yields; no limit where absent.
     pub max_n: Option<u32>,
+    /// Tokens that each request's prompt may have besides those counted: [`TEMPLATE_ALLOWANCE`] where
+    /// the model puts messages into a chat template of its own, else 0.
+    pub prompt_allowance: u64,
     /// The tokens of the job's prompts as this model gets them, by their positions.
     pub prompts: Vec<PromptTokens>,
 }
@@ -104,7 +112,8 @@ pub struct Point {
     /// A full evaluation on all tuning rows, where a response has half of `max_tokens`. Dollars
     /// are zero for a model without prices.
     pub expected: Spend,
-    /// The same where every response has `max_tokens`.
+    /// The same where every response has `max_tokens`, and every prompt the
+    /// [allowance](ModelBasis::prompt_allowance) besides.
     pub at_most: Spend,
     /// Whether it is within the inference budget, if there is one.
     pub within_inference_budget: Option<Within>,
@@ -113,8 +122,9 @@ pub struct Point {
 /// Whether a configuration is within the inference budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Within {
-    /// Whatever the lengths of the responses.
-    Certain,
+    /// Whatever the lengths of the responses, if the endpoint counts prompts as the estimate does, or the
+    /// allowance more. Only its own count can make that certain.
+    Likely,
     /// If the responses are short enough.
     Possible,
     /// Not even with responses of no length: the prompts alone cost more.
@@ -213,9 +223,17 @@ impl Costs<'_> {
     ) -> Cost {
         let rows = self.basis.tuning_rows;
         let prices = self.spec.models[model].prices;
-        let ModelBasis { max_n, prompts } = &self.basis.models[model];
+        let ModelBasis {
+            max_n,
+            prompt_allowance,
+            prompts,
+        } = &self.basis.models[model];
         let requests = u128::from(max_n.map_or(1, |most| n.div_ceil(most.max(1))));
-        let prompt_tokens = requests * prompts[prompt].over(rows);
+        let allowance = match responses {
+            Responses::Empty | Responses::Half => 0,
+            Responses::Full => u128::from(rows) * u128::from(*prompt_allowance),
+        };
+        let prompt_tokens = requests * (prompts[prompt].over(rows) + allowance);
         let longest = u128::from(rows) * u128::from(n) * u128::from(max_tokens);
         let completion_tokens = match responses {
             Responses::Empty => 0,
@@ -244,7 +262,7 @@ impl Costs<'_> {
         let most = u128::from(budget.amount()) * u128::from(self.basis.tuning_rows);
         let fits = |responses| self.full(settings, responses).of(budget.unit()) <= most;
         Some(if fits(Responses::Full) {
-            Within::Certain
+            Within::Likely
         } else if fits(Responses::Empty) {
             Within::Possible
         } else {

@@ -1,5 +1,6 @@
 //! What one attempt brought: a completion, or a fault with what to do about it.
 
+use crate::calibration::Calibration;
 use crate::classify::{self, Absence, AttemptFault, Circumstances, Refusal, Verdict};
 use crate::decode::coding::{self, CodingFault};
 use crate::decode::{self, Unusable};
@@ -45,6 +46,7 @@ pub(crate) async fn read(
     about: Circumstances<'_>,
     answer: HttpAnswer,
     latency: Duration,
+    calibration: Calibration,
 ) -> AttemptOutcome {
     let asked = Asked {
         n: about.n,
@@ -81,7 +83,7 @@ pub(crate) async fn read(
     } else {
         0
     };
-    let settled = usage::settle(reported, &counted, asked, || prompt_tokens);
+    let settled = usage::settle(reported, &counted, asked, calibration, || prompt_tokens);
     let mut choices = counted.choices;
     choices.truncate(usize::try_from(request.n).unwrap_or(usize::MAX));
     AttemptOutcome::Completed(Answer {
@@ -168,6 +170,7 @@ pub(crate) async fn filtered(request: &CompletionRequest, latency: Duration) -> 
             details: UsageDetails::default(),
             estimated: true,
             impossible: 0,
+            measured: None,
         },
         choices: vec![choice; responses],
         mended: false,

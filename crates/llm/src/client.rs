@@ -4,6 +4,7 @@ use crate::abilities::{Abilities, Adaptation, MAX_TOKENS};
 use crate::admission::{Admission, AttemptEnd, Blame, EndpointState, InFlight, Permit};
 use crate::asked_wait;
 use crate::attempt::{self, Answer, AttemptOutcome};
+use crate::calibration::{Calibration, Measured};
 use crate::classify::{Absence, AttemptFault, Circumstances, Refused, Verdict};
 use crate::encode::{self, Call};
 use crate::error::{Attempts, ClientError, RequestError, Scope};
@@ -49,6 +50,7 @@ struct Inner {
 struct Known {
     learned: Abilities,
     has_answered: bool,
+    calibration: Calibration,
 }
 
 impl fmt::Debug for Client {
@@ -189,7 +191,8 @@ impl Client {
             let blame = permit.ended(&end);
             let (fault, asked_for) = match outcome {
                 AttemptOutcome::Completed(answer) => {
-                    self.remember(&request.model, adaptation.found());
+                    let measured = answer.settled.measured;
+                    self.remember(&request.model, adaptation.found(), measured);
                     return Ok(course.completion(answer));
                 }
                 AttemptOutcome::Faulty(fault, asked_for) => (fault, asked_for),
@@ -304,11 +307,23 @@ impl Client {
             .is_some_and(|known| known.has_answered)
     }
 
-    /// Keeps that a model answered, and what it had to be asked like.
-    fn remember(&self, model: &str, found: Option<Abilities>) {
+    /// How the endpoint is known to count a model's tokens.
+    fn calibration(&self, model: &str) -> Calibration {
+        let known = self.known();
+        known
+            .get(model)
+            .map(|known| known.calibration)
+            .unwrap_or_default()
+    }
+
+    /// Keeps that a model answered, what it had to be asked like, and how its tokens were counted.
+    fn remember(&self, model: &str, found: Option<Abilities>, measured: Option<Measured>) {
         let mut known = self.known();
         let known = known.entry(model.to_owned()).or_default();
         known.has_answered = true;
+        if let Some(measured) = measured {
+            known.calibration.learn(measured);
+        }
         if let Some(found) = found {
             known.learned = found.or(std::mem::take(&mut known.learned));
         }
@@ -368,7 +383,8 @@ impl Client {
         };
         let outcome = match answer {
             Ok(answer) if (200..300).contains(&answer.status) => {
-                attempt::read(request, about, answer, latency).await
+                let calibration = self.calibration(&request.model);
+                attempt::read(request, about, answer, latency, calibration).await
             }
             Ok(answer) => {
                 let now = DateTime::<Utc>::from(SystemTime::now());

@@ -16,6 +16,7 @@ mod abilities;
 mod admission;
 mod asked_wait;
 mod attempt;
+mod calibration;
 mod classify;
 mod client;
 mod clients;

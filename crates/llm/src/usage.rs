@@ -1,6 +1,7 @@
 //! Tokens where the endpoint is silent, tells a part, or cannot be right. Nothing is ever taken
 //! for 0.
 
+use crate::calibration::{Calibration, Measured};
 use crate::decode::{RawChoice, RawUsage};
 use crate::request::Choice;
 use frugal_domain::money::{Usage, UsageDetails};
@@ -45,6 +46,8 @@ pub(crate) struct Settled {
     pub(crate) estimated: bool,
     /// How many of the reported numbers cannot be right.
     pub(crate) impossible: u32,
+    /// What it tells of how the endpoint counts.
+    pub(crate) measured: Option<Measured>,
 }
 
 /// Responses with their counts of tokens, from all that can be seen of them.
@@ -93,11 +96,13 @@ fn most_of_prompt(asked: Asked) -> u64 {
 }
 
 /// The usage of a request. The prompt is only counted where [`prompt_is_missing`]. `counted` are
-/// all responses that came, also those beyond `n`.
+/// all responses that came, also those beyond `n`. Where the endpoint counts fewer than came, the rest
+/// is estimated by what is known of how it counts.
 pub(crate) fn settle(
     reported: RawUsage,
     counted: &Counted,
     asked: Asked,
+    calibration: Calibration,
     count_prompt: impl FnOnce() -> u64,
 ) -> Settled {
     let mut impossible = reported.impossible;
@@ -132,7 +137,13 @@ pub(crate) fn settle(
         }
         (whole, _) => whole,
     };
-    let (completion_tokens, guessed) = completion_tokens(whole, choices);
+    let reasons = reasoning.unwrap_or(0) > 0 || counted.shown_reasoning > 0;
+    let longest = responses.saturating_mul(asked.max_tokens.into());
+    let Completed {
+        tokens: completion_tokens,
+        estimated: guessed,
+        measured,
+    } = completion_tokens(whole, choices, calibration, reasons, longest);
     let prompt_tokens = prompt.unwrap_or_else(count_prompt);
     let reasoning_tokens = reasoning.unwrap_or(counted.shown_reasoning);
     Settled {
@@ -146,16 +157,56 @@ pub(crate) fn settle(
         },
         estimated: guessed || prompt.is_none(),
         impossible,
+        measured,
     }
 }
 
-/// The completion tokens of a request: as reported, or else as estimated, and whether it is
-/// the estimate.
-fn completion_tokens(reported: Option<u64>, choices: &[Choice]) -> (u64, bool) {
-    let estimate = sum(choices.iter());
+/// The completion tokens of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Completed {
+    tokens: u64,
+    estimated: bool,
+    measured: Option<Measured>,
+}
+
+/// The completion tokens of a request: as reported, or estimated where that cannot be all, and never
+/// more than `longest` by an estimate. Responses with reasoning tell nothing of how texts are counted:
+/// some endpoints count it, and some do not.
+fn completion_tokens(
+    reported: Option<u64>,
+    choices: &[Choice],
+    calibration: Calibration,
+    reasons: bool,
+    longest: u64,
+) -> Completed {
+    let first_alone = reported
+        .filter(|_| !reasons)
+        .and_then(|tokens| calibration.first_alone(tokens, choices));
+    if let Some(first) = first_alone {
+        let all = calibration.all_from_first(first, choices);
+        return Completed {
+            tokens: all.min(longest.max(first.reported)),
+            estimated: true,
+            measured: Some(first),
+        };
+    }
     match reported {
-        Some(tokens) if is_plausible(tokens, choices) => (tokens, false),
-        _ => (estimate, true),
+        Some(tokens) if is_plausible(tokens, choices) => Completed {
+            tokens,
+            estimated: false,
+            measured: match choices {
+                [only] if !reasons && !only.text.is_empty() => Some(Measured::new(tokens, only)),
+                _ => None,
+            },
+        },
+        _ => {
+            let own = sum(choices.iter());
+            Completed {
+                tokens: calibration.tokens(own).min(longest.max(own)),
+                estimated: true,
+                measured: None,
+            }
+        }
     }
 }
 

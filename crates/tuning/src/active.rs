@@ -365,6 +365,8 @@ impl Active {
                     instance: plan.instance,
                     n: plan.n,
                     max_tokens: plan.max_tokens,
+                    prompt_tokens: plan.prompt_tokens,
+                    prompt_is_counted: plan.prompt_is_counted,
                     worst_case: plan.worst_case,
                     seed: seed(around.spec.search.seed, plan.key),
                 });

@@ -2,6 +2,7 @@
 
 use crate::books::Books;
 use crate::ended::{BASELINE, EndedTrial, EndedTrials};
+use crate::overheads::Overheads;
 use frugal_domain::job::JobSpec;
 use frugal_evaluation::Evaluator;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) holdout_rows: usize,
     /// Why the endpoint could not be asked any more, in its words.
     pub(crate) unusable: Option<&'a str>,
+    /// What models bill beyond the bounds that worst cases rest on.
+    pub(crate) overheads: &'a Overheads,
 }
 
 impl<'a> Findings<'a> {

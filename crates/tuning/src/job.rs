@@ -27,12 +27,19 @@ pub struct PromptTokenBounds {
     pub holdout: Vec<Arc<[u64]>>,
 }
 
+impl PromptTokenBounds {
+    /// The bounds on the rows of a split, by the prompt's position.
+    pub(crate) fn of(&self, split: Split) -> &[Arc<[u64]>] {
+        match split {
+            Split::Tuning => &self.tuning,
+            Split::Holdout => &self.holdout,
+        }
+    }
+}
+
 impl Job {
     fn bounds(&self, split: Split) -> &[Arc<[u64]>] {
-        match split {
-            Split::Tuning => &self.prompt_token_bounds.tuning,
-            Split::Holdout => &self.prompt_token_bounds.holdout,
-        }
+        self.prompt_token_bounds.of(split)
     }
 
     /// How many rows a split has.

@@ -15,6 +15,7 @@
 //!
 //! Start with `tuning.rs` (the machine and what it is told), then `search.rs` (the loop over trials),
 //! `active.rs` (one trial under way), `requests.rs` (what waits to be sent and what is in flight),
+//! `overheads.rs` (what models bill beyond the bounds),
 //! `books.rs` (the running totals), `validation.rs`, `report.rs`, `verdict.rs` and, where
 //! the cheapest is sought that is as good, `as_good.rs`.
 
@@ -31,6 +32,7 @@ mod job;
 pub mod nearly_as_good;
 pub mod notes;
 mod outcome;
+mod overheads;
 mod past;
 mod profiled;
 pub mod report;

@@ -1,5 +1,6 @@
 //! What a report says besides its numbers: why something is not there, and what would change that.
 
+mod bills;
 mod closest;
 mod costs;
 mod untried;
@@ -99,6 +100,28 @@ pub enum Fact {
         /// All responses.
         responses: u64,
     },
+    /// A model bills more than the bounds that worst cases rest on.
+    Overhead {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// The most tokens that a prompt had above the bound on them.
+        prompt_tokens: u64,
+        /// The most tokens that a response had above `max_tokens`.
+        response_tokens: u64,
+    },
+    /// The usage of a model's answers was estimated.
+    UsageEstimated {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// Answers whose usage was estimated.
+        answers: u64,
+        /// All answers of the model.
+        of: u64,
+    },
     /// More than a tenth of the optimization budget was not spent.
     BudgetLeft {
         /// What was left.
@@ -119,6 +142,8 @@ pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> 
     notes.extend(baseline_partial(findings));
     notes.extend(never_tried(findings, stop_reason));
     notes.extend(responses_cut(findings));
+    notes.extend(bills::overheads(findings));
+    notes.extend(bills::estimated_usage(findings));
     notes.extend(budget_left(findings, stop_reason));
     notes
 }

@@ -2,13 +2,14 @@
 //! goes out.
 
 use crate::books::Books;
+use crate::overheads::{self, Asked, Overheads, Pair};
 use crate::step::RequestToSend;
 use crate::tally::SettledRequest;
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::spend::SpendCategory;
 use frugal_evaluation::Reservation;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The requests of a job that are not settled.
 #[derive(Debug)]
@@ -17,6 +18,10 @@ pub(crate) struct Requests {
     in_flight: BTreeMap<RequestKey, InFlight>,
     /// The most in flight at a time.
     most: usize,
+    overheads: Overheads,
+    /// Pairs of a model and a prompt that nothing is known of yet and that a request is in flight for.
+    /// Others wait until it has told what requests cost.
+    meeting: BTreeSet<Pair>,
 }
 
 /// What is set aside for a request in flight: its worst case, once for each time that it may be
@@ -25,6 +30,7 @@ pub(crate) struct Requests {
 struct InFlight {
     reservations: Vec<Reservation>,
     worst: Spend,
+    asked: Asked,
 }
 
 /// The next of the requests that wait.
@@ -39,11 +45,13 @@ pub(crate) enum NextRequest {
 }
 
 impl Requests {
-    pub(crate) fn new(most: u32) -> Self {
+    pub(crate) fn new(most: u32, overheads: Overheads) -> Self {
         Self {
             waiting: VecDeque::new(),
             in_flight: BTreeMap::new(),
             most: usize::try_from(most).unwrap_or(usize::MAX),
+            overheads,
+            meeting: BTreeSet::new(),
         }
     }
 
@@ -53,30 +61,41 @@ impl Requests {
     }
 
     /// The first request in line that the budget allows now, its worst case set aside. One that is
-    /// only kept waiting by what others have set aside lets those behind it pass.
+    /// only kept waiting by what others have set aside lets those behind it pass, and so does one whose
+    /// pair of model and prompt is being asked for the first time.
     pub(crate) fn next(&mut self, books: &mut Books) -> NextRequest {
         if self.in_flight.len() >= self.most {
             return NextRequest::None;
         }
         for position in 0..self.waiting.len() {
-            let worst = self.waiting[position].worst_case;
+            let pair = overheads::pair(&self.waiting[position]);
+            if self.meeting.contains(&pair) {
+                continue;
+            }
+            let (prompt_tokens, worst) = self.overheads.worst_case(&self.waiting[position]);
             let reservation = match books.reserve(worst) {
                 Ok(reservation) => Some(reservation),
                 Err(refused) if refused.fits_alone => continue,
                 Err(_) => None,
             };
-            let Some(request) = self.waiting.remove(position) else {
+            let Some(mut request) = self.waiting.remove(position) else {
                 return NextRequest::None;
             };
             let Some(reservation) = reservation else {
                 return NextRequest::Unaffordable(request.key);
             };
             books.progress.requests += 1;
+            request.prompt_tokens = prompt_tokens;
+            request.worst_case = worst;
+            if !self.overheads.is_acquainted(pair) {
+                self.meeting.insert(pair);
+            }
             self.in_flight.insert(
                 request.key,
                 InFlight {
                     reservations: vec![reservation],
                     worst,
+                    asked: self.overheads.asked(&request),
                 },
             );
             return NextRequest::Send(request);
@@ -106,9 +125,10 @@ impl Requests {
         settled: &SettledRequest,
         books: &mut Books,
     ) -> bool {
-        let Some(_) = self.take_back(key, books) else {
+        let Some((_, asked)) = self.take_back(key, books) else {
             return false;
         };
+        self.overheads.learn(&asked, settled);
         books.ledger.record(settled.cost, key.purpose.into());
         books.count(settled);
         true
@@ -131,7 +151,7 @@ impl Requests {
         cost: Option<Spend>,
         books: &mut Books,
     ) -> bool {
-        let Some(worst) = self.take_back(key, books) else {
+        let Some((worst, _)) = self.take_back(key, books) else {
             return false;
         };
         let cost = cost.unwrap_or(worst);
@@ -142,14 +162,26 @@ impl Requests {
     }
 
     /// Gives back what is set aside for a request, and says how much that was.
-    fn take_back(&mut self, key: RequestKey, books: &mut Books) -> Option<Spend> {
+    fn take_back(&mut self, key: RequestKey, books: &mut Books) -> Option<(Spend, Asked)> {
         let request = self.in_flight.remove(&key)?;
+        // If nothing was learned of it, the next of its pair is sent alone as well.
+        self.meeting.remove(&request.asked.pair);
         let mut worst = Spend::default();
         for reservation in request.reservations {
             worst += reservation.worst();
             books.ledger.release(reservation);
         }
-        Some(worst)
+        Some((worst, request.asked))
+    }
+
+    /// What models bill beyond the bounds.
+    pub(crate) const fn overheads(&self) -> &Overheads {
+        &self.overheads
+    }
+
+    /// The same, to be told of.
+    pub(crate) const fn overheads_mut(&mut self) -> &mut Overheads {
+        &mut self.overheads
     }
 
     /// Drops the requests in line that a condition holds for, and returns what they are for.

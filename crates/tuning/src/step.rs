@@ -42,7 +42,12 @@ pub struct RequestToSend {
     pub n: u32,
     /// The most tokens of each.
     pub max_tokens: u32,
-    /// The most that sending it once can cost.
+    /// The prompt's tokens, or the most that they can be.
+    pub prompt_tokens: u64,
+    /// Whether they are the endpoint's own count.
+    pub prompt_is_counted: bool,
+    /// The most that sending it once can cost, as far as the model has shown what it bills beyond the
+    /// bounds on its tokens.
     pub worst_case: Spend,
     /// A seed of its own, from the job's seed and the request's place in the job: asked again after
     /// a crash, it is the same. 31 bits, which every endpoint takes.

@@ -11,12 +11,13 @@ use crate::error::TuningError;
 use crate::findings::Findings;
 use crate::job::Job;
 use crate::outcome::Utilities;
+use crate::overheads::Overheads;
 use crate::past::Past;
 use crate::profiled::ProfiledLoop;
 use crate::report;
 use crate::requests::{NextRequest, Requests};
 use crate::search::SearchLoop;
-use crate::step::{RequestEnd, Scored, Step};
+use crate::step::{Change, RequestEnd, Scored, Step};
 use crate::validation::Validation;
 use crate::verdict::Compared;
 use frugal_domain::event::EventBody;
@@ -85,7 +86,7 @@ impl Tuning {
             profiled: None,
             evaluator: Evaluator::new(job.evaluator_options()),
             books: Books::new(spec, job.rows(Split::Holdout), &past),
-            requests: Requests::new(spec.search.requests_in_flight),
+            requests: Requests::new(spec.search.requests_in_flight, Overheads::new(&job, &past)),
             active: BTreeMap::new(),
             ready: BTreeSet::new(),
             ended: EndedTrials::new(),
@@ -171,6 +172,10 @@ impl Tuning {
         if !was_in_flight {
             return Err(TuningError::NotExpected { key, source: None });
         }
+        let news = self.requests.overheads_mut().tell(&self.job.spec);
+        if !news.is_empty() {
+            self.record(Change::Progressed, news);
+        }
         let active = self.waiting_for(key)?;
         match end {
             RequestEnd::Settled {
@@ -253,6 +258,7 @@ impl Tuning {
             most_per_request: &self.job.most_per_request,
             holdout_rows: self.job.rows(Split::Holdout),
             unusable: self.unusable.as_deref(),
+            overheads: self.requests.overheads(),
         };
         let (state, event) = match stop_reason {
             StopReason::Cancelled => (JobState::Cancelled, EventBody::JobCancelled {}),

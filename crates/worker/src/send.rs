@@ -96,8 +96,8 @@ pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Se
 /// longest, and the prompt once for each, though it is billed once (openai/openai-python #605).
 fn asked_tokens(request: &RequestToSend) -> u64 {
     let completion = u64::from(request.n) * u64::from(request.max_tokens);
-    let prompt = request.worst_case.tokens.saturating_sub(completion);
-    prompt
+    request
+        .prompt_tokens
         .saturating_mul(request.n.into())
         .saturating_add(completion)
 }

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 /// What a job may cost. Tokens of prompts are counted with the tokenizer `o200k_base`, whatever
 /// the models' own are, and a usual chat template is added where messages are sent: an endpoint
-/// may count some more or fewer. Everything else follows from these counts, the prices and the
+/// may count some more or fewer, which only its own answers tell. What a configuration costs `at_most`
+/// allows for 32 tokens more in each request to a chat model. Everything else follows from these counts, the prices and the
 /// search space; nothing is sent to an endpoint.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct JobEstimate {
@@ -74,7 +75,8 @@ pub struct ConfigurationEstimate {
     /// Where responses have half of `max_tokens`: a convention, for how long responses are is not
     /// known before the first of them.
     pub expected: ConfigurationCost,
-    /// Where every response has `max_tokens`.
+    /// Where every response has `max_tokens`, and each request to a chat model 32 tokens of prompt
+    /// more than were counted.
     pub at_most: ConfigurationCost,
     /// Whether one instance is within the inference budget, on the mean of the tuning rows;
     /// `null` without such a budget.
@@ -117,8 +119,8 @@ pub struct EvaluationCost {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WithinBudget {
-    /// It is, even where every response has `max_tokens`.
-    Certain,
+    /// It is, even at what it costs `at_most`, if the endpoint counts no more than that.
+    Likely,
     /// It is if the responses are short enough.
     Possible,
     /// It is not: the prompts alone cost more.
@@ -147,7 +149,7 @@ pub struct TrialEstimate {
 impl From<estimate::Within> for WithinBudget {
     fn from(within: estimate::Within) -> Self {
         match within {
-            estimate::Within::Certain => Self::Certain,
+            estimate::Within::Likely => Self::Likely,
             estimate::Within::Possible => Self::Possible,
             estimate::Within::Impossible => Self::Impossible,
         }

@@ -195,6 +195,22 @@ pub enum EventBody {
         /// The model.
         model: String,
     },
+    /// A model bills more than the bounds that worst cases rest on: its endpoint puts a prompt of its
+    /// own before the job's, or bills reasoning outside of `max_tokens`. That is expected of it from
+    /// now on. Written once for a model.
+    #[serde(rename = "endpoint.overhead")]
+    EndpointOverhead {
+        /// The endpoint.
+        endpoint: String,
+        /// The model.
+        model: String,
+        /// Tokens that a prompt had above the bound on them.
+        #[schema(example = 1_640)]
+        prompt_tokens: u64,
+        /// Tokens that a response had above `max_tokens`.
+        #[schema(example = 0)]
+        response_tokens: u64,
+    },
     /// The winner and the baseline were scored on the held-out instances.
     #[serde(rename = "validation.completed")]
     ValidationCompleted {
@@ -355,6 +371,17 @@ impl EventBody {
             Domain::EndpointRecovered { endpoint, model } => {
                 Self::EndpointRecovered { endpoint, model }
             }
+            Domain::EndpointOverhead {
+                endpoint,
+                model,
+                prompt_tokens,
+                response_tokens,
+            } => Self::EndpointOverhead {
+                endpoint,
+                model,
+                prompt_tokens,
+                response_tokens,
+            },
             Domain::ValidationCompleted { winner, baseline } => Self::ValidationCompleted {
                 winner: winner.into(),
                 baseline: baseline.map(Into::into),

@@ -159,6 +159,37 @@ pub enum Note {
         /// The same in words, with the remedy.
         detail: String,
     },
+    /// A model bills more than the bounds that worst cases rest on: its endpoint puts a prompt of its
+    /// own before the job's, or bills reasoning outside of `max_tokens`. Costs have it in them.
+    Overhead {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// The most tokens that a prompt had above the bound on them.
+        #[schema(example = 1_640)]
+        prompt_tokens: u64,
+        /// The most tokens that a response had above `max_tokens`.
+        #[schema(example = 0)]
+        response_tokens: u64,
+        /// The same in words.
+        detail: String,
+    },
+    /// The usage of a model's answers was not reported, or cannot be right, and was estimated.
+    UsageEstimated {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// Answers whose usage was estimated.
+        #[schema(example = 12)]
+        answers: u64,
+        /// All answers of the model.
+        #[schema(example = 80)]
+        of: u64,
+        /// The same in words.
+        detail: String,
+    },
     /// More than a tenth of the optimization budget was not spent, by a job that nobody cancelled.
     BudgetLeft {
         /// What was left.

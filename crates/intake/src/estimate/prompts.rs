@@ -1,6 +1,6 @@
 //! The estimate of a posted document: its prompts rendered, their tokens counted.
 
-use super::{Basis, Estimate, ModelBasis, PromptTokens, estimate};
+use super::{Basis, Estimate, ModelBasis, PromptTokens, TEMPLATE_ALLOWANCE, estimate};
 use crate::sample::{as_sent, shuffled};
 use frugal_domain::endpoint::{Api, Catalog};
 use frugal_domain::fault::Fault;
@@ -56,6 +56,10 @@ pub fn of_document(document: &Value, catalog: &Catalog) -> Result<Estimated, Vec
             .zip(&apis)
             .map(|(found, api)| ModelBasis {
                 max_n: found.and_then(|(_, model)| model.max_n),
+                prompt_allowance: match api {
+                    Api::Chat => TEMPLATE_ALLOWANCE,
+                    Api::Completions => 0,
+                },
                 prompts: counts
                     .iter()
                     .find(|(counted, _)| counted == api)

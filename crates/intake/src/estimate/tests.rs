@@ -44,6 +44,7 @@ fn basis(max_n: Option<u32>) -> Basis {
         holdout_rows: 0,
         models: vec![ModelBasis {
             max_n,
+            prompt_allowance: 0,
             prompts: vec![PromptTokens::new(&[10, 20], &[])],
         }],
     }
@@ -105,6 +106,21 @@ fn a_request_that_yields_few_responses_pays_the_prompt_and_the_fee_again() {
 }
 
 #[test]
+fn what_a_chat_template_may_add_is_in_what_a_request_costs_at_most() {
+    let allowing = |prompt_allowance| {
+        let mut basis = basis(Some(3));
+        basis.models[0].prompt_allowance = prompt_allowance;
+        estimate(&spec(|_| {}), &basis).unwrap().mid_space
+    };
+    let (bare, allowed) = (allowing(0), allowing(32));
+    assert_eq!(allowed.expected, bare.expected);
+    let n = u64::from(bare.settings.extent.n);
+    // Two rows, three responses to a request.
+    let more = 2 * n.div_ceil(3) * 32;
+    assert_eq!(allowed.at_most.tokens, bare.at_most.tokens + more);
+}
+
+#[test]
 fn half_a_response_is_rounded_up_over_all_of_them() {
     let odd = spec(|job| {
         job["search_space"] = json!({"n": 1, "max_tokens": 5});
@@ -123,7 +139,7 @@ fn half_a_response_is_rounded_up_over_all_of_them() {
 fn the_inference_budget_is_held_against_the_mean_of_the_rows() {
     // The middle costs 45 a row for its prompt and 560 for full responses.
     for (pico, within) in [
-        (605, Within::Certain),
+        (605, Within::Likely),
         (604, Within::Possible),
         (45, Within::Possible),
         (44, Within::Impossible),
@@ -135,7 +151,7 @@ fn the_inference_budget_is_held_against_the_mean_of_the_rows() {
     }
     // In tokens 15 and 80.
     for (tokens, within) in [
-        (95, Within::Certain),
+        (95, Within::Likely),
         (94, Within::Possible),
         (14, Within::Impossible),
     ] {
@@ -269,6 +285,7 @@ fn the_most_expensive_has_the_model_and_the_prompt_that_cost_most() {
         models: [[10, 30], [10, 30]]
             .map(|tokens| ModelBasis {
                 max_n: None,
+                prompt_allowance: 0,
                 prompts: prompts(tokens),
             })
             .to_vec(),

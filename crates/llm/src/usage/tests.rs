@@ -32,6 +32,10 @@ fn of(choices: &[Choice]) -> Counted {
 
 #[test]
 fn completion_tokens_that_cannot_be_right_are_estimated() {
+    let completion_tokens = |reported, choices: &[Choice]| {
+        let found = completion_tokens(reported, choices, Calibration::default(), false, 256);
+        (found.tokens, found.estimated)
+    };
     let one = &[choice(40)][..];
     let four = &[choice(40), choice(60), choice(40), choice(60)][..];
     for (reported, choices, expected) in [
@@ -43,7 +47,7 @@ fn completion_tokens_that_cannot_be_right_are_estimated() {
         (Some(210), four, (210, false)),
         (Some(160), four, (160, false)),
         // One response of four was reported.
-        (Some(50), four, (200, true)),
+        (Some(50), four, (244, true)),
         (Some(3), four, (200, true)),
         (None, four, (200, true)),
         // Hidden reasoning makes the report larger than what is seen.
@@ -60,6 +64,10 @@ fn completion_tokens_that_cannot_be_right_are_estimated() {
 #[test]
 fn a_response_without_text_is_never_nothing() {
     let counted = |reason| counted(vec![raw("", "", reason)], RawUsage::default(), 256);
+    let completion_tokens = |reported, choices: &[Choice]| {
+        let found = completion_tokens(reported, choices, Calibration::default(), false, 256);
+        (found.tokens, found.estimated)
+    };
     let cut = counted(FinishReason::Length).choices;
     assert_eq!(cut[0].estimated_tokens, 256);
     // A report is believed where nothing can be seen, unless it is of nothing.
@@ -125,7 +133,13 @@ fn prompt_tokens_of_zero_are_estimated() {
             ..RawUsage::default()
         };
         assert_eq!(prompt_is_missing(reported, ASKED), expected.1);
-        let settled = settle(reported, &of(&[choice(5)]), ASKED, || 11);
+        let settled = settle(
+            reported,
+            &of(&[choice(5)]),
+            ASKED,
+            Calibration::default(),
+            || 11,
+        );
         assert_eq!((settled.usage.prompt_tokens, settled.estimated), expected);
         assert_eq!(settled.usage.completion_tokens, 5);
     }
@@ -155,7 +169,13 @@ fn the_larger_of_two_counts_of_a_completion_is_meant() {
             reasoning_tokens: reasoning,
             ..RawUsage::default()
         };
-        let settled = settle(reported, &of(&[choice(6)]), ASKED, || unreachable!());
+        let settled = settle(
+            reported,
+            &of(&[choice(6)]),
+            ASKED,
+            Calibration::default(),
+            || unreachable!(),
+        );
         let found = (
             settled.usage.completion_tokens,
             settled.details.reasoning_tokens,
@@ -187,7 +207,13 @@ fn numbers_that_cannot_be_are_estimated_and_noted() {
             2,
         ),
     ] {
-        let settled = settle(reported, &of(&[choice(5)]), ASKED, || 11);
+        let settled = settle(
+            reported,
+            &of(&[choice(5)]),
+            ASKED,
+            Calibration::default(),
+            || 11,
+        );
         let usage = (settled.usage.prompt_tokens, settled.usage.completion_tokens);
         assert_eq!(usage, expected, "{reported:?}");
         assert!(settled.estimated);
@@ -198,6 +224,7 @@ fn numbers_that_cannot_be_are_estimated_and_noted() {
         reported(Some(900), Some(6), Some(2_000)),
         &of(&[choice(5)]),
         ASKED,
+        Calibration::default(),
         || 11,
     );
     assert_eq!(
@@ -221,7 +248,7 @@ proptest! {
             reasoning_tokens: reasoning,
             impossible: 0,
         };
-        let Settled { usage, details, .. } = settle(reported, &of(&[choice(5)]), ASKED, || 11);
+        let Settled { usage, details, .. } = settle(reported, &of(&[choice(5)]), ASKED, Calibration::default(), || 11);
         prop_assert!((1..=100 + UNSEEN).contains(&usage.prompt_tokens));
         prop_assert!((1..=64 + OVERSHOOT + UNSEEN + 2 * MOST_REASONING).contains(&usage.completion_tokens));
         prop_assert!(details.cached_tokens <= usage.prompt_tokens);

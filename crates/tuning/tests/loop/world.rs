@@ -59,6 +59,17 @@ pub fn spec(changes: &[(&str, Value)]) -> JobSpec {
     serde_json::from_value(stored).unwrap()
 }
 
+/// What the endpoint bills besides what it is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beside {
+    /// Tokens before each prompt.
+    pub prompt: u64,
+    /// Tokens of reasoning, outside of `max_tokens`: up to so many for each response, and at least half.
+    pub response: u64,
+    /// The first so many requests of the job fail.
+    pub failures: u32,
+}
+
 /// A job in memory, with everything that a database would hold of it.
 pub struct World {
     spec: Arc<JobSpec>,
@@ -77,6 +88,7 @@ pub struct World {
     pub sent: Vec<RequestKey>,
     /// From this many requests of validation on the endpoint is of no use.
     pub unusable_from_validation: Option<u32>,
+    pub beside: Beside,
     finished: bool,
 }
 
@@ -109,6 +121,7 @@ impl World {
             steps: 0,
             sent: Vec::new(),
             unusable_from_validation: None,
+            beside: Beside::default(),
             finished: false,
         }
     }
@@ -202,7 +215,9 @@ impl World {
         for request in &self.in_flight {
             self.past.lost += request.worst_case;
         }
-        Self::taken_up(self.spec.as_ref().clone(), order, self.past, self.events)
+        let mut next = Self::taken_up(self.spec.as_ref().clone(), order, self.past, self.events);
+        next.beside = self.beside;
+        next
     }
 
     fn record(&mut self, record: Record) {
@@ -253,6 +268,9 @@ impl World {
             return failed(reason, RequestFailure::Failed(reason.to_owned()));
         }
         let mut draws = ChaCha8Rng::seed_from_u64(request.seed.into());
+        if self.past.requests.len() < self.beside.failures as usize {
+            return failed("", RequestFailure::Failed("overloaded".to_owned()));
+        }
         if draws.random_bool(0.02) {
             return failed("", RequestFailure::Failed("overloaded".to_owned()));
         }
@@ -265,9 +283,12 @@ impl World {
                 }
             })
             .collect();
+        let written: u64 = responses.iter().map(|one| one.estimated_tokens).sum();
+        let most = self.beside.response;
+        let reasoning = draws.random_range(most / 2..=most);
         let usage = Usage {
-            prompt_tokens: 20 + (request.instance as u64),
-            completion_tokens: responses.iter().map(|one| one.estimated_tokens).sum(),
+            prompt_tokens: 20 + (request.instance as u64) + self.beside.prompt,
+            completion_tokens: written + reasoning * responses.len() as u64,
         };
         let prices = self.spec.models[request.settings.sampling.model].prices;
         let settled = SettledRequest {
