@@ -109,7 +109,7 @@ impl Requests {
         let Some(_) = self.take_back(key, books) else {
             return false;
         };
-        books.ledger.record(settled.cost, key.purpose.into());
+        books.settle(key, settled);
         books.count(settled);
         true
     }

@@ -87,7 +87,14 @@ impl World {
             most: Duration::ZERO,
             most_asked_for: Duration::ZERO,
         };
-        let client = Client::with_backoff("local", endpoint, frugal_llm::Secrets::default(), backoff, 1).unwrap();
+        let client = Client::with_backoff(
+            "local",
+            endpoint,
+            frugal_llm::Secrets::default(),
+            backoff,
+            1,
+        )
+        .unwrap();
         let running = {
             let (admission, stop) = (admission.clone(), stop.clone());
             tokio::spawn(async move { admission.run(&stop).await })

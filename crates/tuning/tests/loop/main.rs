@@ -9,5 +9,6 @@ mod as_good;
 mod halting;
 mod nearly_as_good;
 mod notes;
+mod refusals;
 mod replay;
 mod world;

@@ -5,7 +5,7 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;
 use frugal_domain::money::{Spend, Usage};
-use frugal_domain::request::{RequestKey, ResponseId};
+use frugal_domain::request::{RequestKey, ResponseId, Scope};
 use frugal_domain::seed::mix;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Receipt, ReceivedResponse, RequestFailure, ScoreKey, ScorePlan};
@@ -59,6 +59,17 @@ pub fn spec(changes: &[(&str, Value)]) -> JobSpec {
     serde_json::from_value(stored).unwrap()
 }
 
+/// Why a request is refused, or fails, if it does.
+pub type Refuses = fn(&RequestToSend) -> Option<RequestFailure>;
+
+/// A refusal that reaches so far.
+pub fn refused(scope: Scope, reason: &str) -> RequestFailure {
+    RequestFailure::Refused {
+        scope,
+        reason: reason.to_owned(),
+    }
+}
+
 /// A job in memory, with everything that a database would hold of it.
 pub struct World {
     spec: Arc<JobSpec>,
@@ -77,6 +88,8 @@ pub struct World {
     pub sent: Vec<RequestKey>,
     /// From this many requests of validation on the endpoint is of no use.
     pub unusable_from_validation: Option<u32>,
+    /// What the endpoint refuses, or fails at, each time at the worst case.
+    pub refuses: Refuses,
     finished: bool,
 }
 
@@ -109,6 +122,7 @@ impl World {
             steps: 0,
             sent: Vec::new(),
             unusable_from_validation: None,
+            refuses: |_| None,
             finished: false,
         }
     }
@@ -179,7 +193,7 @@ impl World {
 
     /// The answer to a request arrives: it is stored, and the loop hears of it.
     pub fn arrive(&mut self, request: &RequestToSend) {
-        let (settled, endpoint_unusable) = self.answer(request);
+        let settled = self.answer(request);
         self.past.requests.insert(
             request.key,
             PastRequest {
@@ -189,10 +203,7 @@ impl World {
                 settled: settled.clone(),
             },
         );
-        let end = RequestEnd::Settled {
-            settled,
-            endpoint_unusable,
-        };
+        let end = RequestEnd::Settled(settled);
         self.tuning.request_ended(request.key, end).unwrap();
     }
 
@@ -202,7 +213,10 @@ impl World {
         for request in &self.in_flight {
             self.past.lost += request.worst_case;
         }
-        Self::taken_up(self.spec.as_ref().clone(), order, self.past, self.events)
+        Self {
+            refuses: self.refuses,
+            ..Self::taken_up(self.spec.as_ref().clone(), order, self.past, self.events)
+        }
     }
 
     fn record(&mut self, record: Record) {
@@ -236,25 +250,30 @@ impl World {
     }
 
     /// What an endpoint answers: a function of the request's seed alone.
-    fn answer(&self, request: &RequestToSend) -> (SettledRequest, Option<String>) {
-        let failed = |detail: &str, result: RequestFailure| {
-            let settled = SettledRequest {
-                result: Err(result),
-                cost: Spend::default(),
-                usage_estimated: false,
-                empty_responses: 0,
-            };
-            (settled, (!detail.is_empty()).then(|| detail.to_owned()))
+    fn answer(&self, request: &RequestToSend) -> SettledRequest {
+        let failed = |result: RequestFailure, uncertain: Spend| SettledRequest {
+            result: Err(result),
+            cost: Spend::default(),
+            uncertain,
+            usage_estimated: false,
+            empty_responses: 0,
         };
         if self.unusable_from_validation.is_some_and(|from| {
             request.key.purpose.as_str() == "validation" && request.key.ordinal >= from
         }) {
-            let reason = "no credit left";
-            return failed(reason, RequestFailure::Failed(reason.to_owned()));
+            return failed(refused(Scope::Key, "no credit left"), Spend::default());
+        }
+        match (self.refuses)(request) {
+            Some(failure @ RequestFailure::Failed(_)) => {
+                return failed(failure, request.worst_case);
+            }
+            Some(failure) => return failed(failure, Spend::default()),
+            None => {}
         }
         let mut draws = ChaCha8Rng::seed_from_u64(request.seed.into());
         if draws.random_bool(0.02) {
-            return failed("", RequestFailure::Failed("overloaded".to_owned()));
+            let overloaded = RequestFailure::Failed("overloaded".to_owned());
+            return failed(overloaded, Spend::default());
         }
         let responses: Vec<ReceivedResponse> = (0..request.n.min(3))
             .map(|_| {
@@ -270,17 +289,17 @@ impl World {
             completion_tokens: responses.iter().map(|one| one.estimated_tokens).sum(),
         };
         let prices = self.spec.models[request.settings.sampling.model].prices;
-        let settled = SettledRequest {
+        SettledRequest {
             result: Ok(Receipt {
                 usage,
                 latency_ms: 10,
                 responses,
             }),
             cost: Spend::of(usage, prices),
+            uncertain: Spend::default(),
             usage_estimated: false,
             empty_responses: 0,
-        };
-        (settled, None)
+        }
     }
 }
 
