@@ -173,15 +173,13 @@ impl Answers for Memory<'_> {
             self.bought.keep(request, row, answered);
             receipt
         });
-        RequestEnd::Settled {
-            settled: SettledRequest {
-                result,
-                cost,
-                usage_estimated: false,
-                empty_responses: 0,
-            },
-            endpoint_unusable: None,
-        }
+        RequestEnd::Settled(SettledRequest {
+            result,
+            cost,
+            uncertain: Spend::default(),
+            usage_estimated: false,
+            empty_responses: 0,
+        })
     }
 
     fn score(&mut self, batch: &ScoreBatch) -> Vec<Scored> {

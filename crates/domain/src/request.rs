@@ -41,6 +41,22 @@ impl From<TrialRole> for Purpose {
     }
 }
 
+names! {
+    /// How far a refusal reaches: which other requests it holds for as well.
+    pub enum Scope: "scope of a refusal" {
+        /// This prompt: its content, or its length.
+        Row = "row",
+        /// This configuration: a parameter, or its value.
+        Configuration = "configuration",
+        /// This model: the endpoint does not have it, or not for this key.
+        Model = "model",
+        /// This endpoint: whatever is asked of it, it does not answer as one.
+        Endpoint = "endpoint",
+        /// This key: it is not accepted, or nothing is left to pay with.
+        Key = "key",
+    }
+}
+
 /// Which request of a job: for what, in which trial, the how-manieth of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestKey {

@@ -19,6 +19,9 @@ names! {
         /// Requests in flight when a worker died, counted at their worst case: they may have been
         /// billed, so the budget could be passed if they were forgotten.
         Lost = "lost",
+        /// Attempts that brought nothing and may have been billed all the same, such as time-outs,
+        /// counted at their worst case.
+        Uncertain = "uncertain",
     }
 }
 

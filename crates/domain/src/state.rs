@@ -60,8 +60,11 @@ names! {
         NoImprovement = "no_improvement",
         /// A client cancelled it.
         Cancelled = "cancelled",
-        /// The endpoint refuses to serve the job at all, for example for want of a valid key.
+        /// The endpoint refuses to serve the job at all, for example for want of a valid key, or never
+        /// answered.
         EndpointUnusable = "endpoint_unusable",
+        /// No configuration could be evaluated: the endpoint refused them all, or failed at them.
+        NothingEvaluated = "nothing_evaluated",
         /// A fault inside Frugal; the operator's log has the cause.
         InternalError = "internal_error",
         /// Every worker that took it was lost, several in a row with nothing to show for it, so no

@@ -82,6 +82,8 @@ pub struct Evaluator {
     validity: Validity,
     pool: Pool,
     prompt_tokens: BTreeMap<PromptKey, Vec<Option<u64>>>,
+    /// Rows whose prompts the endpoint refuses, and why.
+    left_out: BTreeMap<PromptKey, BTreeMap<usize, String>>,
     mean_prompt_tokens: Option<f64>,
     spend: Spend,
 }
@@ -98,6 +100,7 @@ impl Evaluator {
             validity: Validity::default(),
             pool: Pool::default(),
             prompt_tokens: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             spend: Spend::default(),
         }
     }
@@ -193,6 +196,10 @@ impl Evaluator {
         for (known, learned) in known.iter_mut().zip(trial.prompts().known()) {
             *known = known.or(*learned);
         }
+        for (row, reason) in trial.left_out() {
+            let of_pair = self.left_out.entry(prompt_key(plan)).or_default();
+            of_pair.entry(*row).or_insert_with(|| reason.clone());
+        }
         if self.options.pruning != Pruning::Reference {
             let arm = self.pool.arm_mut(&plan.settings.sampling);
             for draw in trial.draws() {
@@ -233,6 +240,13 @@ impl Evaluator {
     ) -> Vec<u64> {
         let known = self.prompt_tokens.get(&(model, prompt)).cloned();
         PromptTokens::new(known.unwrap_or_default(), bounds).estimates()
+    }
+
+    /// By model and prompt, the rows whose prompts the endpoint refuses, and why. No trial asks for
+    /// them again.
+    #[must_use]
+    pub const fn left_out(&self) -> &BTreeMap<(usize, usize), BTreeMap<usize, String>> {
+        &self.left_out
     }
 
     /// What is known of valid and invalid n.
@@ -302,7 +316,7 @@ impl Evaluator {
             return ReferenceSchedule::new(task, self.mean_prompt_tokens, known, spending)
                 .map(Scheme::Reference);
         }
-        let schedule = if plan.mode == Mode::Scheduled && pruning == Pruning::On {
+        let mut schedule = if plan.mode == Mode::Scheduled && pruning == Pruning::On {
             Schedule::stepwise(task, missing_share, known, prompts, self.rival.clone())?
         } else if let Mode::Bounded {
             allowance,
@@ -313,6 +327,9 @@ impl Evaluator {
         } else {
             Schedule::full(task, missing_share)
         };
+        for (row, reason) in self.left_out.get(&prompt_key(plan)).into_iter().flatten() {
+            schedule.leave_out(*row, reason.clone());
+        }
         Ok(Scheme::Own(schedule))
     }
 }

@@ -1,7 +1,7 @@
 //! Requests out, answers in: a batch is closed once every one of its requests is answered.
 
 use frugal_domain::money::{Spend, Usage};
-use frugal_domain::request::RequestKey;
+use frugal_domain::request::{RequestKey, Scope};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -52,6 +52,13 @@ pub struct ReceivedResponse {
 pub enum RequestFailure {
     /// The endpoint refuses the configuration, for this reason.
     Infeasible(String),
+    /// The endpoint refuses more or less than the configuration, for this reason.
+    Refused {
+        /// How far the refusal reaches.
+        scope: Scope,
+        /// Why.
+        reason: String,
+    },
     /// It failed for good, for this reason.
     Failed(String),
     /// It was not sent, as its worst case did not fit into the optimization budget.

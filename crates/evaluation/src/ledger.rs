@@ -91,6 +91,16 @@ impl Ledger {
         *self.by_category.entry(category).or_default() += actual;
     }
 
+    /// Takes back what was booked of a category and turns out not to have been spent.
+    pub fn take_back(&mut self, amount: Spend, category: SpendCategory) {
+        if let Some(booked) = self.by_category.get_mut(&category) {
+            *booked = booked.saturating_sub(amount);
+            if *booked == Spend::default() {
+                self.by_category.remove(&category);
+            }
+        }
+    }
+
     /// The budget.
     #[must_use]
     pub const fn budget(&self) -> Option<Budget> {
@@ -180,6 +190,22 @@ mod tests {
         assert_eq!(ledger.left(), Some(0));
     }
 
+    #[test]
+    fn what_is_taken_back_is_left_again() {
+        let mut ledger = Ledger::new(Some(Budget::Tokens(100)));
+        ledger.record(spend(60), SpendCategory::Uncertain);
+        ledger.record(spend(10), SpendCategory::Search);
+        ledger.take_back(spend(40), SpendCategory::Uncertain);
+        assert_eq!(
+            (ledger.left(), ledger.spent()),
+            (Some(70), spend(30)),
+            "no other category is touched"
+        );
+        ledger.take_back(spend(40), SpendCategory::Uncertain);
+        assert!(!ledger.by_category().contains_key(&SpendCategory::Uncertain));
+        assert_eq!(ledger.left(), Some(90));
+    }
+
     #[derive(Debug, Clone)]
     enum Move {
         Reserve(u64),
@@ -212,7 +238,7 @@ mod tests {
             };
             let mut ledger = Ledger::new(Some(budget));
             let mut open = Vec::new();
-            let mut spent = [0_u64; 5];
+            let mut spent = [0_u64; 6];
             for step in moves {
                 match step {
                     Move::Reserve(worst) => {

@@ -11,7 +11,7 @@ use crate::speculation;
 use crate::validity::{Finding, KnownLimits};
 use frugal_domain::money::Budget;
 use frugal_domain::trial::PruneReason;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// The most requests in one batch; what is left to ask for comes in the next. Only a large n
@@ -41,6 +41,8 @@ pub(crate) struct Schedule {
     pooled: Vec<usize>,
     /// Instances with a failed request, and why.
     missing: BTreeMap<usize, String>,
+    /// Those of them whose prompts the endpoint refuses, whatever the configuration.
+    left_out: BTreeSet<usize>,
     n: u32,
     limit: usize,
     /// The most responses that any answer had.
@@ -64,6 +66,7 @@ impl Schedule {
             held: vec![Vec::new(); task.instances],
             pooled: vec![0; task.instances],
             missing: BTreeMap::new(),
+            left_out: BTreeSet::new(),
             largest_answer: 1,
             answers_fall_short: false,
             findings: Vec::new(),
@@ -125,6 +128,12 @@ impl Schedule {
     pub(crate) fn supply(&mut self, held: Vec<Vec<ScoredResponse>>) {
         self.pooled = held.iter().map(Vec::len).collect();
         self.held = held;
+    }
+
+    /// Goes on without an instance whose prompt the endpoint refuses.
+    pub(crate) fn leave_out(&mut self, instance: usize, reason: String) {
+        self.left_out.insert(instance);
+        self.missing.entry(instance).or_insert(reason);
     }
 
     pub(crate) fn receive(&mut self, demand: Demand, outcome: Result<Vec<ScoredResponse>, String>) {
@@ -427,19 +436,23 @@ impl Schedule {
         }
     }
 
+    /// Whether too many instances have no answer. Those whose prompts are refused say nothing of the
+    /// configuration and are judged apart: one may be whatever their number.
     fn too_many_missing(&self) -> Option<Ending> {
         let (missing, instances) = (self.missing.len(), self.task.instances);
-        let detail = self.missing.values().next()?;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "counts of instances are far below 2^53"
-        )]
-        let too_many = missing as f64 > self.missing_share * instances as f64;
-        (too_many || missing == instances).then(|| {
-            Ending::Failed(format!(
-                "{missing} of {instances} instances have no answer: {detail}"
-            ))
-        })
+        let left_out = self.left_out.len();
+        let most = |of: usize| self.missing_share * real(of as u64);
+        let too_many_left_out = real(left_out as u64) > most(instances).max(1.0);
+        let failed = real((missing - left_out) as u64);
+        let too_many = too_many_left_out || failed > most(instances) || missing == instances;
+        let mut reasons = self.missing.iter();
+        let blamed = reasons.find(|(instance, _)| {
+            self.left_out.contains(instance) == too_many_left_out || left_out == missing
+        });
+        let detail = blamed.map(|(_, reason)| reason).filter(|_| too_many)?;
+        Some(Ending::Failed(format!(
+            "{missing} of {instances} instances have no answer: {detail}"
+        )))
     }
 
     fn count(&self, instance: usize) -> u32 {

@@ -14,7 +14,7 @@ use crate::sharing::share_out;
 use crate::supply::Supply;
 use crate::validity::Finding;
 use frugal_domain::money::{Spend, Usage};
-use frugal_domain::request::{RequestKey, ResponseId};
+use frugal_domain::request::{RequestKey, ResponseId, Scope};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -77,6 +77,7 @@ pub struct TrialRun {
     bought: Vec<(usize, ScoredResponse)>,
     spend: Spend,
     responses: u64,
+    left_out: BTreeMap<usize, String>,
     ending: Option<Ending>,
 }
 
@@ -127,6 +128,7 @@ impl TrialRun {
             bought: Vec::new(),
             spend: Spend::default(),
             responses: 0,
+            left_out: BTreeMap::new(),
             ending: None,
         }
     }
@@ -489,7 +491,17 @@ impl TrialRun {
         for (plan, reply) in batch {
             match &reply {
                 Err(RequestFailure::Infeasible(reason)) => {
-                    refused.get_or_insert_with(|| reason.clone());
+                    refused.get_or_insert_with(|| refusal(Scope::Configuration, reason));
+                    continue;
+                }
+                Err(RequestFailure::Refused {
+                    scope: Scope::Row,
+                    reason,
+                }) => {
+                    self.leave_out(plan.instance, reason);
+                }
+                Err(RequestFailure::Refused { scope, reason }) => {
+                    refused.get_or_insert_with(|| refusal(*scope, reason));
                     continue;
                 }
                 Err(RequestFailure::Unaffordable) => {
@@ -518,10 +530,23 @@ impl TrialRun {
                 Err(_) => {}
             }
         }
-        match refused {
-            Some(reason) => Some(Ending::Infeasible(reason)),
-            None => unaffordable.then_some(Ending::BudgetExhausted),
+        refused.or(unaffordable.then_some(Ending::BudgetExhausted))
+    }
+
+    /// Goes on without a row whose prompt is refused.
+    fn leave_out(&mut self, instance: usize, reason: &str) {
+        if let Ok(Scheme::Own(schedule)) = &mut self.scheme {
+            schedule.leave_out(instance, reason.to_owned());
         }
+        self.left_out
+            .entry(instance)
+            .or_insert_with(|| reason.to_owned());
+    }
+
+    /// Rows whose prompts the endpoint refused in this trial, and why.
+    #[must_use]
+    pub const fn left_out(&self) -> &BTreeMap<usize, String> {
+        &self.left_out
     }
 
     /// The responses of a reply, scored, or why there are none.
@@ -533,9 +558,11 @@ impl TrialRun {
     ) -> Result<Vec<ScoredResponse>, String> {
         let receipt = match reply {
             Ok(receipt) => receipt,
-            Err(RequestFailure::Failed(reason) | RequestFailure::Infeasible(reason)) => {
-                return Err(reason);
-            }
+            Err(
+                RequestFailure::Failed(reason)
+                | RequestFailure::Infeasible(reason)
+                | RequestFailure::Refused { reason, .. },
+            ) => return Err(reason),
             Err(RequestFailure::Unaffordable) => return Err("not sent".to_owned()),
         };
         self.prompts
@@ -569,6 +596,14 @@ impl TrialRun {
         self.bought
             .extend(held.iter().map(|held| (plan.instance, held.clone())));
         Ok(held)
+    }
+}
+
+/// How a trial ends whose configuration, model, endpoint or key is refused.
+fn refusal(scope: Scope, reason: &str) -> Ending {
+    match scope {
+        Scope::Row | Scope::Configuration | Scope::Model => Ending::Infeasible(reason.to_owned()),
+        Scope::Endpoint | Scope::Key => Ending::Failed(reason.to_owned()),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+pub use frugal_domain::request::Scope;
+
 /// A client cannot be made. The operator has to mend the catalogue or the environment.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -83,21 +85,6 @@ pub struct Attempts {
     /// and replies with status 200 that hold no response though a model may have given one. The
     /// ledger has to count each of them at the request's worst case.
     pub possibly_billed: u32,
-}
-
-/// How far a refusal reaches: which other requests it holds for as well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// This prompt: its content, or its length.
-    Row,
-    /// This configuration: a parameter, or its value.
-    Configuration,
-    /// This model: the endpoint does not have it, or not for this key.
-    Model,
-    /// This endpoint: whatever is asked of it, it does not answer as one.
-    Endpoint,
-    /// This key: it is not accepted, or nothing is left to pay with.
-    Key,
 }
 
 /// A request has no completion.

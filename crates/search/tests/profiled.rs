@@ -324,6 +324,58 @@ fn rows_that_fail_are_not_asked_again_and_few_of_them_matter_little() {
 }
 
 #[test]
+fn a_row_that_is_left_out_closes_no_arm_and_is_asked_of_none_of_its_model() {
+    let job = spec(&[]);
+    let run = run_with(
+        &job,
+        |_| 0.4,
+        |_, mut told| {
+            let refused = |drawn: &Drawn| [1, 2, 3].contains(&drawn.row);
+            told.failed = told
+                .drawn
+                .iter()
+                .filter(|one| refused(one))
+                .map(|one| one.row)
+                .collect();
+            told.left_out.clone_from(&told.failed);
+            told.drawn.retain(|one| !refused(one));
+            told
+        },
+    );
+    let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+    assert!(estimate.complete && !estimate.closed);
+    assert_eq!(estimate.rows, ROWS - 3);
+    for row in 1..=3 {
+        let asking = run.batches.iter();
+        let asking: Vec<usize> = asking
+            .filter(|batch| batch.rows.contains(&row))
+            .filter_map(|batch| Some(run.search.place(batch.arm)?.model))
+            .collect();
+        for model in 0..2 {
+            let asked = asking.iter().filter(|other| **other == model).count();
+            // What was in the air when it was refused first.
+            assert!(asked <= 4, "row {row} was asked of {model} {asked} times");
+        }
+    }
+}
+
+#[test]
+fn nothing_more_is_asked_of_a_closed_model() {
+    let job = spec(&[]);
+    let mut search = new_search(&job, ROWS, None);
+    search.close_model(0);
+    let run = drive(&job, search, 0, |_| 0.4, |_, told| told);
+    let of_model = |arm: usize| run.search.place(arm).map(|place| place.model);
+    assert!(!run.batches.is_empty());
+    assert!(
+        run.batches
+            .iter()
+            .all(|batch| of_model(batch.arm) == Some(1))
+    );
+    assert_eq!(of_model(winner(&run)), Some(1));
+}
+
+#[test]
 fn the_cheapest_that_is_good_enough_is_found() {
     let job = spec(&[
         (

@@ -7,6 +7,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::JobSpec;
+use frugal_domain::money::Spend;
 use frugal_domain::rank::Rank;
 use frugal_domain::request::Purpose;
 use frugal_domain::spend::{SpendByCategory, SpendCategory};
@@ -92,7 +93,9 @@ async fn spend(connection: &mut PgConnection, job: JobId) -> Result<SpendByCateg
         r#"
         SELECT purpose, state = 'lost' AS "lost!",
                coalesce(sum(cost_usd_pico), 0)::bigint AS "usd!",
-               coalesce(sum(cost_tokens), 0)::bigint AS "tokens!"
+               coalesce(sum(cost_tokens), 0)::bigint AS "tokens!",
+               coalesce(sum(uncertain_usd_pico), 0)::bigint AS "uncertain_usd!",
+               coalesce(sum(uncertain_tokens), 0)::bigint AS "uncertain_tokens!"
         FROM requests WHERE job_id = $1 GROUP BY 1, 2
         "#,
         job.0
@@ -108,6 +111,10 @@ async fn spend(connection: &mut PgConnection, job: JobId) -> Result<SpendByCateg
             purpose.into()
         };
         *spend.entry(category).or_default() += to_spend(row.usd, row.tokens)?;
+        let uncertain = to_spend(row.uncertain_usd, row.uncertain_tokens)?;
+        if uncertain != Spend::default() {
+            *spend.entry(SpendCategory::Uncertain).or_default() += uncertain;
+        }
     }
     Ok(spend)
 }

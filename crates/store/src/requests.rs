@@ -9,7 +9,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use frugal_domain::id::JobId;
 use frugal_domain::money::{Spend, Usage};
-use frugal_domain::request::RequestKey;
+use frugal_domain::request::{RequestKey, Scope};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
@@ -209,6 +209,8 @@ pub struct Answered {
     pub usage_estimated: bool,
     /// What it cost.
     pub cost: Spend,
+    /// What attempts before it may have been billed with at worst.
+    pub uncertain: Spend,
     /// Its responses.
     pub responses: Vec<StoredResponse>,
 }
@@ -218,6 +220,9 @@ pub struct Answered {
 pub struct Failure {
     /// Which kind.
     pub kind: FailureKind,
+    /// How far a refusal reaches; none where it was none, and in what was stored before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
     /// What happened, in words for the job's owner.
     pub detail: String,
 }
@@ -237,22 +242,31 @@ pub enum FailureKind {
 pub enum Settled {
     /// It was answered.
     Answered(Answered),
-    /// It failed for good; the cost is what may have been billed at worst.
+    /// It failed for good. Nothing is known to have been billed.
     Failed {
         /// Why.
         failure: Failure,
-        /// What was counted against the budget.
-        cost: Spend,
+        /// What attempts may have been billed with at worst.
+        uncertain: Spend,
     },
 }
 
 impl Settled {
-    /// What was counted against the budget.
+    /// What was billed.
     #[must_use]
-    pub const fn cost(&self) -> Spend {
+    pub fn cost(&self) -> Spend {
         match self {
             Self::Answered(answer) => answer.cost,
-            Self::Failed { cost, .. } => *cost,
+            Self::Failed { .. } => Spend::default(),
+        }
+    }
+
+    /// What may have been billed besides, at worst.
+    #[must_use]
+    pub const fn uncertain(&self) -> Spend {
+        match self {
+            Self::Answered(answer) => answer.uncertain,
+            Self::Failed { uncertain, .. } => *uncertain,
         }
     }
 }
@@ -306,7 +320,7 @@ pub async fn settle(
             UPDATE requests SET
                 state = $6, prompt_tokens = $7, completion_tokens = $8, usage_estimated = $9,
                 cost_usd_pico = $10, cost_tokens = $11, failure = $12, latency_ms = $13,
-                answered_at = $14
+                answered_at = $14, uncertain_usd_pico = $18, uncertain_tokens = $19
             WHERE job_id = $1 AND purpose = $2 AND trial = $3 AND ordinal = $4 AND attempt = $5
               AND state = 'sent'
             RETURNING job_id, purpose, trial, ordinal, attempt
@@ -335,7 +349,9 @@ pub async fn settle(
         now,
         &texts,
         &finish_reasons,
-        &tokens
+        &tokens,
+        to_bigint("uncertain cost", settled.uncertain().usd.pico())?,
+        to_bigint("uncertain cost", settled.uncertain().tokens)?,
     )
     .fetch_one(connection)
     .await?;
@@ -409,7 +425,7 @@ pub async fn load(
         r#"
         SELECT purpose, trial, ordinal, instance, n, max_tokens, prompt_tokens, completion_tokens,
                usage_estimated, cost_usd_pico AS "cost_usd_pico!", cost_tokens AS "cost_tokens!",
-               failure, latency_ms
+               uncertain_usd_pico, uncertain_tokens, failure, latency_ms
         FROM requests WHERE job_id = $1 AND state IN ('answered', 'failed')
         "#,
         job.0
@@ -420,10 +436,11 @@ pub async fn load(
     for row in rows {
         let key = to_request_key(&row.purpose, row.trial, row.ordinal)?;
         let cost = to_spend(row.cost_usd_pico, row.cost_tokens)?;
+        let uncertain = to_spend(row.uncertain_usd_pico, row.uncertain_tokens)?;
         let settled = match row.failure {
             Some(failure) => Settled::Failed {
                 failure: read_json("failure", failure)?,
-                cost,
+                uncertain,
             },
             None => Settled::Answered(Answered {
                 usage: Usage {
@@ -432,6 +449,7 @@ pub async fn load(
                 },
                 usage_estimated: row.usage_estimated,
                 cost,
+                uncertain,
                 responses: Vec::new(),
             }),
         };

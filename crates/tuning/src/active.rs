@@ -6,6 +6,7 @@ use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
 use crate::outcome::Found;
 use crate::past::{Past, PastRequest};
+use crate::refusals::{EndedRequest, Refusal};
 use crate::requests::Requests;
 use crate::step::{Change, LookUp, Record, RequestToSend, ScoreBatch, Scored, Step};
 use crate::tally::{SettledRequest, Tally};
@@ -18,7 +19,7 @@ use frugal_domain::seed::mix;
 use frugal_evaluation::{
     Ending, OfferedResponse, RequestFailure, RequestPlan, ScorePlan, Step as RunStep, TrialRun,
 };
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Which evaluation: the winner's trial is evaluated once more on the held-out rows, and an arm is
@@ -65,6 +66,8 @@ pub(crate) struct Active {
     settings: Arc<Settings>,
     run: TrialRun,
     tally: Tally,
+    /// Its requests that have ended, by ordinal.
+    ended: BTreeMap<u32, EndedRequest>,
     stage: Stage,
     /// Requests of the current batch that wait to be sent or are in flight.
     outstanding: BTreeSet<u32>,
@@ -84,6 +87,8 @@ pub(crate) struct Active {
 pub(crate) enum RunEnd {
     /// By itself.
     Ended(Ending),
+    /// Before anything was asked, since nothing more is asked of its model.
+    Refused(Refusal),
     /// The end of the job cut it off.
     CutOff,
 }
@@ -120,6 +125,7 @@ impl Active {
             settings,
             run,
             tally: Tally::default(),
+            ended: BTreeMap::new(),
             stage: if stored {
                 Stage::Begun
             } else {
@@ -173,10 +179,20 @@ impl Active {
         &mut self,
         ordinal: u32,
         settled: SettledRequest,
-    ) -> Result<(), TuningError> {
+    ) -> Result<EndedRequest, TuningError> {
         self.untold = true;
         self.outstanding.remove(&ordinal);
         self.take(ordinal, settled)
+    }
+
+    /// The model that it asks, by position.
+    pub(crate) fn model(&self) -> usize {
+        self.settings.sampling.model
+    }
+
+    /// Its requests that have ended, in the order of their ordinals.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = &EndedRequest> {
+        self.ended.values()
     }
 
     /// Hears that a request can never be afforded.
@@ -219,18 +235,24 @@ impl Active {
         self.cut_off
     }
 
-    /// A batch of draws that has come back, with what it used.
-    pub(crate) fn into_draws(self) -> (TrialRun, Tally) {
-        (self.run, self.tally)
+    /// A batch of draws that has come back, with what it used and the ends of its requests.
+    pub(crate) fn into_draws(self) -> (TrialRun, Tally, Vec<EndedRequest>) {
+        (self.run, self.tally, self.ended.into_values().collect())
     }
 
-    fn take(&mut self, ordinal: u32, settled: SettledRequest) -> Result<(), TuningError> {
+    fn take(&mut self, ordinal: u32, settled: SettledRequest) -> Result<EndedRequest, TuningError> {
         self.count(&settled);
-        self.receive(ordinal, settled.result)
+        let plan = self.run.unanswered();
+        let plan = plan.into_iter().find(|plan| plan.key.ordinal == ordinal);
+        let instance = plan.map_or(0, |plan| plan.instance);
+        let ended = EndedRequest::of(self.request_key(ordinal), instance, &settled);
+        self.ended.insert(ordinal, ended.clone());
+        self.receive(ordinal, settled.result)?;
+        Ok(ended)
     }
 
     /// Counts what a request has used.
-    pub(crate) fn count(&mut self, settled: &SettledRequest) {
+    fn count(&mut self, settled: &SettledRequest) {
         self.tally.spend += settled.cost;
         self.tally.requests += 1;
         if let Ok(receipt) = &settled.result {
@@ -411,6 +433,7 @@ impl Active {
             qualities: found.qualities,
             quality_difference: found.quality_difference,
             tally: before.unwrap_or(self.tally),
+            requests: self.ended.into_values().collect(),
             run: Some(self.run),
         }
     }

@@ -8,6 +8,7 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{Direction, JobSpec, Objective};
 use frugal_domain::money::Spend;
 use frugal_domain::rank::Rank;
+use frugal_domain::request::RequestKey;
 use frugal_domain::spend::SpendCategory;
 use frugal_domain::trial::{CostEstimate, Estimate, Evaluation, Progress, TrialOutcome};
 use frugal_evaluation::{DoesNotFit, Ledger, Reservation};
@@ -22,6 +23,8 @@ pub(crate) struct Books {
     pub(crate) ledger: Ledger,
     /// What is kept back from the search for the held-out instances.
     kept: Option<Reservation>,
+    /// What was given back of the uncertain spend.
+    taken_back: Spend,
     pub(crate) progress: Progress,
     pub(crate) counts: Counts,
     best: Option<Best>,
@@ -95,6 +98,7 @@ impl Books {
         let mut books = Self {
             ledger: Ledger::new(Some(spec.optimization_budget)),
             kept: None,
+            taken_back: Spend::default(),
             progress: Progress::default(),
             counts: Counts::default(),
             best: None,
@@ -103,15 +107,31 @@ impl Books {
             books.ledger.record(past.lost, SpendCategory::Lost);
         }
         for (key, request) in &past.requests {
-            books
-                .ledger
-                .record(request.settled.cost, key.purpose.into());
+            books.settle(*key, &request.settled);
             books.progress.requests += 1;
             books.count(&request.settled);
         }
         let kept = spec.kept_for_holdout(holdout_rows as u64);
         books.kept = kept.and_then(|kept| books.ledger.reserve(kept.whole()).ok());
         books
+    }
+
+    /// Books what a request cost, and apart from that what it may have cost.
+    pub(crate) fn settle(&mut self, key: RequestKey, settled: &SettledRequest) {
+        self.ledger.record(settled.cost, key.purpose.into());
+        if settled.uncertain != Spend::default() {
+            self.ledger
+                .record(settled.uncertain, SpendCategory::Uncertain);
+        }
+    }
+
+    /// Gives back what of the uncertain spend turns out not to have been billed.
+    pub(crate) fn take_back(&mut self, not_billed: Spend) {
+        let more = not_billed.saturating_sub(self.taken_back);
+        if more != Spend::default() {
+            self.ledger.take_back(more, SpendCategory::Uncertain);
+            self.taken_back = not_billed;
+        }
     }
 
     /// Makes what was kept back available.

@@ -1,6 +1,7 @@
 //! A trial that has ended, as the search and the report need it.
 
 use crate::outcome::Utilities;
+use crate::refusals::EndedRequest;
 use crate::tally::Tally;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
@@ -30,6 +31,9 @@ pub(crate) struct EndedTrial {
     /// How good its answers are beside what they must be as good as, on the instances of the search.
     pub(crate) quality_difference: Option<QualityDifference>,
     pub(crate) tally: Tally,
+    /// Its requests, in the order of their ordinals; none of an arm, whose batches are taken in one by
+    /// one.
+    pub(crate) requests: Vec<EndedRequest>,
     /// Its evaluation; none of an arm, whose batches are taken in one by one.
     pub(crate) run: Option<TrialRun>,
 }

@@ -14,7 +14,7 @@ pub struct JobEnding {
     pub stop_reason: StopReason,
     /// Why it failed, in words for its owner.
     pub detail: Option<String>,
-    /// What was found, unless it failed.
+    /// What was found, and what was paid for it, however the job ended.
     pub report: Option<Report>,
     /// The terminal event.
     pub event: EventBody,

@@ -3,6 +3,7 @@
 use crate::books::Books;
 use crate::ended::{BASELINE, EndedTrial, EndedTrials};
 use crate::overheads::Overheads;
+use crate::refusals::Refusals;
 use frugal_domain::job::JobSpec;
 use frugal_evaluation::Evaluator;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) most_per_request: &'a [Option<u32>],
     /// Instances held out from the search.
     pub(crate) holdout_rows: usize,
+    /// What the endpoints refused, and failed at.
+    pub(crate) refusals: &'a Refusals,
     /// Why the endpoint could not be asked any more, in its words.
     pub(crate) unusable: Option<&'a str>,
     /// What models bill beyond the bounds that worst cases rest on.

@@ -15,8 +15,8 @@
 //!
 //! Start with `tuning.rs` (the machine and what it is told), then `search.rs` (the loop over trials),
 //! `active.rs` (one trial under way), `requests.rs` (what waits to be sent and what is in flight),
-//! `overheads.rs` (what models bill beyond the bounds),
-//! `books.rs` (the running totals), `validation.rs`, `report.rs`, `verdict.rs` and, where
+//! `overheads.rs` (what models bill beyond the bounds), `refusals.rs` (what endpoints refuse, and how far
+//! that reaches), `books.rs` (the running totals), `validation.rs`, `report.rs`, `verdict.rs` and, where
 //! the cheapest is sought that is as good, `as_good.rs`.
 
 mod active;
@@ -35,6 +35,7 @@ mod outcome;
 mod overheads;
 mod past;
 mod profiled;
+mod refusals;
 pub mod report;
 mod requests;
 mod search;
@@ -49,6 +50,7 @@ pub use ending::JobEnding;
 pub use error::TuningError;
 pub use job::{Job, PromptTokenBounds};
 pub use past::{Past, PastRequest, PastTrial};
+pub use refusals::{MOST_REFUSED, MOST_UNANSWERED, without_ids};
 pub use report::Report;
 pub use step::{
     BegunTrial, Change, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step,

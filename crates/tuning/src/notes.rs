@@ -3,6 +3,7 @@
 mod bills;
 mod closest;
 mod costs;
+mod failures;
 mod untried;
 
 use crate::amounts;
@@ -12,7 +13,8 @@ use crate::findings::Findings;
 use costs::Cheapest;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::metric::{Bound, Constraint, Metric};
-use frugal_domain::money::Budget;
+use frugal_domain::money::{Budget, Spend};
+use frugal_domain::request::Scope;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Coverage, Evaluation, TrialOutcome, UntriedReason};
 use serde::Serialize;
@@ -73,6 +75,42 @@ pub enum Fact {
         /// The metrics whose constraints its evaluated configurations within the inference budget
         /// miss.
         violated: Vec<String>,
+    },
+    /// Nothing more was asked of a model.
+    ModelRefused {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// How far the refusal reaches.
+        scope: Scope,
+    },
+    /// The endpoint refuses the prompts of some rows, which were left out.
+    RowsLeftOut {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// The prompt's name.
+        prompt: String,
+        /// The rows, by position among those that the search sees.
+        rows: Vec<usize>,
+    },
+    /// Requests failed for good, all for the same reason.
+    RequestsFailed {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// How far the refusal reaches; none where they were not refused.
+        scope: Option<Scope>,
+        /// How many.
+        requests: u64,
+    },
+    /// Attempts brought nothing and may have been billed all the same.
+    UncertainSpend {
+        /// What they cost at most.
+        most: Spend,
     },
     /// The baseline was seen on some of the rows only.
     BaselinePartial {
@@ -139,6 +177,10 @@ pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> 
         let models = 0..findings.spec.models.len();
         notes.extend(models.map(|model| no_valid_configuration(findings, model)));
     }
+    notes.extend(failures::models_refused(findings));
+    notes.extend(failures::rows_left_out(findings));
+    notes.extend(failures::requests_failed(findings));
+    notes.extend(failures::uncertain_spend(findings));
     notes.extend(baseline_partial(findings));
     notes.extend(never_tried(findings, stop_reason));
     notes.extend(responses_cut(findings));
@@ -446,6 +488,7 @@ fn what_would_use_it(findings: &Findings<'_>, stop_reason: StopReason) -> String
             .to_owned(),
         StopReason::Cancelled
         | StopReason::EndpointUnusable
+        | StopReason::NothingEvaluated
         | StopReason::InternalError
         | StopReason::WorkerLost => "the job could not go on".to_owned(),
     }

@@ -1,8 +1,10 @@
 //! From the evaluation's ending to what is stored, shown and told.
 
 use crate::error::TuningError;
+use crate::refusals::Refusal;
 use frugal_domain::job::{JobSpec, NonInferiority, Reference};
 use frugal_domain::metric::{self, Metric};
+use frugal_domain::request::Scope;
 use frugal_domain::trial::{
     CostEstimate, Coverage, Estimate, Evaluation, QualityDifference, TrialOutcome,
 };
@@ -71,6 +73,15 @@ pub(crate) fn of(
         Ending::BudgetExhausted | Ending::Drawn => TrialOutcome::Stopped,
     };
     Ok(outcome.into())
+}
+
+/// How a trial ends whose model is not asked any more.
+pub(crate) fn of_refusal(refusal: Refusal) -> TrialOutcome {
+    let detail = refusal.reason;
+    match refusal.scope {
+        Scope::Row | Scope::Configuration | Scope::Model => TrialOutcome::Infeasible { detail },
+        Scope::Endpoint | Scope::Key => TrialOutcome::Failed { detail },
+    }
 }
 
 /// What the instances came to: every metric, and whether the configuration may win.

@@ -4,10 +4,12 @@
 //! back; so what is decided never depends on that.
 
 use crate::active::RunKey;
+use crate::refusals::EndedRequest;
 use crate::tally::Tally;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Unit;
+use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Ending, ScoredDraw, TrialRun};
 use frugal_search::profiled::{Drawn, DrawnResponse, Over, Profiled, Told};
 use std::collections::{BTreeMap, VecDeque};
@@ -43,6 +45,8 @@ pub(crate) struct InAir {
 pub(crate) struct Arrived {
     pub(crate) run: TrialRun,
     pub(crate) tally: Tally,
+    /// Its requests, in the order of their ordinals.
+    pub(crate) requests: Vec<EndedRequest>,
     /// The end of the job kept something from it.
     pub(crate) cut_off: bool,
     /// Some of it was not known from the past.
@@ -57,8 +61,8 @@ pub(crate) struct ArmTrial {
     pub(crate) settings: Arc<Settings>,
     pub(crate) next_ordinal: u32,
     pub(crate) tally: Tally,
-    /// Why the endpoint refuses it.
-    pub(crate) refused: Option<String>,
+    /// How it ends, where the endpoint refuses it.
+    pub(crate) refused: Option<TrialOutcome>,
 }
 
 impl ProfiledLoop {
@@ -89,7 +93,11 @@ pub(crate) fn told(arrived: &Arrived, unit: Unit) -> Told {
     Told {
         drawn: by_row(run.drawn(), |row| run.counted_prompt_tokens(row)),
         failed: run.failed_rows(),
-        refused: matches!(run.ending(), Some(Ending::Infeasible(_))),
+        left_out: run.left_out().keys().copied().collect(),
+        refused: matches!(
+            run.ending(),
+            Some(Ending::Infeasible(_) | Ending::Failed(_))
+        ),
         unaffordable: matches!(run.ending(), Some(Ending::BudgetExhausted)),
         cost,
     }

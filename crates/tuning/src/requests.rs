@@ -129,7 +129,7 @@ impl Requests {
             return false;
         };
         self.overheads.learn(&asked, settled);
-        books.ledger.record(settled.cost, key.purpose.into());
+        books.settle(key, settled);
         books.count(settled);
         true
     }

@@ -87,12 +87,7 @@ pub struct LookUp {
 #[derive(Debug, Clone)]
 pub enum RequestEnd {
     /// It was answered, or failed for good; that is stored.
-    Settled {
-        /// What came of it.
-        settled: SettledRequest,
-        /// Why no other request to the endpoint can succeed either, where that is so.
-        endpoint_unusable: Option<String>,
-    },
+    Settled(SettledRequest),
     /// It was not sent, because the job was to stop. It cost nothing.
     NotSent,
     /// It was sent and then given up, because the job was to stop.

@@ -11,8 +11,10 @@ use frugal_evaluation::{Receipt, RequestFailure};
 pub struct SettledRequest {
     /// The responses, or why there are none.
     pub result: Result<Receipt, RequestFailure>,
-    /// What is counted against the budget, attempts before the last included.
+    /// What was billed.
     pub cost: Spend,
+    /// What attempts that brought nothing may have cost besides, at most.
+    pub uncertain: Spend,
     /// Whether the endpoint left the usage out, so that it is an estimate.
     pub usage_estimated: bool,
     /// How many of the responses hold no text.
@@ -22,7 +24,7 @@ pub struct SettledRequest {
 /// What a trial has used so far, whether it was done anew or taken from the past.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// What its requests cost.
+    /// What its requests cost, without what is uncertain.
     pub spend: Spend,
     /// Requests settled.
     pub requests: u32,

@@ -14,6 +14,7 @@ use crate::outcome::Utilities;
 use crate::overheads::Overheads;
 use crate::past::Past;
 use crate::profiled::ProfiledLoop;
+use crate::refusals::{EndedRequest, Refusal, Refusals};
 use crate::report;
 use crate::requests::{NextRequest, Requests};
 use crate::search::SearchLoop;
@@ -22,9 +23,10 @@ use crate::validation::Validation;
 use crate::verdict::Compared;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::Split;
+use frugal_domain::job::{JobSpec, Split};
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::state::{JobState, StopReason};
+use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Evaluator, OfferedResponse};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -52,6 +54,11 @@ pub struct Tuning {
     stop: Option<StopReason>,
     /// Why the job is to stop: the end of its time, or, above that, a client's wish.
     halted: Option<StopReason>,
+    /// What is known of refusals at once: whether the job as a whole can go on.
+    heard: Refusals,
+    /// What is known of them from the trials and batches that the search was told of, in their order:
+    /// which models it leaves alone.
+    told: Refusals,
     /// Why no request can succeed any more, in the endpoint's words.
     unusable: Option<String>,
     steps: VecDeque<Step>,
@@ -80,12 +87,15 @@ impl Tuning {
     /// The specification makes no search.
     pub fn new(job: Job, past: Past) -> Result<Self, TuningError> {
         let spec = &job.spec;
+        let heard = heard_before(spec, &past);
+        let mut books = Books::new(spec, job.rows(Split::Holdout), &past);
+        books.take_back(heard.not_billed());
         Ok(Self {
             search: SearchLoop::new(spec)?,
             beginning: BTreeSet::new(),
             profiled: None,
             evaluator: Evaluator::new(job.evaluator_options()),
-            books: Books::new(spec, job.rows(Split::Holdout), &past),
+            books,
             requests: Requests::new(spec.search.requests_in_flight, Overheads::new(&job, &past)),
             active: BTreeMap::new(),
             ready: BTreeSet::new(),
@@ -95,7 +105,9 @@ impl Tuning {
             compared: None,
             stop: None,
             halted: None,
-            unusable: None,
+            unusable: heard.of_all().map(|refusal| refusal.reason),
+            heard,
+            told: Refusals::new(spec),
             steps: VecDeque::new(),
             past,
             job,
@@ -165,7 +177,7 @@ impl Tuning {
     pub fn request_ended(&mut self, key: RequestKey, end: RequestEnd) -> Result<(), TuningError> {
         let (requests, books) = (&mut self.requests, &mut self.books);
         let was_in_flight = match &end {
-            RequestEnd::Settled { settled, .. } => requests.settle(key, settled, books),
+            RequestEnd::Settled(settled) => requests.settle(key, settled, books),
             RequestEnd::NotSent => requests.withdraw(key, books),
             RequestEnd::GivenUp { cost } => requests.give_up(key, *cost, books),
         };
@@ -178,19 +190,10 @@ impl Tuning {
         }
         let active = self.waiting_for(key)?;
         match end {
-            RequestEnd::Settled {
-                settled,
-                endpoint_unusable,
-            } => {
-                // What no request can succeed at is no failure of the trial's.
-                match endpoint_unusable {
-                    None => active.settled(key.ordinal, settled)?,
-                    Some(reason) => {
-                        active.cut_off(key.ordinal);
-                        active.count(&settled);
-                        self.endpoint_unusable(reason);
-                    }
-                }
+            RequestEnd::Settled(settled) => {
+                let model = active.model();
+                let ended = active.settled(key.ordinal, settled)?;
+                self.hear(model, &ended);
             }
             RequestEnd::NotSent | RequestEnd::GivenUp { .. } => active.cut_off(key.ordinal),
         }
@@ -231,24 +234,7 @@ impl Tuning {
     #[must_use]
     pub fn ending(&self) -> JobEnding {
         let summary = self.books.summary();
-        let stop_reason = match self.halted {
-            Some(StopReason::Cancelled) => StopReason::Cancelled,
-            _ => self.stop.unwrap_or(StopReason::TrialLimit),
-        };
-        if stop_reason == StopReason::EndpointUnusable {
-            let detail = self.unusable.clone().unwrap_or_default();
-            return JobEnding {
-                state: JobState::Failed,
-                stop_reason,
-                detail: Some(detail.clone()),
-                report: None,
-                event: EventBody::JobFailed {
-                    stop_reason,
-                    detail,
-                },
-                summary,
-            };
-        }
+        let (stop_reason, detail) = self.why_over();
         let findings = Findings {
             spec: &self.job.spec,
             books: &self.books,
@@ -257,17 +243,25 @@ impl Tuning {
             prompt_token_bounds: &self.job.prompt_token_bounds.tuning,
             most_per_request: &self.job.most_per_request,
             holdout_rows: self.job.rows(Split::Holdout),
+            refusals: &self.heard,
             unusable: self.unusable.as_deref(),
             overheads: self.requests.overheads(),
         };
-        let (state, event) = match stop_reason {
-            StopReason::Cancelled => (JobState::Cancelled, EventBody::JobCancelled {}),
-            stop_reason => (JobState::Succeeded, EventBody::JobSucceeded { stop_reason }),
+        let (state, event) = match (stop_reason, detail.clone()) {
+            (StopReason::Cancelled, _) => (JobState::Cancelled, EventBody::JobCancelled {}),
+            (stop_reason, Some(detail)) => {
+                let event = EventBody::JobFailed {
+                    stop_reason,
+                    detail,
+                };
+                (JobState::Failed, event)
+            }
+            (stop_reason, None) => (JobState::Succeeded, EventBody::JobSucceeded { stop_reason }),
         };
         JobEnding {
             state,
             stop_reason,
-            detail: None,
+            detail,
             report: Some(report::build(
                 &findings,
                 stop_reason,
@@ -276,6 +270,43 @@ impl Tuning {
             event,
             summary,
         }
+    }
+
+    /// Why the search ended, and in words where the job has failed with it.
+    fn why_over(&self) -> (StopReason, Option<String>) {
+        if self.halted == Some(StopReason::Cancelled) {
+            return (StopReason::Cancelled, None);
+        }
+        let stop = self.stop.unwrap_or(StopReason::TrialLimit);
+        if stop == StopReason::EndpointUnusable {
+            return (stop, Some(self.unusable.clone().unwrap_or_default()));
+        }
+        match self.nothing_evaluated() {
+            Some(detail) => (StopReason::NothingEvaluated, Some(detail)),
+            None => (stop, None),
+        }
+    }
+
+    /// Why no trial could be evaluated, where the endpoints are to blame for that. Trials that the end
+    /// of the job cut off leave it open, unless nothing was ever answered.
+    fn nothing_evaluated(&self) -> Option<String> {
+        let most = self.heard.failures().into_iter().next()?;
+        let outcomes = || self.ended.values().map(|ended| &ended.outcome);
+        let seen = outcomes().any(|outcome| {
+            matches!(
+                outcome,
+                TrialOutcome::Evaluated(_) | TrialOutcome::Pruned { .. }
+            )
+        });
+        let refused = outcomes().any(|outcome| {
+            matches!(
+                outcome,
+                TrialOutcome::Infeasible { .. } | TrialOutcome::Failed { .. }
+            )
+        });
+        let open = outcomes().any(|outcome| *outcome == TrialOutcome::Stopped);
+        let nothing = refused && !seen && (!open || !self.heard.any_answered());
+        nothing.then(|| format!("no configuration could be evaluated: {}", most.reason))
     }
 
     /// The objective of a trial that was evaluated, on each instance that the search sees, by the
@@ -315,13 +346,44 @@ impl Tuning {
         self.ready.extend(self.run_of(key));
     }
 
+    /// Takes in at once how a request ended. Where that leaves no model to ask, nothing more is sent.
+    fn hear(&mut self, model: usize, ended: &EndedRequest) {
+        self.heard.note(model, ended);
+        self.books.take_back(self.heard.not_billed());
+        let refusal = match ended.key.purpose {
+            Purpose::Validation => ended.refusal(),
+            _ => self.heard.of_all(),
+        };
+        if let Some(refusal) = refusal {
+            self.endpoint_unusable(refusal.reason);
+        }
+    }
+
+    /// Takes in what the search is told of: requests of a trial, or of a batch, in their order.
+    fn told_of(&mut self, model: usize, requests: &[EndedRequest]) {
+        for ended in requests {
+            self.told.note(model, ended);
+        }
+    }
+
+    /// Why the search leaves a model alone, if it does.
+    fn closed(&self, model: usize) -> Option<Refusal> {
+        self.told.of_model(model)
+    }
+
+    /// Why the job is to stop, if it is.
+    fn reason_to_stop(&self) -> Option<StopReason> {
+        match self.halted {
+            Some(StopReason::Cancelled) => self.halted,
+            _ if self.unusable.is_some() => Some(StopReason::EndpointUnusable),
+            halted => halted,
+        }
+    }
+
     /// Nothing more can come of the endpoint. A search fails with it; what a finished search has
     /// found stands.
     fn endpoint_unusable(&mut self, reason: String) {
         self.unusable.get_or_insert(reason);
-        if self.phase != Phase::Validation {
-            self.stop = Some(StopReason::EndpointUnusable);
-        }
         self.drop_waiting();
     }
 
@@ -341,4 +403,18 @@ impl Tuning {
             }
         }
     }
+}
+
+/// What is known from the past of how requests ended.
+fn heard_before(spec: &JobSpec, past: &Past) -> Refusals {
+    let mut heard = Refusals::new(spec);
+    for (key, request) in &past.requests {
+        let trial = past.trials.get(&key.trial);
+        let settings = trial.and_then(|trial| spec.settings(&trial.configuration).ok());
+        if let Some(settings) = settings {
+            let ended = EndedRequest::of(*key, request.instance, &request.settled);
+            heard.note(settings.sampling.model, &ended);
+        }
+    }
+    heard
 }

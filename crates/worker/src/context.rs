@@ -15,7 +15,7 @@ use frugal_scoring::{CompiledPrompt, Scorer};
 use frugal_store::queue::Claim;
 use frugal_store::{PgConnection, PgPool, jobs};
 use frugal_tuning::{Job, Past, PromptTokenBounds, Tuning};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(crate) struct Context {
     tuning: Mutex<Tuning>,
     /// Texts that have arrived and are not scored yet, each with its estimated tokens.
     arrived: Mutex<HashMap<ResponseId, (String, u64)>>,
+    /// Why requests failed, by model, as far as the operator's log has it.
+    failures: Mutex<BTreeSet<(usize, String)>>,
 }
 
 impl Context {
@@ -85,6 +87,7 @@ impl Context {
             grace: options.grace,
             tuning: Mutex::new(Tuning::new(tuned, past)?),
             arrived: Mutex::default(),
+            failures: Mutex::default(),
             job,
         })
     }
@@ -97,6 +100,12 @@ impl Context {
     /// The job's loop. The lock is never held across an await.
     pub(crate) fn tuning(&self) -> MutexGuard<'_, Tuning> {
         self.tuning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether requests to a model failed for this reason for the first time. Remembers it.
+    pub(crate) fn is_new_failure(&self, model: usize, reason: String) -> bool {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.insert((model, reason))
     }
 
     /// The texts that wait to be scored.

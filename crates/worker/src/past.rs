@@ -1,6 +1,7 @@
 //! What happened to a job before, from the database.
 
 use frugal_domain::id::JobId;
+use frugal_domain::money::Spend;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse, RequestFailure, ScoreKey};
 use frugal_store::requests::{self, FailureKind, Settled};
 use frugal_store::reuse::{self, Adopted};
@@ -73,6 +74,7 @@ pub(crate) fn settled(settled: &Settled, latency_ms: u64) -> SettledRequest {
                 .filter(|response| response.text.trim().is_empty());
             SettledRequest {
                 cost: answer.cost,
+                uncertain: answer.uncertain,
                 usage_estimated: answer.usage_estimated,
                 empty_responses: u32::try_from(empty.count()).unwrap_or(u32::MAX),
                 result: Ok(Receipt {
@@ -89,15 +91,20 @@ pub(crate) fn settled(settled: &Settled, latency_ms: u64) -> SettledRequest {
                 }),
             }
         }
-        Settled::Failed { failure, cost } => {
+        Settled::Failed { failure, uncertain } => {
             let detail = failure.detail.clone();
             SettledRequest {
-                cost: *cost,
+                cost: Spend::default(),
+                uncertain: *uncertain,
                 usage_estimated: false,
                 empty_responses: 0,
-                result: Err(match failure.kind {
-                    FailureKind::Infeasible => RequestFailure::Infeasible(detail),
-                    FailureKind::Failed => RequestFailure::Failed(detail),
+                result: Err(match (failure.kind, failure.scope) {
+                    (FailureKind::Infeasible, _) => RequestFailure::Infeasible(detail),
+                    (FailureKind::Failed, Some(scope)) => RequestFailure::Refused {
+                        scope,
+                        reason: detail,
+                    },
+                    (FailureKind::Failed, None) => RequestFailure::Failed(detail),
                 }),
             }
         }

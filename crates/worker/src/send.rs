@@ -8,7 +8,7 @@ use crate::past;
 use crate::prompt::{rendered, reuse_key};
 use chrono::Utc;
 use frugal_domain::money::Spend;
-use frugal_domain::request::{RequestKey, ResponseId};
+use frugal_domain::request::{RequestKey, ResponseId, Scope};
 use frugal_llm::{
     Attempts, Choice, Completion, CompletionRequest, Permission, PromptInput, RequestError,
     SendGuard,
@@ -16,12 +16,16 @@ use frugal_llm::{
 use frugal_scoring::RenderedPrompt;
 use frugal_store::requests::{self, Answered, Failure, FailureKind, NewRequest, Settled};
 use frugal_store::responses::StoredResponse;
-use frugal_tuning::{RequestEnd, RequestToSend};
+use frugal_tuning::{RequestEnd, RequestToSend, without_ids};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long to wait before an answer that could not be stored is stored again.
 const RETRY_STORE: Duration = Duration::from_millis(250);
+
+/// Attempts of one request that brought nothing and may have been billed, each at its worst case,
+/// before it is given up: what is uncertain of a request is never more than so many worst cases.
+const MOST_UNCERTAIN_ATTEMPTS: u32 = 3;
 
 /// A request with how it ended.
 pub(crate) struct Sent {
@@ -80,12 +84,12 @@ pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Se
         .as_ref()
         .map_or_else(|_| begun.elapsed(), |completion| completion.latency);
     let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
-    let (settled, endpoint_unusable) = settled(context, &request, result);
+    let settled = settled(context, &request, result);
     store(context, key, &settled, latency_ms).await?;
-    let end = RequestEnd::Settled {
-        settled: past::settled(&settled, latency_ms),
-        endpoint_unusable,
-    };
+    if let Settled::Failed { failure, .. } = &settled {
+        log_once(context, sampling.model, failure);
+    }
+    let end = RequestEnd::Settled(past::settled(&settled, latency_ms));
     if let Settled::Answered(answer) = settled {
         keep_texts(context, key, answer);
     }
@@ -146,6 +150,9 @@ impl SendGuard for Guard<'_> {
         if self.stopped() {
             return Permission::Withdrawn;
         }
+        if before.possibly_billed >= MOST_UNCERTAIN_ATTEMPTS {
+            return Permission::GivenUp;
+        }
         let first = before.made == 0;
         if !first && !last_possibly_billed {
             return Permission::Granted;
@@ -198,44 +205,73 @@ fn billed(worst_case: Spend, attempts: Attempts) -> Spend {
     (0..attempts.possibly_billed).map(|_| worst_case).sum()
 }
 
-/// What became of a request, and the reason where no other can succeed either.
+/// Tells the operator why requests of a job fail: once for each model and reason.
+fn log_once(context: &Context, model: usize, failure: &Failure) {
+    if !context.is_new_failure(model, without_ids(&failure.detail)) {
+        return;
+    }
+    let choice = &context.spec().models[model];
+    tracing::warn!(
+        endpoint = choice.endpoint,
+        model = choice.model,
+        scope = failure.scope.map(Scope::as_str),
+        reason = failure.detail,
+        "a request of the job has failed; others with this reason are not logged"
+    );
+}
+
+/// What became of a request.
 fn settled(
     context: &Context,
     request: &RequestToSend,
     result: Result<Completion, RequestError>,
-) -> (Settled, Option<String>) {
+) -> Settled {
     let worst = request.worst_case;
-    let failed = |kind: FailureKind, detail: String, attempts: Attempts| Settled::Failed {
-        failure: Failure { kind, detail },
-        cost: billed(worst, attempts),
-    };
     match result {
         Ok(completion) => {
             let prices = context.spec().models[request.settings.sampling.model].prices;
             let answer = Answered {
                 usage: completion.usage,
                 usage_estimated: completion.usage_estimated,
-                cost: Spend::with_cache(completion.usage, completion.usage_details, prices)
-                    + billed(worst, completion.attempts),
+                cost: Spend::with_cache(completion.usage, completion.usage_details, prices),
+                uncertain: billed(worst, completion.attempts),
                 responses: completion.choices.into_iter().map(response).collect(),
             };
-            (Settled::Answered(answer), None)
+            Settled::Answered(answer)
         }
-        Err(RequestError::Infeasible {
-            reason, attempts, ..
-        }) => (failed(FailureKind::Infeasible, reason, attempts), None),
-        Err(RequestError::Fatal {
-            reason, attempts, ..
-        }) => (
-            failed(FailureKind::Failed, reason.clone(), attempts),
-            Some(reason),
-        ),
-        Err(
-            error @ (RequestError::Failed { attempts, .. } | RequestError::Withdrawn { attempts }),
-        ) => (
-            failed(FailureKind::Failed, error.to_string(), attempts),
-            None,
-        ),
+        Err(error) => Settled::Failed {
+            failure: failure(&error),
+            uncertain: billed(worst, error.attempts()),
+        },
+    }
+}
+
+/// Why a request has no completion, as it is stored.
+fn failure(error: &RequestError) -> Failure {
+    let reason = error.to_string();
+    match error {
+        RequestError::Infeasible { parameter, .. } => Failure {
+            kind: FailureKind::Infeasible,
+            scope: error.scope(),
+            detail: match parameter {
+                Some(name) if !reason.contains(name.as_str()) => format!("{name}: {reason}"),
+                _ => reason,
+            },
+        },
+        // What is a matter of time is no refusal.
+        RequestError::Failed {
+            transient: true, ..
+        }
+        | RequestError::Withdrawn { .. } => Failure {
+            kind: FailureKind::Failed,
+            scope: None,
+            detail: reason,
+        },
+        RequestError::Failed { .. } | RequestError::Fatal { .. } => Failure {
+            kind: FailureKind::Failed,
+            scope: error.scope(),
+            detail: reason,
+        },
     }
 }
 

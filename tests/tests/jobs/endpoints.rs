@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use frugal_tests::client::ApiClient;
 use frugal_tests::postgres::TestDatabase;
-use frugal_tests::processes::Setting;
+use frugal_tests::processes::{Frugal, Setting};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -119,6 +119,24 @@ async fn answer(State(books): State<Books>, request: Request) -> Response {
             );
             (Bytes::from(text).into_response(), TOKENS)
         }
+        "temperature" => {
+            let error = json!({"error": {
+                "message": "Unsupported parameter: this model has none of these",
+                "type": "invalid_request_error",
+                "param": "temperature",
+                "code": "unsupported_parameter"
+            }});
+            return refused(400, error);
+        }
+        "cut" => return (StatusCode::OK, r#"{"id":"x","choices":[{"#).into_response(),
+        "two" if body["model"] == "gone" => {
+            let error = json!({
+                "message": "The model `gone` does not exist",
+                "type": "invalid_request_error",
+                "code": "model_not_found"
+            });
+            return refused(404, json!({"error": error}));
+        }
         "no_v1" => return refused(404, json!({"detail": "Not Found"})),
         "html" => {
             let page =
@@ -161,6 +179,37 @@ fn job(endpoint: &str) -> Value {
     })
 }
 
+/// A server with a scripted endpoint for each case.
+async fn serve(cases: impl Iterator<Item = &'static str>) -> (Books, TestDatabase, Frugal, String) {
+    let books = Books::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().fallback(answer).with_state(books.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let endpoints = cases.map(|case| {
+        let version = if case == "no_v1" { "" } else { "/v1" };
+        format!(
+            "[endpoints.{case}]\nbase_url = \"http://{address}/{case}{version}\"\n\
+             [endpoints.{case}.models.m]\ninput_usd_per_million = 1\noutput_usd_per_million = 2\n\
+             [endpoints.{case}.models.gone]\ninput_usd_per_million = 1\noutput_usd_per_million = 2\n\
+             [endpoints.{case}.limits]\nmax_attempts = 3\n"
+        )
+    });
+    let database = TestDatabase::create().await;
+    let setting = Setting {
+        endpoints: endpoints.collect(),
+        ..Setting::local(database.url(), "")
+    };
+    let (server, url) = setting.serve(4).await;
+    (books, database, server, url)
+}
+
+/// The notes of a report with a code.
+fn notes(report: &Value, code: &str) -> Vec<Value> {
+    let notes = report["notes"].as_array().unwrap().iter();
+    notes.filter(|note| note["code"] == code).cloned().collect()
+}
+
 #[tokio::test]
 async fn what_endpoints_bill_is_booked_and_what_they_refuse_is_told() {
     const FINE: [&str; 7] = [
@@ -177,26 +226,8 @@ async fn what_endpoints_bill_is_booked_and_what_they_refuse_is_told() {
         ("html", "an HTML page, \"Sign in\", not JSON"),
         ("key", "the key is not valid"),
     ];
-    let books = Books::default();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = Router::new().fallback(answer).with_state(books.clone());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     let cases = || FINE.into_iter().chain(UNUSABLE.map(|(case, _)| case));
-    let endpoints = cases().map(|case| {
-        let version = if case == "no_v1" { "" } else { "/v1" };
-        format!(
-            "[endpoints.{case}]\nbase_url = \"http://{address}/{case}{version}\"\n\
-             [endpoints.{case}.models.m]\ninput_usd_per_million = 1\noutput_usd_per_million = 2\n\
-             [endpoints.{case}.limits]\nmax_attempts = 3\n"
-        )
-    });
-    let database = TestDatabase::create().await;
-    let setting = Setting {
-        endpoints: endpoints.collect(),
-        ..Setting::local(database.url(), "")
-    };
-    let (server, url) = setting.serve(4).await;
+    let (books, database, server, url) = serve(cases()).await;
     let api = ApiClient::new(&url);
     let mut paths = BTreeMap::new();
     for case in cases() {
@@ -219,8 +250,78 @@ async fn what_endpoints_bill_is_booked_and_what_they_refuse_is_told() {
             job["detail"].as_str().unwrap().contains(detail),
             "{case}: {job}"
         );
+        assert_eq!(job["state"], "failed", "{case}: {job}");
         assert_eq!(job["spend"]["tokens"], 0, "{case}: {job}");
+        // What it came to is told all the same, and the endpoint was not asked much.
+        let report = api.json(&format!("{}/report", paths[case])).await;
+        assert_eq!(report["stop_reason"], "endpoint_unusable", "{case}");
+        let failed = notes(&report, "requests_failed");
+        assert!(!failed.is_empty(), "{case}: {report}");
+        let (requests, _) = books.of(case);
+        assert!(requests <= 50, "{case}: {requests}");
     }
+    let report = api.json(&format!("{}/report", paths["row_403"])).await;
+    let left_out = notes(&report, "rows_left_out");
+    assert_eq!(left_out[0]["rows"], json!([2]), "{report}");
+    let detail = left_out[0]["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("the provider refused this input"),
+        "{detail}"
+    );
+    assert!(server.stop().await);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_job_of_which_nothing_could_be_evaluated_has_failed_and_says_why() {
+    let (books, database, server, url) = serve(["temperature", "cut", "two"].into_iter()).await;
+    let api = ApiClient::new(&url);
+    let mut paths = BTreeMap::new();
+    for case in ["temperature", "cut", "two"] {
+        let mut job = job(case);
+        if case == "two" {
+            let model = |name: &str| json!({"endpoint": case, "model": name});
+            job.as_object_mut().unwrap().remove("model");
+            job["models"] = json!([model("gone"), model("m")]);
+            job["limits"] = json!({"trials": 6});
+        }
+        paths.insert(case, api.submit(&job).await);
+    }
+    let ended = async |case: &str| {
+        api.follow(&paths[case], None).await;
+        let report = api.json(&format!("{}/report", paths[case])).await;
+        (api.json(&paths[case]).await, report)
+    };
+
+    // The parameter is named that no configuration can do without.
+    let (job, report) = ended("temperature").await;
+    assert_eq!(job["state"], "failed", "{job}");
+    assert_eq!(job["stop_reason"], "nothing_evaluated", "{job}");
+    let detail = job["detail"].as_str().unwrap();
+    assert!(detail.contains("temperature"), "{detail}");
+    assert_eq!(
+        notes(&report, "requests_failed")[0]["scope"],
+        "configuration"
+    );
+
+    // What it may have billed stands apart, bounded, and is no part of what was billed.
+    let (job, report) = ended("cut").await;
+    assert_eq!(job["state"], "failed", "{job}");
+    assert!(!job["detail"].as_str().unwrap().is_empty());
+    let uncertain = &job["spend"]["by_role"]["uncertain"];
+    assert!(uncertain["tokens"].as_u64().unwrap() > 0, "{job}");
+    assert_eq!(job["spend"]["tokens"], uncertain["tokens"], "{job}");
+    assert!(job["spend"]["usd"].as_f64().unwrap() < 0.01);
+    assert_eq!(notes(&report, "uncertain_spend").len(), 1, "{report}");
+    let (requests, _) = books.of("cut");
+    assert!(requests <= 3 * 24, "{requests}");
+
+    // One model that is not there does not keep the other from winning.
+    let (job, report) = ended("two").await;
+    assert_eq!(job["state"], "succeeded", "{job}");
+    assert_eq!(report["winner"]["configuration"]["model"], "m", "{report}");
+    let refused = notes(&report, "model_refused");
+    assert_eq!(refused[0]["model"], "gone", "{report}");
     assert!(server.stop().await);
     database.drop().await;
 }

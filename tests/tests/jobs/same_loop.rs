@@ -4,6 +4,7 @@ use crate::{World, job};
 use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::Instance;
+use frugal_domain::money::Spend;
 use frugal_domain::request::RequestKey;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Receipt, ReceivedResponse, RequestFailure};
@@ -52,6 +53,7 @@ impl Answers for Stored {
                 let responses = answer.responses.iter();
                 SettledRequest {
                     cost: answer.cost,
+                    uncertain: answer.uncertain,
                     usage_estimated: answer.usage_estimated,
                     empty_responses: responses.clone().map(|one| empty(&one.text)).sum(),
                     result: Ok(Receipt {
@@ -66,20 +68,24 @@ impl Answers for Stored {
                     }),
                 }
             }
-            Settled::Failed { failure, cost } => SettledRequest {
-                cost: *cost,
+            Settled::Failed { failure, uncertain } => SettledRequest {
+                cost: Spend::default(),
+                uncertain: *uncertain,
                 usage_estimated: false,
                 empty_responses: 0,
-                result: Err(match failure.kind {
-                    FailureKind::Infeasible => RequestFailure::Infeasible(failure.detail.clone()),
-                    FailureKind::Failed => RequestFailure::Failed(failure.detail.clone()),
+                result: Err(match (failure.kind, failure.scope) {
+                    (FailureKind::Infeasible, _) => {
+                        RequestFailure::Infeasible(failure.detail.clone())
+                    }
+                    (FailureKind::Failed, Some(scope)) => RequestFailure::Refused {
+                        scope,
+                        reason: failure.detail.clone(),
+                    },
+                    (FailureKind::Failed, None) => RequestFailure::Failed(failure.detail.clone()),
                 }),
             },
         };
-        RequestEnd::Settled {
-            settled,
-            endpoint_unusable: None,
-        }
+        RequestEnd::Settled(settled)
     }
 
     fn score(&mut self, batch: &ScoreBatch) -> Vec<Scored> {

@@ -164,6 +164,7 @@ impl Store {
 
 fn answer(text: &str) -> Settled {
     Settled::Answered(Answered {
+        uncertain: Spend::default(),
         usage: Usage {
             prompt_tokens: 7,
             completion_tokens: 5,

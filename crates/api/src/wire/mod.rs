@@ -33,8 +33,8 @@ pub use job::{
 };
 pub use names::{
     Algorithm, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
-    PruneReasonName, Pruning, Reducer, Reuse, Sequence, SpendCategory, StopReason, TrialRole,
-    TrialState, Unit, UntriedReason, WaitReason,
+    PruneReasonName, Pruning, Reducer, RefusalScope, Reuse, Sequence, SpendCategory, StopReason,
+    TrialRole, TrialState, Unit, UntriedReason, WaitReason,
 };
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtractName, ExtractPost, HoldoutPost,

@@ -1,6 +1,6 @@
 //! Closed sets of names.
 
-use frugal_domain::{event, job, metric, money, scoring, spend, state, trial};
+use frugal_domain::{event, job, metric, money, request, scoring, spend, state, trial};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use utoipa::openapi::RefOr;
@@ -80,8 +80,16 @@ named! {
 }
 
 named! {
-    /// What money was spent for.
+    /// What money was spent for. `lost` and `uncertain` are no bills but the most that may have been
+    /// billed: for requests in flight when a worker died or the job ended, and for attempts that brought
+    /// nothing, such as time-outs.
     SpendCategory of spend::SpendCategory
+}
+
+named! {
+    /// How far an endpoint's refusal reaches: one row with its prompt, one configuration, one model, all
+    /// models of an endpoint, or all that the key is for.
+    RefusalScope of request::Scope
 }
 
 named! {

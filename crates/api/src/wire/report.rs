@@ -3,7 +3,7 @@
 
 use super::{
     Budget, Budgets, Configuration, CostEstimate, Coverage, Estimate, Improvement, Metric,
-    Objective, Reference, Spend, SpendCategory, StopReason, Unit, UntriedReason,
+    Objective, Reference, RefusalScope, Spend, SpendCategory, StopReason, Unit, UntriedReason,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -122,6 +122,59 @@ pub enum Note {
         #[schema(
             example = "the cheapest configuration of `gpt-x` costs $0.0042 an instance, 2.1 times the inference budget of $0.002: raise `budgets.inference`, lower `max_tokens`, or give a cheaper model"
         )]
+        detail: String,
+    },
+    /// Nothing more was asked of a model: its endpoint refuses it, or refuses everything, or none of
+    /// many requests was answered.
+    ModelRefused {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// How far the refusal reaches.
+        scope: RefusalScope,
+        /// The same in words, with the endpoint's own.
+        #[schema(
+            example = "`gpt-x` was not asked any more, which its endpoint's operator can mend: the endpoint answered with status 404: no such model"
+        )]
+        detail: String,
+    },
+    /// The endpoint refuses the prompts of some rows, whatever the configuration. They were left out for
+    /// this model and this prompt, and asked for once each.
+    RowsLeftOut {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// The prompt's name.
+        prompt: String,
+        /// The rows, by position among those that the search sees, from 0.
+        #[schema(example = json!([3, 17]))]
+        rows: Vec<usize>,
+        /// The same in words, with the endpoint's own.
+        detail: String,
+    },
+    /// Requests failed for good, all for the same reason, whatever became of their trials. The most
+    /// frequent reasons come first.
+    RequestsFailed {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The model's name.
+        model: String,
+        /// How far the refusal reaches; `null` where they were not refused: they failed, as by time-outs.
+        scope: Option<RefusalScope>,
+        /// How many.
+        #[schema(example = 3)]
+        requests: u64,
+        /// The same in words, with the endpoint's own.
+        detail: String,
+    },
+    /// Attempts brought nothing and may have been billed all the same, such as time-outs. The budget
+    /// holds them back, and they are the category `uncertain` of what was spent.
+    UncertainSpend {
+        /// What they cost at most.
+        most: Spend,
+        /// The same in words.
         detail: String,
     },
     /// The baseline was seen on some of the rows only: it is over the inference budget, or its share

@@ -12,7 +12,7 @@ use frugal_domain::configuration::{Extent, Sampling, Settings};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::Pruning;
 use frugal_domain::money::{Budget, Prices, Usage};
-use frugal_domain::request::Purpose;
+use frugal_domain::request::{Purpose, Scope};
 use frugal_domain::trial::PruneReason;
 use frugal_evaluation::{
     Ending, Evaluator, EvaluatorOptions, InvalidPlan, Mode, NotExpected, Receipt, ReceivedResponse,
@@ -362,6 +362,72 @@ fn a_refusal_is_infeasible_and_what_is_not_sent_exhausts_the_budget() {
         evaluator.commit(&trial);
         assert_eq!(evaluator.pool().responses(), 6, "what was paid for is kept");
     }
+}
+
+fn refusal(scope: Scope) -> Result<Receipt, RequestFailure> {
+    Err(RequestFailure::Refused {
+        scope,
+        reason: "no".to_owned(),
+    })
+}
+
+/// Answers a batch, row 1 with a refusal.
+fn refuse_row_1(trial: &mut TrialRun, scope: Scope) {
+    for request in batch(trial) {
+        let reply = match request.instance {
+            1 => refusal(scope),
+            _ => answer(2, 50),
+        };
+        trial.receive(request.key.ordinal, reply).unwrap();
+    }
+}
+
+#[test]
+fn a_refusal_ends_a_trial_as_far_as_it_reaches() {
+    for (scope, ending) in [
+        (Scope::Model, Ending::Infeasible("no".to_owned())),
+        (Scope::Endpoint, Ending::Failed("no".to_owned())),
+        (Scope::Key, Ending::Failed("no".to_owned())),
+    ] {
+        let evaluator = evaluator(Pruning::Off, 1_000);
+        let mut trial = evaluator.begin(plan(0, 2, 100)).unwrap();
+        refuse_row_1(&mut trial, scope);
+        assert_eq!(step(&mut trial), Step::Ended(ending));
+    }
+}
+
+#[test]
+fn a_row_that_is_refused_is_left_out_by_trials_to_come() {
+    let mut evaluator = evaluator(Pruning::Off, 1_000);
+    let mut trial = evaluator.begin(plan(0, 2, 100)).unwrap();
+    refuse_row_1(&mut trial, Scope::Row);
+    // One of four is more than a fifth, and yet it says nothing of the configuration.
+    let evaluated = Step::Ended(Ending::Evaluated {
+        within_budget: true,
+    });
+    assert_eq!(step(&mut trial), evaluated);
+    assert_eq!(trial.evaluation().unwrap().len(), 3);
+    evaluator.commit(&trial);
+    assert_eq!(evaluator.left_out()[&(0, 0)][&1], "no");
+    let mut next = plan(1, 1, 100);
+    next.settings.sampling.temperature = Some(0.1);
+    let mut trial = evaluator.begin(next).unwrap();
+    let batches = answer_all(&mut trial, 50);
+    assert_eq!(batches, [vec![(0, 1), (2, 1), (3, 1)]]);
+    assert_eq!(step(&mut trial), evaluated);
+    // A second one is more than a mean over the others can bear.
+    let mut again = plan(2, 1, 100);
+    again.settings.sampling.temperature = Some(0.2);
+    let mut trial = evaluator.begin(again).unwrap();
+    for request in batch(&mut trial) {
+        let reply = match request.instance {
+            3 => refusal(Scope::Row),
+            _ => answer(1, 50),
+        };
+        trial.receive(request.key.ordinal, reply).unwrap();
+    }
+    let failed = "2 of 4 instances have no answer: no".to_owned();
+    assert_eq!(step(&mut trial), Step::Ended(Ending::Failed(failed)));
 }
 
 #[test]

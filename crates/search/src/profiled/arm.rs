@@ -113,6 +113,8 @@ pub(super) struct Arm {
     pub(super) rows: Vec<Option<Row>>,
     /// Rows with a request that failed for good. They are not asked for again.
     pub(super) failed: Vec<bool>,
+    /// Those of them whose prompts the endpoint refuses, whatever the arm.
+    pub(super) left_out: Vec<bool>,
     /// Responses in all.
     pub(super) drawn: usize,
     /// Responses that score and were scored cut too, and those of them of which less is enough.
@@ -132,6 +134,7 @@ impl Arm {
             place,
             rows: vec![None; rows],
             failed: vec![false; rows],
+            left_out: vec![false; rows],
             drawn: 0,
             cut: 0,
             shorter_enough: 0,
@@ -146,11 +149,18 @@ impl Arm {
         self.rows[row].is_some() || self.failed[row]
     }
 
-    /// Rows without a response whose requests failed.
+    /// Rows without a response whose requests failed, but for those that no arm of the model and the
+    /// prompt gets one for.
     pub(super) fn missing(&self) -> usize {
-        let both = self.rows.iter().zip(&self.failed);
-        both.filter(|(row, failed)| row.is_none() && **failed)
+        let all = 0..self.rows.len();
+        all.filter(|row| self.rows[*row].is_none() && self.failed[*row] && !self.left_out[*row])
             .count()
+    }
+
+    /// Whether a row has no response for its requests failed.
+    pub(super) fn has_failed(&self) -> bool {
+        let mut both = self.rows.iter().zip(&self.failed);
+        both.any(|(row, failed)| row.is_none() && *failed)
     }
 
     /// Whether all rows are settled, and some were seen.

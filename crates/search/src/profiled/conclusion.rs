@@ -1,7 +1,7 @@
 //! What a profiled search says of its arms, on the way and in the end.
 
 use super::Profiled;
-use super::arm::Row;
+use super::arm::{Arm, Row};
 use super::assessment::Assessment;
 use super::constants::{COST_MARGIN, FEW_ROWS, UTILITY_MARGIN};
 use super::exchange::{ArmEstimate, ArmResult, Conclusion};
@@ -108,7 +108,7 @@ impl Profiled {
     /// Whether an arm has rows without a response, for their requests failed for good.
     #[must_use]
     pub fn has_failed(&self, arm: usize) -> bool {
-        self.arms.get(arm).is_some_and(|arm| arm.missing() > 0)
+        self.arms.get(arm).is_some_and(Arm::has_failed)
     }
 
     /// The objective of an arm at its estimate's extent on each row that it was drawn on: of answers

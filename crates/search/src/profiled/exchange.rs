@@ -51,6 +51,8 @@ pub struct Told {
     pub drawn: Vec<Drawn>,
     /// Rows whose requests failed for good.
     pub failed: Vec<usize>,
+    /// Those of them whose prompts the endpoint refuses, whatever the arm.
+    pub left_out: Vec<usize>,
     /// Whether the endpoint refuses the arm's settings.
     pub refused: bool,
     /// Whether some of it could not be paid any more.

@@ -65,7 +65,7 @@ use proposer::Proposer;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use standard::Standard;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Arms at most. Each is looked at before every decision.
 pub const MOST_ARMS: usize = 64;
@@ -93,6 +93,10 @@ pub struct Profiled {
     counted: tokens::Counted,
     /// Pairs of a model and a prompt whose temperatures are opened.
     opened: Vec<(usize, usize)>,
+    /// Models of which nothing more is asked.
+    closed_models: BTreeSet<usize>,
+    /// By model and prompt, the places of rows whose prompts the endpoint refuses.
+    left_out: BTreeMap<(usize, usize), BTreeSet<usize>>,
     in_air: VecDeque<InAir>,
     spent: f64,
     /// A request could not be paid any more.
@@ -147,6 +151,8 @@ impl Profiled {
             space,
             counted,
             opened: Vec::new(),
+            closed_models: BTreeSet::new(),
+            left_out: BTreeMap::new(),
             in_air: VecDeque::new(),
             spent: 0.0,
             exhausted: false,
@@ -191,8 +197,12 @@ impl Profiled {
         if self.arms.len() >= MOST_ARMS {
             return None;
         }
-        self.arms.push(Arm::new(place, self.problem.rows()));
+        let pair = (place.model, place.prompt);
+        let mut arm = Arm::new(place, self.problem.rows());
+        arm.closed = self.closed_models.contains(&pair.0);
+        self.arms.push(arm);
         self.origins.push(origin);
+        self.leave_out(pair, []);
         self.stale = true;
         Some(self.arms.len() - 1)
     }
@@ -428,17 +438,46 @@ impl Profiled {
         self.arms[batch.arm].spent += told.cost;
         self.take_in(batch.arm, told.drawn, batch.shortest);
         let places = self.places();
+        let place_of = |row: &usize| places.get(row).copied();
         let arm = &mut self.arms[batch.arm];
-        for row in told.failed {
-            if let Some(&place) = places.get(&row) {
-                arm.failed[place] = true;
-            }
+        for place in told.failed.iter().filter_map(place_of) {
+            arm.failed[place] = true;
         }
+        let pair = (arm.place.model, arm.place.prompt);
+        self.leave_out(pair, told.left_out.iter().filter_map(place_of));
+        let arm = &mut self.arms[batch.arm];
         let missing = arm.missing();
         let asked = missing + arm.seen;
         let too_many =
             asked >= FEW_FAILED.min(arm.rows.len()) && missing as f64 > MOST_FAILED * asked as f64;
         arm.closed |= told.refused || too_many;
+    }
+
+    /// Asks nothing more of a model, whose arms can never be evaluated.
+    pub fn close_model(&mut self, model: usize) {
+        self.closed_models.insert(model);
+        for arm in &mut self.arms {
+            arm.closed |= arm.place.model == model;
+        }
+        self.stale = true;
+    }
+
+    /// Goes on without rows of a model and a prompt. They say nothing of the arm that met them, so no
+    /// arm is closed for them, unless there are so many that its mean would be one of other rows.
+    fn leave_out(&mut self, pair: (usize, usize), rows: impl IntoIterator<Item = usize>) {
+        let all = self.problem.rows();
+        let left_out = self.left_out.entry(pair).or_default();
+        left_out.extend(rows);
+        let few = (MOST_FAILED * all as f64).max(1.0);
+        let too_many = left_out.len() as f64 > few || left_out.len() == all;
+        let arms = self.arms.iter_mut();
+        for arm in arms.filter(|arm| (arm.place.model, arm.place.prompt) == pair) {
+            for place in &*left_out {
+                arm.failed[*place] = true;
+                arm.left_out[*place] = true;
+            }
+            arm.closed |= too_many;
+        }
     }
 
     /// The rows' places in the order.

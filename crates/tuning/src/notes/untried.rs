@@ -209,6 +209,7 @@ const fn of_stop(stop_reason: StopReason) -> UntriedReason {
         | StopReason::NoImprovement
         | StopReason::EndpointUnusable
         | StopReason::InternalError
+        | StopReason::NothingEvaluated
         | StopReason::WorkerLost => UntriedReason::NotProposed,
     }
 }

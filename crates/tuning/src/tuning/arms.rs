@@ -125,7 +125,7 @@ impl Tuning {
         let mut left = self.past.requests.keys();
         let replays = left.any(|key| key.purpose == Purpose::Search);
         if !replays && self.stop.is_none() {
-            self.stop = self.halted;
+            self.stop = self.reason_to_stop();
         }
         self.stop.is_none()
     }
@@ -239,11 +239,12 @@ impl Tuning {
     pub(super) fn batch_arrived(&mut self, active: Active) {
         let key = active.key;
         let (cut_off, new) = (active.was_cut_off(), active.has_news());
-        let (run, tally) = active.into_draws();
+        let (run, tally, requests) = active.into_draws();
         if let Some(profiled) = &mut self.profiled {
             let arrived = Arrived {
                 run,
                 tally,
+                requests,
                 cut_off,
                 new,
             };
@@ -257,13 +258,32 @@ impl Tuning {
         profiled.search.tell(told(arrived, unit));
         if let Some(trial) = profiled.trials.get_mut(&batch.arm) {
             trial.tally.add(arrived.tally);
-            if let Some(Ending::Infeasible(detail)) = arrived.run.ending() {
-                trial.refused.get_or_insert_with(|| detail.clone());
+            let refused = match arrived.run.ending() {
+                Some(Ending::Infeasible(detail)) => Some(TrialOutcome::Infeasible {
+                    detail: detail.clone(),
+                }),
+                Some(Ending::Failed(detail)) => Some(TrialOutcome::Failed {
+                    detail: detail.clone(),
+                }),
+                _ => None,
+            };
+            trial.refused = trial.refused.take().or(refused);
+            let model = trial.settings.sampling.model;
+            self.told_of(model, &arrived.requests);
+        }
+        // Once nothing is left to ask, what the models have answered stands.
+        if let Some(refusal) = self.told.of_all() {
+            self.endpoint_unusable(refusal.reason);
+        } else {
+            for model in 0..self.job.spec.models.len() {
+                if self.told.of_model(model).is_some() {
+                    profiled.search.close_model(model);
+                }
             }
         }
         *profiled.changed.entry(batch.arm).or_default() |= arrived.new;
         if arrived.cut_off && self.stop.is_none() {
-            self.stop = Some(self.halted.unwrap_or(StopReason::BudgetExhausted));
+            self.stop = Some(self.reason_to_stop().unwrap_or(StopReason::BudgetExhausted));
         }
     }
 
@@ -393,9 +413,14 @@ impl Tuning {
                 ..trial.settings.as_ref().clone()
             };
             let outcome = match (trial.refused, estimate) {
-                (Some(detail), _) => TrialOutcome::Infeasible { detail },
+                (Some(refused), _) => refused,
                 (None, Some(estimate)) if !estimate.closed => {
                     TrialOutcome::Evaluated(self.evaluation(estimate))
+                }
+                (None, _) if self.closed(trial.settings.sampling.model).is_some() => {
+                    let model = trial.settings.sampling.model;
+                    self.closed(model)
+                        .map_or(TrialOutcome::Stopped, outcome::of_refusal)
                 }
                 (None, _) if profiled.search.has_failed(arm) => TrialOutcome::Failed {
                     detail: "requests failed on too many rows".to_owned(),
@@ -415,6 +440,7 @@ impl Tuning {
                 qualities: Utilities::new(),
                 quality_difference: estimate.and_then(|estimate| estimate.quality_difference),
                 tally: trial.tally,
+                requests: Vec::new(),
                 run: None,
             };
             let wins = winner == Some(arm);

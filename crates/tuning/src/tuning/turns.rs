@@ -5,6 +5,7 @@ use crate::active::{Active, RunEnd, RunKey, Surroundings};
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
 use crate::outcome::{self, Against, Utilities};
+use crate::refusals::EndedRequest;
 use crate::search::{self, Circumstances};
 use crate::step::{BegunTrial, Change, Record, Step};
 use crate::validation::{self, Validation};
@@ -47,7 +48,11 @@ impl Tuning {
                 self.phase = Phase::Search;
                 // Nothing can be shown to be as good as what is not known.
                 if spec.objective.refers_to_baseline() && self.reference().is_none() {
-                    self.stop.get_or_insert(StopReason::Converged);
+                    let unusable = self.unusable.is_some();
+                    self.stop.get_or_insert(match unusable {
+                        true => StopReason::EndpointUnusable,
+                        false => StopReason::Converged,
+                    });
                     self.books.release_kept();
                     self.phase = Phase::Validation;
                 }
@@ -62,12 +67,13 @@ impl Tuning {
             return self.profiled_turn();
         }
         let spec = self.job.spec.clone();
+        let reason = self.reason_to_stop();
         let mut around = Circumstances {
             spec: &spec,
             past: &self.past,
             ended: &self.ended,
             stop: &mut self.stop,
-            halted: self.halted,
+            halted: reason,
         };
         match self.search.turn(&mut around) {
             search::SearchMove::Wait => return Ok(false),
@@ -78,6 +84,10 @@ impl Tuning {
             search::SearchMove::Tell(number) => {
                 self.search.tell(number, &around)?;
                 self.commit(number);
+                // Nothing more is asked for: it would be refused.
+                if let Some(refusal) = self.told.of_all() {
+                    self.endpoint_unusable(refusal.reason);
+                }
             }
             search::SearchMove::Over => {
                 self.books.release_kept();
@@ -140,14 +150,12 @@ impl Tuning {
         self.books.begin();
         let stored = before.is_some();
         let active = Active::new(key, Arc::new(settings.clone()), run, stored);
+        let refused = self.closed(settings.sampling.model);
         // One that the end of the job cut off is not taken up again.
         if let Some((TrialOutcome::Stopped, _)) = before.and_then(|before| before.end.as_ref()) {
             return self.end(active, RunEnd::CutOff);
         }
-        self.active.insert(key, active);
-        if stored {
-            self.ready.insert(key);
-        } else {
+        if !stored {
             let started = EventBody::TrialStarted {
                 trial: number,
                 role,
@@ -163,6 +171,13 @@ impl Tuning {
                 }),
                 vec![started],
             );
+        }
+        if let Some(refusal) = refused {
+            return self.end(active, RunEnd::Refused(refusal));
+        }
+        self.active.insert(key, active);
+        if stored {
+            self.ready.insert(key);
         }
         Ok(())
     }
@@ -219,6 +234,7 @@ impl Tuning {
         let RunKey { purpose, trial, .. } = active.key;
         let found = match end {
             RunEnd::CutOff => TrialOutcome::Stopped.into(),
+            RunEnd::Refused(refusal) => outcome::of_refusal(refusal).into(),
             RunEnd::Ended(ending) => {
                 let against = match purpose {
                     Purpose::Baseline => Against::Itself,
@@ -230,6 +246,9 @@ impl Tuning {
             }
         };
         if purpose == Purpose::Validation {
+            if let Some(refusal) = active.ended().find_map(EndedRequest::refusal) {
+                self.unusable.get_or_insert(refusal.reason);
+            }
             self.validation.receive(active.end(found, None));
             return Ok(());
         }
@@ -316,13 +335,18 @@ impl Tuning {
             self.record(change, events);
         }
         if ended.outcome == TrialOutcome::Stopped && self.stop.is_none() {
-            self.stop = Some(self.halted.unwrap_or(StopReason::BudgetExhausted));
+            self.stop = Some(self.reason_to_stop().unwrap_or(StopReason::BudgetExhausted));
         }
         self.ended.insert(trial, ended);
     }
 
     /// What later trials may know of one that has ended.
     fn commit(&mut self, trial: TrialNumber) {
+        if let Some(ended) = self.ended.get_mut(&trial) {
+            let requests = std::mem::take(&mut ended.requests);
+            let model = ended.settings.sampling.model;
+            self.told_of(model, &requests);
+        }
         if let Some(ended) = self.ended.get(&trial) {
             if let Some(run) = &ended.run {
                 self.evaluator.commit(run);

@@ -73,15 +73,13 @@ impl Answers for Endpoint {
                 Spend::of(usage, self.job.spec.models[model].prices),
             )
         };
-        RequestEnd::Settled {
-            settled: SettledRequest {
-                result,
-                cost,
-                usage_estimated: false,
-                empty_responses: 0,
-            },
-            endpoint_unusable: None,
-        }
+        RequestEnd::Settled(SettledRequest {
+            result,
+            cost,
+            uncertain: Spend::default(),
+            usage_estimated: false,
+            empty_responses: 0,
+        })
     }
 
     fn score(&mut self, batch: &ScoreBatch) -> Vec<Scored> {

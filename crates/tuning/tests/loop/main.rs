@@ -10,5 +10,6 @@ mod halting;
 mod nearly_as_good;
 mod notes;
 mod overheads;
+mod refusals;
 mod replay;
 mod world;

@@ -2,6 +2,7 @@
 //! arrive nor on the workers that it had.
 
 use crate::world::{World, spec};
+use frugal_evaluation::RequestFailure;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -171,11 +172,16 @@ proptest! {
         ]);
         let limit = job.optimization_budget;
         let mut world = World::new(job, order);
+        // Some of what fails may have been billed.
+        world.refuses = |request| {
+            let times_out = request.seed.is_multiple_of(8);
+            times_out.then(|| RequestFailure::Failed("timed out".to_owned()))
+        };
         let ending = world.run();
         let spent = ending.report.unwrap().spend;
         prop_assert!(limit.covers(spent), "{:?} of {:?}", spent, limit);
         let paid: frugal_domain::money::Spend =
-            world.past.requests.values().map(|request| request.settled.cost).sum();
+            world.past.requests.values().map(|request| request.settled.cost + request.settled.uncertain).sum();
         prop_assert_eq!(paid, spent);
     }
 }

@@ -5,7 +5,7 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;
 use frugal_domain::money::{Spend, Usage};
-use frugal_domain::request::{RequestKey, ResponseId};
+use frugal_domain::request::{RequestKey, ResponseId, Scope};
 use frugal_domain::seed::mix;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Receipt, ReceivedResponse, RequestFailure, ScoreKey, ScorePlan};
@@ -70,6 +70,17 @@ pub struct Beside {
     pub failures: u32,
 }
 
+/// Why a request is refused, or fails, if it does.
+pub type Refuses = fn(&RequestToSend) -> Option<RequestFailure>;
+
+/// A refusal that reaches so far.
+pub fn refused(scope: Scope, reason: &str) -> RequestFailure {
+    RequestFailure::Refused {
+        scope,
+        reason: reason.to_owned(),
+    }
+}
+
 /// A job in memory, with everything that a database would hold of it.
 pub struct World {
     spec: Arc<JobSpec>,
@@ -89,6 +100,8 @@ pub struct World {
     /// From this many requests of validation on the endpoint is of no use.
     pub unusable_from_validation: Option<u32>,
     pub beside: Beside,
+    /// What the endpoint refuses, or fails at, each time at the worst case.
+    pub refuses: Refuses,
     finished: bool,
 }
 
@@ -122,6 +135,7 @@ impl World {
             sent: Vec::new(),
             unusable_from_validation: None,
             beside: Beside::default(),
+            refuses: |_| None,
             finished: false,
         }
     }
@@ -192,7 +206,7 @@ impl World {
 
     /// The answer to a request arrives: it is stored, and the loop hears of it.
     pub fn arrive(&mut self, request: &RequestToSend) {
-        let (settled, endpoint_unusable) = self.answer(request);
+        let settled = self.answer(request);
         self.past.requests.insert(
             request.key,
             PastRequest {
@@ -202,10 +216,7 @@ impl World {
                 settled: settled.clone(),
             },
         );
-        let end = RequestEnd::Settled {
-            settled,
-            endpoint_unusable,
-        };
+        let end = RequestEnd::Settled(settled);
         self.tuning.request_ended(request.key, end).unwrap();
     }
 
@@ -217,6 +228,7 @@ impl World {
         }
         let mut next = Self::taken_up(self.spec.as_ref().clone(), order, self.past, self.events);
         next.beside = self.beside;
+        next.refuses = self.refuses;
         next
     }
 
@@ -251,28 +263,34 @@ impl World {
     }
 
     /// What an endpoint answers: a function of the request's seed alone.
-    fn answer(&self, request: &RequestToSend) -> (SettledRequest, Option<String>) {
-        let failed = |detail: &str, result: RequestFailure| {
-            let settled = SettledRequest {
-                result: Err(result),
-                cost: Spend::default(),
-                usage_estimated: false,
-                empty_responses: 0,
-            };
-            (settled, (!detail.is_empty()).then(|| detail.to_owned()))
+    fn answer(&self, request: &RequestToSend) -> SettledRequest {
+        let failed = |result: RequestFailure, uncertain: Spend| SettledRequest {
+            result: Err(result),
+            cost: Spend::default(),
+            uncertain,
+            usage_estimated: false,
+            empty_responses: 0,
         };
         if self.unusable_from_validation.is_some_and(|from| {
             request.key.purpose.as_str() == "validation" && request.key.ordinal >= from
         }) {
-            let reason = "no credit left";
-            return failed(reason, RequestFailure::Failed(reason.to_owned()));
+            return failed(refused(Scope::Key, "no credit left"), Spend::default());
+        }
+        match (self.refuses)(request) {
+            Some(failure @ RequestFailure::Failed(_)) => {
+                return failed(failure, request.worst_case);
+            }
+            Some(failure) => return failed(failure, Spend::default()),
+            None => {}
         }
         let mut draws = ChaCha8Rng::seed_from_u64(request.seed.into());
         if self.past.requests.len() < self.beside.failures as usize {
-            return failed("", RequestFailure::Failed("overloaded".to_owned()));
+            let overloaded = RequestFailure::Failed("overloaded".to_owned());
+            return failed(overloaded, Spend::default());
         }
         if draws.random_bool(0.02) {
-            return failed("", RequestFailure::Failed("overloaded".to_owned()));
+            let overloaded = RequestFailure::Failed("overloaded".to_owned());
+            return failed(overloaded, Spend::default());
         }
         let responses: Vec<ReceivedResponse> = (0..request.n.min(3))
             .map(|_| {
@@ -291,17 +309,17 @@ impl World {
             completion_tokens: written + reasoning * responses.len() as u64,
         };
         let prices = self.spec.models[request.settings.sampling.model].prices;
-        let settled = SettledRequest {
+        SettledRequest {
             result: Ok(Receipt {
                 usage,
                 latency_ms: 10,
                 responses,
             }),
             cost: Spend::of(usage, prices),
+            uncertain: Spend::default(),
             usage_estimated: false,
             empty_responses: 0,
-        };
-        (settled, None)
+        }
     }
 }
 
