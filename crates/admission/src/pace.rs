@@ -129,13 +129,13 @@ mod tests {
 
     #[test]
     fn a_refusal_halves_it_and_it_is_back_after_fifty_seconds() {
-        let pace = Pace::cut(None, 0, 120);
-        assert_eq!(pace.per_minute(0), 60.0);
-        assert_eq!(pace.per_minute(50_000), 120.0);
-        let again = Pace::cut(Some(pace), 10_000, 500);
+        let pace = Pace::cut(None, 0, 1_200);
+        assert_eq!(pace.per_minute(0), 600.0);
+        assert_eq!(pace.per_minute(50_000), 1_200.0);
+        let again = Pace::cut(Some(pace), 10_000, 5_000);
         assert_eq!(
             again.per_minute(10_000),
-            36.0,
+            360.0,
             "of the pace, not of the burst"
         );
         assert!(!again.is_over(350_000) && again.is_over(360_001));

@@ -273,8 +273,7 @@ fn a_refusal_without_a_wait_slows_down_and_is_the_endpoints_while_it_serves_nobo
             .iter()
             .all(|one| alone.end(one, Outcome::RateLimited(None)))
     );
-    // A minute's worth of such bursts is far more than the endpoint takes: it goes on refusing, and
-    // fewer and fewer are sent.
+    // It goes on refusing, and is asked once or twice a second, in spans of five seconds.
     let mut sent = [0; 6];
     for (round, sent) in sent.iter_mut().enumerate() {
         let outcome = match round {
@@ -290,8 +289,7 @@ fn a_refusal_without_a_wait_slows_down_and_is_the_endpoints_while_it_serves_nobo
             }
         }
     }
-    assert!(sent[0] > sent[1] && sent[1] >= sent[2], "{sent:?}");
-    assert!(sent[2] <= sent[5] && sent[5] <= 20, "{sent:?}");
+    assert!(sent.iter().all(|sent| (4..=12).contains(sent)), "{sent:?}");
     ask(&mut alone.desk, job(1), alone.place);
     let one = alone.until(60_000).remove(0);
     assert!(

@@ -1,8 +1,8 @@
 //! What was odd about how models billed: more than what was set aside, or usage that had to be
 //! estimated.
 
+use super::fact::{Fact, Note, share};
 use super::untried::model_name;
-use super::{Fact, Note, share};
 use crate::amounts;
 use crate::findings::Findings;
 

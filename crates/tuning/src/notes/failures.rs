@@ -1,6 +1,7 @@
 //! Which models, rows and requests failed or were refused, and why.
 
-use super::{Fact, Note, untried};
+use super::fact::{Fact, Note};
+use super::untried;
 use crate::amounts;
 use crate::findings::Findings;
 use frugal_domain::job::ModelChoice;

@@ -140,7 +140,7 @@ fn a_refused_model_is_left_alone_and_the_other_wins() {
         assert!((1..=40).contains(&asked), "{extent}: {asked}");
         let ended = world.outcomes().into_values();
         let infeasible = ended.filter(|(end, _)| matches!(end, TrialOutcome::Infeasible { .. }));
-        assert_eq!(infeasible.count() as u32, report.trials.infeasible);
+        assert_eq!(infeasible.count(), report.trials.infeasible as usize);
         assert!(report.trials.infeasible > 0);
     }
 }
