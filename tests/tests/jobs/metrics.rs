@@ -236,7 +236,7 @@ async fn less_is_better_only_among_what_was_evaluated_and_is_valid() {
     // with a temperature above 1.3, which makes them infeasible.
     let refused = Refusal::invalid(None, Some("prompt"), "This prompt cannot be answered.");
     let world = World::with(SimulatorOptions {
-        faults: Faults::rate(Fault::Refused(refused), 0.15),
+        faults: Faults::rate(Fault::Refused(refused), 0.04),
         ..SimulatorOptions::default()
     })
     .await;
