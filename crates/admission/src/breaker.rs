@@ -1,7 +1,7 @@
 //! Whether a model is served at all: after failures in a row its requests are held back, and one at a
 //! time tries whether it is back.
 
-use crate::limits::{LEASE, Millis};
+use crate::limits::{LEASE, MINUTE, Millis};
 use serde::{Deserialize, Serialize};
 
 /// So many attempts in a row that failed for the endpoint's sake, over all workers and requests and
@@ -13,10 +13,19 @@ const FIRST_PROBE: Millis = 1_000;
 /// The longest time between two probes.
 const LAST_PROBE: Millis = 30_000;
 
+/// For so long requests are held back for an outage and no attempt of theirs is counted. After that
+/// they are let through and fail as they do: what has been gone for so long does not come back by
+/// itself, and its jobs are to end in words.
+const LONGEST_OUTAGE: Millis = 60 * MINUTE;
+/// The same where the model has never answered: there may be none at this address.
+const LONGEST_START: Millis = MINUTE;
+
 /// What all workers know of a model's failures.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Breaker {
+    /// Whether it was ever found working.
+    has_worked: bool,
     /// Failures in a row.
     failures: u32,
     outage: Option<Outage>,
@@ -70,6 +79,8 @@ pub struct OutageNotice {
     pub probe_in: Millis,
     /// Whether this worker may send one request, to probe.
     pub is_prober: bool,
+    /// Whether it has lasted so long that it is not waited for any more.
+    pub is_given_up: bool,
 }
 
 /// A time during which a model answers nobody.
@@ -84,6 +95,11 @@ pub struct OutageState {
 }
 
 impl Breaker {
+    /// Whether the model was ever found working.
+    pub(crate) const fn has_worked(&self) -> bool {
+        self.has_worked
+    }
+
     /// The outage, while there is one.
     pub(crate) fn outage(&self) -> Option<OutageState> {
         self.outage.as_ref().map(|outage| OutageState {
@@ -102,7 +118,10 @@ impl Breaker {
         wants: bool,
     ) -> (u32, Option<OutageNotice>) {
         if seen.worked {
-            *self = Self::default();
+            *self = Self {
+                has_worked: true,
+                ..Self::default()
+            };
         }
         self.failures = self.failures.saturating_add(seen.failures);
         if self.failures >= TRIP && self.outage.is_none() {
@@ -144,11 +163,16 @@ impl Breaker {
         if wants && is_free && now >= outage.probe_at {
             outage.prober = Some((worker.to_owned(), now + LEASE));
         }
+        let longest = match self.has_worked {
+            true => LONGEST_OUTAGE,
+            false => LONGEST_START,
+        };
         let notice = OutageNotice {
             reason: outage.reason.clone(),
             for_so_long: now - outage.since,
             probe_in: (outage.probe_at - now).max(0),
             is_prober: is_mine(&outage.prober),
+            is_given_up: now - outage.since >= longest,
         };
         (self.failures, Some(notice))
     }

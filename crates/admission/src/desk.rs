@@ -17,9 +17,9 @@ const SPACING: Millis = 50;
 /// Tickets that are asked for at once by a worker that has no slots yet.
 const FIRST_TICKETS: u64 = 16;
 
-/// For so long an outage is no request's fault. After that a request that breaks the endpoint down,
-/// as some do each time, has the attempts counted against it, or one that nobody else can stand in
-/// for would be waited for without end.
+/// For so long it is no request's fault that an endpoint breaks down that has worked before. After
+/// that, and where it never has, a request that breaks it down, as some do each time, has the attempts
+/// counted against it, or one that nobody else can stand in for would be waited for without end.
 pub const PATIENCE: Millis = 10 * MINUTE;
 
 /// One request that waits, by a number of the desk's own.
@@ -110,6 +110,8 @@ struct Held {
     /// Failures in a row up to the last exchange, over all workers.
     failures: u32,
     seen: Sightings,
+    /// Whether any worker ever found it working.
+    has_worked: bool,
     outage: Option<OutageNotice>,
     outage_since: Millis,
     /// Attempts that found the endpoint working.
@@ -161,6 +163,7 @@ impl Held {
             cuts: 0,
             refused: None,
             failures: 0,
+            has_worked: false,
             seen: Sightings::default(),
             outage: None,
             outage_since: 0,
@@ -170,12 +173,16 @@ impl Held {
         }
     }
 
+    /// The outage that requests are held back for.
+    fn awaited_outage(&self) -> Option<&OutageNotice> {
+        self.outage.as_ref().filter(|outage| !outage.is_given_up)
+    }
+
     /// Whether something other than slots and tickets keeps everything from being sent.
     fn is_blocked(&self, now: Millis) -> bool {
-        let is_out = match &self.outage {
-            Some(outage) => !outage.is_prober || self.seen.probe != Probe::Idle,
-            None => false,
-        };
+        let is_out = self
+            .awaited_outage()
+            .is_some_and(|outage| !outage.is_prober || self.seen.probe != Probe::Idle);
         is_out || self.has_news || now < self.not_before
     }
 
@@ -361,7 +368,7 @@ impl Desk {
                 model.take(now, tokens);
                 queue.pop_front();
                 self.standings.entry((job, *place)).or_default().in_flight += 1;
-                let is_probe = model.outage.is_some();
+                let is_probe = model.awaited_outage().is_some();
                 if is_probe {
                     model.seen.probe = Probe::UnderWay;
                 }
@@ -422,11 +429,14 @@ impl Desk {
             Outcome::Working(_) | Outcome::RateLimited(_) => {
                 model.has_news |= model.outage.is_some();
                 model.failures = 0;
+                model.has_worked = true;
                 model.seen = Sightings {
                     worked: true,
                     ..Sightings::default()
                 };
             }
+            // Where it never worked and is there, it may be that it works for nothing that is asked.
+            Outcome::BrokenDown(_) if !model.has_worked && model.outage.is_none() => {}
             Outcome::Unavailable(reason) | Outcome::BrokenDown(reason) => {
                 model.seen.failures += 1;
                 model.seen.reason = Some(reason.to_owned());
@@ -436,7 +446,10 @@ impl Desk {
                 }
             }
         }
-        let is_out = model.outage.is_some() || model.failures + model.seen.failures >= TRIP;
+        let is_out = match &model.outage {
+            Some(outage) => !outage.is_given_up,
+            None => model.failures + model.seen.failures >= TRIP,
+        };
         match outcome {
             Outcome::Working(tokens) => {
                 model.worked += 1;
@@ -468,7 +481,8 @@ impl Desk {
             }
             Outcome::BrokenDown(_) => {
                 model.has_news |= model.outage.is_none();
-                model.outage.is_none() || now - model.outage_since < PATIENCE
+                let is_old = model.outage.is_some() && now - model.outage_since >= PATIENCE;
+                model.has_worked && !is_old
             }
         }
     }
@@ -645,6 +659,7 @@ impl Desk {
             held.is_paced = grant.is_paced;
             held.cuts = grant.cuts;
             held.failures = grant.failures;
+            held.has_worked |= grant.has_worked;
             held.outage.clone_from(&grant.outage);
             if let Some(outage) = &grant.outage {
                 held.outage_since = now - outage.for_so_long;

@@ -135,6 +135,8 @@ pub struct Grant {
     pub cuts: u64,
     /// Failures in a row, over all workers.
     pub failures: u32,
+    /// Whether any worker ever found it working.
+    pub has_worked: bool,
     /// Whether the endpoint is out of order: then nothing is sent but a probe.
     pub outage: Option<OutageNotice>,
 }
@@ -256,6 +258,7 @@ impl Scope {
             is_paced,
             cuts: self.cuts,
             failures,
+            has_worked: self.breaker.has_worked(),
             outage,
         }
     }

@@ -13,7 +13,6 @@ fn told(hearing: &mut Hearing<'_>) -> Vec<EventBody> {
 }
 
 #[tokio::test]
-#[ignore = "depends on when the other worker hears of the wait"]
 async fn a_wait_that_one_worker_was_asked_for_is_waited_by_the_other() {
     let options = SimulatorOptions {
         faults: Faults::script([(1, Fault::rate_limited(Some("30")))]),
@@ -24,7 +23,8 @@ async fn a_wait_that_one_worker_was_asked_for_is_waited_by_the_other() {
     let both = [&first, &second];
     let (mut heard, mut other) = (second.listen(2), second.listen(3));
     let refused = world.send(&first, 1, 0);
-    world.pass(250, &both).await;
+    // It is refused in the first step, and in the second one the other worker can hear of it.
+    world.pass(500, &both).await;
     assert_eq!(world.admitted(), 1);
     let sending: Vec<_> = (0..4).map(|row| world.send(&second, 2, row)).collect();
     world.pass(29_000, &both).await;

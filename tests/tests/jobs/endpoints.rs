@@ -273,7 +273,6 @@ async fn what_endpoints_bill_is_booked_and_what_they_refuse_is_told() {
 }
 
 #[tokio::test]
-#[ignore = "does not end within minutes since admission and refusals came together"]
 async fn a_job_of_which_nothing_could_be_evaluated_has_failed_and_says_why() {
     let (books, database, server, url) = serve(["temperature", "cut", "two"].into_iter()).await;
     let api = ApiClient::new(&url);

@@ -339,6 +339,9 @@ fn an_outage_is_probed_by_one_request_and_is_over_with_its_answer() {
 fn a_request_that_breaks_the_endpoint_down_is_blamed_in_the_end() {
     let mut alone = Alone::new();
     ask(&mut alone.desk, job(1), alone.place);
+    let first = alone.until(0).remove(0);
+    alone.end(&first, Outcome::Working(10));
+    ask(&mut alone.desk, job(1), alone.place);
     let mut blamed = Vec::new();
     let mut moment = 0;
     while moment < 2 * PATIENCE {
@@ -355,4 +358,50 @@ fn a_request_that_breaks_the_endpoint_down_is_blamed_in_the_end() {
     assert!(late.clone().count() > 10 && late.clone().all(|(_, is_endpoints)| *is_endpoints));
     let last = blamed.iter().filter(|(at, _)| *at > PATIENCE + 2_000);
     assert!(last.clone().count() > 10 && last.clone().all(|(_, is_endpoints)| !is_endpoints));
+}
+
+#[test]
+fn what_never_worked_and_breaks_down_is_no_outage() {
+    let mut alone = Alone::new();
+    for _ in 0..30 {
+        ask(&mut alone.desk, job(1), alone.place);
+    }
+    let mut sent = 0;
+    while sent < 30 {
+        for granted in alone.until(alone.now) {
+            assert!(!alone.end(&granted, Outcome::BrokenDown("cut")));
+            sent += 1;
+        }
+    }
+    assert!(alone.now < MINUTE);
+}
+
+#[test]
+fn what_is_not_there_is_waited_for_and_then_let_through_to_fail() {
+    for (has_worked, longest) in [(false, MINUTE), (true, 60 * MINUTE)] {
+        let mut alone = Alone::new();
+        ask(&mut alone.desk, job(1), alone.place);
+        if has_worked {
+            let first = alone.until(0).remove(0);
+            alone.end(&first, Outcome::Working(10));
+            ask(&mut alone.desk, job(1), alone.place);
+        }
+        let mut blamed = Vec::new();
+        while alone.now < longest + MINUTE {
+            for granted in alone.until(alone.now + 500) {
+                blamed.push((alone.now, alone.end(&granted, Outcome::Unavailable("gone"))));
+                ask(&mut alone.desk, job(1), alone.place);
+            }
+        }
+        let is_counted = |from: Millis, to: Millis| {
+            let within = blamed.iter().filter(|(at, _)| (from..to).contains(at));
+            within
+                .map(|(_, is_endpoints)| !is_endpoints)
+                .collect::<Vec<_>>()
+        };
+        let during = is_counted(10_000, longest);
+        assert!(!during.contains(&true) && during.len() <= 200, "{during:?}");
+        let after = is_counted(longest + 5_000, longest + MINUTE);
+        assert!(!after.contains(&false) && after.len() >= 50, "{after:?}");
+    }
 }
