@@ -4,17 +4,18 @@ use super::{Common, Kind, right};
 use crate::extract::{Extract, Extractor};
 use crate::number::numbers;
 use crate::scorer_error::{ScoreError, ScorerError, cut};
+use bigdecimal::{BigDecimal, Signed, Zero};
 use frugal_domain::fault::ObjectReader;
 use serde::{Deserialize, Serialize};
 
 /// How far apart two numbers may be that say the same but were computed differently, as a
-/// share of the expected one.
-const ROUNDING: f64 = 1e-9;
+/// share of the larger one: one part in ten to this power.
+const ROUNDING_SCALE: i64 = 9;
 
 /// The compiled scorer.
 #[derive(Debug, Clone)]
 pub(crate) struct Numeric {
-    tolerance: f64,
+    tolerance: BigDecimal,
 }
 
 /// Its own fields.
@@ -27,7 +28,7 @@ pub(crate) struct Fields {
 
 impl Kind for Numeric {
     type Fields = Fields;
-    type Wanted = f64;
+    type Wanted = BigDecimal;
     const NAME: &'static str = "numeric";
     const EXTRACT: Extract = Extract::LastNumber;
 
@@ -43,43 +44,45 @@ impl Kind for Numeric {
     }
 
     fn compile(Fields { tolerance }: Fields, _: &Common) -> Result<Self, ScorerError> {
-        if !tolerance.is_finite() || tolerance < 0.0 {
-            return Err(ScorerError {
+        // As it was written, and not as the fraction of powers of two that is nearest to it.
+        match tolerance.to_string().parse() {
+            Ok(tolerance) if !BigDecimal::is_negative(&tolerance) => Ok(Self { tolerance }),
+            _ => Err(ScorerError {
                 field: "tolerance",
                 detail: "must be 0 or above".to_owned(),
-            });
-        }
-        Ok(Self { tolerance })
-    }
-
-    fn wanted(&self, expected: &str) -> Result<f64, ScoreError> {
-        let found: Vec<f64> = numbers(expected).map(|number| number.value).collect();
-        match found[..] {
-            [number] => Ok(number),
-            _ => Err(ScoreError::NotANumber {
-                text: cut(expected),
-                count: found.len(),
             }),
         }
     }
 
-    fn score(&self, wanted: &f64, extractor: &Extractor, response: &str) -> f64 {
+    fn wanted(&self, expected: &str) -> Result<BigDecimal, ScoreError> {
+        let mut found: Vec<BigDecimal> = numbers(expected).map(|number| number.value).collect();
+        match (found.pop(), found.len()) {
+            (Some(number), 0) => Ok(number),
+            (last, before) => Err(ScoreError::NotANumber {
+                text: cut(expected),
+                count: before + usize::from(last.is_some()),
+            }),
+        }
+    }
+
+    fn score(&self, wanted: &BigDecimal, extractor: &Extractor, response: &str) -> f64 {
         let text = extractor.apply(response);
         let number = text.and_then(|text| numbers(text).last());
-        right(number.is_some_and(|number| near(number.value, *wanted, self.tolerance)))
+        right(number.is_some_and(|number| near(&number.value, wanted, &self.tolerance)))
     }
 }
 
 /// Whether a number is the expected one, up to `tolerance` as a share of it or of 1, whichever
 /// is larger. Without tolerance integers must be equal; otherwise rounding never decides.
-fn near(value: f64, expected: f64, tolerance: f64) -> bool {
+fn near(value: &BigDecimal, expected: &BigDecimal, tolerance: &BigDecimal) -> bool {
     let difference = (value - expected).abs();
-    let integers = value.fract() == 0.0 && expected.fract() == 0.0;
-    if integers && tolerance == 0.0 {
-        return difference == 0.0;
+    let has_no_tolerance = tolerance.is_zero();
+    if has_no_tolerance && value.is_integer() && expected.is_integer() {
+        return difference.is_zero();
     }
-    let rounding = ROUNDING * value.abs().max(expected.abs());
-    difference <= tolerance * expected.abs().max(1.0) + rounding
+    let (value, expected) = (value.abs(), expected.abs());
+    let rounding = BigDecimal::new(1.into(), ROUNDING_SCALE) * value.max(expected.clone());
+    difference <= tolerance * expected.max(BigDecimal::from(1)) + rounding
 }
 
 #[cfg(test)]
@@ -107,6 +110,14 @@ mod tests {
             last.clone(),
             json!(12_345_678_901_i64),
             &[("12345678901", true), ("12345678902", false)],
+        );
+        check(
+            last.clone(),
+            json!("9007199254740992"),
+            &[
+                ("9007199254740992", true),
+                ("It is 9007199254740993", false),
+            ],
         );
         check(
             json!({"type": "numeric", "expected": "{{ answer / 10 }}"}),
