@@ -87,6 +87,37 @@ impl Adaptation {
     }
 }
 
+/// So many answers in a row with the same number of responses, fewer than were asked for, and the
+/// model gives no more. One may have lost some of them to a filter or an interruption.
+const SHORT_ANSWERS: u32 = 3;
+
+/// How many responses come, where a model gives fewer than it is asked for and says nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Responses {
+    /// The number in the last answers that were short.
+    came: u32,
+    /// How many of those there were.
+    answers: u32,
+}
+
+impl Responses {
+    /// Takes in that so many responses were asked for and came. The most that the model gives, once
+    /// that is seen.
+    pub(crate) fn learn(&mut self, asked: u32, came: u32) -> Option<u32> {
+        if came > self.came {
+            *self = Self::default();
+        }
+        if came == 0 || came >= asked {
+            return None;
+        }
+        if came != self.came {
+            *self = Self { came, answers: 0 };
+        }
+        self.answers += 1;
+        (self.answers >= SHORT_ANSWERS).then_some(came)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,5 +191,31 @@ mod tests {
         assert!(told.adapt(&refused("n", Problem::AtMost(4)), 8));
         assert_eq!(told.found().unwrap().max_n, Some(4));
         assert!(!fresh().adapt(&refused("n", Problem::Combination), 8));
+    }
+
+    #[test]
+    fn a_limit_on_responses_that_is_kept_in_silence_is_seen() {
+        let learned = |answers: &[(u32, u32)]| {
+            let mut responses = Responses::default();
+            let found = answers
+                .iter()
+                .map(|(asked, came)| responses.learn(*asked, *came));
+            found.collect::<Vec<_>>()
+        };
+        assert_eq!(learned(&[(8, 1), (7, 1), (6, 1)]), [None, None, Some(1)]);
+        // What comes whole speaks against a lower limit only.
+        assert_eq!(
+            learned(&[(8, 4), (4, 4), (1, 1), (8, 4), (8, 4)]).last(),
+            Some(&Some(4))
+        );
+        assert_eq!(
+            learned(&[(8, 7), (8, 8), (8, 7), (8, 8), (8, 7)]),
+            [None; 5]
+        );
+        assert_eq!(
+            learned(&[(8, 3), (8, 1), (1, 1), (8, 2), (8, 2)]),
+            [None; 5]
+        );
+        assert_eq!(learned(&[(2, 0), (2, 0), (2, 0)]), [None; 3]);
     }
 }

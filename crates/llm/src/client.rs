@@ -1,6 +1,6 @@
 //! The client of one endpoint: attempts, waits, and what comes of them.
 
-use crate::abilities::{Abilities, Adaptation, MAX_TOKENS};
+use crate::abilities::{Abilities, Adaptation, MAX_TOKENS, Responses};
 use crate::admission::{Admission, AttemptEnd, Blame, EndpointState, InFlight, Permit};
 use crate::asked_wait;
 use crate::attempt::{self, Answer, AttemptOutcome};
@@ -51,6 +51,7 @@ struct Known {
     learned: Abilities,
     has_answered: bool,
     calibration: Calibration,
+    responses: Responses,
 }
 
 impl fmt::Debug for Client {
@@ -192,7 +193,8 @@ impl Client {
             let (fault, asked_for) = match outcome {
                 AttemptOutcome::Completed(answer) => {
                     let measured = answer.settled.measured;
-                    self.remember(&request.model, adaptation.found(), measured);
+                    let came = u32::try_from(answer.choices.len()).unwrap_or(u32::MAX);
+                    self.remember(&request.model, adaptation.found(), measured, call.n, came);
                     return Ok(course.completion(answer));
                 }
                 AttemptOutcome::Faulty(fault, asked_for) => (fault, asked_for),
@@ -316,8 +318,16 @@ impl Client {
             .unwrap_or_default()
     }
 
-    /// Keeps that a model answered, what it had to be asked like, and how its tokens were counted.
-    fn remember(&self, model: &str, found: Option<Abilities>, measured: Option<Measured>) {
+    /// Keeps that a model answered, what it had to be asked like, how its tokens were counted, and
+    /// how many of the responses that it was asked for came.
+    fn remember(
+        &self,
+        model: &str,
+        found: Option<Abilities>,
+        measured: Option<Measured>,
+        asked: u32,
+        came: u32,
+    ) {
         let mut known = self.known();
         let known = known.entry(model.to_owned()).or_default();
         known.has_answered = true;
@@ -326,6 +336,9 @@ impl Client {
         }
         if let Some(found) = found {
             known.learned = found.or(std::mem::take(&mut known.learned));
+        }
+        if let Some(most) = known.responses.learn(asked, came) {
+            known.learned.max_n = Some(most);
         }
     }
 

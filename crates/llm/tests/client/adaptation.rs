@@ -183,6 +183,25 @@ async fn as_many_responses_are_asked_for_as_are_given() {
 }
 
 #[tokio::test]
+async fn fewer_are_asked_for_where_fewer_came_time_and_again() {
+    let server = Server::by_rule(|asked| {
+        let mut one = asked.clone();
+        one.body["n"] = json!(2);
+        answer(&one)
+    })
+    .await;
+    let client = server.client();
+    for already in [None, None, Some(2), Some(2)] {
+        let completion = client.complete(&request(8), None).await.unwrap();
+        assert_eq!(completion.choices.len(), 2);
+        assert_eq!(client.learned("m").max_n, already);
+    }
+    let asked = server.asked();
+    let asked: Vec<_> = asked.iter().map(|asked| asked.body["n"].as_u64()).collect();
+    assert_eq!(asked, [Some(8), Some(8), Some(8), Some(2)]);
+}
+
+#[tokio::test]
 async fn a_server_that_knows_no_n_is_asked_without() {
     let server = Server::by_rule(|asked| match asked.body.get("n") {
         Some(_) => refusal(json!({"error": {"message": "Unknown parameter: 'n'", "param": "n"}})),
