@@ -5,21 +5,29 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use frugal_tests::client::ApiClient;
 use frugal_tests::postgres::TestDatabase;
 use frugal_tests::processes::{Frugal, Setting};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 const TEXT: &str = "The answer is 4.";
 const PROMPT_TOKENS: u64 = 12;
 const TOKENS: u64 = 6;
 
-/// Requests and tokens billed, by case.
+/// Requests and tokens billed, by case; and the window of the one that limits its rate.
 #[derive(Clone, Default)]
-struct Books(Arc<Mutex<BTreeMap<String, (u64, u64)>>>);
+struct Books(
+    Arc<Mutex<BTreeMap<String, (u64, u64)>>>,
+    Arc<Mutex<Option<(Instant, u64)>>>,
+);
 
 impl Books {
     /// Counts a request; how many there were of this case.
@@ -28,6 +36,17 @@ impl Books {
         let (requests, _) = books.entry(case.to_owned()).or_default();
         *requests += 1;
         *requests
+    }
+
+    /// Whether a limit of three requests in half a second lets another one through.
+    fn lets_through(&self) -> bool {
+        let mut window = self.1.lock().unwrap();
+        let (since, count) = window.get_or_insert((Instant::now(), 0));
+        if since.elapsed() >= Duration::from_millis(500) {
+            (*since, *count) = (Instant::now(), 0);
+        }
+        *count += 1;
+        *count <= 3
     }
 
     fn bill(&self, case: &str, tokens: u64) {
@@ -103,6 +122,45 @@ async fn answer(State(books): State<Books>, request: Request) -> Response {
         "status_498" if count % 3 == 0 => {
             let error = json!({"message": "no capacity just now", "type": "capacity_exceeded"});
             return refused(498, json!({"error": error}));
+        }
+        "row_too_long" if is_second_row => {
+            let error = json!({
+                "message": "the prompt has 1300 tokens and the context length is 512",
+                "type": "invalid_request_error",
+                "code": "context_length_exceeded"
+            });
+            return refused(400, json!({"error": error}));
+        }
+        "rate_window" if !books.lets_through() => {
+            let error = json!({"message": "too many requests", "type": "rate_limit_error"});
+            return refused(429, json!({"error": error}));
+        }
+        "gzip" => {
+            let plain = json!({
+                "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": TEXT}}],
+                "usage": usage(TOKENS)
+            });
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(plain.to_string().as_bytes()).unwrap();
+            let body = encoder.finish().unwrap();
+            (([(CONTENT_ENCODING, "gzip")], body).into_response(), TOKENS)
+        }
+        "event_stream" => {
+            let chunk = json!({
+                "object": "chat.completion.chunk",
+                "choices": [{
+                    "index": 0,
+                    "delta": {"role": "assistant", "content": TEXT},
+                    "finish_reason": "stop"
+                }]
+            });
+            let body = format!("data: {chunk}\n\ndata: [DONE]\n\n");
+            let answer = ([(CONTENT_TYPE, "text/event-stream")], body).into_response();
+            (answer, TOKENS)
+        }
+        "impossible_usage" => {
+            let usage = json!({"prompt_tokens": u32::MAX, "completion_tokens": u32::MAX});
+            (reply(TEXT, json!("stop"), usage), TOKENS)
         }
         "row_403" if is_second_row => {
             let error = json!({
@@ -212,7 +270,10 @@ fn notes(report: &Value, code: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn what_endpoints_bill_is_booked_and_what_they_refuse_is_told() {
-    const FINE: [&str; 7] = [
+    const FINE: [&str; 10] = [
+        "gzip",
+        "row_too_long",
+        "rate_window",
         "reasoning_outside",
         "finish_null",
         "max_completion_tokens",
@@ -226,12 +287,23 @@ async fn what_endpoints_bill_is_booked_and_what_they_refuse_is_told() {
         ("html", "an HTML page, \"Sign in\", not JSON"),
         ("key", "the key is not valid"),
     ];
-    let cases = || FINE.into_iter().chain(UNUSABLE.map(|(case, _)| case));
+    // What they bill is not said, or cannot be.
+    const ESTIMATED: [&str; 2] = ["event_stream", "impossible_usage"];
+    let cases = || {
+        let answering = FINE.into_iter().chain(ESTIMATED);
+        answering.chain(UNUSABLE.map(|(case, _)| case))
+    };
     let (books, database, server, url) = serve(cases()).await;
     let api = ApiClient::new(&url);
     let mut paths = BTreeMap::new();
     for case in cases() {
-        paths.insert(case, api.submit(&job(case)).await);
+        let mut job = job(case);
+        if case == "rate_window" {
+            // It takes time in earnest.
+            job["limits"]["trials"] = json!(1);
+            job["budgets"]["optimization"]["usd"] = json!(0.002);
+        }
+        paths.insert(case, api.submit(&job).await);
     }
     for case in FINE {
         api.follow(&paths[case], None).await;
@@ -241,6 +313,20 @@ async fn what_endpoints_bill_is_booked_and_what_they_refuse_is_told() {
         assert!(requests > 0 && billed > 0, "{case}");
         assert_eq!(job["spend"]["tokens"], billed, "{case}: {job}");
         assert!(job["best"]["utility"]["mean"].is_number(), "{case}: {job}");
+    }
+    for case in ESTIMATED {
+        api.follow(&paths[case], None).await;
+        let job = api.json(&paths[case]).await;
+        assert_eq!(job["state"], "succeeded", "{case}: {job}");
+        let (_, billed) = books.of(case);
+        let booked = job["spend"]["tokens"].as_u64().unwrap();
+        // Within what an estimate of tokens may be off by.
+        assert!(
+            (billed / 2..=2 * billed).contains(&booked),
+            "{case}: {booked} booked, {billed} billed"
+        );
+        let report = api.json(&format!("{}/report", paths[case])).await;
+        assert_eq!(notes(&report, "usage_estimated").len(), 1, "{report}");
     }
     for (case, detail) in UNUSABLE {
         api.follow(&paths[case], None).await;
@@ -260,14 +346,16 @@ async fn what_endpoints_bill_is_booked_and_what_they_refuse_is_told() {
         let (requests, _) = books.of(case);
         assert!(requests <= 50, "{case}: {requests}");
     }
-    let report = api.json(&format!("{}/report", paths["row_403"])).await;
-    let left_out = notes(&report, "rows_left_out");
-    assert_eq!(left_out[0]["rows"], json!([2]), "{report}");
-    let detail = left_out[0]["detail"].as_str().unwrap();
-    assert!(
-        detail.contains("the provider refused this input"),
-        "{detail}"
-    );
+    for (case, words) in [
+        ("row_403", "the provider refused this input"),
+        ("row_too_long", "the context length is 512"),
+    ] {
+        let report = api.json(&format!("{}/report", paths[case])).await;
+        let left_out = notes(&report, "rows_left_out");
+        assert_eq!(left_out[0]["rows"], json!([2]), "{report}");
+        let detail = left_out[0]["detail"].as_str().unwrap();
+        assert!(detail.contains(words), "{detail}");
+    }
     assert!(server.stop().await);
     database.drop().await;
 }
