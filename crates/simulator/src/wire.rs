@@ -1,8 +1,12 @@
 //! Answers in the shape of OpenAI's, whole or broken on purpose.
 
+use std::io::Write as _;
+
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures::stream;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -11,6 +15,7 @@ use crate::recordings::Recordings;
 use crate::refusal::Refusal;
 use crate::replay::ReplayedAnswer;
 use crate::request::{DEFAULT_MAX_TOKENS, Generation, MAX_N, MAX_STOP_STRINGS, Surface};
+use crate::statistics::Statistics;
 
 /// `created` of every answer: the day of the recording, 2026-11-23, in Unix seconds.
 const RECORDED_AT: u64 = 1_795_392_000;
@@ -22,6 +27,12 @@ pub(crate) enum UsageShown {
     /// Completion tokens of the first choice alone.
     FirstChoice,
     Null,
+    /// No field at all.
+    Absent,
+    /// More completion tokens than allowed, and a total of none.
+    Impossible,
+    /// As many reasoning tokens again, in the details and the total alone.
+    ReasoningApart,
 }
 
 /// The body of an answer.
@@ -49,20 +60,31 @@ pub(crate) fn body(
         })
         .collect();
     let completion_tokens = match usage {
-        UsageShown::True => Some(answer.completion_tokens()),
+        UsageShown::True | UsageShown::ReasoningApart => Some(answer.completion_tokens()),
+        UsageShown::Impossible => Some(1000 * u64::from(request.n) * u64::from(request.max_tokens)),
         UsageShown::FirstChoice => answer
             .cuts
             .first()
             .map(|cut| u64::from(cut.completion_tokens)),
-        UsageShown::Null => None,
+        UsageShown::Null | UsageShown::Absent => None,
     };
-    let usage = completion_tokens.map(|completion_tokens| {
+    let counts = completion_tokens.map(|completion_tokens| {
         json!({
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": completion_tokens,
             "total_tokens": answer.prompt_tokens + completion_tokens,
         })
     });
+    let mut counts = counts.unwrap_or_default();
+    match usage {
+        UsageShown::Impossible => counts["total_tokens"] = json!(0),
+        UsageShown::ReasoningApart => {
+            let tokens = answer.completion_tokens();
+            counts["completion_tokens_details"] = json!({"reasoning_tokens": tokens});
+            counts["total_tokens"] = json!(answer.prompt_tokens + 2 * tokens);
+        }
+        _ => {}
+    }
     let (prefix, object) = match surface {
         Surface::Completions => ("cmpl", "text_completion"),
         Surface::Chat => ("chatcmpl", "chat.completion"),
@@ -77,14 +99,34 @@ pub(crate) fn body(
         .take(12)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    json!({
+    let mut body = json!({
         "id": format!("{prefix}-{id}"),
         "object": object,
         "created": RECORDED_AT,
         "model": request.model,
         "choices": choices,
-        "usage": usage,
-    })
+    });
+    if usage != UsageShown::Absent {
+        body["usage"] = counts;
+    }
+    body
+}
+
+/// Puts another reason, or null, into every choice.
+pub(crate) fn set_finish_reason(body: &mut Value, reason: Option<&str>) {
+    for choice in body["choices"].as_array_mut().into_iter().flatten() {
+        choice["finish_reason"] = json!(reason);
+    }
+}
+
+/// `GET /stats`: the statistics, with what is billed of each model.
+pub(crate) fn statistics(statistics: &Statistics) -> Value {
+    let mut body = json!(statistics);
+    for (name, model) in &statistics.models {
+        body["models"][name]["billed"] = json!(model.billed());
+    }
+    body["billed"] = json!(statistics.billed());
+    body
 }
 
 /// `GET /v1/models`.
@@ -133,8 +175,67 @@ pub(crate) fn recordings(recordings: &Recordings) -> Value {
 
 /// A page such as a proxy sends, with status 200.
 pub(crate) fn html() -> Response {
-    let page = "<!DOCTYPE html><html><head><title>Please wait</title></head><body><h1>Please wait</h1></body></html>";
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+    page("Please wait").into_response()
+}
+
+/// Status 502 and the page of a proxy.
+pub(crate) fn bad_gateway() -> Response {
+    (StatusCode::BAD_GATEWAY, page("502 Bad Gateway")).into_response()
+}
+
+fn page(title: &str) -> impl IntoResponse {
+    let text = format!(
+        "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+    );
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text)
+}
+
+/// A body that breaks at once, for a connection that is reset.
+pub(crate) fn broken() -> Response {
+    let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    json_response(Body::from_stream(stream::iter([Err::<Bytes, _>(error)])))
+}
+
+/// The answer as one event of a stream.
+pub(crate) fn unasked_event_stream(body: &Value) -> Response {
+    let events = format!("data: {body}\n\ndata: [DONE]\n\n");
+    ([(header::CONTENT_TYPE, "text/event-stream")], events).into_response()
+}
+
+/// The answer gzipped.
+pub(crate) fn gzip(body: &Value) -> Response {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let encoded = encoder
+        .write_all(body.to_string().as_bytes())
+        .and_then(|()| encoder.finish());
+    match encoded {
+        Ok(bytes) => {
+            let mut response = json_response(Body::from(bytes));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+        }
+        // Writing to memory does not fail.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// The answer with the first half of a surrogate pair at the end of each text. No string of ours
+/// can hold one, so it is written into the finished JSON.
+pub(crate) fn lone_surrogates(mut body: Value) -> Response {
+    // Of the private use area: no recorded text has it.
+    const PLACE: char = '\u{f8ff}';
+    for choice in body["choices"].as_array_mut().into_iter().flatten() {
+        let text = match choice.get_mut("message") {
+            Some(message) => &mut message["content"],
+            None => &mut choice["text"],
+        };
+        if let Value::String(text) = text {
+            text.push(PLACE);
+        }
+    }
+    json_response(Body::from(body.to_string().replace(PLACE, "\\ud83d")))
 }
 
 /// An error object under status 200.

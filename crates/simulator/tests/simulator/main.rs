@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod recordings;
 #[cfg(test)]
 mod refusals;
