@@ -18,10 +18,11 @@ use crate::fault_kinds::name_of;
 use crate::faults::{Fault, FaultPlan};
 use crate::gate::Gate;
 use crate::options::{Latency, SimulatorOptions};
+use crate::payload::{self, Payload};
 use crate::recordings::Recordings;
 use crate::refusal::Refusal;
 use crate::replay::{self, ReplayedAnswer};
-use crate::request::{Generation, Surface};
+use crate::request::{Generation, Streaming, Surface};
 use crate::statistics::{Bill, Statistics};
 use crate::wire::{self, UsageShown};
 
@@ -323,6 +324,8 @@ impl Endpoint {
             Some(Fault::RefusedN { .. } | Fault::RefusedMaxTokens | Fault::RefusedSeed) => {
                 struck = None;
             }
+            // It was asked for.
+            Some(Fault::EventStream) if request.stream.is_some() => struck = None,
             Some(Fault::NoUsage) => usage = UsageShown::Absent,
             Some(Fault::ImpossibleUsage) => usage = UsageShown::Impossible,
             Some(Fault::ReasoningApart) => usage = UsageShown::ReasoningApart,
@@ -340,13 +343,22 @@ impl Endpoint {
             }
             _ => {}
         }
+        if fault == Some(&Fault::LoneSurrogate) {
+            payload::mark_surrogates(&mut body);
+        }
+        let unasked = (fault == Some(&Fault::EventStream)).then_some(Streaming {
+            include_usage: true,
+        });
+        let payload = match request.stream.or(unasked) {
+            Some(streaming) => Payload::event_stream(surface, &body, streaming),
+            None => Payload::json(&body),
+        };
         let response = match fault {
-            Some(Fault::Closed) => wire::closed(&body),
-            Some(Fault::Truncated) => wire::truncated(&body),
-            Some(Fault::EventStream) => wire::unasked_event_stream(&body),
-            Some(Fault::Gzip) => wire::gzip(&body),
-            Some(Fault::LoneSurrogate) => wire::lone_surrogates(body),
-            _ => Json(body).into_response(),
+            Some(Fault::Closed) => payload.closed(),
+            Some(Fault::Truncated) => payload.truncated(),
+            Some(Fault::Gzip) => payload.gzip(),
+            Some(Fault::LoneSurrogate) => payload.with_surrogates().whole(),
+            _ => payload.whole(),
         };
         let mut generated = answer.usage();
         if usage == UsageShown::ReasoningApart {

@@ -30,6 +30,7 @@ mod fault_kinds;
 mod faults;
 mod gate;
 mod options;
+mod payload;
 mod recordings;
 mod refusal;
 mod replay;

@@ -1,12 +1,8 @@
 //! Answers in the shape of OpenAI's, whole or broken on purpose.
 
-use std::io::Write as _;
-
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures::stream;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -193,49 +189,7 @@ fn page(title: &str) -> impl IntoResponse {
 /// A body that breaks at once, for a connection that is reset.
 pub(crate) fn broken() -> Response {
     let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-    json_response(Body::from_stream(stream::iter([Err::<Bytes, _>(error)])))
-}
-
-/// The answer as one event of a stream.
-pub(crate) fn unasked_event_stream(body: &Value) -> Response {
-    let events = format!("data: {body}\n\ndata: [DONE]\n\n");
-    ([(header::CONTENT_TYPE, "text/event-stream")], events).into_response()
-}
-
-/// The answer gzipped.
-pub(crate) fn gzip(body: &Value) -> Response {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    let encoded = encoder
-        .write_all(body.to_string().as_bytes())
-        .and_then(|()| encoder.finish());
-    match encoded {
-        Ok(bytes) => {
-            let mut response = json_response(Body::from(bytes));
-            response
-                .headers_mut()
-                .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            response
-        }
-        // Writing to memory does not fail.
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-/// The answer with the first half of a surrogate pair at the end of each text. No string of ours
-/// can hold one, so it is written into the finished JSON.
-pub(crate) fn lone_surrogates(mut body: Value) -> Response {
-    // Of the private use area: no recorded text has it.
-    const PLACE: char = '\u{f8ff}';
-    for choice in body["choices"].as_array_mut().into_iter().flatten() {
-        let text = match choice.get_mut("message") {
-            Some(message) => &mut message["content"],
-            None => &mut choice["text"],
-        };
-        if let Value::String(text) = text {
-            text.push(PLACE);
-        }
-    }
-    json_response(Body::from(body.to_string().replace(PLACE, "\\ud83d")))
+    Body::from_stream(stream::iter([Err::<Bytes, _>(error)])).into_response()
 }
 
 /// An error object under status 200.
@@ -247,44 +201,4 @@ pub(crate) fn error_inside() -> Response {
         "The upstream provider failed to answer.",
     );
     axum::Json(refusal.body()).into_response()
-}
-
-/// Status 200 and a body that HTTP takes for whole and that ends in the middle of its JSON.
-pub(crate) fn truncated(body: &Value) -> Response {
-    let mut bytes = body.to_string().into_bytes();
-    bytes.truncate(bytes.len() / 2);
-    json_response(Body::from(bytes))
-}
-
-/// Status 200, the whole body's length, half of the body, and then the connection closes.
-pub(crate) fn closed(body: &Value) -> Response {
-    let bytes = Bytes::from(body.to_string());
-    let half = bytes.slice(..bytes.len() / 2);
-    let pieces = stream::unfold(Some(half), |half| async move {
-        match half {
-            Some(half) => Some((Ok(half), None)),
-            None => {
-                // Lets the server flush the half before it learns of the end.
-                tokio::task::yield_now().await;
-                Some((
-                    Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)),
-                    None,
-                ))
-            }
-        }
-    });
-    let mut response = json_response(Body::from_stream(pieces));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    response
-}
-
-fn json_response(body: Body) -> Response {
-    (
-        StatusCode::OK,
-        [(header::CONTENT_TYPE, "application/json")],
-        body,
-    )
-        .into_response()
 }

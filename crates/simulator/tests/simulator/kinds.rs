@@ -69,10 +69,8 @@ async fn bodies_are_not_what_was_asked_for() {
     let whole = post(&endpoint(SimulatorOptions::default()), COMPLETIONS, &body()).await;
     let stream = under("event_stream=1").await;
     assert_eq!(stream.headers[header::CONTENT_TYPE], "text/event-stream");
-    assert_eq!(
-        stream.text,
-        format!("data: {}\n\ndata: [DONE]\n\n", whole.text)
-    );
+    assert!(stream.text.starts_with("data: {"), "{}", stream.text);
+    assert!(stream.text.ends_with("data: [DONE]\n\n"), "{}", stream.text);
     let page = under("502=1").await;
     assert_eq!(page.status, 502);
     assert!(page.text.starts_with("<!DOCTYPE html>"), "{}", page.text);

@@ -11,4 +11,6 @@ mod refusals;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod streaming;
+#[cfg(test)]
 mod support;
