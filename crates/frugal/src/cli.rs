@@ -4,6 +4,7 @@ use crate::check::CheckArgs;
 use crate::config::Flags;
 use crate::demo::DemoArgs;
 use clap::{Args, Parser, Subcommand};
+use frugal_simulator::FaultKind;
 use std::net::SocketAddr;
 
 /// Finds the best inference settings of a language model for a task, within a budget.
@@ -69,6 +70,7 @@ pub enum EndpointsCommand {
 
 /// What `frugal simulate` takes.
 #[derive(Args)]
+#[command(after_long_help = format!("Kinds of faults:\n{}", FaultKind::listing()))]
 pub struct SimulateArgs {
     /// Where the endpoint listens
     #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS:PORT")]
@@ -82,4 +84,13 @@ pub struct SimulateArgs {
     /// How long each token of the longest response takes, in microseconds
     #[arg(long, default_value_t = 0, value_name = "MICROSECONDS")]
     pub token_latency: u64,
+    /// What goes wrong on purpose: KIND=RATE,… or @FILE
+    ///
+    /// Each rate is a share from 0 to 1 of the requests, as in `rate_limited=0.1,500=0.05`. The seed
+    /// and the request decide, so that the same requests meet the same faults again; a request that
+    /// is made once more is drawn once more. At most one befalls a request, so rates add up to 1 at
+    /// most; those of the refused_ kinds come on top, as only some requests meet them. FILE is a
+    /// table of the same in TOML (*.toml) or JSON.
+    #[arg(long, value_name = "SPEC")]
+    pub faults: Option<String>,
 }

@@ -8,8 +8,9 @@ use crate::demo::{self, DemoArgs};
 use anyhow::{Context, bail};
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
-use frugal_simulator::{Latency, SimulatorOptions};
+use frugal_simulator::{Faults, Latency, SimulatorOptions};
 use frugal_store::PgPool;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,7 +93,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
 /// Runs the simulator until `shutdown`.
 ///
 /// # Errors
-/// The address is not to be had.
+/// The address is not to be had, or the faults asked for make no sense.
 pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     if !args.bind.ip().is_loopback() {
         bail!(
@@ -107,15 +108,20 @@ pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyho
             base: Duration::from_millis(args.latency),
             per_token: Duration::from_micros(args.token_latency),
         },
+        faults: args
+            .faults
+            .as_deref()
+            .map_or_else(|| Ok(Faults::default()), faults)?,
         ..SimulatorOptions::default()
     };
     let mut simulator = frugal_simulator::serve(options)
         .await
         .context("the simulator does not start")?;
     say(&format!(
-        "Replaying recorded answers at {}\nWhat it knows: {}/recordings\n",
+        "Replaying recorded answers at {}\nWhat it knows: {}/recordings\nWhat it was asked: http://{}/stats\n",
         simulator.base_url(),
-        simulator.base_url()
+        simulator.base_url(),
+        simulator.address()
     ))?;
     tokio::select! {
         ended = simulator.wait() => return ended.context("the simulator broke down"),
@@ -125,6 +131,26 @@ pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyho
         .shutdown()
         .await
         .context("the simulator broke down")
+}
+
+/// The faults that `--faults` asks for.
+fn faults(spec: &str) -> anyhow::Result<Faults> {
+    let Some(file) = spec.strip_prefix('@') else {
+        return frugal_simulator::parse_faults(spec).context("--faults");
+    };
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("--faults: cannot read {file}"))?;
+    let is_toml = std::path::Path::new(file)
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    let rates: BTreeMap<String, f64> = if is_toml {
+        toml::from_str(&text).with_context(|| format!("--faults: {file} is no table of rates"))?
+    } else {
+        serde_json::from_str(&text)
+            .with_context(|| format!("--faults: {file} is no object of rates"))?
+    };
+    let rates = rates.iter().map(|(name, &rate)| (name.as_str(), rate));
+    frugal_simulator::faults_by_name(rates).with_context(|| format!("--faults: {file}"))
 }
 
 /// Checks the endpoints, until `shutdown` at the latest.

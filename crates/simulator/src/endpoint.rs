@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -12,14 +12,17 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection::Ending;
 use crate::error::SimulatorError;
+use crate::fault_kinds::name_of;
 use crate::faults::{Fault, FaultPlan};
 use crate::gate::Gate;
 use crate::options::{Latency, SimulatorOptions};
+use crate::payload::{self, Payload};
 use crate::recordings::Recordings;
 use crate::refusal::Refusal;
 use crate::replay::{self, ReplayedAnswer};
-use crate::request::{Generation, Surface};
+use crate::request::{Generation, Streaming, Surface};
 use crate::statistics::{Bill, Statistics};
 use crate::wire::{self, UsageShown};
 
@@ -60,6 +63,15 @@ struct EndpointReply {
     wait: Duration,
     fault: Option<String>,
     bill: Option<Bill>,
+    end: ConnectionEnd,
+}
+
+/// What becomes of the connection with the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConnectionEnd {
+    Kept,
+    Reset,
+    ClosedAfter,
 }
 
 impl EndpointReply {
@@ -68,8 +80,9 @@ impl EndpointReply {
         Self {
             response,
             wait: Duration::ZERO,
-            fault: fault.map(Fault::name),
+            fault: fault.map(name_of),
             bill: None,
+            end: ConnectionEnd::Kept,
         }
     }
 }
@@ -106,6 +119,7 @@ impl Endpoint {
             .route(Surface::Chat.path(), post(chat_completions))
             .route("/v1/models", get(models))
             .route("/v1/recordings", get(recordings))
+            .route("/stats", get(stats))
             .route("/healthz", get(healthz))
             .fallback(unknown_url)
             .method_not_allowed_fallback(method_not_allowed)
@@ -133,6 +147,8 @@ impl Endpoint {
             .clone();
         let progress = self.gate().progress();
         statistics.requests = progress.arrived;
+        statistics.in_flight = progress.in_flight();
+        statistics.most_in_flight = progress.most_in_flight;
         statistics.abandoned = progress.abandoned;
         statistics
     }
@@ -168,6 +184,9 @@ impl Endpoint {
 
     async fn generate(&self, surface: Surface, request: Request) -> Response {
         let authorised = self.authorise(request.headers());
+        // Absent where the router is served by other means than this crate's.
+        let ending = request.extensions().get::<ConnectInfo<Ending>>();
+        let ending = ending.map(|ConnectInfo(ending)| ending.clone());
         let stopping = self.stopping();
         let body = tokio::select! {
             body = Bytes::from_request(request, &()) => body,
@@ -204,7 +223,8 @@ impl Endpoint {
             () = leave => outcome,
             () = stopping.cancelled() => EndpointReply::plain(shutting_down().into_response(), None),
         };
-        let status = outcome.response.status().as_u16();
+        let status =
+            (outcome.end != ConnectionEnd::Reset).then(|| outcome.response.status().as_u16());
         tracing::debug!(
             number = arrival.number,
             path = surface.path(),
@@ -218,6 +238,11 @@ impl Endpoint {
             .unwrap_or_else(PoisonError::into_inner)
             .count(status, outcome.fault, outcome.bill);
         arrival.answer();
+        match (ending, outcome.end) {
+            (Some(ending), ConnectionEnd::Reset) => ending.reset(),
+            (Some(ending), ConnectionEnd::ClosedAfter) => ending.close_after_answer(),
+            _ => {}
+        }
         outcome.response
     }
 
@@ -227,6 +252,19 @@ impl Endpoint {
                 return EndpointReply::plain(refusal.clone().into_response(), fault);
             }
             Some(Fault::Html) => return EndpointReply::plain(wire::html(), fault),
+            Some(Fault::BadGateway) => return EndpointReply::plain(wire::bad_gateway(), fault),
+            Some(Fault::RefusedPrompt) => {
+                let message = "This prompt was refused by the provider's moderation.";
+                let refusal = Refusal::invalid(Some("content_policy_violation"), None, message);
+                let response = refusal.with_status(403).into_response();
+                return EndpointReply::plain(response, fault);
+            }
+            Some(Fault::Reset) => {
+                return EndpointReply {
+                    end: ConnectionEnd::Reset,
+                    ..EndpointReply::plain(wire::broken(), fault)
+                };
+            }
             Some(Fault::ErrorInside) => return EndpointReply::plain(wire::error_inside(), fault),
             _ => {}
         }
@@ -277,22 +315,58 @@ impl Endpoint {
                     Refusal::invalid(Some("unsupported_parameter"), Some("max_tokens"), message);
                 return EndpointReply::plain(refusal.into_response(), fault);
             }
-            Some(Fault::RefusedN { .. } | Fault::RefusedMaxTokens) => struck = None,
+            Some(Fault::RefusedSeed) if request.seed.is_some() => {
+                let message = "Unsupported parameter: 'seed' is not supported with this model.";
+                let refusal =
+                    Refusal::invalid(Some("unsupported_parameter"), Some("seed"), message);
+                return EndpointReply::plain(refusal.into_response(), fault);
+            }
+            Some(Fault::RefusedN { .. } | Fault::RefusedMaxTokens | Fault::RefusedSeed) => {
+                struck = None;
+            }
+            // It was asked for.
+            Some(Fault::EventStream) if request.stream.is_some() => struck = None,
+            Some(Fault::NoUsage) => usage = UsageShown::Absent,
+            Some(Fault::ImpossibleUsage) => usage = UsageShown::Impossible,
+            Some(Fault::ReasoningApart) => usage = UsageShown::ReasoningApart,
             Some(Fault::NullUsage) => usage = UsageShown::Null,
             Some(Fault::UndercountedUsage) => usage = UsageShown::FirstChoice,
             Some(Fault::IgnoredN) => answer.cuts.truncate(1),
             Some(Fault::Delayed(wait)) => delay = *wait,
             _ => {}
         }
-        let body = wire::body(surface, request, &answer, usage);
-        let response = match fault {
-            Some(Fault::Closed) => wire::closed(&body),
-            Some(Fault::Truncated) => wire::truncated(&body),
-            _ => Json(body).into_response(),
+        let mut body = wire::body(surface, request, &answer, usage);
+        match fault {
+            Some(Fault::NullFinishReason) => wire::set_finish_reason(&mut body, None),
+            Some(Fault::Interrupted) => {
+                wire::set_finish_reason(&mut body, Some("insufficient_system_resource"));
+            }
+            _ => {}
+        }
+        if fault == Some(&Fault::LoneSurrogate) {
+            payload::mark_surrogates(&mut body);
+        }
+        let unasked = (fault == Some(&Fault::EventStream)).then_some(Streaming {
+            include_usage: true,
+        });
+        let payload = match request.stream.or(unasked) {
+            Some(streaming) => Payload::event_stream(surface, &body, streaming),
+            None => Payload::json(&body),
         };
+        let response = match fault {
+            Some(Fault::Closed) => payload.closed(),
+            Some(Fault::Truncated) => payload.truncated(),
+            Some(Fault::Gzip) => payload.gzip(),
+            Some(Fault::LoneSurrogate) => payload.with_surrogates().whole(),
+            _ => payload.whole(),
+        };
+        let mut generated = answer.usage();
+        if usage == UsageShown::ReasoningApart {
+            generated.completion_tokens += answer.completion_tokens();
+        }
         let bill = Bill {
             model: request.model.clone(),
-            usage: answer.usage(),
+            usage: generated,
             delivered: !matches!(fault, Some(Fault::Closed | Fault::Truncated)),
         };
         EndpointReply {
@@ -302,8 +376,12 @@ impl Endpoint {
                 .latency
                 .of(answer.longest())
                 .saturating_add(delay),
-            fault: struck.map(Fault::name),
+            fault: struck.map(name_of),
             bill: Some(bill),
+            end: match fault {
+                Some(Fault::IdleClosed) => ConnectionEnd::ClosedAfter,
+                _ => ConnectionEnd::Kept,
+            },
         }
     }
 }
@@ -327,6 +405,10 @@ async fn recordings(
 ) -> Result<Response, Refusal> {
     endpoint.authorise(&headers)?;
     Ok(Json(wire::recordings(endpoint.recordings())).into_response())
+}
+
+async fn stats(State(endpoint): State<Endpoint>) -> Response {
+    Json(wire::statistics(&endpoint.statistics())).into_response()
 }
 
 async fn healthz() -> Response {

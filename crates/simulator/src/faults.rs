@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::error::SimulatorError;
@@ -21,8 +22,31 @@ pub enum Fault {
     Closed,
     /// Status 200 and a well-formed HTTP body that ends in the middle of its JSON.
     Truncated,
+    /// The connection is reset before any byte of an answer; nothing is generated.
+    Reset,
+    /// The right answer, and then the connection closes although it was to be kept.
+    IdleClosed,
     /// Status 200 and a page of HTML, as a proxy sends it; nothing is generated.
     Html,
+    /// Status 502 and a page of HTML; nothing is generated.
+    BadGateway,
+    /// The right answer as an event stream, which was not asked for.
+    EventStream,
+    /// The right answer with `Content-Encoding: gzip`, whatever the client accepts.
+    Gzip,
+    /// The right answer with `finish_reason` null.
+    NullFinishReason,
+    /// The right answer with the `finish_reason` `insufficient_system_resource`.
+    Interrupted,
+    /// As many reasoning tokens as completion tokens, which `usage` has in its details and its total
+    /// and not in `completion_tokens`; they are billed.
+    ReasoningApart,
+    /// `usage` is missing.
+    NoUsage,
+    /// `usage` counts a thousand times what `n` and `max_tokens` allow, and its total is 0.
+    ImpossibleUsage,
+    /// The right answer with an unpaired surrogate at the end of each text.
+    LoneSurrogate,
     /// Status 200 with an `error` object in place of choices; nothing is generated.
     ErrorInside,
     /// `usage` is null.
@@ -39,6 +63,10 @@ pub enum Fault {
     /// Status 400 `unsupported_parameter` to `max_tokens`, as models do that want
     /// `max_completion_tokens`; no effect on requests without it.
     RefusedMaxTokens,
+    /// Status 400 `unsupported_parameter` to `seed`; no effect on requests without it.
+    RefusedSeed,
+    /// Status 403. As a rate, it befalls that share of the prompts, and always the same ones.
+    RefusedPrompt,
     /// The right answer, this much later.
     Delayed(Duration),
 }
@@ -53,6 +81,33 @@ impl Fault {
             Some(value) => refusal.with_header("retry-after", value),
             None => refusal,
         })
+    }
+
+    /// Status 429 whose message alone says when to try again: in a second.
+    pub fn rate_limited_in_words() -> Self {
+        let message = "Rate limit reached for requests. Please try again in 1s.";
+        Self::Refused(Refusal::new(
+            429,
+            "requests",
+            Some("rate_limit_exceeded"),
+            message,
+        ))
+    }
+
+    /// Status 498, which Groq's flexible tier sends where no capacity is left.
+    pub fn capacity_exceeded() -> Self {
+        let message = "No capacity is left for this request, please try again later.";
+        Self::Refused(Refusal::new(
+            498,
+            "capacity_exceeded",
+            Some("capacity_exceeded"),
+            message,
+        ))
+    }
+
+    /// Status 529, as Anthropic's endpoints send it under load.
+    pub fn overloaded() -> Self {
+        Self::Refused(Refusal::new(529, "overloaded_error", None, "Overloaded"))
     }
 
     /// Status 429 with the code `insufficient_quota`: no use in trying again.
@@ -89,12 +144,12 @@ impl Fault {
         ))
     }
 
-    /// A word for it, under which the statistics count it: `refused_429` and the like for an error
-    /// answer.
+    /// A word for it: `refused_429` and the like for an error answer. The statistics count it under
+    /// this word unless it is exactly a [`FaultKind`](crate::FaultKind), which has a name of its own.
     pub fn name(&self) -> String {
         match self {
             Self::Refused(refusal) => return format!("refused_{}", refusal.status),
-            Self::Closed => "closed",
+            Self::Closed => "cut",
             Self::Truncated => "truncated",
             Self::Html => "html",
             Self::ErrorInside => "error_inside",
@@ -103,9 +158,46 @@ impl Fault {
             Self::IgnoredN => "ignored_n",
             Self::RefusedN { .. } => "refused_n",
             Self::RefusedMaxTokens => "refused_max_tokens",
-            Self::Delayed(_) => "delayed",
+            Self::RefusedSeed => "refused_seed",
+            Self::RefusedPrompt => "refused_prompt",
+            Self::Reset => "reset",
+            Self::IdleClosed => "idle_closed",
+            Self::BadGateway => "502",
+            Self::EventStream => "event_stream",
+            Self::Gzip => "gzip",
+            Self::NullFinishReason => "null_finish_reason",
+            Self::Interrupted => "interrupted",
+            Self::ReasoningApart => "reasoning_apart",
+            Self::NoUsage => "no_usage",
+            Self::ImpossibleUsage => "impossible_usage",
+            Self::LoneSurrogate => "lone_surrogate",
+            Self::Delayed(_) => "slow",
         }
         .to_owned()
+    }
+
+    /// Whether a request has to have something that this fault is about, so that it stands apart
+    /// from the faults of which at most one befalls a request.
+    fn is_conditional(&self) -> bool {
+        matches!(
+            self,
+            Self::RefusedN { .. }
+                | Self::RefusedMaxTokens
+                | Self::RefusedSeed
+                | Self::RefusedPrompt
+        )
+    }
+
+    /// Whether the request has what a conditional fault is about.
+    fn concerns(&self, request: &Value) -> bool {
+        match self {
+            Self::RefusedN { largest } => request["n"]
+                .as_u64()
+                .is_some_and(|n| n > u64::from(*largest)),
+            Self::RefusedMaxTokens => !request["max_tokens"].is_null(),
+            Self::RefusedSeed => !request["seed"].is_null(),
+            _ => true,
+        }
     }
 }
 
@@ -123,7 +215,9 @@ pub struct FaultRate {
 pub struct Faults {
     /// At most one of these befalls a request, each with its rate; together at most 1. Which one is
     /// decided by a hash of the simulator's seed, the request (path and body) and how often that
-    /// request was made before: not by the order in which requests arrive.
+    /// request was made before: not by the order in which requests arrive. Refusals of something
+    /// that the request has (a prompt, `n`, `max_tokens`, `seed`) go first, each decided by itself,
+    /// and do not count towards the sum.
     pub rates: Vec<FaultRate>,
     /// The k-th request that arrives, counted from 1, gets this fault, whatever the rates say.
     pub script: BTreeMap<u64, Fault>,
@@ -145,6 +239,45 @@ impl Faults {
             script: BTreeMap::new(),
         }
     }
+
+    /// Whether the rates make sense and each fault can be sent.
+    ///
+    /// # Errors
+    /// A rate is not from 0 to 1, their sum is over 1, or an injected error cannot be sent over
+    /// HTTP.
+    pub fn check(&self) -> Result<(), SimulatorError> {
+        let mut total = 0.0;
+        for FaultRate { fault, rate } in &self.rates {
+            if !(0.0..=1.0).contains(rate) {
+                return Err(SimulatorError::Faults(format!(
+                    "the rate {rate} of {} is not from 0 to 1",
+                    fault.name()
+                )));
+            }
+            if !fault.is_conditional() {
+                total += rate;
+            }
+        }
+        // Room for the rounding of a sum such as 10 × 0.1.
+        if total > 1.0 + 1e-9 {
+            return Err(SimulatorError::Faults(format!(
+                "the rates add up to {total}, over 1"
+            )));
+        }
+        for fault in self
+            .rates
+            .iter()
+            .map(|entry| &entry.fault)
+            .chain(self.script.values())
+        {
+            if let Fault::Refused(refusal) = fault
+                && let Some(detail) = refusal.fault_in_form()
+            {
+                return Err(SimulatorError::Faults(detail));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Decides which fault a request gets.
@@ -158,34 +291,7 @@ pub(crate) struct FaultPlan {
 
 impl FaultPlan {
     pub(crate) fn new(seed: u64, faults: Faults) -> Result<Self, SimulatorError> {
-        let mut total = 0.0;
-        for FaultRate { fault, rate } in &faults.rates {
-            if !(0.0..=1.0).contains(rate) {
-                return Err(SimulatorError::Faults(format!(
-                    "the rate {rate} of {} is not from 0 to 1",
-                    fault.name()
-                )));
-            }
-            total += rate;
-        }
-        // Room for the rounding of a sum such as 10 × 0.1.
-        if total > 1.0 + 1e-9 {
-            return Err(SimulatorError::Faults(format!(
-                "the rates add up to {total}, over 1"
-            )));
-        }
-        for fault in faults
-            .rates
-            .iter()
-            .map(|entry| &entry.fault)
-            .chain(faults.script.values())
-        {
-            if let Fault::Refused(refusal) = fault
-                && let Some(detail) = refusal.fault_in_form()
-            {
-                return Err(SimulatorError::Faults(detail));
-            }
-        }
+        faults.check()?;
         Ok(Self {
             seed,
             faults,
@@ -219,14 +325,43 @@ impl FaultPlan {
             .chain_update(content)
             .chain_update(attempt.to_le_bytes())
             .finalize();
+        if let Some(fault) = self.conditional(body, &digest.into()) {
+            return Some(fault);
+        }
         let mut draw: f64 = ChaCha8Rng::from_seed(digest.into()).random();
-        for FaultRate { fault, rate } in &self.faults.rates {
+        let exclusive = self.faults.rates.iter();
+        for FaultRate { fault, rate } in exclusive.filter(|entry| !entry.fault.is_conditional()) {
             if draw < *rate {
                 return Some(fault);
             }
             draw -= rate;
         }
         None
+    }
+
+    /// The first refusal of something that the request has, each drawn by itself: of a prompt by the
+    /// prompt alone, of the others by the attempt.
+    fn conditional(&self, body: &[u8], attempt: &[u8; 32]) -> Option<&Fault> {
+        let conditional = |entry: &&FaultRate| entry.fault.is_conditional();
+        if !self.faults.rates.iter().any(|entry| conditional(&entry)) {
+            return None;
+        }
+        // A body that is no JSON is refused for that.
+        let request: Value = serde_json::from_slice(body).ok()?;
+        let entries = self.faults.rates.iter().filter(conditional);
+        let mut entries = entries.filter(|entry| entry.fault.concerns(&request));
+        let struck = entries.find(|FaultRate { fault, rate }| {
+            let hash = Sha256::new().chain_update(fault.name());
+            let hash = match fault {
+                Fault::RefusedPrompt => hash
+                    .chain_update(self.seed.to_le_bytes())
+                    .chain_update(request["prompt"].to_string())
+                    .chain_update(request["messages"].to_string()),
+                _ => hash.chain_update(attempt),
+            };
+            ChaCha8Rng::from_seed(hash.finalize().into()).random::<f64>() < *rate
+        })?;
+        Some(&struck.fault)
     }
 }
 

@@ -12,6 +12,17 @@ pub struct Progress {
     pub answered: u64,
     /// Requests whose client went away before the answer.
     pub abandoned: u64,
+    /// The most requests that were under way at once.
+    pub most_in_flight: u64,
+}
+
+impl Progress {
+    /// Requests that are under way: arrived, and neither answered nor abandoned.
+    pub fn in_flight(&self) -> u64 {
+        self.arrived
+            .saturating_sub(self.answered)
+            .saturating_sub(self.abandoned)
+    }
 }
 
 /// Holds answers back. Requests are numbered from 1 as they arrive; the gate lets through the
@@ -94,6 +105,7 @@ impl Gate {
         let mut number = 0;
         self.progress.send_modify(|progress| {
             progress.arrived += 1;
+            progress.most_in_flight = progress.most_in_flight.max(progress.in_flight());
             number = progress.arrived;
         });
         Arrival {
@@ -192,7 +204,8 @@ mod tests {
             Progress {
                 arrived: 2,
                 answered: 1,
-                abandoned: 1
+                abandoned: 1,
+                most_in_flight: 2,
             }
         );
     }

@@ -22,12 +22,15 @@
 //! # }
 //! ```
 
+mod connection;
 mod cut;
 mod endpoint;
 mod error;
+mod fault_kinds;
 mod faults;
 mod gate;
 mod options;
+mod payload;
 mod recordings;
 mod refusal;
 mod replay;
@@ -39,6 +42,7 @@ mod wire;
 pub use cut::Cut;
 pub use endpoint::Endpoint;
 pub use error::SimulatorError;
+pub use fault_kinds::{FaultKind, faults_by_name, parse_faults};
 pub use faults::{Fault, FaultRate, Faults};
 pub use gate::{Gate, Progress};
 pub use options::{Latency, SimulatorOptions};

@@ -41,6 +41,15 @@ pub(crate) struct Generation {
     pub(crate) names_max_tokens: bool,
     pub(crate) stop: Vec<String>,
     pub(crate) seed: Option<i128>,
+    /// How the answer is to be sent, if not in one piece.
+    pub(crate) stream: Option<Streaming>,
+}
+
+/// An answer that is to be sent as an event stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Streaming {
+    /// Whether a last chunk tells the usage.
+    pub(crate) include_usage: bool,
 }
 
 impl Generation {
@@ -77,6 +86,7 @@ impl Generation {
             names_max_tokens: given(&fields, "max_tokens").is_some(),
             stop: stop(&fields)?,
             seed: seed(&fields)?,
+            stream: streaming(&fields)?,
         })
     }
 }
@@ -100,15 +110,8 @@ fn check_field(surface: Surface, name: &str, value: &Value) -> Result<(), Refusa
         "logit_bias" => value.as_object().is_some_and(Map::is_empty),
         "user" => value.is_string(),
         "metadata" => value.is_object(),
-        "stream" if value.as_bool() == Some(true) => {
-            let message = "Streaming is not supported: the simulator answers in one piece.";
-            return Err(Refusal::invalid(
-                Some("unsupported_value"),
-                Some(name),
-                message,
-            ));
-        }
         "stream" => value.is_boolean(),
+        "stream_options" => value.is_object(),
         _ => false,
     };
     if without_effect {
@@ -314,6 +317,25 @@ fn seed(fields: &Map<String, Value>) -> Result<Option<i128>, Refusal> {
         .or_else(|| value.as_u64().map(i128::from));
     seed.map(Some)
         .ok_or_else(|| invalid_type("seed", "an integer"))
+}
+
+/// Whether and how the answer is to be streamed.
+fn streaming(fields: &Map<String, Value>) -> Result<Option<Streaming>, Refusal> {
+    let options = given(fields, "stream_options");
+    if given(fields, "stream").and_then(Value::as_bool) != Some(true) {
+        if options.is_some() {
+            let message =
+                "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
+            return Err(Refusal::invalid(None, Some("stream_options"), message));
+        }
+        return Ok(None);
+    }
+    let include_usage = match options.and_then(|options| options.get("include_usage")) {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(include_usage)) => *include_usage,
+        Some(_) => return Err(invalid_type("stream_options.include_usage", "a boolean")),
+    };
+    Ok(Some(Streaming { include_usage }))
 }
 
 fn invalid_type(name: &str, expected: &str) -> Refusal {

@@ -4,11 +4,11 @@ use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::DropGuard;
 
+use crate::connection::{Connections, Ending};
 use crate::endpoint::Endpoint;
 use crate::error::SimulatorError;
 use crate::gate::Gate;
@@ -47,15 +47,12 @@ pub async fn serve_recordings(
     let listen_error = |source| SimulatorError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
-    // Answers are small: without this a client may wait for a delayed acknowledgement.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-    });
     let stopping = endpoint.stopping().clone();
     let stop = stopping.clone().drop_guard();
-    let server = axum::serve(listener, endpoint.router())
+    let service = endpoint
+        .router()
+        .into_make_service_with_connect_info::<Ending>();
+    let server = axum::serve(Connections(listener), service)
         .with_graceful_shutdown(stopping.cancelled_owned())
         .into_future();
     Ok(Simulator {

@@ -44,16 +44,21 @@ impl ModelStatistics {
     }
 }
 
-/// Counts since the start. All but `requests` and `abandoned` count answers that have left.
+/// Counts since the start. `statuses`, `faults` and `models` count answers that have left.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Statistics {
     /// Generation requests that arrived.
     pub requests: u64,
+    /// Generation requests that are under way now.
+    pub in_flight: u64,
+    /// The most generation requests that were under way at once.
+    pub most_in_flight: u64,
     /// Generation requests whose client went away before the answer; nothing is billed for them.
     pub abandoned: u64,
-    /// Answers to generation requests by HTTP status.
+    /// Answers to generation requests by HTTP status. A connection that was reset has none.
     pub statuses: BTreeMap<u16, u64>,
-    /// Faults that struck, by [`Fault::name`](crate::Fault::name).
+    /// Faults that struck, by the name of their [`FaultKind`](crate::FaultKind), or else by
+    /// [`Fault::name`](crate::Fault::name).
     pub faults: BTreeMap<String, u64>,
     /// What was generated, by model.
     pub models: BTreeMap<String, ModelStatistics>,
@@ -79,8 +84,10 @@ pub(crate) struct Bill {
 }
 
 impl Statistics {
-    pub(crate) fn count(&mut self, status: u16, fault: Option<String>, bill: Option<Bill>) {
-        *self.statuses.entry(status).or_default() += 1;
+    pub(crate) fn count(&mut self, status: Option<u16>, fault: Option<String>, bill: Option<Bill>) {
+        if let Some(status) = status {
+            *self.statuses.entry(status).or_default() += 1;
+        }
         if let Some(fault) = fault {
             *self.faults.entry(fault).or_default() += 1;
         }

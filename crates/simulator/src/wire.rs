@@ -1,7 +1,7 @@
 //! Answers in the shape of OpenAI's, whole or broken on purpose.
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use crate::recordings::Recordings;
 use crate::refusal::Refusal;
 use crate::replay::ReplayedAnswer;
 use crate::request::{DEFAULT_MAX_TOKENS, Generation, MAX_N, MAX_STOP_STRINGS, Surface};
+use crate::statistics::Statistics;
 
 /// `created` of every answer: the day of the recording, 2026-11-23, in Unix seconds.
 const RECORDED_AT: u64 = 1_795_392_000;
@@ -22,6 +23,12 @@ pub(crate) enum UsageShown {
     /// Completion tokens of the first choice alone.
     FirstChoice,
     Null,
+    /// No field at all.
+    Absent,
+    /// More completion tokens than allowed, and a total of none.
+    Impossible,
+    /// As many reasoning tokens again, in the details and the total alone.
+    ReasoningApart,
 }
 
 /// The body of an answer.
@@ -49,20 +56,31 @@ pub(crate) fn body(
         })
         .collect();
     let completion_tokens = match usage {
-        UsageShown::True => Some(answer.completion_tokens()),
+        UsageShown::True | UsageShown::ReasoningApart => Some(answer.completion_tokens()),
+        UsageShown::Impossible => Some(1000 * u64::from(request.n) * u64::from(request.max_tokens)),
         UsageShown::FirstChoice => answer
             .cuts
             .first()
             .map(|cut| u64::from(cut.completion_tokens)),
-        UsageShown::Null => None,
+        UsageShown::Null | UsageShown::Absent => None,
     };
-    let usage = completion_tokens.map(|completion_tokens| {
+    let counts = completion_tokens.map(|completion_tokens| {
         json!({
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": completion_tokens,
             "total_tokens": answer.prompt_tokens + completion_tokens,
         })
     });
+    let mut counts = counts.unwrap_or_default();
+    match usage {
+        UsageShown::Impossible => counts["total_tokens"] = json!(0),
+        UsageShown::ReasoningApart => {
+            let tokens = answer.completion_tokens();
+            counts["completion_tokens_details"] = json!({"reasoning_tokens": tokens});
+            counts["total_tokens"] = json!(answer.prompt_tokens + 2 * tokens);
+        }
+        _ => {}
+    }
     let (prefix, object) = match surface {
         Surface::Completions => ("cmpl", "text_completion"),
         Surface::Chat => ("chatcmpl", "chat.completion"),
@@ -77,14 +95,34 @@ pub(crate) fn body(
         .take(12)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    json!({
+    let mut body = json!({
         "id": format!("{prefix}-{id}"),
         "object": object,
         "created": RECORDED_AT,
         "model": request.model,
         "choices": choices,
-        "usage": usage,
-    })
+    });
+    if usage != UsageShown::Absent {
+        body["usage"] = counts;
+    }
+    body
+}
+
+/// Puts another reason, or null, into every choice.
+pub(crate) fn set_finish_reason(body: &mut Value, reason: Option<&str>) {
+    for choice in body["choices"].as_array_mut().into_iter().flatten() {
+        choice["finish_reason"] = json!(reason);
+    }
+}
+
+/// `GET /stats`: the statistics, with what is billed of each model.
+pub(crate) fn statistics(statistics: &Statistics) -> Value {
+    let mut body = json!(statistics);
+    for (name, model) in &statistics.models {
+        body["models"][name]["billed"] = json!(model.billed());
+    }
+    body["billed"] = json!(statistics.billed());
+    body
 }
 
 /// `GET /v1/models`.
@@ -133,8 +171,25 @@ pub(crate) fn recordings(recordings: &Recordings) -> Value {
 
 /// A page such as a proxy sends, with status 200.
 pub(crate) fn html() -> Response {
-    let page = "<!DOCTYPE html><html><head><title>Please wait</title></head><body><h1>Please wait</h1></body></html>";
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+    page("Please wait").into_response()
+}
+
+/// Status 502 and the page of a proxy.
+pub(crate) fn bad_gateway() -> Response {
+    (StatusCode::BAD_GATEWAY, page("502 Bad Gateway")).into_response()
+}
+
+fn page(title: &str) -> impl IntoResponse {
+    let text = format!(
+        "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+    );
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text)
+}
+
+/// A body that breaks at once, for a connection that is reset.
+pub(crate) fn broken() -> Response {
+    let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    Body::from_stream(stream::iter([Err::<Bytes, _>(error)])).into_response()
 }
 
 /// An error object under status 200.
@@ -146,44 +201,4 @@ pub(crate) fn error_inside() -> Response {
         "The upstream provider failed to answer.",
     );
     axum::Json(refusal.body()).into_response()
-}
-
-/// Status 200 and a body that HTTP takes for whole and that ends in the middle of its JSON.
-pub(crate) fn truncated(body: &Value) -> Response {
-    let mut bytes = body.to_string().into_bytes();
-    bytes.truncate(bytes.len() / 2);
-    json_response(Body::from(bytes))
-}
-
-/// Status 200, the whole body's length, half of the body, and then the connection closes.
-pub(crate) fn closed(body: &Value) -> Response {
-    let bytes = Bytes::from(body.to_string());
-    let half = bytes.slice(..bytes.len() / 2);
-    let pieces = stream::unfold(Some(half), |half| async move {
-        match half {
-            Some(half) => Some((Ok(half), None)),
-            None => {
-                // Lets the server flush the half before it learns of the end.
-                tokio::task::yield_now().await;
-                Some((
-                    Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)),
-                    None,
-                ))
-            }
-        }
-    });
-    let mut response = json_response(Body::from_stream(pieces));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    response
-}
-
-fn json_response(body: Body) -> Response {
-    (
-        StatusCode::OK,
-        [(header::CONTENT_TYPE, "application/json")],
-        body,
-    )
-        .into_response()
 }

@@ -32,25 +32,62 @@ async fn undisturbed() -> Reply {
 
 #[tokio::test]
 async fn refusals_come_with_their_status_and_headers() {
+    let limited = "rate_limit_exceeded";
     let cases = [
-        (Fault::rate_limited(None), 429, "rate_limit_exceeded", None),
+        (
+            Fault::rate_limited(None),
+            429,
+            limited,
+            None,
+            "rate_limited_silent",
+        ),
+        (
+            Fault::rate_limited(Some("1")),
+            429,
+            limited,
+            Some("1"),
+            "rate_limited",
+        ),
         (
             Fault::rate_limited(Some("-1")),
             429,
-            "rate_limit_exceeded",
+            limited,
             Some("-1"),
+            "refused_429",
         ),
-        (Fault::insufficient_quota(), 429, "insufficient_quota", None),
-        (Fault::internal_error(), 500, "", None),
-        (Fault::unavailable(), 503, "", None),
+        (
+            Fault::rate_limited_in_words(),
+            429,
+            limited,
+            None,
+            "rate_limited_in_words",
+        ),
+        (
+            Fault::insufficient_quota(),
+            429,
+            "insufficient_quota",
+            None,
+            "insufficient_quota",
+        ),
+        (
+            Fault::capacity_exceeded(),
+            498,
+            "capacity_exceeded",
+            None,
+            "498",
+        ),
+        (Fault::internal_error(), 500, "", None, "500"),
+        (Fault::unavailable(), 503, "", None, "503"),
+        (Fault::overloaded(), 529, "", None, "529"),
         (
             Fault::context_length_exceeded(),
             400,
             "context_length_exceeded",
             None,
+            "context_length",
         ),
     ];
-    for (fault, status, code, retry_after) in cases {
+    for (fault, status, code, retry_after, name) in cases {
         let endpoint = endpoint(always(fault.clone()));
         for path in [COMPLETIONS, CHAT] {
             let reply = post(&endpoint, path, &body()).await;
@@ -64,7 +101,7 @@ async fn refusals_come_with_their_status_and_headers() {
         }
         let statistics = endpoint.statistics();
         assert_eq!(statistics.statuses, [(status, 2)].into());
-        assert_eq!(statistics.faults, [(format!("refused_{status}"), 2)].into());
+        assert_eq!(statistics.faults, [(name.to_owned(), 2)].into());
         assert!(statistics.models.is_empty(), "nothing is billed");
     }
 }
@@ -239,7 +276,7 @@ async fn rates_strike_the_same_requests_in_any_order() {
         assert_eq!(&post(&backward, COMPLETIONS, body).await.text, text);
     }
     let struck = forward.statistics().faults;
-    assert!((35..85).contains(&struck["refused_500"]), "{struck:?}");
+    assert!((35..85).contains(&struck["500"]), "{struck:?}");
     assert!((20..65).contains(&struck["null_usage"]), "{struck:?}");
     // Trying again is another draw: in the end every request gets through.
     for body in &bodies {

@@ -3,10 +3,14 @@
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod recordings;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod replay;
+#[cfg(test)]
+mod streaming;
 #[cfg(test)]
 mod support;

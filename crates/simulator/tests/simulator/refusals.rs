@@ -48,7 +48,7 @@ async fn settings_without_recordings_are_refused() {
         (json!({"stop": [1]}), "invalid_type", "stop"),
         (json!({"stop": 1}), "invalid_type", "stop"),
         (json!({"seed": 0.5}), "invalid_type", "seed"),
-        (json!({"stream": true}), "unsupported_value", "stream"),
+        (json!({"stream": "yes"}), "unsupported_parameter", "stream"),
         (json!({"top_p": 0.9}), "unsupported_parameter", "top_p"),
         (
             json!({"presence_penalty": 0.1}),
