@@ -106,6 +106,7 @@ impl Endpoint {
             .route(Surface::Chat.path(), post(chat_completions))
             .route("/v1/models", get(models))
             .route("/v1/recordings", get(recordings))
+            .route("/v1/statistics", get(statistics))
             .route("/healthz", get(healthz))
             .fallback(unknown_url)
             .method_not_allowed_fallback(method_not_allowed)
@@ -327,6 +328,14 @@ async fn recordings(
 ) -> Result<Response, Refusal> {
     endpoint.authorise(&headers)?;
     Ok(Json(wire::recordings(endpoint.recordings())).into_response())
+}
+
+async fn statistics(
+    State(endpoint): State<Endpoint>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    endpoint.authorise(&headers)?;
+    Ok(Json(endpoint.statistics()).into_response())
 }
 
 async fn healthz() -> Response {

@@ -247,7 +247,7 @@ async fn the_key_is_asked_for_where_one_is_set() {
         .status,
         200
     );
-    for path in ["/v1/models", "/v1/recordings"] {
+    for path in ["/v1/models", "/v1/recordings", "/v1/statistics"] {
         assert_eq!(
             ask(None, Request::get(path), &Value::Null).await.error().0,
             401
