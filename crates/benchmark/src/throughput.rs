@@ -48,6 +48,8 @@ pub struct Measure {
 struct Seen {
     /// Answers that left the simulator, per second.
     calls_per_second: f64,
+    /// Requests that the jobs have on record, per second: fewer than calls where answers are lost.
+    recorded_per_second: f64,
     /// Processor milliseconds per call.
     frugal: f64,
     postgres: f64,
@@ -70,6 +72,7 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
     let mut table = table::new([
         "latency",
         "calls/s",
+        "on record/s",
         "ms in Frugal",
         "in PostgreSQL",
         "in simulator",
@@ -84,6 +87,7 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
         table.add_row([
             format!("{latency} ms"),
             format!("{:.0}", seen.calls_per_second),
+            format!("{:.0}", seen.recorded_per_second),
             format!("{:.2}", seen.frugal),
             format!("{:.2}", seen.postgres),
             format!("{:.2}", seen.simulator),
@@ -144,11 +148,16 @@ fn job(recordings: &Recordings, seed: u32, jobs: u32) -> anyhow::Result<Value> {
 /// Posts the jobs and looks at them under way.
 fn seen(simulating: &Simulating, serving: &Serving, measure: &Measure) -> anyhow::Result<Seen> {
     let recordings = Recordings::embedded()?;
+    let mut posted = Vec::new();
     for seed in 0..measure.jobs {
         let job = job(&recordings, seed, measure.jobs)?;
-        http::post(&serving.address, "/jobs", &job)?;
+        let created = http::post(&serving.address, "/jobs", &job)?;
+        let id = created["id"].as_str().context("a job without an id")?;
+        posted.push(format!("/jobs/{id}"));
     }
     std::thread::sleep(WARM_UP);
+    // Pages take a while under load, so this count has a clock of its own.
+    let recorded_before = (Instant::now(), recorded(serving, &posted)?);
     let before = (
         Counts::read(simulating)?,
         ProcessorTime::read(simulating, serving)?,
@@ -161,23 +170,46 @@ fn seen(simulating: &Simulating, serving: &Serving, measure: &Measure) -> anyhow
     }
     let (after, elapsed) = (Counts::read(simulating)?, begun.elapsed());
     let used = ProcessorTime::read(simulating, serving)?.since(before.1);
+    let recorded_elapsed = recorded_before.0.elapsed();
+    let recorded = recorded(serving, &posted)?.saturating_sub(recorded_before.1);
     let calls = after.answered - before.0.answered;
     ensure!(calls > 0, "no call was answered: {}", serving.log()?);
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts of seconds are far below 2^52"
     )]
-    let (calls, in_flight_sum) = (calls as f64, in_flight.iter().sum::<u64>() as f64);
+    let (calls, recorded, in_flight_sum) = (
+        calls as f64,
+        recorded as f64,
+        in_flight.iter().sum::<u64>() as f64,
+    );
     #[expect(clippy::cast_precision_loss, reason = "a few samples a second")]
     let samples = in_flight.len() as f64;
     Ok(Seen {
         calls_per_second: calls / elapsed.as_secs_f64(),
+        recorded_per_second: recorded / recorded_elapsed.as_secs_f64(),
         frugal: used.frugal / calls,
         postgres: used.postgres / calls,
         simulator: used.simulator / calls,
         mean_in_flight: in_flight_sum / samples,
         most_in_flight: in_flight.into_iter().max().unwrap_or(0),
     })
+}
+
+/// How many requests the jobs have on record, all of which are still under way at their first attempt.
+fn recorded(serving: &Serving, jobs: &[String]) -> anyhow::Result<u64> {
+    let mut recorded = 0;
+    for path in jobs {
+        let job = http::get(&serving.address, path)?;
+        ensure!(job["state"] == "running", "a job does not go on: {job}");
+        recorded += job["progress"]["requests"].as_u64().unwrap_or(0);
+    }
+    let log = serving.log()?;
+    ensure!(
+        !log.contains("\"attempt\":2"),
+        "a job was broken off: {log}"
+    );
+    Ok(recorded)
 }
 
 /// What the simulator has counted.
