@@ -1,6 +1,6 @@
 //! Whole jobs in memory against recorded answers of real models: no database, no network, no clock,
 //! thousands of jobs a minute. It measures what pruning is worth and whether what reports say can
-//! be trusted.
+//! be trusted. [`throughput`] alone runs the real programs.
 //!
 //! Start with [`run`] (a job from its baseline to its held-out rows) and [`endpoint`] (what answers
 //! it); [`pruning`] and [`certainty`] are what is measured.
@@ -22,6 +22,7 @@ mod shapes;
 mod share;
 mod synthetic;
 mod table;
+mod throughput;
 mod truth;
 mod worlds;
 
@@ -80,6 +81,18 @@ enum Measured {
         #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
         samples: u64,
     },
+    /// How many calls a worker process gets through, and what each costs; real programs, on Linux.
+    Throughput {
+        /// The program `frugal`; by default the one beside this one.
+        #[arg(long)]
+        frugal: Option<PathBuf>,
+        /// Jobs at once.
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+        jobs: u32,
+        /// How long each latency is measured.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -119,6 +132,18 @@ fn main() -> anyhow::Result<()> {
             },
         ),
         Measured::Certainty { seeds, samples } => certainty::print(&mut out, seeds, samples),
+        Measured::Throughput {
+            frugal,
+            jobs,
+            seconds,
+        } => throughput::print(
+            &mut out,
+            &throughput::Measure {
+                frugal,
+                jobs,
+                seconds,
+            },
+        ),
     }
 }
 

@@ -31,6 +31,7 @@ use frugal_domain::money::{Spend, Usd};
 use frugal_domain::request::RequestKey;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 pub use sqlx::{PgConnection, PgPool};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What can go wrong between Frugal and its database.
@@ -54,6 +55,10 @@ pub enum Error {
     /// The database refused or is away.
     #[error("database error")]
     Database(#[from] sqlx::Error),
+    /// The statement that a write shared with others has failed; none of them is stored, as far as
+    /// is known.
+    #[error("a write failed together with others")]
+    Group(#[source] Arc<Error>),
     /// The schema could not be brought up to date.
     #[error("database migration failed")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -73,6 +78,7 @@ impl Error {
         };
         match self {
             Self::LeaseLost => true,
+            Self::Group(error) => error.may_pass(),
             Self::Database(error) if deadlock(error) => true,
             other => other.is_unavailable(),
         }
@@ -81,8 +87,10 @@ impl Error {
     /// Whether the database is out of reach, so that trying again later may help.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        let Self::Database(error) = self else {
-            return false;
+        let error = match self {
+            Self::Database(error) => error,
+            Self::Group(error) => return error.is_unavailable(),
+            _ => return false,
         };
         match error {
             sqlx::Error::Io(_)
@@ -115,6 +123,22 @@ pub fn connect(url: &str, max_connections: u32) -> Result<PgPool> {
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(5))
         .connect_lazy_with(options.application_name("frugal")))
+}
+
+/// A connection of its own for statements over arrays, outside of the pool's number.
+///
+/// Their plans are made anew each time: one that was made while a table was empty would go on reading
+/// all of it when it has become large. Where many rows share a statement, planning costs little.
+///
+/// # Errors
+/// The database is away.
+pub async fn connect_for_groups(pool: &PgPool) -> Result<PgConnection> {
+    let mut connection = pool.acquire().await?.detach();
+    // Not checked at build time: it has no rows and no parameters.
+    sqlx::query("SET plan_cache_mode = force_custom_plan")
+        .execute(&mut connection)
+        .await?;
+    Ok(connection)
 }
 
 /// Brings the schema up to date. Safe to run from several processes at once.

@@ -12,7 +12,9 @@ use frugal_domain::money::{Spend, Usage};
 use frugal_domain::request::{RequestKey, Scope};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
-use std::collections::BTreeMap;
+use sqlx::types::Uuid;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a request asked of which model, hashed: requests with the same key have responses of the
 /// same distribution, whoever sent them.
@@ -35,7 +37,18 @@ pub struct NewRequest {
     pub reuse_key: Option<ReuseKey>,
 }
 
-/// Stores requests that are about to be sent, in one statement.
+/// A request that is about to be sent, with the claim of its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sending {
+    /// The fence.
+    pub claim: Claim,
+    /// The request.
+    pub request: NewRequest,
+    /// When it is sent.
+    pub at: DateTime<Utc>,
+}
+
+/// Stores requests of one job that are about to be sent, in one statement.
 ///
 /// # Errors
 /// [`Error::LeaseLost`], or the database is away.
@@ -45,40 +58,51 @@ pub async fn send(
     requests: &[NewRequest],
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let mut rows = Columns::default();
-    for request in requests {
-        rows.purpose.push(request.key.purpose.as_str().to_owned());
-        rows.trial
-            .push(to_integer("trial number", request.key.trial.0)?);
-        rows.ordinal
-            .push(to_integer("ordinal", request.key.ordinal)?);
-        rows.instance
-            .push(to_integer("instance", request.instance)?);
-        rows.n.push(to_integer("n", request.n)?);
-        rows.max_tokens
-            .push(to_integer("max_tokens", request.max_tokens)?);
-        rows.worst_usd
-            .push(to_bigint("worst case", request.worst_case.usd.pico())?);
-        rows.worst_tokens
-            .push(to_bigint("worst case", request.worst_case.tokens)?);
-        rows.reuse_key
-            .push(request.reuse_key.map(|key| key.to_vec()));
+    let sending = |request: &NewRequest| Sending {
+        claim,
+        request: *request,
+        at: now,
+    };
+    let group: Vec<_> = requests.iter().map(sending).collect();
+    let stored = send_group(connection, &group).await?;
+    if stored.contains(&false) {
+        return Err(Error::LeaseLost);
     }
-    let inserted = sqlx::query!(
+    Ok(())
+}
+
+/// Stores requests of any jobs that are about to be sent, in one statement, and tells of each
+/// whether it is stored: those of a job whose lease is lost are left out, and no others.
+///
+/// # Errors
+/// The database is away, or refuses one of them: then none is stored.
+pub async fn send_group(connection: &mut PgConnection, group: &[Sending]) -> Result<Vec<bool>> {
+    let mut rows = SentColumns::default();
+    for sending in group {
+        rows.push(sending)?;
+    }
+    let stored = sqlx::query!(
         r#"
-        INSERT INTO requests (job_id, purpose, trial, ordinal, attempt, state, instance, n, max_tokens,
-                              worst_usd_pico, worst_tokens, sent_at, reuse_key)
-        SELECT jobs.id, purpose, trial, ordinal, jobs.attempt, 'sent', instance, n, max_tokens,
-               worst_usd, worst_tokens, $3, reuse_key
-        FROM jobs, unnest($4::text[], $5::integer[], $6::integer[], $7::integer[], $8::integer[],
-                          $9::integer[], $10::bigint[], $11::bigint[], $12::bytea[])
-             AS row (purpose, trial, ordinal, instance, n, max_tokens, worst_usd, worst_tokens,
-                     reuse_key)
-        WHERE jobs.id = $1 AND jobs.attempt = $2 AND jobs.lease_expires_at IS NOT NULL
+        WITH inserted AS (
+            INSERT INTO requests (job_id, purpose, trial, ordinal, attempt, state, instance, n,
+                                  max_tokens, worst_usd_pico, worst_tokens, sent_at, reuse_key)
+            SELECT jobs.id, row.purpose, row.trial, row.ordinal, jobs.attempt, 'sent',
+                   row.instance, row.n, row.max_tokens, row.worst_usd, row.worst_tokens,
+                   row.sent_at, row.reuse_key
+            FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[], $4::text[], $5::integer[],
+                        $6::integer[], $7::integer[], $8::integer[], $9::integer[],
+                        $10::bigint[], $11::bigint[], $12::bytea[])
+                 AS row (job_id, attempt, sent_at, purpose, trial, ordinal, instance, n,
+                         max_tokens, worst_usd, worst_tokens, reuse_key)
+            JOIN jobs ON jobs.id = row.job_id AND jobs.attempt = row.attempt
+                     AND jobs.lease_expires_at IS NOT NULL
+            RETURNING job_id, attempt
+        )
+        SELECT DISTINCT job_id AS "job_id!", attempt AS "attempt!" FROM inserted
         "#,
-        claim.job.0,
-        claim.attempt,
-        now,
+        &rows.job,
+        &rows.attempt,
+        &rows.sent_at,
         &rows.purpose,
         &rows.trial,
         &rows.ordinal,
@@ -89,17 +113,24 @@ pub async fn send(
         &rows.worst_tokens,
         &rows.reuse_key as &[Option<Vec<u8>>]
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    if inserted.rows_affected() != requests.len() as u64 {
-        return Err(Error::LeaseLost);
-    }
-    Ok(())
+    // The fence is the job's: all of a claim's requests are stored, or none is.
+    let held: BTreeSet<_> = stored
+        .into_iter()
+        .map(|row| (row.job_id, row.attempt))
+        .collect();
+    let is_stored =
+        |sending: &Sending| held.contains(&(sending.claim.job.0, sending.claim.attempt));
+    Ok(group.iter().map(is_stored).collect())
 }
 
-/// The columns of many requests.
+/// The columns of many requests that are about to be sent.
 #[derive(Default)]
-struct Columns {
+struct SentColumns {
+    job: Vec<Uuid>,
+    attempt: Vec<i32>,
+    sent_at: Vec<DateTime<Utc>>,
     purpose: Vec<String>,
     trial: Vec<i32>,
     ordinal: Vec<i32>,
@@ -109,6 +140,32 @@ struct Columns {
     worst_usd: Vec<i64>,
     worst_tokens: Vec<i64>,
     reuse_key: Vec<Option<Vec<u8>>>,
+}
+
+impl SentColumns {
+    fn push(&mut self, sending: &Sending) -> Result<()> {
+        let Sending { claim, request, at } = sending;
+        let key = request.key;
+        let worst = request.worst_case;
+        self.job.push(claim.job.0);
+        self.attempt.push(claim.attempt);
+        self.sent_at.push(*at);
+        self.purpose.push(key.purpose.as_str().to_owned());
+        self.trial.push(to_integer("trial number", key.trial.0)?);
+        self.ordinal.push(to_integer("ordinal", key.ordinal)?);
+        self.instance
+            .push(to_integer("instance", request.instance)?);
+        self.n.push(to_integer("n", request.n)?);
+        self.max_tokens
+            .push(to_integer("max_tokens", request.max_tokens)?);
+        self.worst_usd
+            .push(to_bigint("worst case", worst.usd.pico())?);
+        self.worst_tokens
+            .push(to_bigint("worst case", worst.tokens)?);
+        self.reuse_key
+            .push(request.reuse_key.map(|key| key.to_vec()));
+        Ok(())
+    }
 }
 
 /// Raises the worst case of a request under way by what sending it once more may cost.
@@ -271,6 +328,21 @@ impl Settled {
     }
 }
 
+/// What became of a request, with the claim of its job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settling {
+    /// The fence.
+    pub claim: Claim,
+    /// Which request.
+    pub key: RequestKey,
+    /// What became of it.
+    pub settled: Arc<Settled>,
+    /// How long it took, in milliseconds.
+    pub latency_ms: u64,
+    /// When it is settled.
+    pub at: DateTime<Utc>,
+}
+
 /// Stores what became of a request. After this, and not before, it may be used.
 ///
 /// # Errors
@@ -284,81 +356,191 @@ pub async fn settle(
     latency_ms: u64,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let (state, usage, usage_estimated, failure, responses) = match settled {
-        Settled::Answered(answer) => (
-            "answered",
-            Some(answer.usage),
-            answer.usage_estimated,
-            None,
-            answer.responses.as_slice(),
-        ),
-        Settled::Failed { failure, .. } => (
-            "failed",
-            None,
-            false,
-            Some(write_json("failure", failure)?),
-            &[][..],
-        ),
+    let settling = Settling {
+        claim,
+        key,
+        settled: Arc::new(settled.clone()),
+        latency_ms,
+        at: now,
     };
-    let prompt_tokens = usage
-        .map(|usage| to_bigint("usage", usage.prompt_tokens))
-        .transpose()?;
-    let completion_tokens = usage
-        .map(|usage| to_bigint("usage", usage.completion_tokens))
-        .transpose()?;
-    let mut texts = Vec::with_capacity(responses.len());
-    let mut finish_reasons = Vec::with_capacity(responses.len());
-    let mut tokens = Vec::with_capacity(responses.len());
-    for response in responses {
-        texts.push(response.text.replace('\0', "\u{FFFD}"));
-        finish_reasons.push(response.finish_reason.as_str().replace('\0', "\u{FFFD}"));
-        tokens.push(to_bigint("estimated tokens", response.estimated_tokens)?);
-    }
-    let settled_rows = sqlx::query_scalar!(
-        r#"
-        WITH settled AS (
-            UPDATE requests SET
-                state = $6, prompt_tokens = $7, completion_tokens = $8, usage_estimated = $9,
-                cost_usd_pico = $10, cost_tokens = $11, failure = $12, latency_ms = $13,
-                answered_at = $14, uncertain_usd_pico = $18, uncertain_tokens = $19
-            WHERE job_id = $1 AND purpose = $2 AND trial = $3 AND ordinal = $4 AND attempt = $5
-              AND state = 'sent'
-            RETURNING job_id, purpose, trial, ordinal, attempt
-        ), inserted AS (
-            INSERT INTO responses (job_id, purpose, trial, ordinal, attempt, position, text,
-                                   finish_reason, estimated_tokens)
-            SELECT settled.*, row.position - 1, row.text, row.finish_reason, row.tokens
-            FROM settled, unnest($15::text[], $16::text[], $17::bigint[]) WITH ORDINALITY
-                 AS row (text, finish_reason, tokens, position)
-        )
-        SELECT count(*) AS "count!" FROM settled
-        "#,
-        claim.job.0,
-        key.purpose.as_str(),
-        to_integer("trial number", key.trial.0)?,
-        to_integer("ordinal", key.ordinal)?,
-        claim.attempt,
-        state,
-        prompt_tokens,
-        completion_tokens,
-        usage_estimated,
-        to_bigint("cost", settled.cost().usd.pico())?,
-        to_bigint("cost", settled.cost().tokens)?,
-        failure,
-        to_bigint("latency", latency_ms)?,
-        now,
-        &texts,
-        &finish_reasons,
-        &tokens,
-        to_bigint("uncertain cost", settled.uncertain().usd.pico())?,
-        to_bigint("uncertain cost", settled.uncertain().tokens)?,
-    )
-    .fetch_one(connection)
-    .await?;
-    if settled_rows == 0 {
+    let stored = settle_group(connection, &[settling]).await?;
+    if stored.contains(&false) {
         return Err(Error::LeaseLost);
     }
     Ok(())
+}
+
+/// Stores what became of requests of any jobs, in one statement, and tells of each whether it is
+/// stored: those that another worker has counted as lost are left out, and no others. What is stored,
+/// and nothing else, may be used.
+///
+/// # Errors
+/// The database is away, or refuses one of them: then none is stored.
+pub async fn settle_group(connection: &mut PgConnection, group: &[Settling]) -> Result<Vec<bool>> {
+    let mut rows = SettledColumns::default();
+    for settling in group {
+        rows.push(settling)?;
+    }
+    let responses = &rows.responses;
+    let stored = sqlx::query_scalar!(
+        r#"
+        WITH settled AS (
+            UPDATE requests SET
+                state = row.state, prompt_tokens = row.prompt_tokens,
+                completion_tokens = row.completion_tokens,
+                usage_estimated = row.usage_estimated, cost_usd_pico = row.cost_usd,
+                cost_tokens = row.cost_tokens, uncertain_usd_pico = row.uncertain_usd,
+                uncertain_tokens = row.uncertain_tokens, failure = row.failure,
+                latency_ms = row.latency_ms, answered_at = row.answered_at
+            FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::integer[],
+                        $6::text[], $7::bigint[], $8::bigint[], $9::boolean[], $10::bigint[],
+                        $11::bigint[], $12::bigint[], $13::bigint[], $14::jsonb[],
+                        $15::bigint[], $16::timestamptz[]) WITH ORDINALITY
+                 AS row (job_id, attempt, purpose, trial, ordinal, state, prompt_tokens,
+                         completion_tokens, usage_estimated, cost_usd, cost_tokens,
+                         uncertain_usd, uncertain_tokens, failure, latency_ms, answered_at,
+                         number)
+            WHERE requests.job_id = row.job_id AND requests.purpose = row.purpose
+              AND requests.trial = row.trial AND requests.ordinal = row.ordinal
+              AND requests.attempt = row.attempt AND requests.state = 'sent'
+            RETURNING row.number, requests.job_id, requests.purpose, requests.trial,
+                      requests.ordinal, requests.attempt
+        ), inserted AS (
+            INSERT INTO responses (job_id, purpose, trial, ordinal, attempt, position, text,
+                                   finish_reason, estimated_tokens)
+            SELECT settled.job_id, settled.purpose, settled.trial, settled.ordinal,
+                   settled.attempt, response.position, response.text, response.finish_reason,
+                   response.tokens
+            FROM settled
+            JOIN unnest($17::bigint[], $18::integer[], $19::text[], $20::text[], $21::bigint[])
+                 AS response (number, position, text, finish_reason, tokens)
+              ON response.number = settled.number
+        )
+        SELECT number AS "number!" FROM settled
+        "#,
+        &rows.job,
+        &rows.attempt,
+        &rows.purpose,
+        &rows.trial,
+        &rows.ordinal,
+        &rows.state,
+        &rows.prompt_tokens as &[Option<i64>],
+        &rows.completion_tokens as &[Option<i64>],
+        &rows.usage_estimated,
+        &rows.cost_usd,
+        &rows.cost_tokens,
+        &rows.uncertain_usd,
+        &rows.uncertain_tokens,
+        &rows.failure as &[Option<serde_json::Value>],
+        &rows.latency_ms,
+        &rows.answered_at,
+        &responses.number,
+        &responses.position,
+        &responses.text,
+        &responses.finish_reason,
+        &responses.tokens,
+    )
+    .fetch_all(connection)
+    .await?;
+    let stored: BTreeSet<i64> = stored.into_iter().collect();
+    Ok((1..)
+        .zip(group)
+        .map(|(number, _)| stored.contains(&number))
+        .collect())
+}
+
+/// The columns of what became of many requests.
+#[derive(Default)]
+struct SettledColumns {
+    job: Vec<Uuid>,
+    attempt: Vec<i32>,
+    purpose: Vec<String>,
+    trial: Vec<i32>,
+    ordinal: Vec<i32>,
+    state: Vec<String>,
+    prompt_tokens: Vec<Option<i64>>,
+    completion_tokens: Vec<Option<i64>>,
+    usage_estimated: Vec<bool>,
+    cost_usd: Vec<i64>,
+    cost_tokens: Vec<i64>,
+    uncertain_usd: Vec<i64>,
+    uncertain_tokens: Vec<i64>,
+    failure: Vec<Option<serde_json::Value>>,
+    latency_ms: Vec<i64>,
+    answered_at: Vec<DateTime<Utc>>,
+    responses: ResponseColumns,
+}
+
+/// The columns of their responses.
+#[derive(Default)]
+struct ResponseColumns {
+    /// The request that brought it, counted from 1 within the group.
+    number: Vec<i64>,
+    position: Vec<i32>,
+    text: Vec<String>,
+    finish_reason: Vec<String>,
+    tokens: Vec<i64>,
+}
+
+impl SettledColumns {
+    fn push(&mut self, settling: &Settling) -> Result<()> {
+        let settled = &*settling.settled;
+        let (state, answer, failure) = match settled {
+            Settled::Answered(answer) => ("answered", Some(answer), None),
+            Settled::Failed { failure, .. } => {
+                ("failed", None, Some(write_json("failure", failure)?))
+            }
+        };
+        let tokens = |count: fn(&Usage) -> u64| {
+            answer
+                .map(|answer| to_bigint("usage", count(&answer.usage)))
+                .transpose()
+        };
+        let key = settling.key;
+        let (cost, uncertain) = (settled.cost(), settled.uncertain());
+        self.job.push(settling.claim.job.0);
+        self.attempt.push(settling.claim.attempt);
+        self.purpose.push(key.purpose.as_str().to_owned());
+        self.trial.push(to_integer("trial number", key.trial.0)?);
+        self.ordinal.push(to_integer("ordinal", key.ordinal)?);
+        self.state.push(state.to_owned());
+        self.prompt_tokens
+            .push(tokens(|usage| usage.prompt_tokens)?);
+        self.completion_tokens
+            .push(tokens(|usage| usage.completion_tokens)?);
+        self.usage_estimated
+            .push(answer.is_some_and(|answer| answer.usage_estimated));
+        self.cost_usd.push(to_bigint("cost", cost.usd.pico())?);
+        self.cost_tokens.push(to_bigint("cost", cost.tokens)?);
+        self.uncertain_usd
+            .push(to_bigint("uncertain cost", uncertain.usd.pico())?);
+        self.uncertain_tokens
+            .push(to_bigint("uncertain cost", uncertain.tokens)?);
+        self.failure.push(failure);
+        self.latency_ms
+            .push(to_bigint("latency", settling.latency_ms)?);
+        self.answered_at.push(settling.at);
+        let number = to_bigint("a group of requests", self.job.len() as u64)?;
+        let responses = answer.map_or(&[][..], |answer| &answer.responses);
+        for (position, response) in (0..).zip(responses) {
+            self.responses.push(number, position, response)?;
+        }
+        Ok(())
+    }
+}
+
+impl ResponseColumns {
+    fn push(&mut self, number: i64, position: i32, response: &StoredResponse) -> Result<()> {
+        let without_nul = |text: &str| text.replace('\0', "\u{FFFD}");
+        self.number.push(number);
+        self.position.push(position);
+        self.text.push(without_nul(&response.text));
+        self.finish_reason
+            .push(without_nul(response.finish_reason.as_str()));
+        self.tokens
+            .push(to_bigint("estimated tokens", response.estimated_tokens)?);
+        Ok(())
+    }
 }
 
 /// Counts a request that was given up between two attempts as lost, at what the attempts so far may

@@ -7,6 +7,7 @@ use crate::options::Options;
 use crate::past;
 use crate::prompt;
 use crate::sightings::{Sight, Watch};
+use crate::writes::Writes;
 use frugal_domain::abilities::Abilities;
 use frugal_domain::job::{Data, JobSpec};
 use frugal_domain::request::ResponseId;
@@ -29,6 +30,8 @@ pub(crate) struct Access {
 /// A job under way.
 pub(crate) struct Context {
     pub pool: PgPool,
+    /// What requests are stored through.
+    pub writes: Arc<Writes>,
     pub claim: Claim,
     pub job: jobs::Job,
     pub data: Arc<Data>,
@@ -52,6 +55,7 @@ impl Context {
         options: &Options,
         admission: &Admission,
         watch: &Arc<Watch>,
+        writes: &Arc<Writes>,
         claim: Claim,
     ) -> Result<Self, DriveError> {
         watch.learn(&options.clients).await?;
@@ -78,6 +82,7 @@ impl Context {
         };
         Ok(Self {
             pool: options.pool.clone(),
+            writes: Arc::clone(writes),
             claim,
             data: Arc::new(data),
             halt: Arc::new(Halt::new()),

@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::play;
 use crate::sightings::Watch;
 use crate::tell;
+use crate::writes::Writes;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::state::{JobState, StopReason};
@@ -40,6 +41,7 @@ pub(crate) async fn drive(
     options: &Options,
     admission: &Admission,
     watch: &Arc<Watch>,
+    writes: &Arc<Writes>,
     claimed: Claimed,
     notices: Receiver<Notice>,
     shutdown: &CancellationToken,
@@ -49,9 +51,12 @@ pub(crate) async fn drive(
     // What the job was driven with goes with the panic; what is shared with others holds no lock
     // across a call that may panic.
     let driving = AssertUnwindSafe(attempt(
-        options, admission, watch, claimed, notices, shutdown,
+        options, admission, watch, writes, claimed, notices, shutdown,
     ));
-    let ended = match driving.catch_unwind().await {
+    let driven = driving.catch_unwind().await;
+    // What was under way when it was dropped is stored before the job is closed or goes to another.
+    writes.flush().await;
+    let ended = match driven {
         Ok(Err(error)) => end_failed(options, claim, error).await,
         Ok(ended) => ended,
         Err(panic) => end_failed(options, claim, DriveError::Panicked(message(&*panic))).await,
@@ -85,6 +90,7 @@ async fn attempt(
     options: &Options,
     admission: &Admission,
     watch: &Arc<Watch>,
+    writes: &Arc<Writes>,
     Claimed {
         claim,
         lost_attempts,
@@ -95,7 +101,7 @@ async fn attempt(
     if lost_attempts >= MOST_LOST_ATTEMPTS {
         return Err(DriveError::WorkersLost(lost_attempts));
     }
-    let context = Context::load(options, admission, watch, claim).await?;
+    let context = Context::load(options, admission, watch, writes, claim).await?;
     let heart = Heart {
         pool: options.pool.clone(),
         claim,

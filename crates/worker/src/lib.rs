@@ -6,7 +6,7 @@
 //!
 //! It serves no HTTP; it meets the API in the database. Start with [`run`], then `drive.rs` (one job
 //! from claim to end), `context.rs` (what is loaded), `play.rs` (the loop over the machine's steps)
-//! and, for each kind of step, `send.rs`, `score.rs`, `look_up.rs` and `record.rs`. When a request may
+//! and, for each kind of step, `send.rs`, `score.rs`, `look_up.rs` and `record.rs`. What `send.rs` stores goes through `writes.rs`. When a request may
 //! be sent is the matter of `admission.rs`; what is seen of endpoints on the way is that of
 //! `sightings.rs`.
 
@@ -28,6 +28,7 @@ mod score;
 mod send;
 mod sightings;
 mod tell;
+mod writes;
 
 pub use admission::{Admission, Admittance, Entrance, Hearing, Permit};
 pub use clock::{Clock, SystemClock};

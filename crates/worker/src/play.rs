@@ -184,6 +184,8 @@ impl<'a> Play<'a> {
         self.sending = FuturesUnordered::new();
         let given_up = std::mem::take(&mut self.in_flight);
         let context = self.context;
+        // None of them may come to be stored as sent once they are counted.
+        context.writes.flush().await;
         let mut connection = context.pool.acquire().await?;
         requests::give_up_all(&mut connection, context.claim, Utc::now()).await?;
         for key in given_up {

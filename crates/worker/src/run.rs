@@ -5,6 +5,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::drive;
 use crate::options::Options;
 use crate::sightings::Watch;
+use crate::writes::Writes;
 use chrono::Utc;
 use frugal_store::listen::{Listener, Notice};
 use frugal_store::queue::{self, Claimed};
@@ -30,6 +31,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     let admission = Admission::new(&options.pool, &options.catalog, &options.name, &clock);
     let admission = Arc::new(admission);
     let watch = Arc::new(Watch::new(&options.pool));
+    let writes = Arc::new(Writes::new(&options.pool));
     // They outlive the slots, whose last requests count too.
     let closing = CancellationToken::new();
     let admitting = {
@@ -56,6 +58,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
             options,
             Arc::clone(&admission),
             Arc::clone(&watch),
+            Arc::clone(&writes),
             notices.clone(),
             shutdown.clone(),
         ));
@@ -103,6 +106,7 @@ async fn fill_slot(
     options: Options,
     admission: Arc<Admission>,
     watch: Arc<Watch>,
+    writes: Arc<Writes>,
     notices: broadcast::Sender<Notice>,
     shutdown: CancellationToken,
 ) {
@@ -114,9 +118,11 @@ async fn fill_slot(
                 let claim = claimed.claim;
                 let span = tracing::info_span!("job", id = %claim.job, attempt = claim.attempt);
                 let hints = notices.subscribe();
-                drive::drive(&options, &admission, &watch, claimed, hints, &shutdown)
-                    .instrument(span)
-                    .await;
+                drive::drive(
+                    &options, &admission, &watch, &writes, claimed, hints, &shutdown,
+                )
+                .instrument(span)
+                .await;
             }
             Ok(None) => {
                 let hint = tokio::time::timeout(POLL, hints.recv());

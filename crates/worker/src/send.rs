@@ -14,10 +14,12 @@ use frugal_llm::{
     SendGuard,
 };
 use frugal_scoring::RenderedPrompt;
-use frugal_store::requests::{self, Answered, Failure, FailureKind, NewRequest, Settled};
+use frugal_store::requests::{
+    self, Answered, Failure, FailureKind, NewRequest, Sending, Settled, Settling,
+};
 use frugal_store::responses::StoredResponse;
 use frugal_tuning::{RequestEnd, RequestToSend, without_ids};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long to wait before an answer that could not be stored is stored again.
@@ -84,13 +86,13 @@ pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Se
         .as_ref()
         .map_or_else(|_| begun.elapsed(), |completion| completion.latency);
     let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
-    let settled = settled(context, &request, result);
+    let settled = Arc::new(settled(context, &request, result));
     store(context, key, &settled, latency_ms).await?;
-    if let Settled::Failed { failure, .. } = &settled {
+    if let Settled::Failed { failure, .. } = &*settled {
         log_once(context, sampling.model, failure);
     }
     let end = RequestEnd::Settled(past::settled(&settled, latency_ms));
-    if let Settled::Answered(answer) = settled {
+    if let Settled::Answered(answer) = Arc::unwrap_or_clone(settled) {
         keep_texts(context, key, answer);
     }
     Ok(Sent { key, end })
@@ -133,13 +135,17 @@ impl Guard<'_> {
     }
 
     async fn record(&self, first: bool) -> Result<(), DriveError> {
-        let Context { pool, claim, .. } = self.context;
-        let mut connection = pool.acquire().await?;
+        let claim = self.context.claim;
         if first {
-            let new = std::slice::from_ref(&self.new);
-            requests::send(&mut connection, *claim, new, Utc::now()).await?;
+            let sending = Sending {
+                claim,
+                request: self.new,
+                at: Utc::now(),
+            };
+            self.context.writes.send(sending).await?;
         } else {
-            requests::raise(&mut connection, *claim, self.key, self.worst_case).await?;
+            let mut connection = self.context.pool.acquire().await?;
+            requests::raise(&mut connection, claim, self.key, self.worst_case).await?;
         }
         Ok(())
     }
@@ -288,23 +294,18 @@ fn response(choice: Choice) -> StoredResponse {
 async fn store(
     context: &Context,
     key: RequestKey,
-    settled: &Settled,
+    settled: &Arc<Settled>,
     latency_ms: u64,
 ) -> Result<(), DriveError> {
     loop {
-        let stored = async {
-            let mut connection = context.pool.acquire().await?;
-            requests::settle(
-                &mut connection,
-                context.claim,
-                key,
-                settled,
-                latency_ms,
-                Utc::now(),
-            )
-            .await
+        let settling = Settling {
+            claim: context.claim,
+            key,
+            settled: Arc::clone(settled),
+            latency_ms,
+            at: Utc::now(),
         };
-        match stored.await {
+        match context.writes.settle(settling).await {
             Err(error) if error.is_unavailable() && context.halt.cause() != Some(Cause::LetGo) => {
                 tracing::warn!(%error, "an answer waits for the database");
                 tokio::time::sleep(RETRY_STORE).await;

@@ -1,0 +1,108 @@
+//! Writes of several jobs in one statement: each job's fence is its own.
+
+use crate::{Store, answer};
+use chrono::Utc;
+use frugal_domain::money::Spend;
+use frugal_domain::request::RequestKey;
+use frugal_store::queue::Claim;
+use frugal_store::requests::{self, Failure, FailureKind, NewRequest, Sending, Settled, Settling};
+use frugal_store::{Error, connect_for_groups};
+use std::sync::Arc;
+
+fn next(request: NewRequest) -> NewRequest {
+    NewRequest {
+        key: RequestKey {
+            ordinal: request.key.ordinal + 1,
+            ..request.key
+        },
+        ..request
+    }
+}
+
+fn settling(claim: Claim, key: RequestKey, settled: Settled) -> Settling {
+    Settling {
+        claim,
+        key,
+        settled: Arc::new(settled),
+        latency_ms: 1,
+        at: Utc::now(),
+    }
+}
+
+#[tokio::test]
+async fn a_group_with_a_job_that_is_lost_stores_all_others() {
+    let store = Store::new().await;
+    for _ in 0..3 {
+        store.create_job().await;
+    }
+    let lost = store.claim(0).await.unwrap();
+    let first = store.begin_trial(lost).await;
+    let taken_over = store.claim(60).await.unwrap();
+    assert_eq!((taken_over.job, taken_over.attempt), (lost.job, 2));
+    let (one, other) = (
+        store.claim(60).await.unwrap(),
+        store.claim(60).await.unwrap(),
+    );
+    for claim in [one, other] {
+        store.begin_trial(claim).await;
+    }
+    let mut connection = connect_for_groups(&store.pool).await.unwrap();
+
+    let second = next(first);
+    let sending = |claim, request| Sending {
+        claim,
+        request,
+        at: Utc::now(),
+    };
+    let group = [
+        sending(one, second),
+        sending(lost, second),
+        sending(other, second),
+        sending(one, next(second)),
+    ];
+    let stored = requests::send_group(&mut connection, &group).await.unwrap();
+    assert_eq!(stored, [true, false, true, true]);
+
+    // A request that is there already is refused, and nothing of its group is stored.
+    let group = [sending(other, next(second)), sending(one, second)];
+    let refused = requests::send_group(&mut connection, &group).await;
+    assert!(matches!(refused, Err(Error::Database(_))));
+
+    let failed = Settled::Failed {
+        failure: Failure {
+            kind: FailureKind::Failed,
+            scope: None,
+            detail: "gone".to_owned(),
+        },
+        uncertain: Spend::default(),
+    };
+    let group = [
+        settling(one, first.key, answer("x")),
+        settling(lost, first.key, answer("late")),
+        settling(other, second.key, answer("y")),
+        settling(one, second.key, failed.clone()),
+        // It was refused with its group.
+        settling(other, next(second).key, answer("never sent")),
+    ];
+    let stored = requests::settle_group(&mut connection, &group)
+        .await
+        .unwrap();
+    assert_eq!(stored, [true, false, true, true, false]);
+
+    let of_one = requests::load(&mut connection, one.job).await.unwrap();
+    assert_eq!(of_one.len(), 2, "the third is still under way");
+    assert_eq!(of_one[&first.key].settled, answer("x"));
+    assert_eq!(of_one[&second.key].settled, failed);
+    let of_other = requests::load(&mut connection, other.job).await.unwrap();
+    assert_eq!(of_other.len(), 1);
+    assert_eq!(of_other[&second.key].settled, answer("y"));
+    let of_lost = requests::load(&mut connection, lost.job).await.unwrap();
+    assert!(of_lost.is_empty());
+    let counted = requests::lost(&mut connection, lost.job).await.unwrap();
+    assert_eq!(
+        counted, first.worst_case,
+        "what was not stored is not counted"
+    );
+    drop(connection);
+    store.end().await;
+}
