@@ -6,6 +6,7 @@ mod estimate;
 mod events;
 mod health;
 mod jobs;
+mod metrics;
 mod openapi;
 mod report;
 mod trials;
@@ -29,5 +30,6 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(endpoints::get_endpoint))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(metrics::get_metrics))
         .routes(routes!(openapi::get_openapi))
 }
