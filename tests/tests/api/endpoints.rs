@@ -84,6 +84,30 @@ async fn tell(pool: &PgPool) {
 }
 
 #[tokio::test]
+async fn metrics_tell_what_all_workers_saw() {
+    let app = TestApp::start(catalog()).await;
+    tell(&app.pool).await;
+    let response = app.api.get("/metrics").await;
+    assert_eq!(response.status(), 200);
+    let content_type = response.headers()["content-type"].to_str().unwrap();
+    assert!(content_type.starts_with("application/openmetrics-text"));
+    let text = response.text().await.unwrap();
+    // It counts down.
+    let (waits, rest): (Vec<_>, Vec<_>) = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .partition(|line| line.starts_with("frugal_model_wait_seconds"));
+    insta::assert_snapshot!("metrics", rest.join("\n"));
+    let wait = waits
+        .iter()
+        .find(|line| line.contains(r#"model="m""#))
+        .unwrap();
+    let (_, seconds) = wait.rsplit_once(' ').unwrap();
+    assert!(seconds.parse::<f64>().unwrap() > 0.0, "{wait}");
+    app.end().await;
+}
+
+#[tokio::test]
 async fn an_endpoint_is_told_with_what_is_known_of_it() {
     let app = TestApp::start(catalog()).await;
     let path = "/endpoints/hosted";
