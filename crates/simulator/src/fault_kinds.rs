@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::error::SimulatorError;
-use crate::faults::{Fault, FaultRate, Faults};
+use crate::faults::{Fault, FaultRate, Faults, check_rate};
 
 /// A kind of fault that can be asked for by name.
 #[derive(Debug, Clone, Copy)]
@@ -177,11 +177,7 @@ pub fn faults_by_name<'a>(
         if seen.contains(&name) {
             return Err(SimulatorError::Faults(format!("{name} is given twice")));
         }
-        if !(0.0..=1.0).contains(&rate) {
-            return Err(SimulatorError::Faults(format!(
-                "the rate {rate} of {name} is not from 0 to 1"
-            )));
-        }
+        check_rate(name, rate)?;
         seen.push(name);
         faults.rates.push(FaultRate {
             fault: kind.fault(),

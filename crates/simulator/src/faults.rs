@@ -248,12 +248,7 @@ impl Faults {
     pub fn check(&self) -> Result<(), SimulatorError> {
         let mut total = 0.0;
         for FaultRate { fault, rate } in &self.rates {
-            if !(0.0..=1.0).contains(rate) {
-                return Err(SimulatorError::Faults(format!(
-                    "the rate {rate} of {} is not from 0 to 1",
-                    fault.name()
-                )));
-            }
+            check_rate(&fault.name(), *rate)?;
             if !fault.is_conditional() {
                 total += rate;
             }
@@ -278,6 +273,16 @@ impl Faults {
         }
         Ok(())
     }
+}
+
+/// Whether a rate makes sense; `name` is what it is of.
+pub(crate) fn check_rate(name: &str, rate: f64) -> Result<(), SimulatorError> {
+    if (0.0..=1.0).contains(&rate) {
+        return Ok(());
+    }
+    Err(SimulatorError::Faults(format!(
+        "the rate {rate} of {name} is not from 0 to 1"
+    )))
 }
 
 /// Decides which fault a request gets.
