@@ -48,29 +48,6 @@ pub struct Sending {
     pub at: DateTime<Utc>,
 }
 
-/// Stores requests of one job that are about to be sent, in one statement.
-///
-/// # Errors
-/// [`Error::LeaseLost`], or the database is away.
-pub async fn send(
-    connection: &mut PgConnection,
-    claim: Claim,
-    requests: &[NewRequest],
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let sending = |request: &NewRequest| Sending {
-        claim,
-        request: *request,
-        at: now,
-    };
-    let group: Vec<_> = requests.iter().map(sending).collect();
-    let stored = send_group(connection, &group).await?;
-    if stored.contains(&false) {
-        return Err(Error::LeaseLost);
-    }
-    Ok(())
-}
-
 /// Stores requests of any jobs that are about to be sent, in one statement, and tells of each
 /// whether it is stored: those of a job whose lease is lost are left out, and no others.
 ///
@@ -100,12 +77,12 @@ pub async fn send_group(connection: &mut PgConnection, group: &[Sending]) -> Res
         )
         SELECT DISTINCT job_id AS "job_id!", attempt AS "attempt!" FROM inserted
         "#,
-        &rows.job,
-        &rows.attempt,
+        &rows.keys.job,
+        &rows.keys.attempt,
         &rows.sent_at,
-        &rows.purpose,
-        &rows.trial,
-        &rows.ordinal,
+        &rows.keys.purpose,
+        &rows.keys.trial,
+        &rows.keys.ordinal,
         &rows.instance,
         &rows.n,
         &rows.max_tokens,
@@ -125,15 +102,32 @@ pub async fn send_group(connection: &mut PgConnection, group: &[Sending]) -> Res
     Ok(group.iter().map(is_stored).collect())
 }
 
-/// The columns of many requests that are about to be sent.
+/// The columns that say which requests are meant, and under which fence.
 #[derive(Default)]
-struct SentColumns {
+struct KeyColumns {
     job: Vec<Uuid>,
     attempt: Vec<i32>,
-    sent_at: Vec<DateTime<Utc>>,
     purpose: Vec<String>,
     trial: Vec<i32>,
     ordinal: Vec<i32>,
+}
+
+impl KeyColumns {
+    fn push(&mut self, claim: Claim, key: RequestKey) -> Result<()> {
+        self.job.push(claim.job.0);
+        self.attempt.push(claim.attempt);
+        self.purpose.push(key.purpose.as_str().to_owned());
+        self.trial.push(to_integer("trial number", key.trial.0)?);
+        self.ordinal.push(to_integer("ordinal", key.ordinal)?);
+        Ok(())
+    }
+}
+
+/// The columns of many requests that are about to be sent.
+#[derive(Default)]
+struct SentColumns {
+    keys: KeyColumns,
+    sent_at: Vec<DateTime<Utc>>,
     instance: Vec<i32>,
     n: Vec<i32>,
     max_tokens: Vec<i32>,
@@ -145,14 +139,9 @@ struct SentColumns {
 impl SentColumns {
     fn push(&mut self, sending: &Sending) -> Result<()> {
         let Sending { claim, request, at } = sending;
-        let key = request.key;
         let worst = request.worst_case;
-        self.job.push(claim.job.0);
-        self.attempt.push(claim.attempt);
+        self.keys.push(*claim, request.key)?;
         self.sent_at.push(*at);
-        self.purpose.push(key.purpose.as_str().to_owned());
-        self.trial.push(to_integer("trial number", key.trial.0)?);
-        self.ordinal.push(to_integer("ordinal", key.ordinal)?);
         self.instance
             .push(to_integer("instance", request.instance)?);
         self.n.push(to_integer("n", request.n)?);
@@ -343,33 +332,6 @@ pub struct Settling {
     pub at: DateTime<Utc>,
 }
 
-/// Stores what became of a request. After this, and not before, it may be used.
-///
-/// # Errors
-/// [`Error::LeaseLost`] where another worker has taken over and counted the request as lost;
-/// or the database is away.
-pub async fn settle(
-    connection: &mut PgConnection,
-    claim: Claim,
-    key: RequestKey,
-    settled: &Settled,
-    latency_ms: u64,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let settling = Settling {
-        claim,
-        key,
-        settled: Arc::new(settled.clone()),
-        latency_ms,
-        at: now,
-    };
-    let stored = settle_group(connection, &[settling]).await?;
-    if stored.contains(&false) {
-        return Err(Error::LeaseLost);
-    }
-    Ok(())
-}
-
 /// Stores what became of requests of any jobs, in one statement, and tells of each whether it is
 /// stored: those that another worker has counted as lost are left out, and no others. What is stored,
 /// and nothing else, may be used.
@@ -418,11 +380,11 @@ pub async fn settle_group(connection: &mut PgConnection, group: &[Settling]) -> 
         )
         SELECT number AS "number!" FROM settled
         "#,
-        &rows.job,
-        &rows.attempt,
-        &rows.purpose,
-        &rows.trial,
-        &rows.ordinal,
+        &rows.keys.job,
+        &rows.keys.attempt,
+        &rows.keys.purpose,
+        &rows.keys.trial,
+        &rows.keys.ordinal,
         &rows.state,
         &rows.prompt_tokens as &[Option<i64>],
         &rows.completion_tokens as &[Option<i64>],
@@ -452,11 +414,7 @@ pub async fn settle_group(connection: &mut PgConnection, group: &[Settling]) -> 
 /// The columns of what became of many requests.
 #[derive(Default)]
 struct SettledColumns {
-    job: Vec<Uuid>,
-    attempt: Vec<i32>,
-    purpose: Vec<String>,
-    trial: Vec<i32>,
-    ordinal: Vec<i32>,
+    keys: KeyColumns,
     state: Vec<String>,
     prompt_tokens: Vec<Option<i64>>,
     completion_tokens: Vec<Option<i64>>,
@@ -496,13 +454,8 @@ impl SettledColumns {
                 .map(|answer| to_bigint("usage", count(&answer.usage)))
                 .transpose()
         };
-        let key = settling.key;
         let (cost, uncertain) = (settled.cost(), settled.uncertain());
-        self.job.push(settling.claim.job.0);
-        self.attempt.push(settling.claim.attempt);
-        self.purpose.push(key.purpose.as_str().to_owned());
-        self.trial.push(to_integer("trial number", key.trial.0)?);
-        self.ordinal.push(to_integer("ordinal", key.ordinal)?);
+        self.keys.push(settling.claim, settling.key)?;
         self.state.push(state.to_owned());
         self.prompt_tokens
             .push(tokens(|usage| usage.prompt_tokens)?);
@@ -520,7 +473,7 @@ impl SettledColumns {
         self.latency_ms
             .push(to_bigint("latency", settling.latency_ms)?);
         self.answered_at.push(settling.at);
-        let number = to_bigint("a group of requests", self.job.len() as u64)?;
+        let number = to_bigint("a group of requests", self.keys.job.len() as u64)?;
         let responses = answer.map_or(&[][..], |answer| &answer.responses);
         for (position, response) in (0..).zip(responses) {
             self.responses.push(number, position, response)?;

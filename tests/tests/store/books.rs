@@ -1,6 +1,6 @@
 //! The books of a job, closed from its rows alone.
 
-use crate::{Store, answer};
+use crate::{Store, answer, send, settle};
 use chrono::Utc;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Unit;
@@ -9,7 +9,7 @@ use frugal_domain::spend::SpendCategory;
 use frugal_domain::state::{JobState, TrialState};
 use frugal_domain::trial::{CostEstimate, Estimate, Evaluation, Progress, TrialOutcome, TrialRole};
 use frugal_store::queue::{self, Claim};
-use frugal_store::requests::{self, NewRequest};
+use frugal_store::requests::NewRequest;
 use frugal_store::trials::{self, NewTrial, TrialEnd};
 use frugal_store::{books, jobs};
 use std::collections::BTreeMap;
@@ -79,10 +79,10 @@ async fn taken_over(store: &Store) -> (Claim, NewRequest) {
     };
     let mut connection = store.pool.acquire().await.unwrap();
     let now = Utc::now();
-    requests::send(&mut connection, claim, &[request, in_flight], now)
+    send(&mut connection, claim, &[request, in_flight], now)
         .await
         .unwrap();
-    requests::settle(&mut connection, claim, request.key, &answer("a"), 1, now)
+    settle(&mut connection, claim, request.key, &answer("a"), 1, now)
         .await
         .unwrap();
     (claim, request)

@@ -1,9 +1,9 @@
 //! Claiming: what it reads, which job comes first, and attempts whose worker was lost.
 
-use crate::{Store, answer};
+use crate::{Store, answer, send, settle};
 use chrono::Utc;
+use frugal_store::PgPool;
 use frugal_store::queue::{self, Depth};
-use frugal_store::{PgPool, requests};
 use uuid::Uuid;
 
 /// Jobs of each kind in a table that has seen many.
@@ -105,10 +105,10 @@ async fn attempts_count_as_lost_until_one_gets_on() {
     let claimed = store.claimed(0).await.unwrap();
     assert_eq!(claimed.lost_attempts, 4);
     let now = Utc::now();
-    requests::send(&mut connection, claimed.claim, &[request], now)
+    send(&mut connection, claimed.claim, &[request], now)
         .await
         .unwrap();
-    requests::settle(
+    settle(
         &mut connection,
         claimed.claim,
         request.key,

@@ -12,7 +12,7 @@ mod groups;
 mod reuse;
 mod scores;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
@@ -21,13 +21,14 @@ use frugal_domain::request::{FinishReason, Purpose, RequestKey};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::{Progress, TrialOutcome, TrialRole};
 use frugal_store::queue::{self, Claim, Claimed, End};
-use frugal_store::requests::{self, Answered, NewRequest, Settled};
+use frugal_store::requests::{self, Answered, NewRequest, Sending, Settled, Settling};
 use frugal_store::responses::StoredResponse;
 use frugal_store::trials::{self, NewTrial, TrialEnd};
-use frugal_store::{Error, PgPool, events, instances, jobs};
+use frugal_store::{Error, PgConnection, PgPool, events, instances, jobs};
 use frugal_tests::postgres::TestDatabase;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A migrated database.
@@ -156,10 +157,54 @@ impl Store {
             },
             reuse_key: None,
         };
-        requests::send(&mut connection, claim, &[request], Utc::now())
+        send(&mut connection, claim, &[request], Utc::now())
             .await
             .unwrap();
         request
+    }
+}
+
+/// Stores requests of one job that are about to be sent.
+async fn send(
+    connection: &mut PgConnection,
+    claim: Claim,
+    new: &[NewRequest],
+    at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let sending = |request: &NewRequest| Sending {
+        claim,
+        request: *request,
+        at,
+    };
+    let group: Vec<_> = new.iter().map(sending).collect();
+    let stored = requests::send_group(connection, &group).await?;
+    held(&stored)
+}
+
+/// Stores what became of a request.
+async fn settle(
+    connection: &mut PgConnection,
+    claim: Claim,
+    key: RequestKey,
+    settled: &Settled,
+    latency_ms: u64,
+    at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let settling = Settling {
+        claim,
+        key,
+        settled: Arc::new(settled.clone()),
+        latency_ms,
+        at,
+    };
+    let stored = requests::settle_group(connection, &[settling]).await?;
+    held(&stored)
+}
+
+fn held(stored: &[bool]) -> Result<(), Error> {
+    match stored.contains(&false) {
+        true => Err(Error::LeaseLost),
+        false => Ok(()),
     }
 }
 
@@ -231,12 +276,12 @@ async fn a_lease_that_ran_out_goes_to_another_and_fences_the_first() {
     let now = Utc::now();
     let beat = queue::heartbeat(&mut connection, first, 60).await;
     assert!(matches!(beat, Err(Error::LeaseLost)));
-    let settled = requests::settle(&mut connection, first, request.key, &answer("a"), 1, now).await;
+    let settled = settle(&mut connection, first, request.key, &answer("a"), 1, now).await;
     assert!(
         matches!(settled, Err(Error::LeaseLost)),
         "the late answer is not taken"
     );
-    let sent = requests::send(&mut connection, first, &[request], now).await;
+    let sent = send(&mut connection, first, &[request], now).await;
     assert!(matches!(sent, Err(Error::LeaseLost)));
     let (progress, spend) = (Progress::default(), BTreeMap::new());
     let summary = jobs::update_summary(&mut connection, id, 1, &progress, &spend, None).await;
@@ -259,9 +304,7 @@ async fn a_lease_that_ran_out_goes_to_another_and_fences_the_first() {
         },
         ..request
     };
-    requests::send(&mut connection, second, &[again], now)
-        .await
-        .unwrap();
+    send(&mut connection, second, &[again], now).await.unwrap();
     let given_up = requests::give_up_all(&mut connection, first, now).await;
     assert!(matches!(given_up, Err(Error::LeaseLost)));
     let lost = requests::lost(&mut connection, id).await.unwrap();
@@ -271,7 +314,7 @@ async fn a_lease_that_ran_out_goes_to_another_and_fences_the_first() {
         .unwrap();
     let lost = requests::lost(&mut connection, id).await.unwrap();
     assert_eq!(lost, request.worst_case + again.worst_case);
-    let settled = requests::settle(&mut connection, second, again.key, &answer("a"), 1, now).await;
+    let settled = settle(&mut connection, second, again.key, &answer("a"), 1, now).await;
     assert!(matches!(settled, Err(Error::LeaseLost)), "it is given up");
 
     // What was in flight counts at its worst case and is asked for again.
@@ -281,10 +324,10 @@ async fn a_lease_that_ran_out_goes_to_another_and_fences_the_first() {
             .unwrap()
             .is_empty()
     );
-    requests::send(&mut connection, second, &[request], now)
+    send(&mut connection, second, &[request], now)
         .await
         .unwrap();
-    requests::settle(&mut connection, second, request.key, &answer("a"), 1, now)
+    settle(&mut connection, second, request.key, &answer("a"), 1, now)
         .await
         .unwrap();
     assert_eq!(requests::load(&mut connection, id).await.unwrap().len(), 1);
@@ -303,10 +346,10 @@ async fn an_answer_is_stored_once_and_comes_back_as_it_was() {
     requests::raise(&mut connection, claim, request.key, request.worst_case)
         .await
         .unwrap();
-    requests::settle(&mut connection, claim, request.key, &answer("a\0b"), 1, now)
+    settle(&mut connection, claim, request.key, &answer("a\0b"), 1, now)
         .await
         .unwrap();
-    let again = requests::settle(&mut connection, claim, request.key, &answer("x"), 1, now).await;
+    let again = settle(&mut connection, claim, request.key, &answer("x"), 1, now).await;
     assert!(matches!(again, Err(Error::LeaseLost)));
     let stored = requests::load(&mut connection, claim.job).await.unwrap();
     assert_eq!(stored[&request.key].settled, answer("a\u{FFFD}b"));

@@ -1,12 +1,12 @@
 //! Responses that other jobs take over: whole requests, and by which name they are found again.
 
-use crate::{Store, answer};
+use crate::{Store, answer, send, settle};
 use chrono::Utc;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::request::{RequestKey, ResponseId};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_store::queue::Claim;
-use frugal_store::requests::{self, NewRequest, ReuseKey};
+use frugal_store::requests::{NewRequest, ReuseKey};
 use frugal_store::responses;
 use frugal_store::reuse::{self, Adopted};
 
@@ -29,10 +29,8 @@ async fn source(store: &Store, count: u32) -> Claim {
             ..first
         };
         let now = Utc::now();
-        requests::send(&mut connection, claim, &[request], now)
-            .await
-            .unwrap();
-        requests::settle(&mut connection, claim, key, &answer("a"), 1, now)
+        send(&mut connection, claim, &[request], now).await.unwrap();
+        settle(&mut connection, claim, key, &answer("a"), 1, now)
             .await
             .unwrap();
     }
@@ -89,7 +87,7 @@ async fn texts_are_found_by_what_names_a_response() {
     let own = store.begin_trial(claim).await;
     let mut connection = store.pool.acquire().await.unwrap();
     let now = Utc::now();
-    requests::settle(&mut connection, claim, own.key, &answer("own"), 1, now)
+    settle(&mut connection, claim, own.key, &answer("own"), 1, now)
         .await
         .unwrap();
     let found = reuse::find(&mut connection, claim.job, &[KEY], 10)
