@@ -11,12 +11,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use frugal_store::{admission, endpoint_models};
+use frugal_store::{PgConnection, admission, endpoint_models};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What is known of models, by the endpoint and the model.
-type ByModel = BTreeMap<String, BTreeMap<String, Known>>;
+pub(super) type ByModel = BTreeMap<String, BTreeMap<String, Known>>;
 
 /// List the endpoints that jobs may name
 ///
@@ -94,15 +94,22 @@ pub(super) async fn get_endpoint(
 async fn known(state: &AppState, now: DateTime<Utc>) -> Result<ByModel, ApiError> {
     let read = async {
         let mut connection = state.pool().acquire().await?;
-        let seen = endpoint_models::load(&mut connection, now).await?;
-        let scopes = admission::load(&mut connection).await?;
-        Ok::<_, frugal_store::Error>((seen, scopes))
+        load(&mut connection, now).await
     };
-    let (seen, scopes) = match read.await {
-        Ok(read) => read,
-        Err(error) if error.is_unavailable() => return Ok(ByModel::new()),
-        Err(error) => return Err(error.into()),
-    };
+    match read.await {
+        Ok(known) => Ok(known),
+        Err(error) if error.is_unavailable() => Ok(ByModel::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is known of all models.
+pub(super) async fn load(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> frugal_store::Result<ByModel> {
+    let seen = endpoint_models::load(connection, now).await?;
+    let scopes = admission::load(connection).await?;
     let mut known = ByModel::new();
     for model in seen {
         let (endpoint, name) = (model.seen.endpoint.clone(), model.seen.model.clone());

@@ -6,14 +6,15 @@
 
 use crate::errors::{ApiError, Code};
 use crate::responses::{Problems, codes};
+use crate::routes::endpoints;
 use crate::state::AppState;
+use crate::wire::Known;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use chrono::Utc;
-use frugal_admission::Scope;
+use chrono::{DateTime, Utc};
 use frugal_domain::endpoint::Catalog;
-use frugal_store::{admission, endpoint_models};
+use frugal_store::endpoint_models::EndpointModel;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -44,31 +45,13 @@ pub(super) async fn get_metrics(
 ) -> Result<impl IntoResponse, ApiError> {
     let now = Utc::now();
     let mut connection = state.connection().await?;
-    let seen = endpoint_models::load(&mut connection, now).await?;
-    let scopes = admission::load(&mut connection).await?;
+    let known = endpoints::load(&mut connection, now).await?;
     let mut metrics = Metrics::of(state.catalog());
-    for known in seen {
-        let seen = known.seen;
-        if let Some(model) = metrics.model(state.catalog(), &seen.endpoint, &seen.model) {
-            model.answered += seen.answered;
-            model.refused += seen.refused;
-            model.failed += seen.failed;
-            model.usage_estimated += seen.usage_estimated;
-            model.latency_ms += seen.latency_ms_total;
-        }
-    }
-    for ((endpoint, name), scope) in scopes {
-        // The empty name is the endpoint as a whole.
-        if name.is_empty() {
-            continue;
-        }
-        if let Some(model) = metrics.model(state.catalog(), &endpoint, &name) {
-            // Soft as it is, a state that another version wrote says nothing.
-            let scope: Scope = serde_json::from_value(scope).unwrap_or_default();
-            let now = now.timestamp_millis();
-            let wait = scope.waits_until(now).map_or(0, |until| until - now);
-            model.wait_ms = model.wait_ms.max(u64::try_from(wait).unwrap_or(0));
-            model.out_of_order |= scope.outage().is_some();
+    for (endpoint, models) in &known {
+        for (name, known) in models {
+            if let Some(model) = metrics.model(state.catalog(), endpoint, name) {
+                model.add(known, now);
+            }
         }
     }
     let text = metrics
@@ -92,6 +75,22 @@ struct Figures {
     latency_ms: u64,
     wait_ms: u64,
     out_of_order: bool,
+}
+
+impl Figures {
+    fn add(&mut self, known: &Known, now: DateTime<Utc>) {
+        if let Some(EndpointModel { seen, .. }) = &known.seen {
+            self.answered += seen.answered;
+            self.refused += seen.refused;
+            self.failed += seen.failed;
+            self.usage_estimated += seen.usage_estimated;
+            self.latency_ms += seen.latency_ms_total;
+        }
+        let now = now.timestamp_millis();
+        let wait = known.scope.waits_until(now).map_or(0, |until| until - now);
+        self.wait_ms = self.wait_ms.max(u64::try_from(wait).unwrap_or(0));
+        self.out_of_order |= known.scope.outage().is_some();
+    }
 }
 
 impl Metrics {
@@ -131,12 +130,8 @@ impl Metrics {
         mut metric: MetricEncoder<'_>,
         value: impl Fn(MetricEncoder<'_>, &Figures) -> fmt::Result,
     ) -> fmt::Result {
-        for ((endpoint, model), figures) in &self.0 {
-            let labels = [
-                ("frugal_endpoint", endpoint.as_str()),
-                ("gen_ai_request_model", model.as_str()),
-            ];
-            value(metric.encode_family(&labels)?, figures)?;
+        for (key, figures) in &self.0 {
+            value(metric.encode_family(&labels(key))?, figures)?;
         }
         Ok(())
     }
@@ -162,18 +157,15 @@ impl Collector for Metrics {
             None,
             MetricType::Counter,
         )?;
-        for ((endpoint, model), figures) in &self.0 {
+        for (key, figures) in &self.0 {
+            let [endpoint, model] = labels(key);
             let outcomes = [
                 ("answered", figures.answered),
                 ("refused", figures.refused),
                 ("failed", figures.failed),
             ];
             for (outcome, count) in outcomes {
-                let labels = [
-                    ("frugal_endpoint", endpoint.as_str()),
-                    ("gen_ai_request_model", model.as_str()),
-                    ("outcome", outcome),
-                ];
+                let labels = [endpoint, model, ("outcome", outcome)];
                 let mut metric = requests.encode_family(&labels)?;
                 metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
             }
@@ -206,6 +198,13 @@ impl Collector for Metrics {
             metric.encode_gauge(&i64::from(figures.out_of_order))
         })
     }
+}
+
+fn labels((endpoint, model): &(String, String)) -> [(&'static str, &str); 2] {
+    [
+        ("frugal_endpoint", endpoint),
+        ("gen_ai_request_model", model),
+    ]
 }
 
 #[expect(
