@@ -17,6 +17,9 @@ use frugal_evaluation::{DoesNotFit, Ledger, Reservation};
 /// sought.
 pub(crate) const LEAST_SAVING: f64 = 0.05;
 
+/// What part of the budget may be uncertain before requests are given up early: one so manieth.
+const LITTLE: u64 = 20;
+
 /// The running totals of a job.
 #[derive(Debug)]
 pub(crate) struct Books {
@@ -132,6 +135,16 @@ impl Books {
             self.ledger.take_back(more, SpendCategory::Uncertain);
             self.taken_back = not_billed;
         }
+    }
+
+    /// Whether the uncertain spend is little with so much more of it.
+    pub(crate) fn is_little(&self, more: Spend) -> bool {
+        let by_category = self.ledger.by_category();
+        let uncertain = by_category.get(&SpendCategory::Uncertain);
+        let all = uncertain.copied().unwrap_or_default() + more;
+        self.ledger
+            .budget()
+            .is_none_or(|budget| budget.unit().of(all) <= budget.amount() / LITTLE)
     }
 
     /// Makes what was kept back available.

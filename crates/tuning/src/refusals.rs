@@ -182,6 +182,11 @@ impl Refusals {
         self.models.iter().any(|model| model.answered)
     }
 
+    /// Whether a model answered any request.
+    pub(crate) fn has_answered(&self, model: usize) -> bool {
+        self.models.get(model).is_some_and(|model| model.answered)
+    }
+
     /// What cannot have been billed though it was counted: what may have been worked on by models that
     /// never answered and that their endpoints turned out not to have, or not for this key.
     pub(crate) fn not_billed(&self) -> Spend {

@@ -11,6 +11,10 @@ use frugal_domain::spend::SpendCategory;
 use frugal_evaluation::Reservation;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// Attempts of one request that brought nothing and may have been billed, each at its worst case,
+/// that are made whatever the job has lost so far.
+const UNCERTAIN_ATTEMPTS: usize = 3;
+
 /// The requests of a job that are not settled.
 #[derive(Debug)]
 pub(crate) struct Requests {
@@ -103,12 +107,26 @@ impl Requests {
         NextRequest::None
     }
 
-    /// Sets the worst case of a request in flight aside once more, so that it may be sent again.
-    /// Whether that fits.
-    pub(crate) fn reserve_again(&mut self, key: RequestKey, books: &mut Books) -> bool {
+    /// Sets the worst case of a request in flight aside once more, so that it may be sent again: each
+    /// of its attempts so far may have been billed. Whether that fits, and is not too much for one
+    /// request: a few attempts are, more only where the model `works` and little of the budget is
+    /// uncertain.
+    pub(crate) fn reserve_again(
+        &mut self,
+        key: RequestKey,
+        works: impl Fn(usize) -> bool,
+        books: &mut Books,
+    ) -> bool {
         let Some(request) = self.in_flight.get_mut(&key) else {
             return false;
         };
+        if request.reservations.len() >= UNCERTAIN_ATTEMPTS {
+            let (model, _) = request.asked.pair;
+            let own: Spend = request.reservations.iter().map(Reservation::worst).sum();
+            if !works(model) || !books.is_little(own) {
+                return false;
+            }
+        }
         match books.reserve(request.worst) {
             Ok(reservation) => {
                 request.reservations.push(reservation);

@@ -201,10 +201,15 @@ impl Tuning {
         Ok(())
     }
 
-    /// Whether a request in flight that may have been billed may be sent once more. Its worst case
-    /// is then set aside again.
+    /// Whether a request in flight, each attempt of which may have been billed, may be sent once more.
+    /// Its worst case is then set aside again.
+    ///
+    /// Three attempts are made whatever they may have cost; further ones while the model answers other
+    /// requests and what is uncertain of the whole job is at most a twentieth of its budget.
     pub fn may_send_again(&mut self, key: RequestKey) -> bool {
-        !self.sends_nothing_for(key.purpose) && self.requests.reserve_again(key, &mut self.books)
+        let works = |model| self.heard.has_answered(model);
+        !self.sends_nothing_for(key.purpose)
+            && self.requests.reserve_again(key, works, &mut self.books)
     }
 
     /// The job is to stop: its time is over ([`StopReason::Deadline`]), or its client wants it to

@@ -25,10 +25,6 @@ use std::time::{Duration, Instant};
 /// How long to wait before an answer that could not be stored is stored again.
 const RETRY_STORE: Duration = Duration::from_millis(250);
 
-/// Attempts of one request that brought nothing and may have been billed, each at its worst case,
-/// before it is given up: what is uncertain of a request is never more than so many worst cases.
-const MOST_UNCERTAIN_ATTEMPTS: u32 = 3;
-
 /// A request with how it ended.
 pub(crate) struct Sent {
     pub key: RequestKey,
@@ -155,9 +151,6 @@ impl SendGuard for Guard<'_> {
     async fn may_send(&self, before: Attempts, last_possibly_billed: bool) -> Permission {
         if self.stopped() {
             return Permission::Withdrawn;
-        }
-        if before.possibly_billed >= MOST_UNCERTAIN_ATTEMPTS {
-            return Permission::GivenUp;
         }
         let first = before.made == 0;
         if !first && !last_possibly_billed {

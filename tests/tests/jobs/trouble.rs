@@ -114,7 +114,7 @@ async fn passing_faults_of_the_endpoint_change_nothing_but_the_bill() {
     for world in [&troubled, &quiet] {
         let (server, url) = world.setting.serve(1).await;
         let api = ApiClient::new(&url);
-        let path = api.submit(&job(5, 4)).await;
+        let path = api.submit(&job(5, 2)).await;
         api.follow(&path, None).await;
         let trials = crate::takeover::outcomes(&api, &path).await;
         let found: Vec<_> = trials

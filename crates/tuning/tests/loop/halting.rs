@@ -220,3 +220,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_request_may_be_lost_more_often_where_its_model_works_and_little_was_lost() {
+    let often = |world: &mut World| {
+        let key = world.in_flight[0].key;
+        (0..20)
+            .take_while(|_| world.tuning().may_send_again(key))
+            .count()
+    };
+    // Of a model that never answered nothing is known: three attempts in all.
+    let mut unknown = World::new(spec(&[]), 3);
+    while unknown.in_flight.is_empty() {
+        assert!(unknown.turn());
+    }
+    assert_eq!(often(&mut unknown), 2);
+    // Of one that works they end where a twentieth of the budget is uncertain.
+    let mut works = in_the_middle();
+    let worst = works.in_flight[0].worst_case;
+    let mut attempts = 1;
+    let budget = works.spec.optimization_budget;
+    while budget.unit().of(worst) * attempts <= budget.amount() / 20 {
+        attempts += 1;
+    }
+    assert!(attempts > 3, "the world has room for it");
+    assert_eq!(often(&mut works) as u64, (attempts - 1).min(20));
+}

@@ -83,7 +83,7 @@ pub fn refused(scope: Scope, reason: &str) -> RequestFailure {
 
 /// A job in memory, with everything that a database would hold of it.
 pub struct World {
-    spec: Arc<JobSpec>,
+    pub spec: Arc<JobSpec>,
     tuning: Tuning,
     order: ChaCha8Rng,
     /// Requests in flight, in the order of sending.
