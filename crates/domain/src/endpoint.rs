@@ -1,10 +1,14 @@
 //! The operator's catalogue of endpoints: where they are, which models they serve, what those
 //! charge. It holds no secret: a key is named by its environment variable.
 
+mod deployment;
+
 use crate::money::{PICO_PER_USD, Prices};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use deployment::{Deployment, FIRST};
 
 /// Every endpoint that jobs may name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -87,6 +91,9 @@ pub struct Endpoint {
     /// The file that holds the key, where no environment variable does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_file: Option<String>,
+    /// Further deployments of the same models; requests go to all of them in turn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deployments: Vec<Deployment>,
     /// The models by the names that the endpoint gives them.
     #[serde(default)]
     pub models: BTreeMap<String, Model>,
@@ -189,7 +196,8 @@ impl Endpoint {
         }
         self.limits
             .validate()
-            .map_err(|fault| fault.within("limits"))
+            .map_err(|fault| fault.within("limits"))?;
+        self.check_deployments()
     }
 
     fn check_headers(&self) -> Result<(), CatalogError> {

@@ -36,6 +36,8 @@ pub struct CheckArgs {
 pub struct Found {
     /// The endpoint, by the name that jobs use.
     pub endpoint: String,
+    /// Which of its deployments, where it has several.
+    pub deployment: Option<String>,
     /// The model.
     pub model: String,
     /// Whether it answered.
@@ -54,6 +56,16 @@ pub struct Found {
     pub latency_ms: Option<u64>,
     /// Whether its price is known.
     pub has_price: bool,
+}
+
+impl Found {
+    /// The endpoint, with the deployment where it has several.
+    fn place(&self) -> String {
+        match &self.deployment {
+            Some(deployment) => format!("{} ({deployment})", self.endpoint),
+            None => self.endpoint.clone(),
+        }
+    }
 }
 
 /// Checks the models of a configuration's endpoints, and prints what was found.
@@ -98,21 +110,37 @@ fn chosen(catalog: &Catalog, names: &[String]) -> anyhow::Result<Catalog> {
     Ok(chosen)
 }
 
-/// What is found of each listed model, in the order of the catalogue.
+/// What is found of each listed model, in the order of the catalogue, by each deployment.
 pub async fn check(catalog: &Catalog, args: &CheckArgs) -> Vec<Found> {
-    let endpoints = catalog.endpoints.iter().map(async |(name, endpoint)| {
-        let client = client(name, endpoint);
-        let models = endpoint.models.keys().map(async |model| match &client {
-            Ok(client) => ask(client, name, endpoint, model, args).await,
-            Err(reason) => {
-                let mut found = nothing_yet(name, endpoint, model);
-                found.reason = Some(reason.clone());
-                found
-            }
-        });
-        join_all(models).await
+    let endpoints = catalog.endpoints.iter().flat_map(|(name, endpoint)| {
+        let is_one_of_several = !endpoint.deployments.is_empty();
+        endpoint.every_deployment().map(move |(own_name, own)| {
+            let deployment = is_one_of_several.then(|| own_name.to_owned());
+            check_deployment(name, deployment, own, args)
+        })
     });
     join_all(endpoints).await.into_iter().flatten().collect()
+}
+
+async fn check_deployment(
+    name: &str,
+    deployment: Option<String>,
+    endpoint: Endpoint,
+    args: &CheckArgs,
+) -> Vec<Found> {
+    let client = client(name, &endpoint);
+    let models = endpoint.models.keys().map(async |model| {
+        let mut found = match &client {
+            Ok(client) => ask(client, name, &endpoint, model, args).await,
+            Err(reason) => Found {
+                reason: Some(reason.clone()),
+                ..nothing_yet(name, &endpoint, model)
+            },
+        };
+        found.deployment.clone_from(&deployment);
+        found
+    });
+    join_all(models).await
 }
 
 /// A client for one endpoint alone, so that a key that is missing elsewhere is no matter.
@@ -132,6 +160,7 @@ fn nothing_yet(name: &str, endpoint: &Endpoint, model: &str) -> Found {
     let listed = endpoint.model(model);
     Found {
         endpoint: name.to_owned(),
+        deployment: None,
         model: model.to_owned(),
         works: false,
         reason: None,
@@ -228,7 +257,7 @@ fn table(found: &[Found]) -> Table {
             few => format!("{few} at once"),
         };
         table.add_row([
-            model.endpoint.clone(),
+            model.place(),
             model.model.clone(),
             choose(model.works, "yes", "NO"),
             or_dash(model.responses_of_two.map(responses)),
@@ -252,7 +281,7 @@ fn reasons(found: &[Found]) -> String {
         .iter()
         .filter_map(|model| {
             let reason = model.reason.as_ref()?;
-            Some(format!("{} {}: {reason}\n", model.endpoint, model.model))
+            Some(format!("{} {}: {reason}\n", model.place(), model.model))
         })
         .collect()
 }

@@ -82,7 +82,11 @@ async fn what_models_can_do_is_found_out() {
             "base_url": simulator.base_url(), "api": "completions",
             "models": {"gemma-3-270m": priced, "no-such-model": {}}
         },
-        "poor": {"base_url": poor_endpoint().await, "models": {"m": {}}}
+        "poor": {"base_url": poor_endpoint().await, "models": {"m": {}}},
+        "two": {
+            "base_url": poor_endpoint().await, "models": {"m": {}},
+            "deployments": [{"name": "away", "base_url": "http://127.0.0.1:1/v1"}]
+        }
     }));
     let mut found = check::check(&catalog, &args(&recorded_prompt())).await;
     for model in &mut found {
@@ -99,6 +103,8 @@ async fn what_models_can_do_is_found_out() {
         ("local", "gemma-3-270m"),
         ("local", "no-such-model"),
         ("poor", "m"),
+        ("two", "m"),
+        ("two", "m"),
     ];
     assert_eq!(names, expected);
     let reason = |found: &Found| found.reason.clone().unwrap();
@@ -106,6 +112,7 @@ async fn what_models_can_do_is_found_out() {
     assert!(reason(&found[0]).contains("FRUGAL_TEST_VARIABLE_THAT_IS_NOT_SET is not set"));
     let good = Found {
         endpoint: "local".to_owned(),
+        deployment: None,
         model: "gemma-3-270m".to_owned(),
         works: true,
         reason: None,
@@ -130,6 +137,9 @@ async fn what_models_can_do_is_found_out() {
         ..good
     };
     assert_eq!(found[3], poor);
+    let of_two = |found: &Found| (found.deployment.clone().unwrap(), found.works);
+    assert_eq!(of_two(&found[4]), ("first".to_owned(), true));
+    assert_eq!(of_two(&found[5]), ("away".to_owned(), false));
     simulator.shutdown().await.unwrap();
 }
 

@@ -6,6 +6,7 @@ use crate::asked_wait;
 use crate::attempt::{self, Answer, AttemptOutcome};
 use crate::calibration::{Calibration, Measured};
 use crate::classify::{Absence, AttemptFault, Circumstances, Refused, Verdict};
+use crate::deployments::{Chosen, Deployments, Heard, Next};
 use crate::encode::{self, Call};
 use crate::error::{Attempts, ClientError, RequestError, Scope};
 use crate::guard::{Permission, SendGuard, Unguarded};
@@ -13,19 +14,18 @@ use crate::key::Secrets;
 use crate::redact;
 use crate::request::{Completion, CompletionRequest, Diagnostics};
 use crate::retry::Backoff;
-use crate::transport::Transport;
 use chrono::{DateTime, Utc};
 use frugal_domain::endpoint::{Endpoint, Model};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout_at};
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 /// The client of one endpoint. Clones share connections, the limit on requests in flight, and
 /// the jitter's generator.
@@ -38,7 +38,7 @@ struct Inner {
     name: String,
     endpoint: Endpoint,
     secrets: Secrets,
-    transport: Transport,
+    deployments: Deployments,
     backoff: Backoff,
     in_flight: Semaphore,
     jitter: Mutex<ChaCha8Rng>,
@@ -49,7 +49,8 @@ struct Inner {
 #[derive(Debug, Clone, Default)]
 struct Known {
     learned: Abilities,
-    has_answered: bool,
+    /// The places of the deployments by which it answered.
+    answered_by: BTreeSet<usize>,
     calibration: Calibration,
     responses: Responses,
 }
@@ -92,14 +93,14 @@ impl Client {
                 endpoint: name.to_owned(),
                 source,
             })?;
-        let transport = Transport::new(name, &endpoint.base_url, endpoint.query.clone(), &secrets)?;
+        let deployments = Deployments::new(name, endpoint, &secrets)?;
         let permits = usize::try_from(endpoint.limits.requests_in_flight).unwrap_or(usize::MAX);
         Ok(Self {
             inner: Arc::new(Inner {
                 name: name.to_owned(),
                 endpoint: endpoint.clone(),
                 secrets,
-                transport,
+                deployments,
                 backoff,
                 in_flight: Semaphore::new(permits.min(Semaphore::MAX_PERMITS)),
                 jitter: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
@@ -187,14 +188,33 @@ impl Client {
             }
             course.attempts.made += 1;
             let start = tokio::time::Instant::now();
-            let (outcome, status) = self.attempt(request, &call, deadline).await;
+            let chosen = self.choose(&request.model, course.tried, start);
+            let (mut outcome, status) = self.attempt(&chosen, request, &call, deadline).await;
+            course.tried = Some(chosen.place);
+            let next = self.hear(&chosen, &request.model, &outcome, status);
+            if next == Next::Elsewhere {
+                // The endpoint as a whole is not to blame.
+                drop(permit);
+                if let AttemptOutcome::Faulty(fault, _) = outcome {
+                    course.note(&fault);
+                    course.faults += u32::from(fault.verdict == Verdict::Transient);
+                    course.diagnostics.rate_limited += u32::from(fault.verdict == Verdict::Limited);
+                    course.last = Some((self.fit_for_users(&fault.reason), None));
+                }
+                if course.faults >= self.inner.endpoint.limits.max_attempts {
+                    return Err(self.out_of_attempts(course, &request.model));
+                }
+                continue;
+            }
+            hold_until_one_is_back(&mut outcome, next);
             let end = self.end_of(&request.model, &outcome, status, start.elapsed());
             let blame = permit.ended(&end);
             let (fault, asked_for) = match outcome {
                 AttemptOutcome::Completed(answer) => {
                     let measured = answer.settled.measured;
                     let came = u32::try_from(answer.choices.len()).unwrap_or(u32::MAX);
-                    self.remember(&request.model, adaptation.found(), measured, call.n, came);
+                    self.remember(&request.model, chosen.place, adaptation.found(), measured);
+                    self.count(&request.model, call.n, came);
                     return Ok(course.completion(answer));
                 }
                 AttemptOutcome::Faulty(fault, asked_for) => (fault, asked_for),
@@ -304,9 +324,58 @@ impl Client {
     }
 
     fn has_answered(&self, model: &str) -> bool {
-        self.known()
+        let known = self.known();
+        known
             .get(model)
-            .is_some_and(|known| known.has_answered)
+            .is_some_and(|known| !known.answered_by.is_empty())
+    }
+
+    fn has_answered_by(&self, model: &str, place: usize) -> bool {
+        let known = self.known();
+        known
+            .get(model)
+            .is_some_and(|known| known.answered_by.contains(&place))
+    }
+
+    fn choose(&self, model: &str, tried: Option<usize>, now: tokio::time::Instant) -> Chosen<'_> {
+        self.inner.deployments.choose(model, tried, now)
+    }
+
+    /// Tells the deployments how an attempt ended. Where a request may go next.
+    fn hear(
+        &self,
+        chosen: &Chosen<'_>,
+        model: &str,
+        outcome: &AttemptOutcome,
+        status: Option<u16>,
+    ) -> Next {
+        let heard = match outcome {
+            AttemptOutcome::Completed(_) => Heard::Working,
+            AttemptOutcome::Faulty(fault, asked_for) => match fault.verdict {
+                Verdict::Limited => Heard::Limited(*asked_for),
+                Verdict::Fatal(scope) => Heard::Refused(scope),
+                _ => match state_of(fault, status, self.has_answered_by(model, chosen.place)) {
+                    EndpointState::Unavailable => Heard::Away,
+                    EndpointState::BrokenDown => Heard::BrokenDown,
+                    EndpointState::Working | EndpointState::RateLimited => Heard::Working,
+                },
+            },
+        };
+        let now = tokio::time::Instant::now();
+        let next = self.inner.deployments.hear(chosen.place, model, heard, now);
+        if next != Next::Nowhere
+            && let AttemptOutcome::Faulty(fault, _) = outcome
+        {
+            let reason = self.fit_for_users(&fault.reason);
+            let (endpoint, deployment) = (&self.inner.name, &chosen.deployment.name);
+            match heard {
+                Heard::Refused(_) => {
+                    warn!(%endpoint, %deployment, model, reason, "a deployment refuses, and rests");
+                }
+                _ => info!(%endpoint, %deployment, model, reason, "a deployment rests"),
+            }
+        }
+        next
     }
 
     /// How the endpoint is known to count a model's tokens.
@@ -318,25 +387,30 @@ impl Client {
             .unwrap_or_default()
     }
 
-    /// Keeps that a model answered, what it had to be asked like, how its tokens were counted, and
-    /// how many of the responses that it was asked for came.
+    /// Keeps that a model answered and by which deployment, what it had to be asked like, and how its
+    /// tokens were counted.
     fn remember(
         &self,
         model: &str,
+        place: usize,
         found: Option<Abilities>,
         measured: Option<Measured>,
-        asked: u32,
-        came: u32,
     ) {
         let mut known = self.known();
         let known = known.entry(model.to_owned()).or_default();
-        known.has_answered = true;
+        known.answered_by.insert(place);
         if let Some(measured) = measured {
             known.calibration.learn(measured);
         }
         if let Some(found) = found {
             known.learned = found.or(std::mem::take(&mut known.learned));
         }
+    }
+
+    /// Keeps how many of the responses that a model was asked for came.
+    fn count(&self, model: &str, asked: u32, came: u32) {
+        let mut known = self.known();
+        let known = known.entry(model.to_owned()).or_default();
         if let Some(most) = known.responses.learn(asked, came) {
             known.learned.max_n = Some(most);
         }
@@ -376,6 +450,7 @@ impl Client {
 
     async fn attempt(
         &self,
+        chosen: &Chosen<'_>,
         request: &CompletionRequest,
         call: &Call,
         deadline: Option<tokio::time::Instant>,
@@ -383,15 +458,17 @@ impl Client {
         let start = tokio::time::Instant::now();
         let timeout = Duration::from_secs(self.inner.endpoint.limits.request_timeout_seconds);
         let end = deadline.map_or(start + timeout, |deadline| deadline.min(start + timeout));
-        let transport = &self.inner.transport;
-        let answer = transport.post(&call.path, call.body.clone(), end).await;
+        let Chosen { place, deployment } = chosen;
+        let transport = &deployment.transport;
+        let path = deployment.path(call.api, &request.model);
+        let answer = transport.post(&path, call.body.clone(), end).await;
         let latency = start.elapsed();
         let status = answer.as_ref().ok().map(|answer| answer.status);
         let about = Circumstances {
             settings: &call.settings,
             n: call.n,
             model: &request.model,
-            has_answered: self.has_answered(&request.model),
+            has_answered: self.has_answered_by(&request.model, *place),
             has_version: transport.has_version(),
         };
         let outcome = match answer {
@@ -415,6 +492,7 @@ impl Client {
         // No text of the prompt, the responses or the endpoint's errors, and no key.
         debug!(
             endpoint = %self.inner.name,
+            deployment = %deployment.name,
             model = %request.model,
             n = call.n,
             max_tokens = request.max_tokens,
@@ -515,6 +593,19 @@ fn state_of(fault: &AttemptFault, status: Option<u16>, has_answered: bool) -> En
     }
 }
 
+/// Where every deployment rests, and some of them only for a while, none of their refusals is the last
+/// word: the request waits for the first to come back.
+fn hold_until_one_is_back(outcome: &mut AttemptOutcome, next: Next) {
+    if let (AttemptOutcome::Faulty(fault, asked_for), Next::After(span)) = (outcome, next) {
+        if matches!(fault.verdict, Verdict::Fatal(_)) {
+            fault.verdict = Verdict::Limited;
+        }
+        if fault.verdict == Verdict::Limited {
+            *asked_for = Some(span);
+        }
+    }
+}
+
 /// A request on its way.
 #[derive(Debug, Default)]
 struct Course {
@@ -526,6 +617,8 @@ struct Course {
     no_replies: u32,
     /// Those of them that speak for it that there is no endpoint.
     absences: u32,
+    /// The deployment that the last attempt went to.
+    tried: Option<usize>,
     /// When the first attempt was refused because too much was asked just then.
     limited_since: Option<tokio::time::Instant>,
     /// What went wrong last and which wait was asked for, for when the time runs out.

@@ -23,7 +23,16 @@ impl Clients {
     ) -> Result<Self, ClientError> {
         let mut clients = BTreeMap::new();
         for (name, endpoint) in &catalog.endpoints {
-            let secrets = secrets(name, endpoint, &variable)?;
+            let all = endpoint.every_deployment();
+            let all = all.map(|(_, own)| secrets(name, &own, &variable));
+            let mut all = all
+                .collect::<Result<Vec<Secrets>, ClientError>>()?
+                .into_iter();
+            let first = all.next().unwrap_or_default();
+            let secrets = Secrets {
+                deployments: all.collect(),
+                ..first
+            };
             clients.insert(name.clone(), Client::new(name, endpoint, secrets)?);
         }
         Ok(Self(clients))
@@ -80,5 +89,6 @@ fn secrets(
     Ok(Secrets {
         key,
         headers: headers.collect::<Result<_, ClientError>>()?,
+        deployments: Vec::new(),
     })
 }

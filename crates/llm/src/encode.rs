@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 /// A request as it is sent.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// Where to, below the base URL.
-    pub(crate) path: String,
+    /// The last parts of the path that it is sent to.
+    pub(crate) api: &'static str,
     /// The JSON body.
     pub(crate) body: Vec<u8>,
     /// The names of the settings in it: what a refusal may be about.
@@ -110,7 +110,7 @@ pub(crate) fn encode(
         }
     };
     Ok(Call {
-        path: path(endpoint.path_of(model), api, &request.model),
+        api,
         body: Value::Object(body).to_string().into_bytes(),
         settings,
         n,
@@ -137,7 +137,7 @@ fn leave_out(
 }
 
 /// Where requests go, relative to the base URL.
-fn path(template: Option<&str>, api: &str, model: &str) -> String {
+pub(crate) fn path(template: Option<&str>, api: &str, model: &str) -> String {
     let template = template.unwrap_or("/{api}").trim_start_matches('/');
     template
         .replace("{api}", api)

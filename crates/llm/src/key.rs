@@ -12,13 +12,18 @@ pub struct Secrets {
     pub key: Option<ApiKey>,
     /// Further headers, by name. They go after the key, so that one may stand in its place.
     pub headers: BTreeMap<String, String>,
+    /// What the further deployments are told, in the order of the endpoint's entry. One that is left
+    /// out is told nothing.
+    pub deployments: Vec<Secrets>,
 }
 
 impl Secrets {
     /// The texts that must not show.
-    pub(crate) fn reveal(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn reveal(&self) -> Vec<&str> {
         let key = self.key.iter().map(ApiKey::reveal);
-        key.chain(self.headers.values().map(|value| value.trim()))
+        let own = key.chain(self.headers.values().map(|value| value.trim()));
+        let further = self.deployments.iter().flat_map(Self::reveal);
+        own.chain(further).collect()
     }
 }
 
@@ -26,7 +31,7 @@ impl From<Option<ApiKey>> for Secrets {
     fn from(key: Option<ApiKey>) -> Self {
         Self {
             key,
-            headers: BTreeMap::new(),
+            ..Self::default()
         }
     }
 }
@@ -36,6 +41,7 @@ impl fmt::Debug for Secrets {
         f.debug_struct("Secrets")
             .field("key", &self.key)
             .field("headers", &self.headers.keys())
+            .field("deployments", &self.deployments)
             .finish()
     }
 }

@@ -10,7 +10,8 @@
 //! `decode/` (replies, however they come), `finish.rs` (why a response ended), `usage.rs` (tokens
 //! where the endpoint is silent or wrong), `classify/` (what a refusal means and how far it reaches),
 //! `abilities.rs` (what is learned from refusals), `asked_wait.rs` and `retry.rs` (how long to wait),
-//! `admission.rs` (who else has a say in when an attempt is made).
+//! `deployments.rs` (several places behind one name), `admission.rs` (who else has a say in when an
+//! attempt is made).
 
 mod abilities;
 mod admission;
@@ -21,6 +22,7 @@ mod classify;
 mod client;
 mod clients;
 mod decode;
+mod deployments;
 mod encode;
 mod error;
 mod finish;

@@ -2,7 +2,7 @@
 
 use crate::{World, job};
 use frugal_simulator::{Fault, Faults, SimulatorOptions};
-use frugal_tests::client::ApiClient;
+use frugal_tests::client::{ApiClient, StreamedEvent};
 use serde_json::{Value, json};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
@@ -144,6 +144,51 @@ async fn passing_faults_of_the_endpoint_change_nothing_but_the_bill() {
     );
     troubled.end().await;
     quiet.end().await;
+}
+
+#[tokio::test]
+async fn what_one_deployment_does_not_answer_another_does() {
+    let options = SimulatorOptions {
+        api_key: Some("right".to_owned()),
+        ..SimulatorOptions::default()
+    };
+    let mut world = World::with(options).await;
+    let key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(key.path(), "right").unwrap();
+    let api_key_file = key.path().display();
+    // The endpoint's own entry has no key, one further deployment is not there, one has the key.
+    let further = format!(
+        "[[endpoints.local.deployments]]\nname = \"away\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+         [[endpoints.local.deployments]]\nname = \"right\"\napi_key_file = \"{api_key_file}\"\n"
+    );
+    world.setting.endpoints.push_str(&further);
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let path = api.submit(&job(5, 2)).await;
+    let events = api.follow(&path, None).await;
+    assert_eq!(events.last().unwrap().name, "job.succeeded");
+    let told = |event: &&StreamedEvent| event.name.starts_with("endpoint.");
+    assert_eq!(
+        events.iter().filter(told).count(),
+        0,
+        "the endpoint as a whole works"
+    );
+    let job = api.json(&path).await;
+    assert_eq!(job["stop_reason"], "trial_limit", "{job}");
+    assert!(job["spend"]["by_role"]["uncertain"].is_null());
+    let report = api.json(&format!("{path}/report")).await;
+    let failed = |note: &Value| note["code"] == "requests_failed";
+    assert!(!report["notes"].as_array().unwrap().iter().any(failed));
+    let endpoint = api.json("/endpoints/local").await;
+    let names: Vec<_> = endpoint["deployments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["name"])
+        .collect();
+    assert_eq!(names, ["first", "away", "right"]);
+    assert!(server.stop().await);
+    world.end().await;
 }
 
 #[tokio::test]

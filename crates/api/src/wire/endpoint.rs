@@ -19,6 +19,9 @@ pub struct Endpoint {
     /// The host that requests go to, with its port where it is not the usual one.
     #[schema(example = "api.openai.com")]
     pub host: String,
+    /// The deployments behind its name, where there are several: requests go to all in turn, and what
+    /// one of them refuses another answers.
+    pub deployments: Vec<EndpointDeployment>,
     /// The models that it is known to serve: those that the operator lists, and those that jobs
     /// used where they may name others.
     pub models: Vec<Model>,
@@ -28,6 +31,17 @@ pub struct Endpoint {
     pub allow_unlisted_models: bool,
     /// How hard the endpoint may be driven, all models and all jobs together.
     pub limits: EndpointLimits,
+}
+
+/// One of several deployments behind the name of an endpoint.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EndpointDeployment {
+    /// What the operator calls it; `first` is the one that the endpoint's own entry describes.
+    #[schema(example = "first")]
+    pub name: String,
+    /// The host that its requests go to.
+    #[schema(example = "api.openai.com")]
+    pub host: String,
 }
 
 /// How hard an endpoint or one of its models may be driven.
@@ -202,9 +216,18 @@ impl Endpoint {
         });
         let models: Vec<Model> = models.collect();
         let unpriced = models.iter().filter(|model| model.prices.is_none());
+        let deployments = endpoint.every_deployment();
+        let deployments = deployments.map(|(name, own)| EndpointDeployment {
+            name: name.to_owned(),
+            host: own.host().to_owned(),
+        });
         Self {
             name: name.to_owned(),
             host: endpoint.host().to_owned(),
+            deployments: match endpoint.deployments.is_empty() {
+                true => Vec::new(),
+                false => deployments.collect(),
+            },
             unpriced_models: unpriced.map(|model| model.name.clone()).collect(),
             models,
             allow_unlisted_models: endpoint.allow_unlisted_models,

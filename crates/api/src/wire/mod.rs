@@ -20,7 +20,9 @@ mod trial;
 pub use amounts::{Budget, CostEstimate, Estimate, Spend};
 pub use configuration::Configuration;
 pub(crate) use endpoint::Known;
-pub use endpoint::{Api, Endpoint, EndpointLimits, Health, Model, ModelHealth, Outage, Prices};
+pub use endpoint::{
+    Api, Endpoint, EndpointDeployment, EndpointLimits, Health, Model, ModelHealth, Outage, Prices,
+};
 pub use estimate::{
     ConfigurationCost, ConfigurationEstimate, EvaluationCost, InstanceCost, JobEstimate,
     PromptTokenEstimate, RowCounts, TrialEstimate, WithinBudget,

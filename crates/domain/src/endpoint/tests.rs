@@ -209,3 +209,88 @@ fn secrets_in_the_wrong_place_are_not_repeated() {
         assert!(!found.contains("hunter2"), "{found}");
     }
 }
+
+#[test]
+fn a_deployment_has_what_it_leaves_out_from_its_endpoint() {
+    let catalog = catalog(json!({
+        "base_url": "https://one.example/v1",
+        "api_key_env": "ONE",
+        "headers": {"x-title": "frugal"},
+        "query": {"api-version": "1"},
+        "allow_unlisted_models": true,
+        "models": {"small": {"path": "/deployments/first/{api}"}},
+        "deployments": [
+            {"name": "key", "api_key_env": "TWO"},
+            {"name": "region", "base_url": "https://two.example/v1", "path": "/deployments/{model}/{api}", "query": {"api-version": "2"}}
+        ]
+    }));
+    catalog.validate().unwrap();
+    let endpoint = catalog.endpoint("local").unwrap();
+    let all: Vec<_> = endpoint.every_deployment().collect();
+    let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, [FIRST, "key", "region"]);
+    let (key, region) = (&all[1].1, &all[2].1);
+    assert_eq!(key.base_url, "https://one.example/v1");
+    assert_eq!(key.api_key_env.as_deref(), Some("TWO"));
+    assert_eq!(key.headers.len(), 1);
+    // The endpoint's key and headers do not go elsewhere.
+    assert_eq!(
+        (region.api_key_env.as_deref(), region.headers.len()),
+        (None, 0)
+    );
+    assert_eq!(region.query["api-version"], "2");
+    let small = region.model("small").unwrap();
+    assert_eq!(region.path_of(small), Some("/deployments/{model}/{api}"));
+    assert_eq!(
+        all[0].1.path_of(endpoint.model("small").unwrap()),
+        Some("/deployments/first/{api}")
+    );
+}
+
+#[test]
+fn deployments_that_make_no_sense_are_refused_where_they_stand() {
+    let with = |deployments: Value| {
+        fault(json!({
+            "base_url": "https://one.example/v1",
+            "allow_unlisted_models": true,
+            "deployments": deployments
+        }))
+    };
+    for (deployments, field) in [
+        (
+            json!([{"name": "", "api_key_env": "TWO"}]),
+            "endpoints.local.deployments.0.name",
+        ),
+        (
+            json!([{"name": "same"}]),
+            "endpoints.local.deployments.0.name",
+        ),
+        (
+            json!([{"name": "first", "api_key_env": "TWO"}]),
+            "endpoints.local.deployments.0.name",
+        ),
+        (
+            json!([{"name": "two", "api_key_env": "TWO"}, {"name": "two", "api_key_env": "THREE"}]),
+            "endpoints.local.deployments.1.name",
+        ),
+        (
+            json!([{"name": "two", "base_url": "two.example"}]),
+            "endpoints.local.deployments.0.base_url",
+        ),
+        (
+            json!([{"name": "two", "path": "chat"}]),
+            "endpoints.local.deployments.0.path",
+        ),
+        (
+            json!([{"name": "two", "api_key_env": "sk-123"}]),
+            "endpoints.local.deployments.0.api_key_env",
+        ),
+        (
+            json!([{"name": "two", "api_key_env": "TWO", "api_key_file": "two"}]),
+            "endpoints.local.deployments.0.api_key_file",
+        ),
+    ] {
+        let told = with(deployments);
+        assert!(told.starts_with(&format!("{field}: ")), "{told}");
+    }
+}

@@ -31,13 +31,13 @@ fn body(request: &CompletionRequest, model: &Model, api: Api) -> Value {
 #[test]
 fn a_text_goes_to_either_api() {
     let completions = encoded(&request(), &Model::default(), Api::Completions).unwrap();
-    assert_eq!(completions.path, "completions");
+    assert_eq!(completions.api, "completions");
     assert_eq!(
         body(&request(), &Model::default(), Api::Completions),
         json!({"model": "m", "prompt": "Say hello.", "n": 2, "max_tokens": 16})
     );
     let chat = encoded(&request(), &Model::default(), Api::Chat).unwrap();
-    assert_eq!(chat.path, "chat/completions");
+    assert_eq!(chat.api, "chat/completions");
     assert_eq!(
         body(&request(), &Model::default(), Api::Chat)["messages"],
         json!([{"role": "user", "content": "Say hello."}])

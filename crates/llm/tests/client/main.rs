@@ -6,6 +6,7 @@ mod admission;
 mod attempts;
 mod catalog;
 mod connections;
+mod deployments;
 mod oddities;
 mod refusals;
 mod requests;
