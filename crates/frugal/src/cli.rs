@@ -4,8 +4,9 @@ use crate::check::CheckArgs;
 use crate::config::Flags;
 use crate::demo::DemoArgs;
 use clap::{Args, Parser, Subcommand};
-use frugal_simulator::FaultKind;
+use frugal_simulator::{FaultKind, SCRIPT_FORM};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Finds the best inference settings of a language model for a task, within a budget.
 ///
@@ -47,7 +48,7 @@ pub enum Command {
     ///
     /// `serve` does this by itself.
     Migrate,
-    /// Run an OpenAI-compatible endpoint that replays recorded answers of real models
+    /// Run an OpenAI-compatible endpoint that replays recorded answers of real models, or your own
     Simulate(SimulateArgs),
     /// See to the endpoints that frugal.toml names
     #[command(subcommand)]
@@ -70,12 +71,21 @@ pub enum EndpointsCommand {
 
 /// What `frugal simulate` takes.
 #[derive(Args)]
-#[command(after_long_help = format!("Kinds of faults:\n{}", FaultKind::listing()))]
+#[command(after_long_help = format!("Data:\n{SCRIPT_FORM}\n\nKinds of faults:\n{}", FaultKind::listing()))]
 pub struct SimulateArgs {
     /// Where the endpoint listens
     #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS:PORT")]
     pub bind: SocketAddr,
-    /// Fixes which recorded answers are drawn
+    /// A file of answers of your own, in place of the recorded ones
+    ///
+    /// A line for each prompt with the answers that are drawn for it; its form is told below. Requests
+    /// may then name any model and any parameter.
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// An answer to every prompt that --data has none for; may be given several times
+    #[arg(long = "answer", value_name = "TEXT")]
+    pub answers: Vec<String>,
+    /// Fixes which answers are drawn
     #[arg(long, default_value_t = 0, value_name = "NUMBER")]
     pub seed: u64,
     /// How long each answer takes at least, in milliseconds

@@ -8,7 +8,7 @@ use crate::demo::{self, DemoArgs};
 use anyhow::{Context, bail};
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
-use frugal_simulator::{Faults, Latency, SimulatorOptions};
+use frugal_simulator::{Faults, Latency, Script, SimulatorOptions};
 use frugal_store::PgPool;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -108,19 +108,26 @@ pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyho
             base: Duration::from_millis(args.latency),
             per_token: Duration::from_micros(args.token_latency),
         },
+        script: script(args)?,
         faults: args
             .faults
             .as_deref()
             .map_or_else(|| Ok(Faults::default()), faults)?,
         ..SimulatorOptions::default()
     };
+    let is_scripted = options.script.is_some();
     let mut simulator = frugal_simulator::serve(options)
         .await
         .context("the simulator does not start")?;
+    let base_url = simulator.base_url();
+    let knows = match is_scripted {
+        true => format!("Giving answers of your own at {base_url}\n"),
+        false => format!(
+            "Replaying recorded answers at {base_url}\nWhat it knows: {base_url}/recordings\n"
+        ),
+    };
     say(&format!(
-        "Replaying recorded answers at {}\nWhat it knows: {}/recordings\nWhat it was asked: http://{}/stats\n",
-        simulator.base_url(),
-        simulator.base_url(),
+        "{knows}What it was asked: http://{}/stats\n",
         simulator.address()
     ))?;
     tokio::select! {
@@ -131,6 +138,21 @@ pub async fn simulate(args: &SimulateArgs, shutdown: CancellationToken) -> anyho
         .shutdown()
         .await
         .context("the simulator broke down")
+}
+
+/// The answers that `--data` and `--answer` give.
+fn script(args: &SimulateArgs) -> anyhow::Result<Option<Script>> {
+    let script = match &args.data {
+        Some(file) => {
+            let name = file.display();
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("--data: cannot read {name}"))?;
+            Script::parse(&text).with_context(|| format!("--data: {name}"))?
+        }
+        None if args.answers.is_empty() => return Ok(None),
+        None => Script::default(),
+    };
+    Ok(Some(script.or_else(args.answers.iter().cloned())))
 }
 
 /// The faults that `--faults` asks for.

@@ -22,7 +22,8 @@ use crate::payload::{self, Payload};
 use crate::recordings::Recordings;
 use crate::refusal::Refusal;
 use crate::replay::{self, ReplayedAnswer};
-use crate::request::{Generation, Streaming, Surface};
+use crate::request::{Generation, Scope, Streaming, Surface};
+use crate::script::{self, Script};
 use crate::statistics::{Bill, Statistics};
 use crate::wire::{self, UsageShown};
 
@@ -39,6 +40,7 @@ pub struct Endpoint {
 #[derive(Debug)]
 struct Shared {
     recordings: Arc<Recordings>,
+    script: Option<Script>,
     seed: u64,
     latency: Latency,
     faults: FaultPlan,
@@ -99,6 +101,7 @@ impl Endpoint {
     ) -> Result<Self, SimulatorError> {
         let shared = Shared {
             recordings,
+            script: options.script,
             seed: options.seed,
             latency: options.latency,
             faults: FaultPlan::new(options.seed, options.faults)?,
@@ -268,11 +271,7 @@ impl Endpoint {
             Some(Fault::ErrorInside) => return EndpointReply::plain(wire::error_inside(), fault),
             _ => {}
         }
-        let replayed = Generation::parse(surface, body, self.shared.recordings.max_tokens())
-            .and_then(|request| {
-                let answer = replay::answer(&self.shared.recordings, self.shared.seed, &request)?;
-                Ok((request, answer))
-            });
+        let replayed = self.replayed(surface, body);
         match replayed {
             Ok((request, answer)) => self.answered(surface, &request, answer, fault),
             Err(refusal) => {
@@ -287,6 +286,33 @@ impl Endpoint {
                 }
             }
         }
+    }
+
+    /// The request with its answer, by the script or the recordings.
+    fn replayed(
+        &self,
+        surface: Surface,
+        body: &[u8],
+    ) -> Result<(Generation, ReplayedAnswer), Refusal> {
+        let Shared {
+            recordings,
+            script,
+            seed,
+            ..
+        } = &*self.shared;
+        let scope = Scope {
+            longest: match script {
+                Some(_) => script::LONGEST,
+                None => recordings.max_tokens(),
+            },
+            is_recorded: script.is_none(),
+        };
+        let request = Generation::parse(surface, body, scope)?;
+        let answer = match script {
+            Some(script) => script.answer(*seed, &request)?,
+            None => replay::answer(recordings, *seed, &request)?,
+        };
+        Ok((request, answer))
     }
 
     /// The outcome of a request that has an answer; the fault may still spoil it.
@@ -396,7 +422,11 @@ async fn chat_completions(State(endpoint): State<Endpoint>, request: Request) ->
 
 async fn models(State(endpoint): State<Endpoint>, headers: HeaderMap) -> Result<Response, Refusal> {
     endpoint.authorise(&headers)?;
-    Ok(Json(wire::models(endpoint.recordings())).into_response())
+    let models: Vec<&str> = match &endpoint.shared.script {
+        Some(script) => script.models().into_iter().collect(),
+        None => endpoint.recordings().all_models(),
+    };
+    Ok(Json(wire::models(&models)).into_response())
 }
 
 async fn recordings(

@@ -7,6 +7,8 @@
 //! request and the simulator's seed alone, never on the order of arrival. On demand it also
 //! misbehaves, in the ways that public reports tell of ([`Faults`]).
 //!
+//! In place of recordings it answers from a [`Script`] where one is given: answers that its user wrote.
+//!
 //! What it never does: make an answer up, call out to any network, or read a clock (an answer's
 //! `created` is the day of the recording; latency, where asked for, is a timer).
 //!
@@ -35,6 +37,7 @@ mod recordings;
 mod refusal;
 mod replay;
 mod request;
+mod script;
 mod server;
 mod statistics;
 mod wire;
@@ -52,5 +55,6 @@ pub use recordings::{
 pub use refusal::Refusal;
 pub use replay::Bracket;
 pub use request::{DEFAULT_MAX_TOKENS, MAX_N, MAX_STOP_STRINGS};
+pub use script::{SCRIPT_FORM, Script, ScriptError};
 pub use server::{Simulator, serve, serve_recordings};
 pub use statistics::{ModelStatistics, Statistics, Usage};

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::faults::Faults;
+use crate::script::Script;
 
 /// What a simulator is started with. The default answers at once, without faults, and asks for no
 /// key, on a free port of the loopback interface.
@@ -16,6 +17,8 @@ pub struct SimulatorOptions {
     pub seed: u64,
     /// How long an answer takes.
     pub latency: Latency,
+    /// The answers, in place of recorded ones.
+    pub script: Option<Script>,
     /// What goes wrong on purpose.
     pub faults: Faults,
     /// The bearer key that every request must bring; `None` asks for none.
@@ -28,6 +31,7 @@ impl Default for SimulatorOptions {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             seed: 0,
             latency: Latency::default(),
+            script: None,
             faults: Faults::default(),
             api_key: None,
         }
@@ -41,6 +45,7 @@ impl fmt::Debug for SimulatorOptions {
             .field("address", &self.address)
             .field("seed", &self.seed)
             .field("latency", &self.latency)
+            .field("script", &self.script)
             .field("faults", &self.faults)
             .field("api_key", &self.api_key.as_ref().map(|_| "…"))
             .finish()

@@ -178,7 +178,7 @@ impl Bracket {
 }
 
 /// The generator of a request's draws.
-fn generator(seed: u64, request: &Generation) -> ChaCha8Rng {
+pub(crate) fn generator(seed: u64, request: &Generation) -> ChaCha8Rng {
     let mut hash = Sha256::new()
         .chain_update(b"responses")
         .chain_update(seed.to_le_bytes());

@@ -52,9 +52,19 @@ pub(crate) struct Streaming {
     pub(crate) include_usage: bool,
 }
 
+/// What a request may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// The most tokens of a response.
+    pub(crate) longest: u32,
+    /// Whether only what was recorded may be asked for: no parameter that recordings know nothing of, no
+    /// conversation.
+    pub(crate) is_recorded: bool,
+}
+
 impl Generation {
-    /// Reads the body of a request; no response may be longer than `longest` tokens.
-    pub(crate) fn parse(surface: Surface, body: &[u8], longest: u32) -> Result<Self, Refusal> {
+    /// Reads the body of a request.
+    pub(crate) fn parse(surface: Surface, body: &[u8], scope: Scope) -> Result<Self, Refusal> {
         let body: Value = serde_json::from_slice(body).map_err(|error| {
             Refusal::invalid(
                 None,
@@ -69,12 +79,14 @@ impl Generation {
                 "The body of your request is not a JSON object.",
             ));
         };
-        for (name, value) in &fields {
-            check_field(surface, name, value)?;
+        if scope.is_recorded {
+            for (name, value) in &fields {
+                check_field(surface, name, value)?;
+            }
         }
         let (prompt_field, prompt) = match surface {
             Surface::Completions => ("prompt", prompt(&fields)?),
-            Surface::Chat => ("messages", prompt_of_messages(&fields)?),
+            Surface::Chat => ("messages", prompt_of_messages(&fields, scope.is_recorded)?),
         };
         Ok(Self {
             model: model(&fields)?,
@@ -82,7 +94,7 @@ impl Generation {
             prompt_field,
             temperature: temperature(&fields)?,
             n: integer(&fields, "n", MAX_N)?.unwrap_or(1),
-            max_tokens: max_tokens(&fields, longest)?,
+            max_tokens: max_tokens(&fields, scope.longest)?,
             names_max_tokens: given(&fields, "max_tokens").is_some(),
             stop: stop(&fields)?,
             seed: seed(&fields)?,
@@ -150,8 +162,9 @@ fn prompt(fields: &Map<String, Value>) -> Result<String, Refusal> {
     }
 }
 
-/// The text of the messages: one from the user, with or without one from the system before it.
-fn prompt_of_messages(fields: &Map<String, Value>) -> Result<String, Refusal> {
+/// The text of the messages, one after the other. Recorded was one from the user, with or without one
+/// from the system before it.
+fn prompt_of_messages(fields: &Map<String, Value>, is_recorded: bool) -> Result<String, Refusal> {
     let messages = match given(fields, "messages") {
         Some(Value::Array(messages)) => messages,
         Some(_) => return Err(invalid_type("messages", "an array of messages")),
@@ -168,6 +181,7 @@ fn prompt_of_messages(fields: &Map<String, Value>) -> Result<String, Refusal> {
         texts.push((role, message_text(&message["content"])?));
     }
     match texts.as_slice() {
+        texts if !is_recorded => Ok(texts.iter().map(|(_, text)| text.as_str()).collect()),
         [("user", text)] => Ok(text.clone()),
         [("system" | "developer", before), ("user", text)] => Ok(format!("{before}{text}")),
         _ => {
@@ -360,7 +374,11 @@ mod tests {
         let parse = |temperature: &str| {
             let body =
                 format!("{{\"model\": \"m\", \"prompt\": \"p\", \"temperature\": {temperature}}}");
-            Generation::parse(Surface::Completions, body.as_bytes(), 128)
+            let scope = Scope {
+                longest: 128,
+                is_recorded: true,
+            };
+            Generation::parse(Surface::Completions, body.as_bytes(), scope)
                 .unwrap()
                 .temperature
                 .to_bits()

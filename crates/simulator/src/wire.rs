@@ -126,10 +126,9 @@ pub(crate) fn statistics(statistics: &Statistics) -> Value {
 }
 
 /// `GET /v1/models`.
-pub(crate) fn models(recordings: &Recordings) -> Value {
-    let models: Vec<Value> = recordings
-        .all_models()
-        .into_iter()
+pub(crate) fn models(models: &[&str]) -> Value {
+    let models: Vec<Value> = models
+        .iter()
         .map(|id| json!({"id": id, "object": "model", "created": RECORDED_AT, "owned_by": "frugal-simulator"}))
         .collect();
     json!({"object": "list", "data": models})

@@ -1,0 +1,30 @@
+//! What `--help` says of every command.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
+)]
+
+use std::process::Command;
+
+fn help(command: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_frugal"))
+        .args(command)
+        .arg("--help")
+        // Its environment would show as defaults.
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_command_says_what_it_takes() {
+    insta::assert_snapshot!("frugal", help(&[]));
+    for command in ["serve", "worker", "migrate", "simulate", "openapi", "demo"] {
+        insta::assert_snapshot!(command, help(&[command]));
+    }
+    insta::assert_snapshot!("endpoints", help(&["endpoints"]));
+    insta::assert_snapshot!("endpoints_check", help(&["endpoints", "check"]));
+}
