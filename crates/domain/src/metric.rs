@@ -20,7 +20,8 @@ names! {
         Mean = "mean",
         /// Milliseconds until all responses of the instance were there. Where they came with several
         /// requests, these are taken to go out together: the slowest counts. A response that is used
-        /// again counts with the request that it was bought with.
+        /// again counts with the request that it was bought with; where latency
+        /// [counts](crate::job::JobSpec::measures_latency), none is.
         LatencyMs = "latency_ms",
         /// The share of the instance's responses that were cut at `max_tokens`.
         CutRate = "cut_rate",

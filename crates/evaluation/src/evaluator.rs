@@ -40,6 +40,10 @@ pub struct EvaluatorOptions {
     /// The share of the instances that may have failed requests in a trial that is evaluated
     /// nevertheless; a trial with more has failed. See [`DEFAULT_MISSING_SHARE`].
     pub missing_share: f64,
+    /// Whether trials use responses again that others drew under the same sampling settings, and ask
+    /// for those of an instance in parts. Where the time that requests take counts, only requests of a
+    /// trial's own `n` and `max_tokens` tell it.
+    pub is_shared: bool,
     /// For [`Pruning::Reference`] alone.
     pub reference: ReferenceOptions,
 }
@@ -54,6 +58,7 @@ impl EvaluatorOptions {
             pruning,
             inference_budget,
             missing_share: DEFAULT_MISSING_SHARE,
+            is_shared: true,
             reference: ReferenceOptions::default(),
         }
     }
@@ -200,7 +205,7 @@ impl Evaluator {
             let of_pair = self.left_out.entry(prompt_key(plan)).or_default();
             of_pair.entry(*row).or_insert_with(|| reason.clone());
         }
-        if self.options.pruning != Pruning::Reference {
+        if self.options.pruning != Pruning::Reference && self.options.is_shared {
             let arm = self.pool.arm_mut(&plan.settings.sampling);
             for draw in trial.draws() {
                 arm.add(draw);
@@ -317,7 +322,9 @@ impl Evaluator {
                 .map(Scheme::Reference);
         }
         let mut schedule = if plan.mode == Mode::Scheduled && pruning == Pruning::On {
-            Schedule::stepwise(task, missing_share, known, prompts, self.rival.clone())?
+            let in_parts = self.options.is_shared;
+            let rival = self.rival.clone();
+            Schedule::stepwise(task, missing_share, in_parts, known, prompts, rival)?
         } else if let Mode::Bounded {
             allowance,
             beyond_budget,

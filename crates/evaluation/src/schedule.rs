@@ -91,11 +91,12 @@ impl Schedule {
         }
     }
 
-    /// Few responses on few instances first. The ending where nothing needs to be asked, as
-    /// the configuration is known to be over the budget.
+    /// Few instances first, and few responses on each where they may be asked for `in_parts`. The
+    /// ending where nothing needs to be asked, as the configuration is known to be over the budget.
     pub(crate) fn stepwise(
         task: Task,
         missing_share: f64,
+        in_parts: bool,
         known: KnownLimits,
         prompts: &PromptTokens,
         rival: Option<Rival>,
@@ -113,7 +114,9 @@ impl Schedule {
             if invalid || cost.prompts_exceed(task.n, prompts) {
                 return Err(Ending::Pruned(PruneReason::KnownInvalid));
             }
-            n = pruning::first_n(task.n, fits);
+            if in_parts {
+                n = pruning::first_n(task.n, fits);
+            }
         }
         Ok(Self {
             n,

@@ -8,7 +8,7 @@ use crate::{budgets, models, objective, prompts, search, space};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::{Fault, Faults, ObjectReader, Reader};
-use frugal_domain::job::{Data, JobSpec};
+use frugal_domain::job::{Data, JobSpec, measures_latency};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -134,7 +134,11 @@ fn read_job(
     let budgets = budgets::budgets(job.get("budgets"), &models);
     let limits = search::limits(job.get("limits"));
     let search_at = job.get("search");
-    let search = search::search(search_at.as_ref(), seed);
+    let measures_latency = objective
+        .as_ref()
+        .zip(constraints.as_ref())
+        .is_some_and(|(objective, constraints)| measures_latency(objective, constraints));
+    let search = search::search(search_at.as_ref(), seed, measures_latency);
     if let (Some(search), Some(space)) = (&search, &space) {
         search::grid_fits(search_at.as_ref(), search, space);
     }

@@ -47,7 +47,14 @@ pub(crate) fn limits(at: Option<Reader<'_>>) -> Option<Limits> {
     Some(limits)
 }
 
-pub(crate) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
+/// How the search goes. Where latency counts (`measures_latency`), each configuration is evaluated apart, by
+/// requests of its own and one at a time: others' responses, and those that waited behind others, tell
+/// nothing of how long its own take.
+pub(crate) fn search(
+    at: Option<&Reader<'_>>,
+    seed: u64,
+    measures_latency: bool,
+) -> Option<SearchSpec> {
     let mut search = SearchSpec {
         algorithm: Algorithm::default(),
         seed,
@@ -55,8 +62,14 @@ pub(crate) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
         pruning: Pruning::On,
         reuse: Reuse::Job,
         parallel_trials: 4,
-        requests_in_flight: 32,
+        requests_in_flight: match measures_latency {
+            true => 1,
+            false => 32,
+        },
     };
+    if measures_latency {
+        search.extent = ExtentChoice::Searched;
+    }
     let Some(at) = at else {
         return Some(search);
     };
@@ -76,9 +89,10 @@ pub(crate) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
         ]);
         (at, read)
     });
-    let reuse = object
-        .get("reuse")
-        .map(|at| at.one_of(&[("job", Reuse::Job), ("owner", Reuse::Owner)]));
+    let reuse = object.get("reuse").map(|at| {
+        at.one_of(&[("job", Reuse::Job), ("owner", Reuse::Owner)])
+            .map(|reuse| (at, reuse))
+    });
     let seed = object.get("seed").map(|at| at.integer_within(0, i64::MAX));
     let parallel = object
         .get("parallel_trials")
@@ -97,6 +111,10 @@ pub(crate) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
     }
     if let Some((at, extent)) = extent {
         let extent = extent?;
+        if measures_latency && extent == ExtentChoice::Profiled {
+            let why = "`profiled` reads every `n` and `max_tokens` from the same responses";
+            return not_with_latency(&at, why);
+        }
         if extent == ExtentChoice::Profiled && search.pruning != Pruning::On {
             let pruning = search.pruning;
             return at.fault(format!(
@@ -107,7 +125,11 @@ pub(crate) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
         search.extent = extent;
     }
     if let Some(reuse) = reuse {
-        search.reuse = reuse?;
+        let (at, reuse) = reuse?;
+        if measures_latency && reuse == Reuse::Owner {
+            return not_with_latency(&at, "other jobs' responses came under another load");
+        }
+        search.reuse = reuse;
     }
     if let Some(seed) = seed {
         search.seed = seed?.unsigned_abs();
@@ -119,6 +141,14 @@ pub(crate) fn search(at: Option<&Reader<'_>>, seed: u64) -> Option<SearchSpec> {
         search.requests_in_flight = u32::try_from(in_flight?).ok()?;
     }
     Some(search)
+}
+
+/// The fault of a choice under which responses are shared, in a job where latency counts.
+fn not_with_latency<T>(at: &Reader<'_>, why: &str) -> Option<T> {
+    at.fault(format!(
+        "{why}, which tells nothing of how long its own take; leave it out, or take `latency_ms` out of \
+         `objective` and `constraints`"
+    ))
 }
 
 /// The algorithm with its options. Options of another algorithm are faults.

@@ -14,6 +14,7 @@ use crate::findings::Findings;
 use costs::Cheapest;
 use fact::share;
 pub use fact::{Fact, Note};
+use frugal_domain::job::ExtentChoice;
 use frugal_domain::metric::{Bound, Constraint};
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Coverage, Evaluation, TrialOutcome};
@@ -36,6 +37,7 @@ pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> 
     notes.extend(failures::rows_left_out(findings));
     notes.extend(failures::requests_failed(findings));
     notes.extend(failures::uncertain_spend(findings));
+    notes.extend(latency_load(findings));
     notes.extend(baseline_partial(findings));
     notes.extend(never_tried(findings, stop_reason));
     notes.extend(responses_cut(findings));
@@ -63,6 +65,27 @@ fn nothing_as_good(findings: &Findings<'_>) -> Option<Note> {
             confidence: standard.confidence,
             inference_cost: closest.map(|closest| closest.cost.estimate.mean),
             cost_ratio: closest.and_then(|closest| closest.cost_ratio),
+        },
+    })
+}
+
+/// Under which load latency was measured, where it counts.
+fn latency_load(findings: &Findings<'_>) -> Option<Note> {
+    let search = &findings.spec.search;
+    let most = search.requests_in_flight;
+    let is_own = search.extent == ExtentChoice::Searched && findings.spec.measures_latency();
+    let requests = match most {
+        1 => "one request".to_owned(),
+        most => format!("{most} requests"),
+    };
+    is_own.then(|| Note {
+        detail: format!(
+            "latency was measured with at most {requests} of this job in flight, each configuration by \
+             requests of its own; what else the endpoint had to do is in it too. To know it under another \
+             load, set `search.requests_in_flight`"
+        ),
+        fact: Fact::LatencyLoad {
+            requests_in_flight: most,
         },
     })
 }

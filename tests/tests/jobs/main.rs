@@ -9,6 +9,7 @@ mod algorithms;
 mod breakdown;
 mod cheapest;
 mod endpoints;
+mod latency;
 mod life;
 mod metrics;
 mod pool;

@@ -177,6 +177,15 @@ pub enum Note {
         /// The same in words.
         detail: String,
     },
+    /// Latency is in the objective or in a constraint: each configuration was asked for by requests of
+    /// its own, so many of the job in flight at most.
+    LatencyLoad {
+        /// The most requests of the job that were in flight.
+        #[schema(example = 1)]
+        requests_in_flight: u32,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
     /// The baseline was seen on some of the rows only: it is over the inference budget, or its share
     /// of the optimization budget paid for no more.
     BaselinePartial {

@@ -17,17 +17,20 @@ pub struct SearchPost {
     #[schema(nullable = true, minimum = 0)]
     pub seed: Option<i64>,
     /// How `n` and `max_tokens` are chosen; `profiled` by default, `searched` where `pruning` is
-    /// `off` or `reference`, which do not go with `profiled`.
+    /// `off` or `reference`, which do not go with `profiled`, and where `latency_ms` is in the objective
+    /// or a constraint: then each configuration is asked for by requests of its own.
     pub extent: Option<ExtentChoice>,
     /// When configurations are thrown out early; `on` by default.
     pub pruning: Option<Pruning>,
-    /// Whose responses may be used again; `job` by default.
+    /// Whose responses may be used again; `job` by default. `owner` does not go with `latency_ms` in the
+    /// objective or a constraint.
     pub reuse: Option<Reuse>,
     /// Trials evaluated at the same time; 4 by default. The order of proposals depends on it. A
     /// profiled search takes no notice of it: what it has under way follows from its budget.
     #[schema(nullable = true, minimum = 1, maximum = 64)]
     pub parallel_trials: Option<u32>,
-    /// Requests under way at the same time, all trials together; 32 by default.
+    /// Requests under way at the same time, all trials together; 32 by default, and 1 where
+    /// `latency_ms` is in the objective or a constraint: the load that latency is measured under.
     #[schema(nullable = true, minimum = 1, maximum = 1024)]
     pub requests_in_flight: Option<u32>,
 }

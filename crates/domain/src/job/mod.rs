@@ -10,7 +10,7 @@ pub mod points;
 pub mod settings;
 
 pub use algorithm::Algorithm;
-pub use objective::{Direction, NonInferiority, Objective, Reference};
+pub use objective::{Direction, NonInferiority, Objective, Reference, measures_latency};
 
 use crate::configuration::Configuration;
 use crate::metric::Constraint;
@@ -84,6 +84,13 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// Whether configurations are told apart by how long their answers take. Each is then asked for by
+    /// requests of its own.
+    #[must_use]
+    pub fn measures_latency(&self) -> bool {
+        measures_latency(&self.objective, &self.constraints)
+    }
+
     /// The order in which every trial looks at the rows: drawn, since the first few stand for all.
     #[must_use]
     pub fn row_order(&self, rows: usize) -> Vec<usize> {

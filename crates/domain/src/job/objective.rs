@@ -1,7 +1,7 @@
 //! What a search is after: the most or the least of a metric, or the least cost of answers that are
 //! as good as what one has.
 
-use crate::metric::{Bound, Metric};
+use crate::metric::{Bound, Constraint, Metric};
 use crate::names::names;
 use crate::trial::QualityDifference;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,15 @@ pub struct Objective {
     /// as good as others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cheapest: Option<NonInferiority>,
+}
+
+/// Whether the objective or a constraint is about [`Metric::LatencyMs`].
+#[must_use]
+pub fn measures_latency(objective: &Objective, constraints: &[Constraint]) -> bool {
+    objective.metric == Metric::LatencyMs
+        || constraints
+            .iter()
+            .any(|constraint| constraint.metric == Metric::LatencyMs)
 }
 
 impl Objective {

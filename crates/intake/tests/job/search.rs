@@ -7,7 +7,7 @@ use frugal_domain::job::algorithm::{
     BlendsearchOptions, CfoOptions, GlobalSearcher, GridOptions, GridOrder, RandomOptions,
     Sequence, TpeOptions,
 };
-use frugal_domain::job::{ExtentChoice, JobSpec, Limits};
+use frugal_domain::job::{ExtentChoice, JobSpec, Limits, Pruning};
 use frugal_domain::space::{Domain, Space};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -436,4 +436,54 @@ fn extents_are_profiled_unless_each_configuration_is_evaluated_apart() {
         assert_eq!(pointer, "/search/extent");
         assert!(detail.contains(pruning), "{detail}");
     }
+}
+
+#[test]
+fn where_latency_counts_each_configuration_is_evaluated_apart() {
+    let about_latency = [
+        (
+            "objective",
+            json!({"metric": "latency_ms", "direction": "minimize"}),
+        ),
+        (
+            "constraints",
+            json!([{"metric": "latency_ms", "at_most": 2000}]),
+        ),
+    ];
+    for (part, value) in about_latency {
+        let mut body = example();
+        body["search"] = json!({});
+        body[part] = value.clone();
+        let search = read(&body).unwrap().0.search;
+        assert_eq!(
+            (search.extent, search.pruning, search.requests_in_flight),
+            (ExtentChoice::Searched, Pruning::On, 1)
+        );
+        // The load is the client's choice, and so is the published schedule.
+        body["search"] = json!({"requests_in_flight": 8, "pruning": "reference"});
+        let search = read(&body).unwrap().0.search;
+        assert_eq!(
+            (search.pruning, search.requests_in_flight),
+            (Pruning::Reference, 8)
+        );
+        for (choice, told) in [
+            (json!({"extent": "profiled"}), "/search/extent"),
+            (json!({"reuse": "owner"}), "/search/reuse"),
+        ] {
+            let found = faults(|body| {
+                body[part] = value.clone();
+                body["search"] = choice.clone();
+            });
+            let [(pointer, detail)] = found.as_slice() else {
+                panic!("{found:?}")
+            };
+            assert_eq!(pointer, told);
+            assert!(detail.contains("leave it out"), "{detail}");
+        }
+    }
+    let search = with(json!({})).search;
+    assert_eq!(
+        (search.extent, search.requests_in_flight),
+        (ExtentChoice::Profiled, 32)
+    );
 }

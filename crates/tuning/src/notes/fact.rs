@@ -94,6 +94,11 @@ pub enum Fact {
         /// What they cost at most.
         most: Spend,
     },
+    /// Latency counts, and was measured under a load.
+    LatencyLoad {
+        /// The most requests of the job that were in flight.
+        requests_in_flight: u32,
+    },
     /// The baseline was seen on some of the rows only.
     BaselinePartial {
         /// Instances seen.
