@@ -28,9 +28,15 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Scoring> {
         .collect();
     let reduce = object.get("reduce").map(|at| at.one_of(&reducers));
     object.finish();
+    let scorer = scorer?;
+    // A share of right is no chance to be right.
+    let usual = match frugal_scoring::is_graded(&scorer) {
+        true => Reducer::Mean,
+        false => Reducer::ExpectedSuccess,
+    };
     Some(Scoring {
-        scorer: scorer?,
-        reduce: reduce.unwrap_or(Some(Reducer::ExpectedSuccess))?,
+        scorer,
+        reduce: reduce.unwrap_or(Some(usual))?,
     })
 }
 

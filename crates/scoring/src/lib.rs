@@ -11,8 +11,10 @@ mod extract;
 mod fold;
 mod json;
 mod number;
+mod overlap;
 mod pattern;
 mod prompt;
+mod references;
 mod scorer;
 mod scorer_error;
 mod scorers;
@@ -21,7 +23,7 @@ mod template;
 pub use extract::Extract;
 pub use pattern::MAX_PATTERN_BYTES;
 pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};
-pub use scorer::{Expectation, Scorer, read};
+pub use scorer::{Expectation, Scorer, is_graded, read};
 pub use scorer_error::{ScoreError, ScorerError};
 pub use template::{
     FUEL, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MAX_TEMPLATE_TOKENS, Template, TemplateError,

@@ -47,6 +47,15 @@ pub fn read(object: &ObjectReader<'_>) -> Option<ScorerSpec> {
     Some(ScorerSpec(fields))
 }
 
+/// Whether responses may be right in part by this scorer. Then the mean of their scores says more than
+/// the chance that one of them is right.
+#[must_use]
+pub fn is_graded(spec: &ScorerSpec) -> bool {
+    let name = spec.0.get("type").and_then(Value::as_str);
+    let about = scorers::ALL.iter().find(|about| Some(about.name) == name);
+    about.is_some_and(|about| about.is_graded)
+}
+
 /// Names in a sentence: `a`, `b` or `c`.
 fn alternatives(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -90,7 +99,7 @@ impl Scorer {
         })
     }
 
-    /// Scores a response to an instance: 1 for right, 0 for wrong.
+    /// Scores a response to an instance: 1 for right, 0 for wrong, and between for what is right in part.
     ///
     /// To score several responses to one instance, make its [`Expectation`] once.
     ///
@@ -147,7 +156,7 @@ pub struct Expectation<'s> {
 }
 
 impl Expectation<'_> {
-    /// Scores a response: 1 for right, 0 for wrong.
+    /// Scores a response: 1 for right, 0 for wrong, and between for what is right in part.
     #[must_use]
     pub fn score(&self, response: &str) -> f64 {
         let Scorer {

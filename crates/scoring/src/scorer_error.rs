@@ -39,6 +39,15 @@ pub enum ScoreError {
         /// What it is, cut short.
         text: String,
     },
+    /// It is no list of texts.
+    #[error("expected: `{text}` is no JSON array of texts, which `references` of `list` asks for")]
+    NotTexts {
+        /// What it is, cut short.
+        text: String,
+    },
+    /// There is no text to compare with.
+    #[error("expected: there is no text for this instance that a response could be compared with")]
+    NoReference,
     /// It is no JSON object or array.
     #[error(
         "expected: `{text}` is no JSON object or array, which the extraction `json` is held against"

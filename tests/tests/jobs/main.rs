@@ -15,6 +15,7 @@ mod metrics;
 mod pool;
 mod report;
 mod same_loop;
+mod scorers;
 mod takeover;
 mod trouble;
 

@@ -41,7 +41,7 @@ pub use names::{
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtractName, ExtractPost, HoldoutPost,
     JobPost, LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost,
-    ScorerPost, ScoringPost,
+    ReferencesPost, RougeMeasure, RougeVariant, RougeWords, ScorerPost, ScoringPost,
 };
 pub use report::{
     AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, Interval, IntervalEstimate,

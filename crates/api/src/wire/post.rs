@@ -182,11 +182,13 @@ pub enum MessageRole {
 pub struct ScoringPost {
     /// Scores one response: 1 for right, 0 for wrong.
     pub scorer: ScorerPost,
-    /// What is made of the scores of an instance's n responses; `expected_success` by default.
+    /// What is made of the scores of an instance's n responses; `expected_success` by default, and `mean`
+    /// where the scorer gives shares (`token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`).
     pub reduce: Option<Reducer>,
 }
 
-/// Scores one response: 1 for right, 0 for wrong. `expected` is a template over the instance.
+/// Scores one response: 1 for right, 0 for wrong, and some between for what is right in part. `expected`
+/// is a template over the instance.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ScorerPost {
@@ -253,6 +255,129 @@ pub enum ScorerPost {
         #[schema(nullable = true, minimum = 0)]
         tolerance: Option<f64>,
     },
+    /// The words that the extracted text and the expected one have in common, as SQuAD's evaluation
+    /// script counts them: the F1, without case, punctuation and the articles a, an, the.
+    TokenF1 {
+        /// What a right answer says.
+        #[schema(min_length = 1, example = "{{ answer }}")]
+        expected: String,
+        /// Which part of the response is compared; all of it by default.
+        extract: Option<ExtractPost>,
+        /// Whether `expected` is one text or a list of them; `one` by default.
+        references: Option<ReferencesPost>,
+    },
+    /// ROUGE, as the package rouge-score reckons it without stemming.
+    Rouge {
+        /// What a right answer says.
+        #[schema(min_length = 1, example = "{{ summary }}")]
+        expected: String,
+        /// Which part of the response is compared; all of it by default.
+        extract: Option<ExtractPost>,
+        /// What is compared; `L` by default.
+        variant: Option<RougeVariant>,
+        /// What of the agreement counts; `f1` by default.
+        measure: Option<RougeMeasure>,
+        /// What words are made of; `english` by default.
+        words: Option<RougeWords>,
+        /// Whether `expected` is one text or a list of them; `one` by default.
+        references: Option<ReferencesPost>,
+    },
+    /// BLEU of one text, from 0 to 1, as sacrebleu reckons it: tokeniser 13a, exponential smoothing, no
+    /// order that the text is too short for.
+    Bleu {
+        /// What a right answer says.
+        #[schema(min_length = 1, example = "{{ translation }}")]
+        expected: String,
+        /// Which part of the response is compared; all of it by default.
+        extract: Option<ExtractPost>,
+        /// Whether `A` and `a` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_case: Option<bool>,
+        /// Whether `expected` is one text or a list of them; `one` by default.
+        references: Option<ReferencesPost>,
+    },
+    /// chrF of one text, from 0 to 1, as sacrebleu reckons it, with n-grams of up to 6 characters.
+    Chrf {
+        /// What a right answer says.
+        #[schema(min_length = 1, example = "{{ translation }}")]
+        expected: String,
+        /// Which part of the response is compared; all of it by default.
+        extract: Option<ExtractPost>,
+        /// The longest n-grams of words that count too; 0 by default, 2 for chrF++.
+        #[schema(nullable = true, minimum = 0, maximum = 4)]
+        word_order: Option<u8>,
+        /// How many times as much recall counts as precision; 2 by default.
+        #[schema(nullable = true, exclusive_minimum = 0, maximum = 100)]
+        beta: Option<f64>,
+        /// Whether `A` and `a` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_case: Option<bool>,
+        /// Whether `expected` is one text or a list of them; `one` by default.
+        references: Option<ReferencesPost>,
+    },
+    /// One less the share of characters that must be put in, taken out or changed to make the extracted
+    /// text the expected one (Levenshtein, of the longer of the two).
+    EditSimilarity {
+        /// What a right answer is.
+        #[schema(min_length = 1, example = "{{ answer }}")]
+        expected: String,
+        /// Which part of the response is compared; all of it by default.
+        extract: Option<ExtractPost>,
+        /// Whether `A` and `a` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_case: Option<bool>,
+        /// Whether `é` and `e` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_accents: Option<bool>,
+        /// Whether `expected` is one text or a list of them; `one` by default.
+        references: Option<ReferencesPost>,
+    },
+}
+
+/// What `expected` holds.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReferencesPost {
+    /// A text.
+    One,
+    /// A JSON array of texts, as from `{{ answers | tojson }}`: the best agreement counts.
+    List,
+}
+
+/// What ROUGE compares.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub enum RougeVariant {
+    /// Words.
+    #[serde(rename = "1")]
+    Words,
+    /// Pairs of words.
+    #[serde(rename = "2")]
+    Pairs,
+    /// The longest common subsequence of words.
+    #[serde(rename = "L")]
+    Subsequence,
+}
+
+/// What of an agreement counts.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RougeMeasure {
+    /// The harmonic mean of both.
+    F1,
+    /// What of the response is in the reference.
+    Precision,
+    /// What of the reference is in the response.
+    Recall,
+}
+
+/// What a word is made of.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RougeWords {
+    /// The letters a to z and digits, as in the reference implementation.
+    English,
+    /// Letters and digits of any script.
+    Unicode,
 }
 
 /// Which part of a response is looked at: one of the names, or what a pattern captures.

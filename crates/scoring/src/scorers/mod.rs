@@ -3,11 +3,16 @@
 //!
 //! A new scorer is a file here, a line in the list below, and its schema in the API.
 
+mod bleu;
 mod choice;
+mod chrf;
 mod contains;
+mod edit_similarity;
 mod exact;
 mod numeric;
 mod regex;
+mod rouge;
+mod token_f1;
 
 use crate::extract::{Extract, Extractor};
 use crate::scorer_error::{ScoreError, ScorerError};
@@ -26,6 +31,9 @@ pub(crate) trait Kind: Sized {
     const NAME: &'static str;
     /// The part of a response that is looked at where `extract` is not given.
     const EXTRACT: Extract = Extract::All;
+    /// Whether a response may be right in part, so that a mean of scores says more than the chance
+    /// that one is right.
+    const IS_GRADED: bool = false;
     /// What is wanted where `expected` is not given; `expected` is required where this is nothing.
     fn without_expected() -> Option<Self::Wanted> {
         None
@@ -62,6 +70,7 @@ pub(crate) struct About {
     pub(crate) name: &'static str,
     pub(crate) extract: fn() -> Extract,
     pub(crate) expected_is_optional: fn() -> bool,
+    pub(crate) is_graded: bool,
 }
 
 macro_rules! scorers {
@@ -83,6 +92,7 @@ macro_rules! scorers {
             name: $file::$kind::NAME,
             extract: || $file::$kind::EXTRACT,
             expected_is_optional: || $file::$kind::without_expected().is_some(),
+            is_graded: $file::$kind::IS_GRADED,
         }),+];
 
         /// Reads the fields of the scorer of this name, as they are stored.
@@ -152,6 +162,11 @@ scorers! {
     Regex in regex,
     Choice in choice,
     Numeric in numeric,
+    TokenF1 in token_f1,
+    Rouge in rouge,
+    Bleu in bleu,
+    Chrf in chrf,
+    EditSimilarity in edit_similarity,
 }
 
 fn stored(fields: &impl Serialize) -> Option<Map<String, Value>> {
