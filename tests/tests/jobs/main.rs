@@ -12,6 +12,7 @@ mod endpoints;
 mod life;
 mod metrics;
 mod pool;
+mod prometheus;
 mod report;
 mod same_loop;
 mod takeover;
