@@ -43,7 +43,7 @@ async fn metrics_agree_with_the_jobs_books_and_the_endpoints() {
     let world = World::with(options).await;
     let (server, url) = world.setting.serve(1).await;
     let api = ApiClient::new(&url);
-    let path = api.submit(&job(6, 4)).await;
+    let path = api.submit(&job(3, 2)).await;
     api.follow(&path, None).await;
     let job = api.json(&path).await;
     assert_eq!(job["state"], "succeeded", "{job}");
@@ -54,7 +54,7 @@ async fn metrics_agree_with_the_jobs_books_and_the_endpoints() {
 
     let statistics = world.simulator.statistics();
     let mut spend = 0.0;
-    let mut waited = 0.0;
+    let (mut exchanges, mut asked, mut asked_seconds) = (0.0, 0.0, 0.0);
     for model in MODELS {
         let of = |metric: &str, label: &str| sum(&series, metric, model, label);
         let billed = statistics.models[model].billed();
@@ -82,12 +82,18 @@ async fn metrics_agree_with_the_jobs_books_and_the_endpoints() {
         assert_eq!(of("frugal_requests_in_flight", ""), 0.0);
         assert_eq!(of("frugal_uncertain_spend_usd_total", ""), 0.0);
         spend += of("frugal_spend_usd_total", "");
-        waited += of("frugal_waits_total", r#"reason="exchange""#);
+        exchanges += of("frugal_waits_total", r#"reason="exchange""#);
+        asked += of("frugal_waits_total", r#"reason="retry_after""#);
+        asked_seconds += of("frugal_waited_seconds_total", r#"reason="retry_after""#);
     }
     let booked = job["spend"]["usd"].as_f64().unwrap();
     assert!((spend - booked).abs() < 1e-12, "{spend} and {booked}");
     assert!(booked > 0.0);
-    assert!(waited > 0.0, "the first request waits for an exchange");
+    assert!(exchanges > 0.0, "the first request waits for an exchange");
+    assert!(
+        asked >= 1.0 && asked_seconds > 0.5,
+        "the refused one waits: {asked} for {asked_seconds} s"
+    );
     assert!(other.stop().await);
     world.end().await;
 }
