@@ -4,8 +4,10 @@ use crate::breaker::{OutageNotice, Probe, Sightings, TRIP};
 use crate::limits::{LEASE, MINUTE, Millis, ScopeLimits};
 use crate::scope::{Amounts, Grant, MOST_ASKED_FOR, Refused, Report, TICKETS_LAST};
 use crate::standing::{News, Standing};
+use crate::waiting::{Queued, WaitCounter};
 use frugal_domain::event::WaitReason;
 use frugal_domain::id::JobId;
+use frugal_domain::waits::{WaitCause, Waits};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Between two exchanges while there is enough for all.
@@ -132,6 +134,9 @@ pub struct Desk {
     queues: BTreeMap<(JobId, Place), VecDeque<Waiting>>,
     standings: BTreeMap<(JobId, Place), Standing>,
     next_id: u64,
+    waits: WaitCounter<JobId, Place>,
+    /// The first that has not been counted as waiting.
+    uncounted: WaitId,
     /// When the last exchange ended.
     exchanged_at: Option<Millis>,
     is_exchanging: bool,
@@ -281,6 +286,8 @@ impl Desk {
             queues: BTreeMap::new(),
             standings: BTreeMap::new(),
             next_id: 0,
+            waits: WaitCounter::new(),
+            uncounted: WaitId(0),
             exchanged_at: None,
             is_exchanging: false,
             is_closing: false,
@@ -329,6 +336,12 @@ impl Desk {
 
     /// The attempts that may be made now, one job after the other.
     pub fn grant(&mut self, now: Millis) -> Vec<Granted> {
+        let granted = self.hand_out(now);
+        self.count_waits(now);
+        granted
+    }
+
+    fn hand_out(&mut self, now: Millis) -> Vec<Granted> {
         let mut granted = Vec::new();
         // What is reported in an exchange has to hold until it has ended.
         if self.is_exchanging {
@@ -722,6 +735,47 @@ impl Desk {
             }
         }
         news
+    }
+
+    /// Counts who waits, for what and how long: after each change of the queues.
+    pub fn count_waits(&mut self, now: Millis) {
+        let uncounted = self.uncounted;
+        let is_new = |waiting: &&Waiting| waiting.id >= uncounted;
+        let (scopes, endpoint) = (&self.scopes, self.scopes.first());
+        let queues = self.queues.iter().filter(|(_, queue)| !queue.is_empty());
+        let queues = queues.map(|(key, queue)| {
+            // Retries join at the front, all others at the back.
+            let at_back = queue.iter().rev().take_while(is_new).count();
+            let at_front = queue.iter().take_while(is_new).count();
+            let head = queue.front().zip(scopes.get(key.1.0)).zip(endpoint);
+            let cause = head.and_then(|((head, model), endpoint)| {
+                if model.awaited_outage().is_some() {
+                    return Some(WaitCause::Outage);
+                }
+                let hold = |held: &Held| held.hold(now, head.attempt.tokens);
+                let (reason, _) = hold(model).or_else(|| hold(endpoint))?;
+                Some(reason.into())
+            });
+            let queued = Queued {
+                attempts: queue.len() as u64,
+                new: queue.len().min(at_back + at_front) as u64,
+                cause,
+            };
+            (*key, queued)
+        });
+        self.waits.count(now, queues);
+        self.uncounted = WaitId(self.next_id);
+    }
+
+    /// The waits that were counted since the last time this was asked for, by model.
+    pub fn take_waits(&mut self, now: Millis) -> Vec<(String, Waits)> {
+        self.count_waits(now);
+        let waits = self.waits.take().into_iter();
+        let named = waits.filter_map(|(place, waits)| {
+            let model = self.scopes.get(place.0)?;
+            Some((model.model.clone(), waits))
+        });
+        named.collect()
     }
 
     /// Forgets a job that has ended or is let go.

@@ -14,7 +14,7 @@
 //! Beside the operator's limits there is what the endpoint itself says of a model: to wait, that there
 //! are too many requests, or nothing at all any more (`pace.rs`, `breaker.rs`), and what it can make use of (`concurrency.rs`).
 //!
-//! Start with `scope.rs`, then `desk.rs`; `standing.rs` says what a job's owner is told, `fair.rs` divides, `window.rs` counts the last minute.
+//! Start with `scope.rs`, then `desk.rs`; `standing.rs` says what a job's owner is told, `waiting.rs` counts waits, `fair.rs` divides, `window.rs` counts the last minute.
 
 mod breaker;
 mod concurrency;
@@ -24,6 +24,7 @@ mod limits;
 mod pace;
 mod scope;
 mod standing;
+mod waiting;
 mod window;
 
 pub use breaker::{OutageNotice, OutageState, Probe, Sightings, TRIP};

@@ -164,6 +164,14 @@ impl Scope {
         self.breaker.outage()
     }
 
+    /// Requests in flight, as the workers told at their last exchanges, each as long as its lease is
+    /// good.
+    #[must_use]
+    pub fn in_flight(&self, now: Millis) -> u64 {
+        let leases = self.leases.values().filter(|lease| lease.expires > now);
+        leases.map(|lease| u64::from(lease.in_flight)).sum()
+    }
+
     /// Takes a worker's report in and says what it may hold.
     ///
     /// What all workers hold never passes the limits, as long as these are not lowered, and what

@@ -1,6 +1,7 @@
 //! Which error belongs where: [`ClientError`] where a client cannot be made of the operator's
 //! catalogue, [`RequestError`] where a request has no completion.
 
+use frugal_domain::money::Spend;
 use std::time::Duration;
 
 pub use frugal_domain::request::Scope;
@@ -85,6 +86,14 @@ pub struct Attempts {
     /// and replies with status 200 that hold no response though a model may have given one. The
     /// ledger has to count each of them at the request's worst case.
     pub possibly_billed: u32,
+}
+
+impl Attempts {
+    /// What those that brought nothing may have cost, each at most `worst_case`.
+    #[must_use]
+    pub fn uncertain(self, worst_case: Spend) -> Spend {
+        (0..self.possibly_billed).map(|_| worst_case).sum()
+    }
 }
 
 /// A request has no completion.

@@ -12,6 +12,7 @@ use frugal_admission::{
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
+use frugal_domain::waits::Waits;
 use frugal_llm::{AttemptEnd, Blame, EndpointState};
 use frugal_store::{PgPool, Result, admission};
 use futures::future::join_all;
@@ -119,6 +120,21 @@ impl Admission {
             job,
             receiver,
         }
+    }
+
+    /// The waits of this process since the last time this was asked for, by endpoint and model.
+    pub fn take_waits(&self) -> Vec<(String, String, Waits)> {
+        let mut all = Vec::new();
+        for (endpoint, counter) in &self.counters {
+            let now = counter.clock.now();
+            let waits = counter.line().desk.take_waits(now);
+            all.extend(
+                waits
+                    .into_iter()
+                    .map(|(model, waits)| (endpoint.clone(), model, waits)),
+            );
+        }
+        all
     }
 
     /// Waits until no exchange is due any more.
@@ -274,6 +290,7 @@ impl Drop for PlaceInLine<'_> {
         let mut line = self.counter.line();
         if line.waiting.remove(&self.wait).is_some() {
             line.desk.withdraw(&self.attempt, self.wait);
+            line.desk.count_waits(self.counter.clock.now());
         }
     }
 }

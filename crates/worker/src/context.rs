@@ -169,7 +169,7 @@ fn models(
             Ok(Access {
                 client: client.clone(),
                 entrance,
-                sight: watch.of(client, &choice.endpoint, &choice.model),
+                sight: watch.of(client, &choice.endpoint, &choice.model, choice.prices),
             })
         })
         .collect()

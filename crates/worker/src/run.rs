@@ -30,7 +30,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let admission = Admission::new(&options.pool, &options.catalog, &options.name, &clock);
     let admission = Arc::new(admission);
-    let watch = Arc::new(Watch::new(&options.pool));
+    let watch = Arc::new(Watch::new(&options.pool, &admission));
     let writes = Arc::new(Writes::new(&options.pool));
     // They outlive the slots, whose last requests count too.
     let closing = CancellationToken::new();

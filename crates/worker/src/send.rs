@@ -68,7 +68,7 @@ pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Se
         .client
         .complete_admitted(&wire, None, &guard, &admittance)
         .await;
-    access.sight.note(&result, Utc::now());
+    access.sight.note(&result, request.worst_case, Utc::now());
     if let Some(error) = guard.into_failure() {
         return Err(error);
     }
@@ -186,7 +186,7 @@ async fn withdraw(
     if attempts.made == 0 {
         return Ok(RequestEnd::NotSent);
     }
-    let cost = billed(request.worst_case, attempts);
+    let cost = attempts.uncertain(request.worst_case);
     let mut connection = context.pool.acquire().await?;
     requests::give_up(
         &mut connection,
@@ -197,11 +197,6 @@ async fn withdraw(
     )
     .await?;
     Ok(RequestEnd::GivenUp { cost: Some(cost) })
-}
-
-/// What attempts that brought nothing may have cost.
-fn billed(worst_case: Spend, attempts: Attempts) -> Spend {
-    (0..attempts.possibly_billed).map(|_| worst_case).sum()
 }
 
 /// Tells the operator why requests of a job fail: once for each model and reason.
@@ -233,14 +228,14 @@ fn settled(
                 usage: completion.usage,
                 usage_estimated: completion.usage_estimated,
                 cost: Spend::with_cache(completion.usage, completion.usage_details, prices),
-                uncertain: billed(worst, completion.attempts),
+                uncertain: completion.attempts.uncertain(worst),
                 responses: completion.choices.into_iter().map(response).collect(),
             };
             Settled::Answered(answer)
         }
         Err(error) => Settled::Failed {
             failure: failure(&error),
-            uncertain: billed(worst, error.attempts()),
+            uncertain: error.attempts().uncertain(worst),
         },
     }
 }

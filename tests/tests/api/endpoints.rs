@@ -4,6 +4,8 @@ use crate::body;
 use chrono::{DateTime, Utc};
 use frugal_domain::abilities::Abilities;
 use frugal_domain::endpoint::Catalog;
+use frugal_domain::histogram::Buckets;
+use frugal_domain::waits::{WaitCause, Waited, Waits};
 use frugal_store::endpoint_models::{self, Sightings};
 use frugal_store::{PgPool, admission};
 use frugal_tests::app::TestApp;
@@ -53,6 +55,22 @@ async fn tell(pool: &PgPool) {
             usage_estimated: 3,
             latency_ms_total: 802,
             last_latency_ms: Some(150),
+            latency_buckets: Buckets::new([0, 0, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            input_tokens: 48,
+            input_token_buckets: Buckets::new([0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            output_tokens: 10,
+            output_token_buckets: Buckets::new([0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            cached_input_tokens: 32,
+            reasoning_output_tokens: 4,
+            spend_pico_usd: 44_000_000,
+            uncertain_spend_pico_usd: 30_000_000,
+            waits: Waits::from([(
+                WaitCause::RetryAfter,
+                Waited {
+                    waits: 2,
+                    waited_ms: 30_500,
+                },
+            )]),
         },
         Sightings {
             endpoint: "gone".to_owned(),
@@ -68,7 +86,16 @@ async fn tell(pool: &PgPool) {
                         "probe_at": 1_800_000_004_000_i64, "prober": null});
     let states = BTreeMap::from([
         (String::new(), json!({})),
-        ("m".to_owned(), json!({"not_before": 4_000_000_000_000_i64})),
+        (
+            "m".to_owned(),
+            json!({
+                "not_before": 4_000_000_000_000_i64,
+                "leases": {
+                    "a": {"expires": 4_000_000_000_000_i64, "in_flight": 3},
+                    "gone": {"expires": 1_800_000_000_000_i64, "in_flight": 5}
+                }
+            }),
+        ),
         (
             "unlisted".to_owned(),
             json!({"breaker": {"failures": 5, "outage": outage}}),

@@ -13,6 +13,7 @@ mod latency;
 mod life;
 mod metrics;
 mod pool;
+mod prometheus;
 mod report;
 mod same_loop;
 mod scorers;

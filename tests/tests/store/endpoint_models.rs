@@ -3,6 +3,8 @@
 use crate::Store;
 use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::abilities::Abilities;
+use frugal_domain::histogram::{Buckets, TOKEN_BOUNDS};
+use frugal_domain::waits::{WaitCause, Waited, Waits};
 use frugal_store::endpoint_models::{self, EndpointModel, Sightings};
 use std::collections::BTreeSet;
 
@@ -84,6 +86,70 @@ async fn counts_add_up_and_the_latest_word_stands() {
     let counts = load(&store, later).await;
     let counts: Vec<_> = counts.iter().map(|it| it.seen.answered).collect();
     assert_eq!(counts, [20, 24]);
+    store.end().await;
+}
+
+#[tokio::test]
+async fn what_requests_used_and_waited_for_adds_up() {
+    let store = Store::new().await;
+    let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+    let buckets = |values: &[u64]| {
+        let mut buckets = Buckets::default();
+        for value in values {
+            buckets.record(&TOKEN_BOUNDS, *value);
+        }
+        buckets
+    };
+    let waited = |waits, waited_ms| Waited { waits, waited_ms };
+    let first = Sightings {
+        answered: 2,
+        latency_ms_total: 90_000,
+        latency_buckets: buckets(&[1, u64::MAX]),
+        input_tokens: 30,
+        input_token_buckets: buckets(&[10, 20]),
+        output_tokens: 5,
+        output_token_buckets: buckets(&[2, 3]),
+        cached_input_tokens: 8,
+        reasoning_output_tokens: 4,
+        spend_pico_usd: 7_000,
+        uncertain_spend_pico_usd: 1_000,
+        waits: Waits::from([
+            (WaitCause::Pace, waited(1, 500)),
+            (WaitCause::Outage, waited(2, 60_000)),
+        ]),
+        ..seen("m")
+    };
+    let second = Sightings {
+        answered: 1,
+        latency_buckets: buckets(&[1]),
+        waits: Waits::from([
+            (WaitCause::Outage, waited(1, 1_000)),
+            (WaitCause::RetryAfter, waited(3, 3)),
+        ]),
+        ..first.clone()
+    };
+    add(&store, std::slice::from_ref(&first), now).await;
+    let found = load(&store, now).await;
+    assert_eq!(found[0].seen, first);
+    add(&store, std::slice::from_ref(&second), now).await;
+    add(&store, &[seen("silent")], now).await;
+    let found = load(&store, now).await;
+    // As a process adds up what it could not tell.
+    let mut both = second;
+    both.add(first);
+    assert_eq!(both.latency_buckets, buckets(&[1, 1, u64::MAX]));
+    assert_eq!(both.waits[&WaitCause::Outage], waited(3, 61_000));
+    assert_eq!(found[0].seen, both);
+    assert_eq!(found[1].seen, seen("silent"));
+
+    // A cause of a later version is left aside, and the others are read.
+    sqlx::query("UPDATE endpoint_waits SET cause = 'weather' WHERE cause = 'pace'")
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    let found = load(&store, now).await;
+    both.waits.remove(&WaitCause::Pace);
+    assert_eq!(found[0].seen, both);
     store.end().await;
 }
 

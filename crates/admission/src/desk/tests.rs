@@ -1,4 +1,5 @@
 use super::*;
+use frugal_domain::waits::Waited;
 use uuid::Uuid;
 
 fn job(number: u128) -> JobId {
@@ -404,4 +405,37 @@ fn what_is_not_there_is_waited_for_and_then_let_through_to_fail() {
         let after = is_counted(longest + 5_000, longest + MINUTE);
         assert!(!after.contains(&false) && after.len() >= 50, "{after:?}");
     }
+}
+
+#[test]
+fn waits_are_counted_by_what_they_are_for() {
+    let (mut desk, place) = desk(2);
+    for _ in 0..3 {
+        ask(&mut desk, job(1), place);
+    }
+    assert_eq!(desk.grant(0), []);
+    exchange(&mut desk, 200, 2);
+    let granted = desk.grant(200);
+    assert_eq!(granted.len(), 2);
+    // One that goes first and one that gives up: each counts while it waits.
+    desk.ask(Attempt {
+        is_retry: true,
+        ..attempt(job(1), place)
+    });
+    let impatient = ask(&mut desk, job(1), place);
+    assert_eq!(desk.grant(300), []);
+    desk.withdraw(&attempt(job(1), place), impatient);
+    desk.count_waits(400);
+    for one in &granted {
+        desk.ended(&one.admitted);
+    }
+    assert_eq!(desk.grant(700).len(), 2);
+    let waited = |waits, waited_ms| Waited { waits, waited_ms };
+    let expected = Waits::from([
+        (WaitCause::Exchange, waited(3, 600)),
+        // One from 200 to 700, one from 300 to 700, one from 300 to 400.
+        (WaitCause::RequestsInFlight, waited(3, 1_000)),
+    ]);
+    assert_eq!(desk.take_waits(9_000), [("m".to_owned(), expected)]);
+    assert_eq!(desk.take_waits(9_000), []);
 }

@@ -275,3 +275,14 @@ fn an_adaptive_limit_is_shared_and_grows_within_the_operators() {
     }
     assert!((40..=64).contains(&slots), "{slots}");
 }
+
+#[test]
+fn requests_are_in_flight_as_long_as_their_workers_lease_is_good() {
+    let mut scope = Scope::default();
+    scope.exchange(0, "a", &LIMITS, &wants(3, 0, 10));
+    scope.exchange(4_000, "b", &LIMITS, &wants(2, 1, 10));
+    assert_eq!(scope.in_flight(4_000), 5);
+    assert_eq!(scope.in_flight(LEASE), 2);
+    scope.exchange(LEASE, "b", &LIMITS, &Report::default());
+    assert_eq!(scope.in_flight(LEASE), 0);
+}

@@ -14,9 +14,14 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use frugal_domain::endpoint::Catalog;
-use frugal_store::endpoint_models::EndpointModel;
+use frugal_domain::histogram::{Buckets, DURATION_BOUNDS_MS, TOKEN_BOUNDS};
+use frugal_domain::money::Usd;
+use frugal_domain::waits::{WaitCause, Waited};
+use frugal_store::endpoint_models::{EndpointModel, Sightings};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet, text,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
@@ -64,15 +69,11 @@ pub(super) async fn get_metrics(
 #[derive(Debug, Default)]
 struct Metrics(BTreeMap<(String, String), Figures>);
 
-/// The figures of one model.
-#[derive(Debug, Clone, Copy, Default)]
+/// The figures of one model, or of several together.
+#[derive(Debug, Clone, Default)]
 struct Figures {
-    answered: u64,
-    refused: u64,
-    failed: u64,
-    usage_estimated: u64,
-    /// Of all answering attempts together.
-    latency_ms: u64,
+    seen: Sightings,
+    in_flight: u64,
     wait_ms: u64,
     out_of_order: bool,
 }
@@ -80,16 +81,17 @@ struct Figures {
 impl Figures {
     fn add(&mut self, known: &Known, now: DateTime<Utc>) {
         if let Some(EndpointModel { seen, .. }) = &known.seen {
-            self.answered += seen.answered;
-            self.refused += seen.refused;
-            self.failed += seen.failed;
-            self.usage_estimated += seen.usage_estimated;
-            self.latency_ms += seen.latency_ms_total;
+            self.seen.add(seen.clone());
         }
         let now = now.timestamp_millis();
+        self.in_flight += known.scope.in_flight(now);
         let wait = known.scope.waits_until(now).map_or(0, |until| until - now);
         self.wait_ms = self.wait_ms.max(u64::try_from(wait).unwrap_or(0));
         self.out_of_order |= known.scope.outage().is_some();
+    }
+
+    fn waited(&self, cause: WaitCause) -> Waited {
+        self.seen.waits.get(&cause).copied().unwrap_or_default()
     }
 }
 
@@ -124,45 +126,51 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Writes one value for each model.
-    fn each(
+    /// Writes a counter with one value for each model.
+    fn counter<N: EncodeCounterValue>(
         &self,
-        mut metric: MetricEncoder<'_>,
-        value: impl Fn(MetricEncoder<'_>, &Figures) -> fmt::Result,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, unit): (&str, &str, Option<&Unit>),
+        value: impl Fn(&Figures) -> N,
     ) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
         for (key, figures) in &self.0 {
-            value(metric.encode_family(&labels(key))?, figures)?;
+            let labels = labels(key);
+            let mut metric = metric.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(&value(figures), None)?;
         }
         Ok(())
     }
-}
 
-impl Collector for Metrics {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let duration = encoder.encode_descriptor(
-            "gen_ai_client_operation_duration",
-            "How long the attempts took that were answered",
-            Some(&Unit::Seconds),
-            MetricType::Histogram,
-        )?;
-        self.each(duration, |mut metric, figures| {
-            // Sum and count are what the database has: everything is in the one bucket without a bound.
-            let all = [(f64::INFINITY, figures.answered)];
-            let sum = seconds(figures.latency_ms);
-            metric.encode_histogram::<NoLabelSet>(sum, figures.answered, &all, None)
-        })?;
+    /// Writes a gauge with one value for each model.
+    fn gauge<N: EncodeGaugeValue>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, unit): (&str, &str, Option<&Unit>),
+        value: impl Fn(&Figures) -> N,
+    ) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        for (key, figures) in &self.0 {
+            metric
+                .encode_family(&labels(key))?
+                .encode_gauge(&value(figures))?;
+        }
+        Ok(())
+    }
+
+    fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut requests = encoder.encode_descriptor(
             "frugal_requests",
             "Requests that ended, by outcome",
             None,
             MetricType::Counter,
         )?;
-        for (key, figures) in &self.0 {
+        for (key, Figures { seen, .. }) in &self.0 {
             let [endpoint, model] = labels(key);
             let outcomes = [
-                ("answered", figures.answered),
-                ("refused", figures.refused),
-                ("failed", figures.failed),
+                ("answered", seen.answered),
+                ("refused", seen.refused),
+                ("failed", seen.failed),
             ];
             for (outcome, count) in outcomes {
                 let labels = [endpoint, model, ("outcome", outcome)];
@@ -170,34 +178,182 @@ impl Collector for Metrics {
                 metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
             }
         }
-        let estimated = encoder.encode_descriptor(
-            "frugal_usage_estimated_requests",
-            "Answered requests whose tokens had to be estimated",
+        Ok(())
+    }
+
+    fn durations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut durations = encoder.encode_descriptor(
+            "gen_ai_client_operation_duration",
+            "How long the attempts took that were answered",
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        for (key, Figures { seen, .. }) in &self.0 {
+            let labels = labels(key);
+            let mut metric = durations.encode_family(&labels)?;
+            let bounds = DURATION_BOUNDS_MS.map(seconds);
+            let sum = seconds(seen.latency_ms_total);
+            histogram(&mut metric, bounds, &seen.latency_buckets, sum)?;
+        }
+        Ok(())
+    }
+
+    fn tokens(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut tokens = encoder.encode_descriptor(
+            "gen_ai_client_token_usage",
+            "Tokens of answered requests, by type",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (key, Figures { seen, .. }) in &self.0 {
+            let [endpoint, model] = labels(key);
+            let types = [
+                ("input", &seen.input_token_buckets, seen.input_tokens),
+                ("output", &seen.output_token_buckets, seen.output_tokens),
+            ];
+            for (name, buckets, sum) in types {
+                let labels = [endpoint, model, ("gen_ai_token_type", name)];
+                let mut metric = tokens.encode_family(&labels)?;
+                histogram(&mut metric, TOKEN_BOUNDS.map(float), buckets, float(sum))?;
+            }
+        }
+        self.counter(
+            encoder,
+            (
+                "frugal_cached_input_tokens",
+                "Those of the input tokens that the endpoint had in a cache",
+                None,
+            ),
+            |figures| figures.seen.cached_input_tokens,
+        )?;
+        self.counter(
+            encoder,
+            (
+                "frugal_reasoning_output_tokens",
+                "Those of the output tokens that are reasoning and no text",
+                None,
+            ),
+            |figures| figures.seen.reasoning_output_tokens,
+        )
+    }
+
+    fn spend(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let usd = Unit::Other("usd".to_owned());
+        self.counter(
+            encoder,
+            (
+                "frugal_spend",
+                "What answered requests cost, in US dollars",
+                Some(&usd),
+            ),
+            |figures| Usd::from_pico(figures.seen.spend_pico_usd).dollars(),
+        )?;
+        self.counter(
+            encoder,
+            (
+                "frugal_uncertain_spend",
+                "What attempts without an answer may have cost at most, in US dollars",
+                Some(&usd),
+            ),
+            |figures| Usd::from_pico(figures.seen.uncertain_spend_pico_usd).dollars(),
+        )
+    }
+
+    fn waits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut waits = encoder.encode_descriptor(
+            "frugal_waits",
+            "Times that an attempt began to wait before it was sent, by reason",
             None,
             MetricType::Counter,
         )?;
-        self.each(estimated, |mut metric, figures| {
-            metric.encode_counter::<NoLabelSet, _, u64>(&figures.usage_estimated, None)
-        })?;
-        let wait = encoder.encode_descriptor(
-            "frugal_model_wait",
-            "How long the endpoint asks that nothing be sent to the model",
+        for (labels, figures, cause) in self.by_cause() {
+            let waited = figures.waited(cause);
+            let mut metric = waits.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(&waited.waits, None)?;
+        }
+        let mut waited = encoder.encode_descriptor(
+            "frugal_waited",
+            "How long attempts waited before they were sent, by reason",
             Some(&Unit::Seconds),
-            MetricType::Gauge,
+            MetricType::Counter,
         )?;
-        self.each(wait, |mut metric, figures| {
-            metric.encode_gauge(&seconds(figures.wait_ms))
-        })?;
-        let outage = encoder.encode_descriptor(
-            "frugal_model_out_of_order",
-            "Whether the model answers nobody: 1 while it lasts",
-            None,
-            MetricType::Gauge,
-        )?;
-        self.each(outage, |mut metric, figures| {
-            metric.encode_gauge(&i64::from(figures.out_of_order))
+        for (labels, figures, cause) in self.by_cause() {
+            let span = seconds(figures.waited(cause).waited_ms);
+            let mut metric = waited.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(&span, None)?;
+        }
+        Ok(())
+    }
+
+    fn by_cause(&self) -> impl Iterator<Item = ([(&'static str, &str); 3], &Figures, WaitCause)> {
+        self.0.iter().flat_map(|(key, figures)| {
+            let [endpoint, model] = labels(key);
+            let causes = WaitCause::ALL.iter();
+            causes.map(move |cause| {
+                let labels = [endpoint, model, ("reason", cause.as_str())];
+                (labels, figures, *cause)
+            })
         })
     }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        self.durations(encoder)?;
+        self.tokens(encoder)?;
+        self.requests(encoder)?;
+        self.counter(
+            encoder,
+            (
+                "frugal_usage_estimated_requests",
+                "Answered requests whose tokens had to be estimated",
+                None,
+            ),
+            |figures| figures.seen.usage_estimated,
+        )?;
+        self.spend(encoder)?;
+        self.waits(encoder)?;
+        self.gauge(
+            encoder,
+            (
+                "frugal_requests_in_flight",
+                "Requests in flight, as workers told within the last second or so",
+                None,
+            ),
+            |figures| figures.in_flight,
+        )?;
+        self.gauge(
+            encoder,
+            (
+                "frugal_model_wait",
+                "How long the endpoint asks that nothing be sent to the model",
+                Some(&Unit::Seconds),
+            ),
+            |figures| seconds(figures.wait_ms),
+        )?;
+        self.gauge(
+            encoder,
+            (
+                "frugal_model_out_of_order",
+                "Whether the model answers nobody: 1 while it lasts",
+                None,
+            ),
+            |figures| i64::from(figures.out_of_order),
+        )
+    }
+}
+
+/// Writes a histogram, the bucket without a bound last. It counts as many values as its buckets do.
+fn histogram<const BOUNDS: usize>(
+    metric: &mut MetricEncoder<'_>,
+    bounds: [f64; BOUNDS],
+    buckets: &Buckets,
+    sum: f64,
+) -> fmt::Result {
+    let bounds = bounds.into_iter().chain([f64::INFINITY]);
+    let each: Vec<(f64, u64)> = bounds.zip(*buckets.counts()).collect();
+    metric.encode_histogram::<NoLabelSet>(sum, buckets.count(), &each, None)
 }
 
 fn labels((endpoint, model): &(String, String)) -> [(&'static str, &str); 2] {
@@ -207,17 +363,22 @@ fn labels((endpoint, model): &(String, String)) -> [(&'static str, &str); 2] {
     ]
 }
 
+fn seconds(millis: u64) -> f64 {
+    float(millis) / 1_000.0
+}
+
 #[expect(
     clippy::cast_precision_loss,
-    reason = "milliseconds of centuries fit in 53 bits"
+    reason = "milliseconds of centuries fit in 53 bits, and so do the tokens of all jobs"
 )]
-fn seconds(millis: u64) -> f64 {
-    millis as f64 / 1_000.0
+fn float(number: u64) -> f64 {
+    number as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use frugal_domain::waits::Waits;
     use serde_json::json;
 
     #[test]
@@ -228,17 +389,48 @@ mod tests {
         }});
         let catalog: Catalog = serde_json::from_value(catalog).unwrap();
         let mut metrics = Metrics::of(&catalog);
+        let waited = |waits, waited_ms| Waited { waits, waited_ms };
         *metrics.model(&catalog, "closed", "m").unwrap() = Figures {
-            answered: 4,
-            refused: 2,
-            failed: 1,
-            usage_estimated: 3,
-            latency_ms: 802,
+            seen: Sightings {
+                answered: 4,
+                refused: 2,
+                failed: 1,
+                usage_estimated: 3,
+                latency_ms_total: 91_802,
+                latency_buckets: Buckets::new([0, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+                input_tokens: 40,
+                input_token_buckets: Buckets::new([0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+                output_tokens: 8,
+                output_token_buckets: Buckets::new([0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+                cached_input_tokens: 16,
+                reasoning_output_tokens: 5,
+                spend_pico_usd: 1_250_000_000,
+                uncertain_spend_pico_usd: 500_000_000_000,
+                waits: Waits::from([
+                    (WaitCause::Outage, waited(2, 61_500)),
+                    (WaitCause::Exchange, waited(4, 20)),
+                ]),
+                ..Sightings::default()
+            },
+            in_flight: 3,
             wait_ms: 1_500,
             out_of_order: true,
         };
-        metrics.model(&catalog, "open", "a").unwrap().answered += 1;
-        metrics.model(&catalog, "open", "b").unwrap().answered += 1;
+        let one = |waited_ms| Known {
+            seen: Some(EndpointModel {
+                seen: Sightings {
+                    answered: 1,
+                    waits: Waits::from([(WaitCause::Pace, waited(1, waited_ms))]),
+                    ..Sightings::default()
+                },
+                abilities_found_at: None,
+            }),
+            ..Known::default()
+        };
+        for (model, known) in [("a", one(1_000)), ("b", one(500))] {
+            let model = metrics.model(&catalog, "open", model).unwrap();
+            model.add(&known, Utc::now());
+        }
         assert!(metrics.model(&catalog, "closed", "unlisted").is_none());
         assert!(metrics.model(&catalog, "gone", "m").is_none());
         insta::assert_snapshot!("metrics", metrics.written().unwrap());

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use frugal_admission::Scope;
 use frugal_domain::abilities::Abilities;
 use frugal_domain::endpoint;
-use frugal_domain::money::{self, PICO_PER_USD};
+use frugal_domain::money::{self, PICO_PER_USD, Usd};
 use frugal_store::endpoint_models::{EndpointModel, Sightings};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +102,14 @@ pub struct ModelHealth {
     /// Of those answered, how many whose tokens had to be estimated, because the endpoint did not
     /// report them, or not as they can have been.
     pub usage_estimated: u64,
+    /// Tokens of the prompts that were answered.
+    pub input_tokens: u64,
+    /// Tokens of the responses.
+    pub output_tokens: u64,
+    /// What the answered requests cost, in US dollars.
+    pub spend_usd: f64,
+    /// What attempts that brought no answer may have cost at most, in US dollars.
+    pub uncertain_spend_usd: f64,
     /// How long the answering attempts took on average, in milliseconds.
     pub mean_latency_ms: Option<u64>,
     /// How long the last of them took, in milliseconds.
@@ -283,6 +291,10 @@ impl ModelHealth {
             refused: seen.refused,
             failed: seen.failed,
             usage_estimated: seen.usage_estimated,
+            input_tokens: seen.input_tokens,
+            output_tokens: seen.output_tokens,
+            spend_usd: Usd::from_pico(seen.spend_pico_usd).dollars(),
+            uncertain_spend_usd: Usd::from_pico(seen.uncertain_spend_pico_usd).dollars(),
             mean_latency_ms: seen.latency_ms_total.checked_div(seen.answered),
             last_latency_ms: seen.last_latency_ms,
             waits_until: waits_until.map(moment),
