@@ -22,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 /// How long requests under way may take to arrive once a job is to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The largest file of answers, in bytes.
+const MOST_DATA: u64 = 64 << 20;
+
 /// Serves the API and drives jobs until `shutdown`.
 ///
 /// # Errors
@@ -145,6 +148,10 @@ fn script(args: &SimulateArgs) -> anyhow::Result<Option<Script>> {
     let script = match &args.data {
         Some(file) => {
             let name = file.display();
+            let length = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+            if length > MOST_DATA {
+                bail!("--data: {name} is larger than 64 MiB; give fewer lines");
+            }
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("--data: cannot read {name}"))?;
             Script::parse(&text).with_context(|| format!("--data: {name}"))?

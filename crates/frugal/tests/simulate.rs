@@ -120,6 +120,11 @@ async fn answers_of_ones_own_are_drawn_by_their_weights() {
     let other = json!({"model": "any", "prompt": "What else?", "max_tokens": 50});
     let (_, answer) = simulator.ask("completions", &other).await;
     assert_eq!(texts(&answer), ["I do not know"]);
+    // Without a cap a chat is answered in whole, as OpenAI does.
+    let message = json!({"role": "user", "content": "Spell out: nine"});
+    let chat = json!({"model": "any", "messages": [message]});
+    let (_, answer) = simulator.ask("chat/completions", &chat).await;
+    assert_eq!(texts(&answer), ["n i n e, that is how it is written"]);
 }
 
 #[tokio::test]

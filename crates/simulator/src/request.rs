@@ -94,7 +94,7 @@ impl Generation {
             prompt_field,
             temperature: temperature(&fields)?,
             n: integer(&fields, "n", MAX_N)?.unwrap_or(1),
-            max_tokens: max_tokens(&fields, scope.longest)?,
+            max_tokens: max_tokens(&fields, surface, scope)?,
             names_max_tokens: given(&fields, "max_tokens").is_some(),
             stop: stop(&fields)?,
             seed: seed(&fields)?,
@@ -257,7 +257,14 @@ fn integer(fields: &Map<String, Value>, name: &str, largest: u32) -> Result<Opti
     }
 }
 
-fn max_tokens(fields: &Map<String, Value>, longest: u32) -> Result<u32, Refusal> {
+fn max_tokens(
+    fields: &Map<String, Value>,
+    surface: Surface,
+    Scope {
+        longest,
+        is_recorded,
+    }: Scope,
+) -> Result<u32, Refusal> {
     let mut caps = Vec::new();
     for name in ["max_tokens", "max_completion_tokens"] {
         let Some(cap) = integer(fields, name, u32::MAX)? else {
@@ -272,6 +279,8 @@ fn max_tokens(fields: &Map<String, Value>, longest: u32) -> Result<u32, Refusal>
         caps.push(cap);
     }
     match caps.as_slice() {
+        // A chat has no cap of its own; the recordings were taken as completions.
+        [] if surface == Surface::Chat && !is_recorded => Ok(longest),
         [] => Ok(DEFAULT_MAX_TOKENS.min(longest)),
         [cap] => Ok(*cap),
         [first, ..] if caps.iter().all(|cap| cap == first) => Ok(*first),
