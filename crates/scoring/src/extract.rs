@@ -17,6 +17,9 @@ macro_rules! extracts {
             /// What a pattern captures: the first group, or the whole match where there is none.
             #[serde(rename = "regex")]
             Regex(String),
+            /// What comes after the last of these marks.
+            #[serde(rename = "after")]
+            After(String),
         }
 
         const NAMED: &[(&str, fn() -> Extract)] = &[$(($name, || Extract::$variant)),+];
@@ -39,15 +42,24 @@ extracts! {
     FirstLineLastNumber = "first_line_last_number",
     /// Its first JSON object or array.
     Json = "json",
+    /// What is in its first fenced block of code, without the fences and the language's name.
+    FirstCodeBlock = "first_code_block",
+    /// What is in its last `\boxed{…}`, as mathematical answers are marked in LaTeX.
+    Boxed = "boxed",
 }
 
 impl Extract {
-    /// Reads an extraction: a name, or `{"regex": …}`.
+    /// Reads an extraction: a name, `{"regex": …}` or `{"after": …}`.
     pub(crate) fn read(at: &Reader<'_>) -> Option<Self> {
         if let Value::Object(_) = at.value {
             let object = at.object()?;
+            if object.has("after") {
+                let mark = object.get("after")?.filled_string().map(str::to_owned);
+                object.finish();
+                return mark.map(Self::After);
+            }
             let pattern = object
-                .require("regex", "give a regular expression")
+                .require("regex", "give a regular expression, or `after` with a mark")
                 .and_then(|at| at.filled_string().map(str::to_owned));
             object.finish();
             return pattern.map(Self::Regex);
@@ -66,7 +78,10 @@ pub(crate) enum Extractor {
     LastNumber,
     FirstLineLastNumber,
     Json,
+    FirstCodeBlock,
+    Boxed,
     Regex(Regex),
+    After(String),
 }
 
 impl Extractor {
@@ -83,7 +98,10 @@ impl Extractor {
             Extract::LastNumber => Self::LastNumber,
             Extract::FirstLineLastNumber => Self::FirstLineLastNumber,
             Extract::Json => Self::Json,
+            Extract::FirstCodeBlock => Self::FirstCodeBlock,
+            Extract::Boxed => Self::Boxed,
             Extract::Regex(text) => Self::Regex(pattern(text)?),
+            Extract::After(mark) => Self::After(mark.clone()),
         })
     }
 
@@ -97,6 +115,9 @@ impl Extractor {
             Self::LastNumber => last_number(text),
             Self::FirstLineLastNumber => first_line(text).and_then(last_number),
             Self::Json => json::first(text, &['{', '[']),
+            Self::FirstCodeBlock => first_code_block(text),
+            Self::Boxed => boxed(text),
+            Self::After(mark) => text.rsplit_once(mark.as_str()).map(|(_, after)| after),
             Self::Regex(regex) => regex
                 .captures(text)
                 .and_then(|captures| captured(&captures)),
@@ -124,6 +145,48 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 
 fn first_line(text: &str) -> Option<&str> {
     lines(text).next()
+}
+
+/// What is between the first line that begins with a fence and the next line that is as good a one. A
+/// block that is not closed goes on to the end: it was cut.
+fn first_code_block(text: &str) -> Option<&str> {
+    let mut fence = None;
+    let mut place = 0;
+    for line in text.split_inclusive('\n') {
+        let start = place;
+        place += line.len();
+        let marks = line.trim_start();
+        let length = marks.len() - marks.trim_start_matches('`').len();
+        match fence {
+            None if length >= 3 && !marks[length..].contains('`') => fence = Some((place, length)),
+            Some((from, opened)) if length >= opened && marks[length..].trim().is_empty() => {
+                return Some(&text[from..start]);
+            }
+            _ => {}
+        }
+    }
+    fence.map(|(from, _)| &text[from..])
+}
+
+/// What is in the braces of the last `\boxed`; nothing where they are not closed.
+fn boxed(text: &str) -> Option<&str> {
+    let (_, after) = text.rsplit_once("\\boxed")?;
+    let inside = after.trim_start().strip_prefix('{')?;
+    let mut depth = 1_usize;
+    let mut is_escaped = false;
+    for (place, character) in inside.char_indices() {
+        match character {
+            _ if is_escaped => {}
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        is_escaped = character == '\\' && !is_escaped;
+        if depth == 0 {
+            return Some(&inside[..place]);
+        }
+    }
+    None
 }
 
 fn last_number(text: &str) -> Option<&str> {
@@ -158,6 +221,34 @@ mod tests {
     }
 
     #[test]
+    fn code_boxes_and_marks_are_found() {
+        let check = |extract: Extract, text: &str, expected: Option<&str>| {
+            let extractor = Extractor::compile(&extract, Regex::new).unwrap();
+            assert_eq!(extractor.apply(text), expected, "{extract:?} {text:?}");
+        };
+        let code = |text: &str, expected| check(Extract::FirstCodeBlock, text, expected);
+        code(
+            "So:\n```python\nx = `1`\n```\n```\ny\n```",
+            Some("x = `1`\n"),
+        );
+        code("````\n```\na\n```\n````", Some("```\na\n```\n"));
+        code("```json\n{\"a\": 1", Some("{\"a\": 1"));
+        code("use ``` or ```x``` here", None);
+        code("", None);
+        let boxed = |text: &str, expected| check(Extract::Boxed, text, expected);
+        boxed(
+            r"so \boxed{1} or \boxed{\frac{1}{2}}.",
+            Some(r"\frac{1}{2}"),
+        );
+        boxed(r"\boxed {a\}b}", Some(r"a\}b"));
+        boxed(r"\boxed{\frac{1}{2}", None);
+        boxed(r"\boxed 5", None);
+        let after = |text: &str, expected| check(Extract::After("####".to_owned()), text, expected);
+        after("a #### 1\n#### 2", Some(" 2"));
+        after("none", None);
+    }
+
+    #[test]
     fn a_blank_text_has_no_line_number_or_json() {
         for extract in [
             Extract::FirstLine,
@@ -166,6 +257,8 @@ mod tests {
             Extract::LastNumber,
             Extract::FirstLineLastNumber,
             Extract::Json,
+            Extract::FirstCodeBlock,
+            Extract::Boxed,
         ] {
             let extractor = Extractor::compile(&extract, Regex::new).unwrap();
             assert_eq!(extractor.apply(" \n\t\n"), None, "{extract:?}");

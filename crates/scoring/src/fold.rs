@@ -1,7 +1,9 @@
 //! Texts in the form in which they are compared.
 
 use frugal_domain::fault::ObjectReader;
+use regex::Regex;
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization;
 
 /// Which differences between texts do not count.
@@ -9,10 +11,13 @@ use unicode_normalization::UnicodeNormalization;
 pub(crate) struct Folding {
     pub ignore_case: bool,
     pub ignore_accents: bool,
+    pub ignore_punctuation: bool,
+    pub ignore_articles: bool,
+    pub ignore_space: bool,
 }
 
 /// The fields of scorers that fold texts.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct FoldFields {
     /// Whether `A` and `a` are the same.
     #[serde(default)]
@@ -20,15 +25,30 @@ pub(crate) struct FoldFields {
     /// Whether `é` and `e` are the same.
     #[serde(default)]
     ignore_accents: bool,
+    /// Whether marks of punctuation count for nothing.
+    #[serde(default)]
+    ignore_punctuation: bool,
+    /// Whether the words a, an and the count for nothing.
+    #[serde(default)]
+    ignore_articles: bool,
+    /// Whether any white space is as good as one space.
+    #[serde(default)]
+    ignore_space: bool,
 }
 
 impl FoldFields {
     pub(crate) fn read(object: &ObjectReader<'_>) -> Option<Self> {
         let flag = |name: &str| object.get(name).map_or(Some(false), |at| at.boolean());
         let (ignore_case, ignore_accents) = (flag("ignore_case"), flag("ignore_accents"));
+        let (ignore_punctuation, ignore_articles) =
+            (flag("ignore_punctuation"), flag("ignore_articles"));
+        let ignore_space = flag("ignore_space");
         Some(Self {
             ignore_case: ignore_case?,
             ignore_accents: ignore_accents?,
+            ignore_punctuation: ignore_punctuation?,
+            ignore_articles: ignore_articles?,
+            ignore_space: ignore_space?,
         })
     }
 }
@@ -38,14 +58,44 @@ impl From<FoldFields> for Folding {
         Self {
             ignore_case: fields.ignore_case,
             ignore_accents: fields.ignore_accents,
+            ignore_punctuation: fields.ignore_punctuation,
+            ignore_articles: fields.ignore_articles,
+            ignore_space: fields.ignore_space,
         }
     }
 }
+
+/// The words that `ignore_articles` leaves out.
+static ARTICLES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)\b(a|an|the)\b").ok());
+
+/// Marks of punctuation: those of Unicode, and the symbols that ASCII counts among them.
+static PUNCTUATION: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"[\p{P}$+<=>^`|~]").ok());
 
 impl Folding {
     /// The form of a text that is the same for texts which are to count as the same. Texts
     /// that differ only in how a character is composed always are.
     pub(crate) fn fold(self, text: &str) -> String {
+        let mut text = self.fold_characters(text);
+        if self.ignore_punctuation
+            && let Some(punctuation) = &*PUNCTUATION
+        {
+            text = punctuation.replace_all(&text, "").into_owned();
+        }
+        if self.ignore_articles
+            && let Some(articles) = &*ARTICLES
+        {
+            text = articles.replace_all(&text, " ").into_owned();
+        }
+        // What was left out leaves spaces behind.
+        if self.ignore_space || self.ignore_punctuation || self.ignore_articles {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            text = words.join(" ");
+        }
+        text
+    }
+
+    fn fold_characters(self, text: &str) -> String {
         if text.is_ascii() {
             return if self.ignore_case {
                 text.to_ascii_lowercase()
@@ -107,17 +157,25 @@ mod tests {
     const BOTH: Folding = Folding {
         ignore_case: true,
         ignore_accents: true,
+        ..NOTHING
+    };
+    const NOTHING: Folding = Folding {
+        ignore_case: false,
+        ignore_accents: false,
+        ignore_punctuation: false,
+        ignore_articles: false,
+        ignore_space: false,
     };
 
     #[test]
     fn case_and_accents_count_only_where_they_are_asked_for() {
         let case = Folding {
             ignore_case: true,
-            ignore_accents: false,
+            ..NOTHING
         };
         let accents = Folding {
-            ignore_case: false,
             ignore_accents: true,
+            ..NOTHING
         };
         let cases = [
             (Folding::default(), "Paris", "paris", false),
@@ -143,10 +201,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn punctuation_articles_and_space_count_only_where_they_are_asked_for() {
+        let punctuation = Folding {
+            ignore_punctuation: true,
+            ..NOTHING
+        };
+        let articles = Folding {
+            ignore_articles: true,
+            ..NOTHING
+        };
+        let space = Folding {
+            ignore_space: true,
+            ..NOTHING
+        };
+        let cases = [
+            (NOTHING, "Paris.", "Paris", false),
+            (punctuation, "“Paris”, France!", "Paris France", true),
+            (punctuation, "$5 - 3", "5 3", true),
+            (punctuation, "a b", "ab", false),
+            (articles, "The cat and a dog", "cat and dog", true),
+            (articles, "theatre", "atre", false),
+            (space, " a \n\t b", "a b", true),
+            (space, "a b", "ab", false),
+        ];
+        for (folding, left, right, same) in cases {
+            let is_same = folding.fold(left) == folding.fold(right);
+            assert_eq!(is_same, same, "{folding:?} {left} {right}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_folded_text_stays_as_it_is(text in any::<String>(), ignore_case: bool, ignore_accents: bool) {
-            let folding = Folding { ignore_case, ignore_accents };
+            let folding = Folding { ignore_case, ignore_accents, ..NOTHING };
             let once = folding.fold(&text);
             // Case is folded by lower case, which for a few characters is not final.
             prop_assume!(!ignore_case || once.to_lowercase() == once);

@@ -84,6 +84,7 @@ mod tests {
         let folding = Folding {
             ignore_case: true,
             ignore_accents: false,
+            ..Folding::default()
         };
         let same = |left: &str, right: &str| {
             let read = |text| canonical(serde_json::from_str(text).unwrap(), folding);

@@ -84,7 +84,7 @@ impl Scorer {
         let rule = Rule::compile(name, fields, &common)?;
         let expected = common
             .expected
-            .map(|text| Template::compile(&text))
+            .map(|text| Template::compile_for_answers(&text))
             .transpose()
             .map_err(|error| ScorerError {
                 field: "expected",

@@ -113,6 +113,28 @@ impl Template {
     /// # Errors
     /// It is too large, uses what is withheld, or has a fault of syntax.
     pub fn compile(text: &str) -> Result<Self, TemplateError> {
+        Self::compiled(text, write_value)
+    }
+
+    /// Compiles a template for what a right answer is, in which a null is a fault of the row: the text
+    /// "null" would be taken for an answer.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub(crate) fn compile_for_answers(text: &str) -> Result<Self, TemplateError> {
+        Self::compiled(text, |out, value| match value.kind() {
+            ValueKind::None => Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "the answer is null; give every instance an answer",
+            )),
+            _ => write_value(out, value),
+        })
+    }
+
+    fn compiled(
+        text: &str,
+        write: fn(&mut minijinja::Output<'_>, &EngineValue) -> Result<(), Error>,
+    ) -> Result<Self, TemplateError> {
         measure(text)?;
         let mut environment = Environment::new();
         environment.set_syntax(syntax()?);
@@ -124,7 +146,7 @@ impl Template {
         for name in WITHHELD {
             environment.remove_global(name);
         }
-        environment.set_formatter(|out, _, value| write_value(out, value));
+        environment.set_formatter(move |out, _, value| write(out, value));
         environment
             .add_template_owned(NAME, text.to_owned())
             .map_err(|error| describe(&error))?;

@@ -39,9 +39,10 @@ pub use names::{
     TrialRole, TrialState, Unit, UntriedReason, WaitReason,
 };
 pub use post::{
-    BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtractName, ExtractPost, HoldoutPost,
-    JobPost, LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost,
-    ReferencesPost, RougeMeasure, RougeVariant, RougeWords, ScorerPost, ScoringPost,
+    BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtraFieldsPost, ExtractName, ExtractPost,
+    HoldoutPost, JobPost, LimitsPost, MatchesPost, MessagePost, MessageRole, ModelPost,
+    ObjectivePost, PromptPost, ReferencesPost, RougeMeasure, RougeVariant, RougeWords, ScorerPost,
+    ScoringPost,
 };
 pub use report::{
     AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, Interval, IntervalEstimate,

@@ -183,7 +183,7 @@ pub struct ScoringPost {
     /// Scores one response: 1 for right, 0 for wrong.
     pub scorer: ScorerPost,
     /// What is made of the scores of an instance's n responses; `expected_success` by default, and `mean`
-    /// where the scorer gives shares (`token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`).
+    /// where the scorer gives shares (`json`, `token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`).
     pub reduce: Option<Reducer>,
 }
 
@@ -205,12 +205,25 @@ pub enum ScorerPost {
         /// Whether `é` and `e` are the same; no by default.
         #[schema(nullable = true)]
         ignore_accents: Option<bool>,
+        /// Whether marks of punctuation count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_punctuation: Option<bool>,
+        /// Whether the words a, an and the count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_articles: Option<bool>,
+        /// Whether any white space is as good as one space; no by default.
+        #[schema(nullable = true)]
+        ignore_space: Option<bool>,
     },
-    /// The extracted text contains the expected one.
+    /// The extracted text contains the expected one, or of a list of them any or all.
     Contains {
         /// What a right answer holds.
         #[schema(min_length = 1, example = "{{ answer }}")]
         expected: String,
+        /// Whether `expected` is one text or a list of them; `one` by default.
+        references: Option<ReferencesPost>,
+        /// How many of a list there must be; `any` by default.
+        matches: Option<MatchesPost>,
         /// Which part of the response is searched; all of it by default.
         extract: Option<ExtractPost>,
         /// Whether `A` and `a` are the same; no by default.
@@ -219,6 +232,15 @@ pub enum ScorerPost {
         /// Whether `é` and `e` are the same; no by default.
         #[schema(nullable = true)]
         ignore_accents: Option<bool>,
+        /// Whether marks of punctuation count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_punctuation: Option<bool>,
+        /// Whether the words a, an and the count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_articles: Option<bool>,
+        /// Whether any white space is as good as one space; no by default.
+        #[schema(nullable = true)]
+        ignore_space: Option<bool>,
     },
     /// The extracted text matches a pattern; with `expected`, the first capture group (or the
     /// whole match where there is none) must equal it.
@@ -231,6 +253,21 @@ pub enum ScorerPost {
         expected: Option<String>,
         /// Which part of the response is searched; all of it by default.
         extract: Option<ExtractPost>,
+        /// Whether `A` and `a` are the same in what it captures; no by default.
+        #[schema(nullable = true)]
+        ignore_case: Option<bool>,
+        /// Whether `é` and `e` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_accents: Option<bool>,
+        /// Whether marks of punctuation count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_punctuation: Option<bool>,
+        /// Whether the words a, an and the count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_articles: Option<bool>,
+        /// Whether any white space is as good as one space; no by default.
+        #[schema(nullable = true)]
+        ignore_space: Option<bool>,
     },
     /// The first of the choices that the extracted text names is the expected one.
     Choice {
@@ -242,6 +279,21 @@ pub enum ScorerPost {
         choices: Vec<String>,
         /// Which part of the response is searched; all of it by default.
         extract: Option<ExtractPost>,
+        /// Whether `A` and `a` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_case: Option<bool>,
+        /// Whether `é` and `e` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_accents: Option<bool>,
+        /// Whether marks of punctuation count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_punctuation: Option<bool>,
+        /// Whether the words a, an and the count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_articles: Option<bool>,
+        /// Whether any white space is as good as one space; no by default.
+        #[schema(nullable = true)]
+        ignore_space: Option<bool>,
     },
     /// The extracted number equals the expected one.
     Numeric {
@@ -254,6 +306,37 @@ pub enum ScorerPost {
         /// larger; 0 by default.
         #[schema(nullable = true, minimum = 0)]
         tolerance: Option<f64>,
+    },
+    /// The text holds a JSON value: 1 where it keeps to the schema, or is any where none is given; with
+    /// `expected`, the share of its fields that are right.
+    Json {
+        /// The right value, an object or an array: its fields count one by one, those of objects within
+        /// objects too, and arrays as a whole.
+        #[schema(nullable = true, example = "{{ answer }}")]
+        expected: Option<String>,
+        /// Which part of the response is searched; its first JSON object or array by default.
+        extract: Option<ExtractPost>,
+        /// A JSON schema (draft 2020-12 unless it names another), which refers to nothing outside of
+        /// itself. What does not keep to it scores 0.
+        #[schema(nullable = true, value_type = Option<std::collections::HashMap<String, serde_json::Value>>)]
+        schema: Option<Value>,
+        /// What becomes of fields that `expected` has not; `ignored` by default.
+        extra_fields: Option<ExtraFieldsPost>,
+        /// Whether `A` and `a` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_case: Option<bool>,
+        /// Whether `é` and `e` are the same; no by default.
+        #[schema(nullable = true)]
+        ignore_accents: Option<bool>,
+        /// Whether marks of punctuation count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_punctuation: Option<bool>,
+        /// Whether the words a, an and the count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_articles: Option<bool>,
+        /// Whether any white space is as good as one space; no by default.
+        #[schema(nullable = true)]
+        ignore_space: Option<bool>,
     },
     /// The words that the extracted text and the expected one have in common, as SQuAD's evaluation
     /// script counts them: the F1, without case, punctuation and the articles a, an, the.
@@ -329,6 +412,15 @@ pub enum ScorerPost {
         /// Whether `é` and `e` are the same; no by default.
         #[schema(nullable = true)]
         ignore_accents: Option<bool>,
+        /// Whether marks of punctuation count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_punctuation: Option<bool>,
+        /// Whether the words a, an and the count for nothing; no by default.
+        #[schema(nullable = true)]
+        ignore_articles: Option<bool>,
+        /// Whether any white space is as good as one space; no by default.
+        #[schema(nullable = true)]
+        ignore_space: Option<bool>,
         /// Whether `expected` is one text or a list of them; `one` by default.
         references: Option<ReferencesPost>,
     },
@@ -342,6 +434,26 @@ pub enum ReferencesPost {
     One,
     /// A JSON array of texts, as from `{{ answers | tojson }}`: the best agreement counts.
     List,
+}
+
+/// How many of a list of texts there must be.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchesPost {
+    /// One of them.
+    Any,
+    /// Each of them.
+    All,
+}
+
+/// What becomes of fields that are not expected.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExtraFieldsPost {
+    /// Nothing.
+    Ignored,
+    /// Each counts as one that is not right.
+    Wrong,
 }
 
 /// What ROUGE compares.
@@ -380,7 +492,8 @@ pub enum RougeWords {
     Unicode,
 }
 
-/// Which part of a response is looked at: one of the names, or what a pattern captures.
+/// Which part of a response is looked at: one of the names, what a pattern captures, or what comes after a
+/// mark.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum ExtractPost {
@@ -391,6 +504,12 @@ pub enum ExtractPost {
         /// The pattern.
         #[schema(min_length = 1)]
         regex: String,
+    },
+    /// What comes after the last of these marks.
+    After {
+        /// The mark, such as `####`.
+        #[schema(min_length = 1)]
+        after: String,
     },
 }
 
@@ -412,6 +531,10 @@ pub enum ExtractName {
     FirstLineLastNumber,
     /// Its first JSON object or array.
     Json,
+    /// What is in its first fenced block of code.
+    FirstCodeBlock,
+    /// What is in its last `\boxed{…}`.
+    Boxed,
 }
 
 /// What the search is after.

@@ -2,6 +2,7 @@
 
 use super::{Common, Kind, right};
 use crate::extract::Extractor;
+use crate::fold::{FoldFields, Folding};
 use crate::scorer_error::{ScoreError, ScorerError, cut};
 use frugal_domain::fault::{ObjectReader, Reader};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone)]
 pub(crate) struct Choice {
     choices: Vec<String>,
+    folding: Folding,
 }
 
 /// Its own fields.
@@ -18,6 +20,8 @@ pub(crate) struct Choice {
 pub(crate) struct Fields {
     /// All choices, such as `["A", "B", "C", "D"]`.
     choices: Vec<String>,
+    #[serde(flatten)]
+    folding: FoldFields,
 }
 
 impl Kind for Choice {
@@ -27,20 +31,29 @@ impl Kind for Choice {
     const NAME: &'static str = "choice";
 
     fn read(object: &ObjectReader<'_>) -> Option<Fields> {
-        let choices =
-            object.require("choices", "list what may be chosen, such as [\"A\", \"B\"]")?;
-        let choices = read_choices(&choices)?;
-        Some(Fields { choices })
+        let choices = object.require("choices", "list what may be chosen, such as [\"A\", \"B\"]");
+        let folding = FoldFields::read(object);
+        let choices = read_choices(&choices?)?;
+        Some(Fields {
+            choices,
+            folding: folding?,
+        })
     }
 
     fn compile(fields: Fields, _: &Common) -> Result<Self, ScorerError> {
+        let folding = Folding::from(fields.folding);
+        let folded = |choice: &String| folding.fold(choice.trim());
+        let choices: Vec<String> = fields.choices.iter().map(folded).collect();
         Ok(Self {
-            choices: check_choices(&fields.choices)?,
+            choices: check_choices(&choices)?,
+            folding,
         })
     }
 
     fn wanted(&self, expected: &str) -> Result<usize, ScoreError> {
-        let position = self.choices.iter().position(|choice| choice == expected);
+        let expected_choice = self.folding.fold(expected);
+        let mut choices = self.choices.iter();
+        let position = choices.position(|choice| *choice == expected_choice);
         position.ok_or_else(|| ScoreError::NotAChoice {
             text: cut(expected),
         })
@@ -48,7 +61,7 @@ impl Kind for Choice {
 
     fn score(&self, wanted: &usize, extractor: &Extractor, response: &str) -> f64 {
         let text = extractor.apply(response);
-        let named = text.and_then(|text| first_named(text, &self.choices));
+        let named = text.and_then(|text| first_named(&self.folding.fold(text), &self.choices));
         right(named == Some(*wanted))
     }
 }
@@ -186,6 +199,11 @@ mod tests {
                 ("Both", false),
                 ("", false),
             ],
+        );
+        check(
+            json!({"type": "choice", "expected": "{{ answer }}", "choices": ["positive", "négative"], "ignore_case": true, "ignore_accents": true}),
+            json!("Négative"),
+            &[("Sentiment: NEGATIVE.", true), ("Positive", false)],
         );
     }
 }

@@ -9,6 +9,7 @@ mod chrf;
 mod contains;
 mod edit_similarity;
 mod exact;
+mod json;
 mod numeric;
 mod regex;
 mod rouge;
@@ -162,6 +163,7 @@ scorers! {
     Regex in regex,
     Choice in choice,
     Numeric in numeric,
+    Json in json,
     TokenF1 in token_f1,
     Rouge in rouge,
     Bleu in bleu,

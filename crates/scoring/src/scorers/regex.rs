@@ -3,6 +3,7 @@
 
 use super::{Common, Kind, right};
 use crate::extract::{Extractor, captured};
+use crate::fold::{FoldFields, Folding};
 use crate::pattern;
 use crate::scorer_error::{ScoreError, ScorerError};
 use frugal_domain::fault::ObjectReader;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone)]
 pub(crate) struct Regex {
     pattern: regex::Regex,
+    folding: Folding,
 }
 
 /// Its own fields.
@@ -19,6 +21,9 @@ pub(crate) struct Regex {
 pub(crate) struct Fields {
     /// A regular expression in the syntax of the Rust crate `regex`.
     pattern: String,
+    /// For what it captures; the pattern itself says what it matches.
+    #[serde(flatten)]
+    folding: FoldFields,
 }
 
 impl Kind for Regex {
@@ -32,21 +37,23 @@ impl Kind for Regex {
     }
 
     fn read(object: &ObjectReader<'_>) -> Option<Fields> {
-        let pattern = object
-            .require("pattern", "give a regular expression")?
-            .filled_string()?
-            .to_owned();
-        Some(Fields { pattern })
+        let pattern = object.require("pattern", "give a regular expression");
+        let folding = FoldFields::read(object);
+        Some(Fields {
+            pattern: pattern?.filled_string()?.to_owned(),
+            folding: folding?,
+        })
     }
 
     fn compile(fields: Fields, _: &Common) -> Result<Self, ScorerError> {
         Ok(Self {
             pattern: pattern::compile("pattern", &fields.pattern)?,
+            folding: fields.folding.into(),
         })
     }
 
     fn wanted(&self, expected: &str) -> Result<Option<String>, ScoreError> {
-        Ok(Some(expected.to_owned()))
+        Ok(Some(self.folding.fold(expected)))
     }
 
     fn score(&self, wanted: &Option<String>, extractor: &Extractor, response: &str) -> f64 {
@@ -59,7 +66,7 @@ impl Kind for Regex {
                 .pattern
                 .captures(text)
                 .and_then(|captures| captured(&captures))
-                .is_some_and(|capture| capture.trim() == wanted),
+                .is_some_and(|capture| self.folding.fold(capture.trim()) == *wanted),
         })
     }
 }
@@ -85,6 +92,11 @@ mod tests {
             json!({"type": "regex", "pattern": "[a-z]+", "expected": "{{ answer }}", "extract": "last_line"}),
             json!("so"),
             &[("no\n so 1", true), ("so\nno", false)],
+        );
+        check(
+            json!({"type": "regex", "pattern": "is (.+)", "expected": "{{ answer }}", "ignore_case": true, "ignore_punctuation": true}),
+            json!("New York"),
+            &[("It is NEW YORK.", true), ("It is York.", false)],
         );
     }
 }

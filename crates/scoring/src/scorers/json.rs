@@ -1,0 +1,338 @@
+//! `json`: the text holds a JSON value that keeps to a schema, and of the fields of the expected object the
+//! share that it has right.
+
+use super::{Common, Kind, right};
+use crate::extract::{Extract, Extractor};
+use crate::fold::{FoldFields, Folding};
+use crate::json;
+use crate::overlap::share;
+use crate::pattern;
+use crate::scorer_error::{ScoreError, ScorerError, cut};
+use frugal_domain::fault::ObjectReader;
+use jsonschema::{PatternOptions, Validator};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The largest schema, in bytes of JSON.
+const MAX_SCHEMA_BYTES: usize = 64 * 1024;
+
+/// The compiled scorer.
+#[derive(Debug, Clone)]
+pub(crate) struct Json {
+    schema: Option<Arc<Validator>>,
+    extra_fields: ExtraFields,
+    folding: Folding,
+    /// Whether all of the response is searched for a value, and not a part that `extract` names.
+    is_anywhere: bool,
+}
+
+/// What becomes of fields that the expected object has not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ExtraFields {
+    #[default]
+    Ignored,
+    Wrong,
+}
+
+/// Its own fields.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fields {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<Value>,
+    #[serde(default)]
+    extra_fields: ExtraFields,
+    #[serde(flatten)]
+    folding: FoldFields,
+}
+
+impl Kind for Json {
+    type Fields = Fields;
+    /// The expected value; nothing in particular where `expected` is not given.
+    type Wanted = Option<Value>;
+    const NAME: &'static str = "json";
+    const EXTRACT: Extract = Extract::Json;
+    const IS_GRADED: bool = true;
+
+    fn without_expected() -> Option<Option<Value>> {
+        Some(None)
+    }
+
+    fn read(object: &ObjectReader<'_>) -> Option<Fields> {
+        let extra_fields = object
+            .get("extra_fields")
+            .map_or(Some(ExtraFields::Ignored), |at| {
+                at.one_of(&[
+                    ("ignored", ExtraFields::Ignored),
+                    ("wrong", ExtraFields::Wrong),
+                ])
+            });
+        let schema = object.get("schema").map(|at| at.value.clone());
+        let folding = FoldFields::read(object);
+        Some(Fields {
+            schema,
+            extra_fields: extra_fields?,
+            folding: folding?,
+        })
+    }
+
+    fn compile(fields: Fields, common: &Common) -> Result<Self, ScorerError> {
+        Ok(Self {
+            schema: fields.schema.as_ref().map(compiled).transpose()?,
+            extra_fields: fields.extra_fields,
+            folding: fields.folding.into(),
+            is_anywhere: common.extract == Extract::Json,
+        })
+    }
+
+    fn wanted(&self, expected: &str) -> Result<Option<Value>, ScoreError> {
+        match serde_json::from_str(expected) {
+            Ok(value @ (Value::Object(_) | Value::Array(_))) => {
+                Ok(Some(json::canonical(value, self.folding)))
+            }
+            _ => Err(ScoreError::NotJson {
+                text: cut(expected),
+            }),
+        }
+    }
+
+    fn score(&self, wanted: &Option<Value>, extractor: &Extractor, response: &str) -> f64 {
+        let text = match self.is_anywhere {
+            true => Some(response),
+            false => extractor.apply(response),
+        };
+        let openings: &[char] = match wanted {
+            // A list in front, such as a reference [1], is not the object that is asked for.
+            Some(Value::Object(_)) => &['{'],
+            Some(_) => &['['],
+            None => &['{', '['],
+        };
+        let value = text.and_then(|text| json::first(text, openings));
+        let Some(value) = value.and_then(|value| serde_json::from_str::<Value>(value).ok()) else {
+            return right(false);
+        };
+        if self
+            .schema
+            .as_ref()
+            .is_some_and(|schema| !schema.is_valid(&value))
+        {
+            return right(false);
+        }
+        match wanted {
+            None => right(true),
+            Some(wanted) => self.agreement(wanted, &json::canonical(value, self.folding)),
+        }
+    }
+}
+
+impl Json {
+    /// The share of fields that are the same. Fields of objects within objects count by themselves;
+    /// lists are the same as a whole or not at all.
+    fn agreement(&self, wanted: &Value, found: &Value) -> f64 {
+        let (wanted, found) = (fields(wanted), fields(found));
+        let same = wanted
+            .iter()
+            .filter(|(path, value)| found.get(*path) == Some(*value))
+            .count();
+        let extra = match self.extra_fields {
+            ExtraFields::Ignored => 0,
+            ExtraFields::Wrong => found
+                .keys()
+                .filter(|path| !wanted.contains_key(*path))
+                .count(),
+        };
+        share(same as u64, (wanted.len() + extra) as u64)
+    }
+}
+
+/// The values that are no objects, by where they are: the names of the fields on the way.
+fn fields(value: &Value) -> BTreeMap<Vec<&str>, &Value> {
+    let mut fields = BTreeMap::new();
+    let mut open = vec![(Vec::new(), value)];
+    while let Some((path, value)) = open.pop() {
+        match value {
+            Value::Object(members) if !members.is_empty() => {
+                for (name, member) in members {
+                    let mut path = path.clone();
+                    path.push(name.as_str());
+                    open.push((path, member));
+                }
+            }
+            _ => _ = fields.insert(path, value),
+        }
+    }
+    fields
+}
+
+/// Holds the patterns of a schema to the bounds of all patterns.
+fn check_patterns(schema: &Value) -> Result<(), ScorerError> {
+    let mut open = vec![schema];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    match (name.as_str(), member) {
+                        ("pattern", Value::String(text)) => _ = pattern::compile("schema", text)?,
+                        ("patternProperties", Value::Object(properties)) => {
+                            for text in properties.keys() {
+                                pattern::compile("schema", text)?;
+                            }
+                            open.push(member);
+                        }
+                        _ => open.push(member),
+                    }
+                }
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Compiles a schema of draft 2020-12, or the one that it names. It refers to nothing outside of itself.
+fn compiled(schema: &Value) -> Result<Arc<Validator>, ScorerError> {
+    let fault = |detail: String| ScorerError {
+        field: "schema",
+        detail,
+    };
+    if !schema.is_object() {
+        return Err(fault(
+            "must be an object, as {\"type\": \"object\"}".to_owned(),
+        ));
+    }
+    let bytes = schema.to_string().len();
+    if bytes > MAX_SCHEMA_BYTES {
+        return Err(fault(format!(
+            "is {bytes} bytes long; at most {MAX_SCHEMA_BYTES} are allowed"
+        )));
+    }
+    check_patterns(schema)?;
+    // Without backtracking, so that a search takes linear time.
+    let validator = jsonschema::options()
+        .with_pattern_options(PatternOptions::regex())
+        .build(schema)
+        .map_err(|error| fault(format!("is no JSON schema: {error}")))?;
+    Ok(Arc::new(validator))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scorer::Scorer;
+    use frugal_domain::scoring::ScorerSpec;
+    use serde_json::{Value, json};
+
+    fn compile(scorer: Value) -> Result<Scorer, String> {
+        let spec: ScorerSpec = serde_json::from_value(scorer).unwrap();
+        Scorer::compile(&spec).map_err(|error| error.to_string())
+    }
+
+    fn check(scorer: Value, answer: Value, cases: &[(&str, f64)]) {
+        let told = scorer.to_string();
+        let scorer = compile(scorer).unwrap();
+        let instance = json!({"answer": answer}).as_object().cloned().unwrap();
+        for (response, expected) in cases {
+            let score = scorer.score(&instance, response).unwrap();
+            assert!(
+                (score - expected).abs() < 1e-12,
+                "{told} {response:?}: {score}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_is_held_against_a_schema() {
+        check(
+            json!({"type": "json"}),
+            json!(null),
+            &[
+                ("Sure: {\"a\": 1}", 1.0),
+                ("[1]", 1.0),
+                ("{\"a\": 1", 0.0),
+                ("none", 0.0),
+            ],
+        );
+        let schema = json!({
+            "type": "object", "required": ["name"], "additionalProperties": false,
+            "properties": {"name": {"type": "string", "pattern": "^[A-Z]"}, "age": {"type": "integer"}}
+        });
+        check(
+            json!({"type": "json", "schema": schema}),
+            json!(null),
+            &[
+                ("```json\n{\"name\": \"Ann\", \"age\": 3}\n```", 1.0),
+                ("{\"name\": \"ann\"}", 0.0),
+                ("{\"name\": \"Ann\", \"age\": \"3\"}", 0.0),
+                ("{\"name\": \"Ann\", \"city\": \"Reno\"}", 0.0),
+                ("{}", 0.0),
+            ],
+        );
+    }
+
+    #[test]
+    fn fields_count_one_by_one() {
+        let scorer = |extra: &str| json!({"type": "json", "expected": "{{ answer }}", "ignore_case": true, "extra_fields": extra});
+        let answer =
+            json!({"name": "Ann", "address": {"city": "Reno", "zip": 89501}, "tags": ["a", "b"]});
+        let right = "{\"NAME\": \"ann\", \"address\": {\"city\": \"Reno\", \"zip\": 89501.0}, \"tags\": [\"a\", \"b\"]}";
+        let partly = "as [1]: {\"name\": \"Ann\", \"address\": {\"city\": \"Rome\"}, \"tags\": [\"b\", \"a\"], \"age\": 3}";
+        check(
+            scorer("ignored"),
+            answer.clone(),
+            &[(right, 1.0), (partly, 0.25), ("[]", 0.0)],
+        );
+        check(scorer("wrong"), answer, &[(right, 1.0), (partly, 0.2)]);
+        check(
+            json!({"type": "json", "expected": "{{ answer }}", "schema": {"required": ["a"]}}),
+            json!({"b": 1}),
+            &[("{\"b\": 1}", 0.0), ("{\"a\": 0, \"b\": 1}", 1.0)],
+        );
+        check(
+            json!({"type": "json", "expected": "{{ answer }}"}),
+            json!({}),
+            &[("{}", 1.0)],
+        );
+    }
+
+    #[test]
+    fn schemas_that_are_none_or_reach_outside_are_refused() {
+        for schema in [
+            json!(true),
+            json!({"type": "thing"}),
+            json!({"$ref": "https://example.com/schema.json"}),
+            json!({"$ref": "file:///etc/passwd"}),
+            json!({"pattern": "("}),
+            json!({"pattern": "(?:[a-z]{1,1000}){1,1000}"}),
+            json!({"description": "x".repeat(70_000)}),
+        ] {
+            let compiled = compile(json!({"type": "json", "schema": schema.clone()}));
+            let fault = compiled.map(|_| schema).unwrap_err();
+            assert!(fault.starts_with("schema: "), "{fault}");
+        }
+    }
+
+    #[test]
+    fn what_refers_to_itself_ends() {
+        let schema = json!({"properties": {"next": {"$ref": "#"}}, "required": ["next"]});
+        let nested = format!("{}{}", "{\"next\": ".repeat(100), "}".repeat(100));
+        check(
+            json!({"type": "json", "schema": schema}),
+            json!(null),
+            &[(&nested, 0.0)],
+        );
+        check(
+            json!({"type": "json", "schema": {"$ref": "#"}}),
+            json!(null),
+            &[("{}", 1.0)],
+        );
+        let patterns = json!({"pattern": "^(a+)+$"});
+        let long = format!("[\"{}b\"]", "a".repeat(100_000));
+        check(
+            json!({"type": "json", "schema": {"items": patterns}}),
+            json!(null),
+            &[(&long, 0.0)],
+        );
+    }
+}
