@@ -22,6 +22,8 @@ mod scoring;
 mod search;
 mod space;
 mod template;
+mod warnings;
 
 pub use posted::{Posted, job};
 pub use rows::Rows;
+pub use warnings::warnings;

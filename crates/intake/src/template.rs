@@ -2,7 +2,7 @@
 
 use crate::rows::Rows;
 use frugal_domain::fault::Reader;
-use frugal_scoring::Template;
+use frugal_scoring::{ROW, Template};
 
 /// Checks that a template compiles and that every row has the variables that it needs.
 pub(crate) fn check(at: &Reader<'_>, text: &str, rows: Option<&Rows>) -> Option<()> {
@@ -19,7 +19,7 @@ pub(crate) fn check(at: &Reader<'_>, text: &str, rows: Option<&Rows>) -> Option<
         let mut lacking = rows
             .all()
             .enumerate()
-            .filter(|(_, row)| !row.contains_key(&variable));
+            .filter(|(_, row)| variable != ROW && !row.contains_key(&variable));
         if let Some((first, row)) = lacking.next() {
             let others = lacking.count();
             let more = if others == 0 {
@@ -42,7 +42,7 @@ pub(crate) fn check(at: &Reader<'_>, text: &str, rows: Option<&Rows>) -> Option<
     complete
 }
 
-/// A hint at a field that the template seems to be after, whose name is none that a template can say.
+/// A hint at a field that the template seems to be after, whose name does not stand for it by itself.
 fn unnameable(text: &str, rows: &Rows) -> Option<String> {
     let is_name = |name: &str| {
         let mut chars = name.chars();
@@ -52,14 +52,7 @@ fn unnameable(text: &str, rows: &Rows) -> Option<String> {
     };
     let mut fields = rows.all().next()?.keys();
     let field = fields.find(|field| !is_name(field) && text.contains(field.as_str()))?;
-    let mut name: String = field
-        .chars()
-        .map(|c| if c.is_alphanumeric() { c } else { '_' })
-        .collect();
-    if !is_name(&name) {
-        name.insert(0, '_');
-    }
     Some(format!(
-        "; a template cannot name the field `{field}`: rename it in the data, such as to `{name}`"
+        "; the name of the field `{field}` is no identifier: write `{{{{ {ROW}[{field:?}] }}}}`"
     ))
 }

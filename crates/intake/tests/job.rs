@@ -13,6 +13,8 @@ mod objective;
 mod rendering;
 #[path = "job/search.rs"]
 mod search;
+#[path = "job/warnings.rs"]
+mod warnings;
 
 use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;

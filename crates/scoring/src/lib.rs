@@ -26,5 +26,5 @@ pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};
 pub use scorer::{Expectation, Scorer, is_graded, read};
 pub use scorer_error::{ScoreError, ScorerError};
 pub use template::{
-    FUEL, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MAX_TEMPLATE_TOKENS, Template, TemplateError,
+    FUEL, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MAX_TEMPLATE_TOKENS, ROW, Template, TemplateError,
 };

@@ -107,6 +107,10 @@ pub enum TemplateError {
     },
 }
 
+/// The variable that holds the whole instance, where that has no field of this name: a field whose name is
+/// no identifier is `row["its name"]`.
+pub const ROW: &str = "row";
+
 impl Template {
     /// Compiles a template.
     ///
@@ -190,6 +194,13 @@ impl Template {
         &self,
         instance: &Map<String, Value>,
     ) -> Result<(String, u64), TemplateError> {
+        let with_row;
+        let instance = if self.variables.contains(ROW) && !instance.contains_key(ROW) {
+            with_row = with_row_of(instance);
+            &with_row
+        } else {
+            instance
+        };
         let rendered = self
             .environment
             .get_template(NAME)
@@ -205,6 +216,13 @@ impl Template {
         }
         Ok(rendered)
     }
+}
+
+/// An instance with itself as one field more.
+fn with_row_of(instance: &Map<String, Value>) -> Map<String, Value> {
+    let mut with_row = instance.clone();
+    with_row.insert(ROW.to_owned(), Value::Object(instance.clone()));
+    with_row
 }
 
 fn syntax() -> Result<SyntaxConfig, TemplateError> {
@@ -329,6 +347,22 @@ mod tests {
     }
 
     #[test]
+    fn a_field_of_any_name_is_reached_by_the_row() {
+        let row = |value: Value| value.as_object().unwrap().clone();
+        let render = |row| {
+            let template = Template::compile("{{ row[\"Standard Question\"] }}")?;
+            template.render(&row)
+        };
+        let named = row(serde_json::json!({"Standard Question": "Why?"}));
+        assert_eq!(render(named).unwrap(), "Why?");
+        let told = render(row(serde_json::json!({"Question": "Why?"}))).unwrap_err();
+        assert!(matches!(told, TemplateError::Undefined { .. }), "{told}");
+        // A field of this name comes first.
+        let own = row(serde_json::json!({"row": {"Standard Question": "How?"}}));
+        assert_eq!(render(own).unwrap(), "How?");
+    }
+
+    #[test]
     fn values_are_written_as_text_or_json() {
         let cases = [
             ("{{ question }}", "2 < 3 & \"so\"?"),
@@ -341,6 +375,7 @@ mod tests {
                 "{\"age\":33,\"name\":\"Ann\",\"tags\":[\"x\",null]}",
             ),
             ("{{ key.name }}", "Ann"),
+            ("{{ row['key'].name }} {{ row.answer }}", "Ann 19"),
             ("{{ choices|map('upper') }}", "[\"A\",\"B\"]"),
             ("{{ choices|join(', ') }}", "a, b"),
             ("{{ answer + 1 }}", "20"),

@@ -8,6 +8,7 @@ mod abilities;
 mod algorithms;
 mod breakdown;
 mod cheapest;
+mod door;
 mod endpoints;
 mod latency;
 mod life;

@@ -9,13 +9,14 @@ use crate::extract::{JobPath, JsonBody, Parameters, no_job};
 use crate::idempotency::{self, Key};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{Job, JobPost, JobState, List, path};
+use crate::wire::{FieldError, Job, JobPost, JobState, List, path};
 use crate::{etag, pagination, reading, wait};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
+use frugal_domain::fault::Fault;
 use frugal_domain::id::JobId;
 use frugal_domain::job::{Data, JobSpec};
 use frugal_store::jobs::{self, Cancel, Remembered};
@@ -64,11 +65,14 @@ pub(super) async fn create_job(
         return Ok(created(id, answer, true));
     }
     let id = JobId(Uuid::now_v7());
-    let (spec, data) = read_job(&state, id, document).await?;
+    let (spec, data, warnings) = read_job(&state, id, document).await?;
     let now = Utc::now();
     let mut transaction = state.transaction().await?;
     let job = jobs::create(&mut transaction, id, &spec, &data, now).await?;
-    let job = Job::new(job, None);
+    let job = Job {
+        warnings: warnings.into_iter().map(FieldError::from).collect(),
+        ..Job::new(job, None)
+    };
     if let Some(key) = &key {
         let answer = serde_json::to_value(&job).map_err(|error| ApiError::internal(&error))?;
         let remembered =
@@ -92,19 +96,22 @@ async fn replay(state: &AppState, key: &Key) -> Result<Response, ApiError> {
     Ok(created(id, answer, true))
 }
 
-/// Reads and checks a posted job.
+/// Reads and checks a posted job, with what is probably a mistake in it.
 async fn read_job(
     state: &AppState,
     id: JobId,
     document: Value,
-) -> Result<(JobSpec, Data), ApiError> {
+) -> Result<(JobSpec, Data, Vec<Fault>), ApiError> {
     let catalog = state.catalog().clone();
     // The seed of a job that names none: from the random part of its id, and small enough to be
     // exact in any JSON reader.
     let seed = id.0.as_u64_pair().1 & ((1 << 53) - 1);
-    reading::in_turn(move || frugal_intake::job(&document, &catalog, seed))
-        .await?
-        .map_err(ApiError::invalid_job)
+    let read = move || {
+        let (spec, data) = frugal_intake::job(&document, &catalog, seed)?;
+        let warnings = frugal_intake::warnings(&document, &spec, &data);
+        Ok((spec, data, warnings))
+    };
+    reading::in_turn(read).await?.map_err(ApiError::invalid_job)
 }
 
 /// The answer to a job's creation, now or before.

@@ -1,6 +1,6 @@
 //! What a job may cost, before it is posted.
 
-use super::{Budget, Budgets, Configuration};
+use super::{Budget, Budgets, Configuration, FieldError};
 use frugal_domain::grid::rounded;
 use frugal_domain::job::JobSpec;
 use frugal_domain::money::Spend;
@@ -15,6 +15,8 @@ use utoipa::ToSchema;
 /// search space; nothing is sent to an endpoint.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct JobEstimate {
+    /// What is probably a mistake though it is taken, as `POST /jobs` tells it too.
+    pub warnings: Vec<FieldError>,
     /// Rows of the data.
     pub rows: RowCounts,
     /// The tokens of each prompt.
@@ -173,6 +175,7 @@ impl From<Estimated> for JobEstimate {
             basis,
             estimate,
             has_price,
+            warnings,
         } = &estimated;
         let has_price = |model: usize| has_price.get(model).copied().unwrap_or_default();
         let of = |point: &Point| ConfigurationEstimate {
@@ -190,6 +193,7 @@ impl From<Estimated> for JobEstimate {
             within_inference_budget: point.within_inference_budget.map(Into::into),
         };
         Self {
+            warnings: warnings.iter().cloned().map(FieldError::from).collect(),
             rows: RowCounts {
                 tuning: basis.tuning_rows,
                 holdout: basis.holdout_rows,

@@ -1,8 +1,8 @@
 //! A job as clients see it.
 
 use super::{
-    Budget, Configuration, CostEstimate, Direction, Estimate, JobState, Metric, Search, Spend,
-    SpendCategory, StopReason,
+    Budget, Configuration, CostEstimate, Direction, Estimate, FieldError, JobState, Metric, Search,
+    Spend, SpendCategory, StopReason,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::trial::{self, TrialOutcome};
@@ -16,6 +16,12 @@ use uuid::Uuid;
 /// A job: where it is, what it has found, what it has spent.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Job {
+    /// What is probably a mistake though it was taken: a prompt or an expectation that uses no field of
+    /// the rows, a setting that looks like a misspelling or a range. In the answer to `POST /jobs` alone,
+    /// where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub warnings: Vec<FieldError>,
     /// Its id, a UUIDv7.
     pub id: Uuid,
     /// A name for people.
@@ -310,6 +316,7 @@ impl Job {
             _ => None,
         });
         Self {
+            warnings: Vec::new(),
             best,
             objective: spec.objective.into(),
             constraints: spec.constraints.iter().copied().map(Into::into).collect(),

@@ -29,6 +29,8 @@ pub struct Estimated {
     pub estimate: Estimate,
     /// Whether the operator gave prices, by the model's position.
     pub has_price: Vec<bool>,
+    /// What is probably a mistake, as [`crate::warnings`] finds it.
+    pub warnings: Vec<Fault>,
 }
 
 /// Reads a posted job as [`crate::job`] does, renders its prompts, counts their tokens, and says what
@@ -79,6 +81,7 @@ pub fn of_document(document: &Value, catalog: &Catalog) -> Result<Estimated, Vec
         .map(|found| found.is_some_and(|(_, model)| model.prices.is_some()));
     Ok(Estimated {
         has_price: has_price.collect(),
+        warnings: crate::warnings(document, &spec, &data),
         spec,
         basis,
         estimate,

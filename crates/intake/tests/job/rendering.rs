@@ -92,7 +92,7 @@ fn braces_of_other_languages_are_seen_through() {
     assert_eq!(pointer, "/prompt");
     insta::assert_snapshot!(detail, @"uses no field of the data, and holds `{question}`, which is plain text; write `{{ question }}` for the field's value");
     let (_, detail) = fault(&rows, &json!("Q: {{ Standard Question }}"));
-    insta::assert_snapshot!(detail, @"line 1: unexpected identifier, expected end of variable block; a template cannot name the field `Standard Question`: rename it in the data, such as to `Standard_Question`");
+    insta::assert_snapshot!(detail, @r#"line 1: unexpected identifier, expected end of variable block; the name of the field `Standard Question` is no identifier: write `{{ row["Standard Question"] }}`"#);
     // Braces beside a field are text that is meant.
     let meant = document(&rows, &json!("{{ question }} Answer as {question}."));
     assert!(frugal_intake::job(&meant, &catalog(), 7).is_ok());

@@ -1,0 +1,159 @@
+//! What is taken and is probably a mistake all the same.
+
+use frugal_domain::fault::Fault;
+use frugal_domain::job::{Data, JobSpec};
+use frugal_scoring::{CompiledPrompt, ROW, Template};
+use rapidfuzz::distance::levenshtein;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// Settings of Frugal's own whose names are long enough to be mistyped.
+const OWN: [&str; 4] = ["temperature", "top_p", "max_tokens", "stop"];
+
+/// Names that endpoints know, and that are no misspellings of these.
+const OTHERS: [&str; 8] = [
+    "top_a",
+    "top_k",
+    "top_n",
+    "min_p",
+    "min_tokens",
+    "max_completion_tokens",
+    "typical_p",
+    "step",
+];
+
+/// The most fields that are told.
+const MOST_TOLD: usize = 5;
+
+/// How many letters a misspelling may be off.
+const NEAR: usize = 2;
+
+/// What may be wrong with a job that was read, each with a pointer into its document and the remedy.
+#[must_use]
+pub fn warnings(document: &Value, spec: &JobSpec, data: &Data) -> Vec<Fault> {
+    let rows = data.tuning.iter().chain(&data.holdout);
+    let fields: BTreeSet<&str> = rows
+        .flat_map(|row| row.keys().map(String::as_str))
+        .collect();
+    let is_field = |name: &String| name == ROW || fields.contains(name.as_str());
+    let mut found = Vec::new();
+    for (index, prompt) in spec.prompts.iter().enumerate() {
+        let Ok(compiled) = CompiledPrompt::compile(prompt) else {
+            continue;
+        };
+        if compiled.variables().iter().any(&is_field) {
+            continue;
+        }
+        let pointer = match document.get("prompt") {
+            Some(_) => "/prompt".to_owned(),
+            None => format!("/prompts/{index}"),
+        };
+        let at_hand = document.pointer(&pointer).unwrap_or(&Value::Null);
+        found.push(Fault {
+            detail: format!(
+                "the prompt uses no field of the rows, so every row asks the same; {}",
+                remedy(&at_hand.to_string(), &fields)
+            ),
+            pointer,
+        });
+    }
+    if let Some(expected) = spec.scorer.0.get("expected").and_then(Value::as_str)
+        && let Ok(template) = Template::compile(expected)
+        && !template.variables().iter().any(is_field)
+    {
+        found.push(Fault {
+            pointer: "/scoring/scorer/expected".to_owned(),
+            detail: format!(
+                "uses no field of the rows, so every row has the same right answer; {}",
+                remedy(expected, &fields)
+            ),
+        });
+    }
+    if let Some(Value::Object(space)) = document.get("search_space") {
+        found.extend(settings(space, "/search_space"));
+    }
+    let models = document.get("models").and_then(Value::as_array);
+    for (index, model) in models.into_iter().flatten().enumerate() {
+        if let Some(Value::Object(space)) = model.get("search_space") {
+            found.extend(settings(space, &format!("/models/{index}/search_space")));
+        }
+    }
+    found
+}
+
+/// How to use a field: the one that stands there in another notation, or those that there are.
+fn remedy(text: &str, fields: &BTreeSet<&str>) -> String {
+    let noted = fields.iter().find(|field| {
+        let notations = [
+            format!("{{{field}}}"),
+            format!("${field}"),
+            format!("%({field})"),
+        ];
+        notations.iter().any(|notation| text.contains(notation))
+    });
+    if let Some(field) = noted {
+        return format!("write `{}` for it", placeholder(field));
+    }
+    let some = fields.iter().take(MOST_TOLD);
+    let some: Vec<String> = some
+        .map(|field| format!("`{}`", placeholder(field)))
+        .collect();
+    match some.is_empty() {
+        true => "the rows have no fields".to_owned(),
+        false => format!("fields are used as in {}", some.join(", ")),
+    }
+}
+
+/// How a template takes a field, whatever its name.
+fn placeholder(field: &str) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let begins = field.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    match begins && field.chars().all(is_name) {
+        true => format!("{{{{ {field} }}}}"),
+        false => format!("{{{{ {ROW}[{field:?}] }}}}"),
+    }
+}
+
+/// Settings that go to the endpoint as they are and look as if they were not meant to.
+fn settings(space: &Map<String, Value>, pointer: &str) -> Vec<Fault> {
+    let unknown = space
+        .iter()
+        .filter(|(name, _)| !OWN.contains(&name.as_str()) && !OTHERS.contains(&name.as_str()));
+    let mut found = Vec::new();
+    for (name, value) in unknown {
+        let escaped = name.replace('~', "~0").replace('/', "~1");
+        let at = format!("{pointer}/{escaped}");
+        let near = |own: &&&str| {
+            name.len() > 3 && levenshtein::distance(own.chars(), name.chars()) <= NEAR
+        };
+        if let Some(own) = OWN.iter().find(near) {
+            found.push(Fault {
+                pointer: at.clone(),
+                detail: format!(
+                    "goes to the endpoint under this name; if `{own}` is meant, write that"
+                ),
+            });
+        }
+        if is_like_a_range(value) {
+            found.push(Fault {
+                pointer: at,
+                detail: format!(
+                    "is the constant {value}, sent as it is; a range is written \
+                     {{\"float\": [0, 1]}} or {{\"int\": [1, 8]}}, a list {{\"choice\": […]}}"
+                ),
+            });
+        }
+    }
+    found
+}
+
+/// Whether a constant looks as if it stood for the values between two.
+fn is_like_a_range(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.len() == 2 && items.iter().all(Value::is_number),
+        Value::Object(members) => ["min", "low", "lower", "range", "uniform"]
+            .iter()
+            .any(|name| members.contains_key(*name)),
+        _ => false,
+    }
+}
