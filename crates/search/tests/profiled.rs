@@ -247,6 +247,23 @@ fn the_better_model_wins_within_both_budgets() {
 }
 
 #[test]
+fn what_lies_beyond_the_coldest_that_leads_is_tried() {
+    // One response is all that can be afforded, so that the better the surer it is.
+    let once = spec(&[
+        ("/inference_budget", json!({"usd": 0.000_03})),
+        ("/optimization_budget", json!({"usd": 0.006})),
+    ]);
+    let run = run(&once, |at| match at.temperature {
+        _ if at.model == 0 => 0.02,
+        cold if cold < 0.1 => 0.9,
+        cool if cool < 0.4 => 0.5,
+        _ => 0.1,
+    });
+    let place = run.search.place(winner(&run)).unwrap();
+    assert_eq!(place.heat, Heat::Temperature(0.0), "{place:?}");
+}
+
+#[test]
 fn a_run_is_a_function_of_what_it_is_told() {
     let once = || run(&spec(&[]), |at| 0.3 + 0.2 * at.temperature.min(1.0));
     let (one, two) = (once(), once());

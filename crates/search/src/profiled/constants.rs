@@ -94,6 +94,8 @@ pub(super) const REFINE_RESPONSES: f64 = 3.0;
 /// The temperature that every model and prompt is opened at, and those that follow.
 pub(super) const FIRST_TEMPERATURE: f64 = 0.8;
 pub(super) const NEXT_TEMPERATURES: [f64; 2] = [0.3, 1.1];
+/// The step beyond the hottest or the coldest, where that leads.
+pub(super) const OUTWARD_STEP: f64 = 0.3;
 /// A local step around a leader, and the least distance between neighbours.
 pub(super) const TEMPERATURE_STEP: f64 = 0.15;
 pub(super) const TEMPERATURE_APART: f64 = 0.1;

@@ -53,7 +53,7 @@ use arm::{Arm, Row};
 use assessment::{Assessment, Evidence};
 use batch::{Chosen, InAir, Situation};
 use constants::{
-    FEW_ROWS, FIRST_TEMPERATURE, HOTTEST, MOST_IN_AIR, NEXT_TEMPERATURES, PROMISING,
+    FEW_ROWS, FIRST_TEMPERATURE, HOTTEST, MOST_IN_AIR, NEXT_TEMPERATURES, OUTWARD_STEP, PROMISING,
     REFINE_RESPONSES, TEMPERATURE_APART, TEMPERATURE_STEP,
 };
 use frugal_domain::configuration::{Configuration, Extent};
@@ -578,6 +578,11 @@ impl Profiled {
                 }
             }
             if let (true, Heat::Temperature(temperature)) =
+                (leads && arm.complete(), arm.place.heat)
+            {
+                places.extend(self.outward(arm, temperature));
+            }
+            if let (true, Heat::Temperature(temperature)) =
                 (leads && self.is_refined(index), arm.place.heat)
             {
                 for step in [TEMPERATURE_STEP, -TEMPERATURE_STEP] {
@@ -601,6 +606,25 @@ impl Profiled {
         }
         let opened = self.arms.len() > before;
         self.propose(leader) || opened
+    }
+
+    /// One step further where a leader is the hottest or the coldest of its kind: what is best may lie
+    /// well beyond it, as at 0 where one response is all that can be afforded.
+    fn outward(&self, leader: &Arm, temperature: f64) -> Option<ArmPlace> {
+        let others = self.arms.iter().filter(|other| other.same_but_heat(leader));
+        let heats = others.filter_map(|other| match other.place.heat {
+            Heat::Temperature(heat) if (heat - temperature).abs() > TEMPERATURE_APART => Some(heat),
+            _ => None,
+        });
+        let (colder, hotter): (Vec<f64>, Vec<f64>) = heats.partition(|heat| *heat < temperature);
+        let wanted = match (colder.is_empty(), hotter.is_empty()) {
+            (false, true) => (temperature + OUTWARD_STEP).min(HOTTEST),
+            (true, false) => (temperature - OUTWARD_STEP).max(0.0),
+            _ => return None,
+        };
+        ((wanted - temperature).abs() > TEMPERATURE_APART)
+            .then(|| self.space.at(&leader.place, wanted))
+            .flatten()
     }
 
     /// Whether an arm was seen in full several times over, so that its neighbours are of interest.
