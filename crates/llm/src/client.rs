@@ -190,8 +190,11 @@ impl Client {
             let start = tokio::time::Instant::now();
             let chosen = self.choose(&request.model, course.tried, start);
             let (mut outcome, status) = self.attempt(&chosen, request, &call, deadline).await;
-            course.tried = Some(chosen.place);
+            let place = chosen.place;
+            course.tried = Some(place);
             let next = self.hear(&chosen, &request.model, &outcome, status);
+            // What waits for its next attempt is not in flight.
+            drop(chosen);
             if next == Next::Elsewhere {
                 // The endpoint as a whole is not to blame.
                 drop(permit);
@@ -213,7 +216,7 @@ impl Client {
                 AttemptOutcome::Completed(answer) => {
                     let measured = answer.settled.measured;
                     let came = u32::try_from(answer.choices.len()).unwrap_or(u32::MAX);
-                    self.remember(&request.model, chosen.place, adaptation.found(), measured);
+                    self.remember(&request.model, place, adaptation.found(), measured);
                     self.count(&request.model, call.n, came);
                     return Ok(course.completion(answer));
                 }
