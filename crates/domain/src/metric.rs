@@ -21,7 +21,7 @@ names! {
         /// Milliseconds until all responses of the instance were there. Where they came with several
         /// requests, these are taken to go out together: the slowest counts. A response that is used
         /// again counts with the request that it was bought with; where latency
-        /// [counts](crate::job::JobSpec::measures_latency), none is.
+        /// [counts](crate::job::JobSpec::measures_own_latency), none is.
         LatencyMs = "latency_ms",
         /// The share of the instance's responses that were cut at `max_tokens`.
         CutRate = "cut_rate",

@@ -58,7 +58,10 @@ pub(crate) fn search(
     let mut search = SearchSpec {
         algorithm: Algorithm::default(),
         seed,
-        extent: ExtentChoice::Profiled,
+        extent: match measures_latency {
+            true => ExtentChoice::Searched,
+            false => ExtentChoice::Profiled,
+        },
         pruning: Pruning::On,
         reuse: Reuse::Job,
         parallel_trials: 4,
@@ -67,9 +70,6 @@ pub(crate) fn search(
             false => 32,
         },
     };
-    if measures_latency {
-        search.extent = ExtentChoice::Searched;
-    }
     let Some(at) = at else {
         return Some(search);
     };

@@ -2,7 +2,7 @@
 
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::{ExtentChoice, JobSpec, Split};
+use frugal_domain::job::{JobSpec, Split};
 use frugal_domain::request::Purpose;
 use frugal_evaluation::{EvaluatorOptions, Mode, TrialPlan};
 use std::sync::Arc;
@@ -54,8 +54,7 @@ impl Job {
         let mut options = EvaluatorOptions::new(rows, spec.search.pruning, spec.inference_budget);
         options.reference.optimization_budget = Some(spec.optimization_budget);
         options.order = spec.row_order(rows);
-        options.is_shared =
-            !(spec.measures_latency() && spec.search.extent == ExtentChoice::Searched);
+        options.is_shared = !spec.measures_own_latency();
         options
     }
 

@@ -14,7 +14,6 @@ use crate::findings::Findings;
 use costs::Cheapest;
 use fact::share;
 pub use fact::{Fact, Note};
-use frugal_domain::job::ExtentChoice;
 use frugal_domain::metric::{Bound, Constraint};
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Coverage, Evaluation, TrialOutcome};
@@ -71,14 +70,12 @@ fn nothing_as_good(findings: &Findings<'_>) -> Option<Note> {
 
 /// Under which load latency was measured, where it counts.
 fn latency_load(findings: &Findings<'_>) -> Option<Note> {
-    let search = &findings.spec.search;
-    let most = search.requests_in_flight;
-    let is_own = search.extent == ExtentChoice::Searched && findings.spec.measures_latency();
+    let most = findings.spec.search.requests_in_flight;
     let requests = match most {
         1 => "one request".to_owned(),
         most => format!("{most} requests"),
     };
-    is_own.then(|| Note {
+    findings.spec.measures_own_latency().then(|| Note {
         detail: format!(
             "latency was measured with at most {requests} of this job in flight, each configuration by \
              requests of its own; what else the endpoint had to do is in it too. To know it under another \

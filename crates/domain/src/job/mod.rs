@@ -84,11 +84,12 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
-    /// Whether configurations are told apart by how long their answers take. Each is then asked for by
-    /// requests of its own.
+    /// Whether a trial of the search is asked for by requests of its own, since configurations are told
+    /// apart by how long their answers take. A profile reads them all from the same responses.
     #[must_use]
-    pub fn measures_latency(&self) -> bool {
-        measures_latency(&self.objective, &self.constraints)
+    pub fn measures_own_latency(&self) -> bool {
+        self.search.extent == ExtentChoice::Searched
+            && measures_latency(&self.objective, &self.constraints)
     }
 
     /// The order in which every trial looks at the rows: drawn, since the first few stand for all.

@@ -14,6 +14,18 @@ fn keys(asked: &[Asked]) -> Vec<String> {
     asked.iter().map(key).collect()
 }
 
+/// The endpoint of a server, with a second key.
+fn with_second_key(server: &Server) -> Endpoint {
+    Endpoint {
+        deployments: vec![Deployment {
+            name: "second".to_owned(),
+            api_key_env: Some("SECOND".to_owned()),
+            ..Deployment::default()
+        }],
+        ..endpoint(&server.base_url)
+    }
+}
+
 /// A server with two keys, and a rule for what happens with each of them.
 async fn two_keys(rule: impl Fn(&str) -> Turn + Send + Sync + 'static) -> (Server, Client) {
     let server = Server::by_rule(move |asked| {
@@ -21,14 +33,7 @@ async fn two_keys(rule: impl Fn(&str) -> Turn + Send + Sync + 'static) -> (Serve
         rule(&key)
     })
     .await;
-    let endpoint = Endpoint {
-        deployments: vec![Deployment {
-            name: "second".to_owned(),
-            api_key_env: Some("SECOND".to_owned()),
-            ..Deployment::default()
-        }],
-        ..endpoint(&server.base_url)
-    };
+    let endpoint = with_second_key(&server);
     let secrets = |key: &str| Secrets::from(Some(ApiKey::new(key).unwrap()));
     let secrets = Secrets {
         deployments: vec![secrets("two")],
@@ -221,14 +226,7 @@ async fn each_has_its_own_key_path_and_query_and_none_that_belong_elsewhere() {
 #[tokio::test]
 async fn no_key_of_any_of_them_shows_in_an_error() {
     let server = Server::by_rule(|_| refused(400, "no such thing as second-secret-key")).await;
-    let endpoint = Endpoint {
-        deployments: vec![Deployment {
-            name: "second".to_owned(),
-            api_key_env: Some("SECOND".to_owned()),
-            ..Deployment::default()
-        }],
-        ..endpoint(&server.base_url)
-    };
+    let endpoint = with_second_key(&server);
     let secrets = Secrets {
         deployments: vec![Some(ApiKey::new("second-secret-key").unwrap()).into()],
         ..Secrets::default()
