@@ -342,7 +342,13 @@ proptest! {
         ] {
             let reply = runtime.block_on(post(&endpoint, path, &body));
             prop_assert!([200, 400, 404].contains(&reply.status.as_u16()), "{} {:?}", body, reply);
-            prop_assert_eq!(reply.json()["error"].is_object(), reply.status != 200);
+            if reply.status != 200 {
+                prop_assert!(reply.json()["error"].is_object(), "{} {:?}", body, reply);
+            } else if body["stream"] == true {
+                prop_assert!(reply.text.ends_with("data: [DONE]\n\n"), "{} {:?}", body, reply);
+            } else {
+                prop_assert!(reply.json()["choices"].is_array(), "{} {:?}", body, reply);
+            }
         }
     }
 }
