@@ -80,6 +80,7 @@ impl Archive {
                 tokens: response.tokens,
                 ended: response.ended,
                 latency_ms: 0,
+                bytes: 0,
             }));
         }
         offered

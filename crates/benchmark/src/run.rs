@@ -117,7 +117,9 @@ pub fn run(job: Job<'_>) -> anyhow::Result<Found> {
         prompt_token_bounds: PromptTokenBounds {
             tuning: job.bounds(Split::Tuning),
             holdout: job.bounds(Split::Holdout),
+            ..PromptTokenBounds::default()
         },
+        labels: BTreeMap::new(),
     };
     let mut tuning = Tuning::new(tuned, Past::default())?;
     let mut memory = Memory {
@@ -179,6 +181,7 @@ impl Answers for Memory<'_> {
             uncertain: Spend::default(),
             usage_estimated: false,
             empty_responses: 0,
+            longest_text: 0,
         })
     }
 

@@ -16,8 +16,13 @@ names! {
         Baseline = "baseline",
         /// Scoring the winner or the baseline on held-out instances.
         Validation = "validation",
-        /// Asking a model to judge answers.
+        /// Asking a model to judge answers to the instances that the search sees.
         Judge = "judge",
+        /// Asking a model to judge answers to held-out instances.
+        ValidationJudge = "validation_judge",
+        /// Nothing is sent for it: it stands for an answer that an instance brings along, on which a judge
+        /// is tried.
+        Labelled = "labelled",
     }
 }
 
@@ -26,9 +31,24 @@ impl Purpose {
     #[must_use]
     pub const fn split(self) -> Split {
         match self {
-            Self::Validation => Split::Holdout,
-            Self::Search | Self::Baseline | Self::Judge => Split::Tuning,
+            Self::Validation | Self::ValidationJudge => Split::Holdout,
+            Self::Search | Self::Baseline | Self::Judge | Self::Labelled => Split::Tuning,
         }
+    }
+
+    /// What a judge is asked for about answers that were asked for this purpose.
+    #[must_use]
+    pub const fn judging(self) -> Self {
+        match self.split() {
+            Split::Tuning => Self::Judge,
+            Split::Holdout => Self::ValidationJudge,
+        }
+    }
+
+    /// Whether it asks a judge.
+    #[must_use]
+    pub const fn is_judging(self) -> bool {
+        matches!(self, Self::Judge | Self::ValidationJudge)
     }
 }
 

@@ -31,7 +31,7 @@ impl From<Purpose> for SpendCategory {
             Purpose::Search => Self::Search,
             Purpose::Baseline => Self::Baseline,
             Purpose::Validation => Self::Validation,
-            Purpose::Judge => Self::Judge,
+            Purpose::Judge | Purpose::ValidationJudge | Purpose::Labelled => Self::Judge,
         }
     }
 }

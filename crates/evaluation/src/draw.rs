@@ -20,6 +20,8 @@ pub struct OfferedResponse {
     pub ended: bool,
     /// How long its request took, in milliseconds.
     pub latency_ms: u64,
+    /// Bytes of its text.
+    pub bytes: u64,
 }
 
 /// A scored response as a trial uses it: whole, or cut to the trial's limit.

@@ -199,6 +199,7 @@ mod tests {
             tokens: 10,
             ended: true,
             latency_ms: 3,
+            bytes: 0,
         };
         for (position, instance) in [(1, 0), (1, 0), (2, 7)] {
             supply.offer(offered(position, instance));

@@ -1,6 +1,7 @@
 //! The budgets of a job.
 
 use crate::models::ModelRead;
+use crate::scoring::Scoring;
 use frugal_domain::fault::Reader;
 use frugal_domain::money::{Budget, Usd};
 
@@ -13,8 +14,14 @@ const DEFAULT_BUDGET_TOKENS: u64 = 1_000_000;
 pub(crate) fn budgets(
     at: Option<Reader<'_>>,
     models: &[Option<ModelRead<'_>>],
+    scoring: Option<&Scoring>,
 ) -> Option<(Option<Budget>, Budget)> {
-    let unpriced = models.iter().flatten().find(|model| !model.priced);
+    let judge = scoring.and_then(|scoring| scoring.judge.as_ref());
+    let judge = judge.map(|(judge, priced)| (judge.model.model.as_str(), *priced));
+    let models = models.iter().flatten();
+    let models = models.map(|model| (model.choice.model.as_str(), model.priced));
+    let unpriced = models.chain(judge).find(|(_, priced)| !priced);
+    let unpriced = unpriced.map(|(model, _)| model);
     let default = match unpriced {
         Some(_) => Budget::Tokens(DEFAULT_BUDGET_TOKENS),
         None => Budget::Usd(Usd::from_dollars(DEFAULT_BUDGET_USD).ok()?),
@@ -35,7 +42,7 @@ pub(crate) fn budgets(
     Some((inference, optimization.unwrap_or(Some(default))?))
 }
 
-fn read_budget(at: &Reader<'_>, unpriced: Option<&ModelRead<'_>>) -> Option<Budget> {
+fn read_budget(at: &Reader<'_>, unpriced: Option<&str>) -> Option<Budget> {
     let object = at.object()?;
     let usd = object.get("usd");
     let tokens = object.get("tokens");
@@ -45,8 +52,7 @@ fn read_budget(at: &Reader<'_>, unpriced: Option<&ModelRead<'_>>) -> Option<Budg
             let dollars = at.number()?;
             if let Some(model) = unpriced {
                 return at.fault(format!(
-                    "the model `{}` has no known price; budget in tokens, or ask the operator for its price",
-                    model.choice.model
+                    "the model `{model}` has no known price; budget in tokens, or ask the operator for its price"
                 ));
             }
             match Usd::from_dollars(dollars) {

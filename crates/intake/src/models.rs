@@ -64,7 +64,31 @@ fn read_model<'a>(at: &Reader<'a>, catalog: &Catalog) -> Option<ModelRead<'a>> {
         .and_then(|at| Some((at.clone(), at.filled_string()?)));
     let space = object.get("search_space");
     object.finish();
-    let ((endpoint_at, endpoint), (model_at, model)) = (endpoint?, model?);
+    let known = known(endpoint?, model?, catalog)?;
+    Some(ModelRead {
+        choice: known.choice,
+        priced: known.priced,
+        api: known.api,
+        space,
+    })
+}
+
+/// A model of the operator's.
+pub(crate) struct Known {
+    /// As a job names it.
+    pub choice: ModelChoice,
+    /// Whether the operator gave prices.
+    pub priced: bool,
+    /// What a text prompt is sent to.
+    pub api: Api,
+}
+
+/// Looks up a model of an endpoint, each with the place where it is named.
+pub(crate) fn known(
+    (endpoint_at, endpoint): (Reader<'_>, &str),
+    (model_at, model): (Reader<'_>, &str),
+    catalog: &Catalog,
+) -> Option<Known> {
     let Some(known) = catalog.endpoints.get(endpoint) else {
         return endpoint_at.fault(format!(
             "`{endpoint}` is not an endpoint of this server; {}",
@@ -78,7 +102,7 @@ fn read_model<'a>(at: &Reader<'a>, catalog: &Catalog) -> Option<ModelRead<'a>> {
         ));
     };
     let prices = entry.prices;
-    Some(ModelRead {
+    Some(Known {
         choice: ModelChoice {
             endpoint: endpoint.to_owned(),
             model: model.to_owned(),
@@ -86,7 +110,6 @@ fn read_model<'a>(at: &Reader<'a>, catalog: &Catalog) -> Option<ModelRead<'a>> {
         },
         priced: prices.is_some(),
         api: known.api_of(entry),
-        space,
     })
 }
 

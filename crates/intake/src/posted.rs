@@ -127,11 +127,11 @@ fn read_job(
             "scoring",
             "say how an answer is scored, such as {\"scorer\": {\"type\": \"exact\", \"expected\": \"{{ answer }}\"}}",
         )
-        .and_then(|at| scoring::scoring(&at, rows.as_ref()));
+        .and_then(|at| scoring::scoring(&at, rows.as_ref(), catalog));
     let objective_at = job.get("objective");
     let objective = objective::objective(objective_at.clone(), scoring.as_ref());
     let constraints = objective::constraints(job.get("constraints"));
-    let budgets = budgets::budgets(job.get("budgets"), &models);
+    let budgets = budgets::budgets(job.get("budgets"), &models, scoring.as_ref());
     let limits = search::limits(job.get("limits"));
     let search_at = job.get("search");
     let measures_latency = objective
@@ -147,7 +147,7 @@ fn read_job(
     job.finish();
 
     let search = search?;
-    let Scoring { scorer, .. } = scoring?;
+    let Scoring { scorer, judge, .. } = scoring?;
     let (inference_budget, optimization_budget) = budgets?;
     let mut spec = JobSpec {
         name,
@@ -159,6 +159,7 @@ fn read_job(
         prompts: prompts.into_iter().collect::<Option<_>>()?,
         space: space?,
         scorer,
+        judge: judge.map(|(judge, _)| judge),
         objective: objective?,
         constraints: constraints?,
         inference_budget,

@@ -1,34 +1,38 @@
 //! How a job's answers are scored: the scorer, held against the rows, and the reducer.
 
+use crate::models;
 use crate::rows::Rows;
 use crate::template;
-use frugal_domain::fault::Reader;
-use frugal_domain::job::Instance;
+use frugal_domain::endpoint::Catalog;
+use frugal_domain::fault::{ObjectReader, Reader};
+use frugal_domain::job::{Instance, JudgeSpec};
 use frugal_domain::scoring::{Reducer, ScorerSpec};
-use frugal_scoring::Scorer;
+use frugal_scoring::{Judge, Scorer};
 use serde_json::Value;
 
 /// A scorer and the reducer over an instance's responses.
 pub(crate) struct Scoring {
     pub scorer: ScorerSpec,
+    /// The model that is asked how good answers are, if any, and whether its price is known.
+    pub judge: Option<(JudgeSpec, bool)>,
     pub reduce: Reducer,
 }
 
-pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Scoring> {
+pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -> Option<Scoring> {
     let object = at.object()?;
     let scorer = object
         .require(
             "scorer",
             "say how one answer is scored, such as {\"type\": \"exact\", …}",
         )
-        .and_then(|at| scorer(&at, rows));
+        .and_then(|at| scorer(&at, rows, catalog));
     let reducers: Vec<(&str, Reducer)> = Reducer::ALL
         .iter()
         .map(|reducer| (reducer.as_str(), *reducer))
         .collect();
     let reduce = object.get("reduce").map(|at| at.one_of(&reducers));
     object.finish();
-    let scorer = scorer?;
+    let (scorer, judge) = scorer?;
     // A share of right is no chance to be right.
     let usual = match frugal_scoring::is_graded(&scorer) {
         true => Reducer::Mean,
@@ -36,13 +40,18 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Scoring> {
     };
     Some(Scoring {
         scorer,
+        judge,
         reduce: reduce.unwrap_or(Some(usual))?,
     })
 }
 
 /// The scorer, once it compiles and every row has a right answer for it: what could not be scored
 /// would be paid for all the same.
-fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
+fn scorer(
+    at: &Reader<'_>,
+    rows: Option<&Rows>,
+    catalog: &Catalog,
+) -> Option<(ScorerSpec, Option<(JudgeSpec, bool)>)> {
     let object = at.object()?;
     let spec = frugal_scoring::read(&object);
     let expected = object.get("expected");
@@ -56,7 +65,7 @@ fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
     let spec = spec?;
     let scorer = match Scorer::compile(&spec) {
         // What is wrong with the template was noted.
-        Err(error) if error.field == "expected" => return None,
+        Err(error) if error.field == "expected" && expected.is_some() => return None,
         Err(error) => {
             rendered?;
             let field = object.get(error.field);
@@ -68,6 +77,10 @@ fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
     if let (Some(at), Some(rows)) = (&expected, rows) {
         has_labels(at, rows)?;
     }
+    let judge = match scorer.judge() {
+        Some(asked) => Some(judge(&object, asked, rows, catalog)?),
+        None => None,
+    };
     for (row, instance) in rows.into_iter().flat_map(Rows::all).enumerate() {
         if let Err(error) = scorer.expectation(instance) {
             return expected
@@ -76,7 +89,54 @@ fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
                 .fault(format!("row {row} of the data: {error}"));
         }
     }
-    Some(spec)
+    Some((spec, judge))
+}
+
+/// The judge of a scorer whose own fields are sound: the operator has it, and its rubric can be rendered
+/// for every row.
+fn judge(
+    object: &ObjectReader<'_>,
+    asked: &Judge,
+    rows: Option<&Rows>,
+    catalog: &Catalog,
+) -> Option<(JudgeSpec, bool)> {
+    let text = |name: &str| {
+        let at = object.get(name)?;
+        let text = at.value.as_str()?;
+        Some((at, text))
+    };
+    let known = models::known(text("endpoint")?, text("model")?, catalog);
+    let (rubric_at, rubric) = text("rubric")?;
+    let rubric = template::check(&rubric_at, rubric, rows);
+    let known = known?;
+    rubric?;
+    for (row, instance) in rows.into_iter().flat_map(Rows::all).enumerate() {
+        if let Err(error) = asked.rubric(instance) {
+            return rubric_at.fault(format!("row {row} of the data: {error}"));
+        }
+    }
+    if let Some(at) = object.get("labels") {
+        let mut rated = 0;
+        for (row, instance) in rows.into_iter().flat_map(Rows::all).enumerate() {
+            match asked.label(instance) {
+                Ok(label) => rated += usize::from(label.is_some()),
+                Err(error) => return at.fault(format!("row {row} of the data: {error}")),
+            }
+        }
+        if rated == 0 && rows.is_some() {
+            return at.fault(
+                "no row of the data has both an answer and a rating; name the fields that hold them, \
+                 or leave `labels` out",
+            );
+        }
+    }
+    let judge = JudgeSpec {
+        model: known.choice,
+        max_tokens: asked.max_tokens(),
+        temperature: asked.temperature(),
+        questions: asked.questions(),
+    };
+    Some((judge, known.priced))
 }
 
 /// Refuses rows whose right answer is null: it is missing there, and would be written as the text

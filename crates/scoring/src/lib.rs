@@ -10,6 +10,7 @@
 mod extract;
 mod fold;
 mod json;
+mod judge;
 mod number;
 mod overlap;
 mod pattern;
@@ -21,6 +22,7 @@ mod scorers;
 mod template;
 
 pub use extract::Extract;
+pub use judge::{Judge, Label, Style};
 pub use pattern::MAX_PATTERN_BYTES;
 pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};
 pub use scorer::{Expectation, Scorer, is_graded, read};

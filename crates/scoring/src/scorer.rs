@@ -1,7 +1,9 @@
 //! A scorer of responses: what all kinds share, around the rule of one.
 
 use crate::extract::{Extract, Extractor};
+use crate::judge::Judge;
 use crate::pattern;
+use crate::prompt::RenderedPrompt;
 use crate::scorer_error::{ScoreError, ScorerError};
 use crate::scorers::{self, Common, Rule, Wanted};
 use crate::template::Template;
@@ -109,6 +111,12 @@ impl Scorer {
         Ok(self.expectation(instance)?.score(response))
     }
 
+    /// What a judge is asked, where one says how good a response is. Nothing else scores it then.
+    #[must_use]
+    pub fn judge(&self) -> Option<&Judge> {
+        self.rule.judge()
+    }
+
     /// What a right response to an instance is.
     ///
     /// # Errors
@@ -163,5 +171,22 @@ impl Expectation<'_> {
             extractor, rule, ..
         } = self.scorer;
         rule.score(&self.wanted, extractor, response)
+    }
+
+    /// The prompt of a question to the judge about a response to the same instance, by its number from 0.
+    ///
+    /// # Errors
+    /// No judge is asked, or the rubric cannot be rendered for the instance.
+    pub fn question(
+        &self,
+        instance: &Map<String, Value>,
+        response: &str,
+        number: u32,
+    ) -> Result<RenderedPrompt, ScoreError> {
+        let judge = self.scorer.judge().ok_or(ScoreError::NoJudge)?;
+        let answer = self.scorer.extractor.apply(response).unwrap_or_default();
+        judge
+            .question(instance, self.wanted.reference(), answer, number)
+            .map_err(ScoreError::Rubric)
     }
 }

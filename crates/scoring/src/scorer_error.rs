@@ -14,11 +14,27 @@ pub struct ScorerError {
 
 /// Why an instance has no right answer that a response could be held against. It is a fault of
 /// the data, not of the response.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ScoreError {
     /// `expected` cannot be rendered for this instance.
     #[error("expected: {0}")]
     Template(TemplateError),
+    /// The judge's rubric cannot be rendered for this instance.
+    #[error("rubric: {0}")]
+    Rubric(TemplateError),
+    /// What people say of an answer is no rating.
+    #[error("labels: `{said}` is no rating; it must be a number from {low} to {high}")]
+    NotARating {
+        /// What it is, cut short.
+        said: String,
+        /// The worst rating.
+        low: f64,
+        /// The best.
+        high: f64,
+    },
+    /// No judge is asked.
+    #[error("type: this scorer asks no judge")]
+    NoJudge,
     /// The scorer has none.
     #[error("expected: is missing")]
     Missing,

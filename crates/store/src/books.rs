@@ -30,7 +30,8 @@ pub async fn close(connection: &mut PgConnection, job: JobId, now: DateTime<Utc>
         r#"
         SELECT (SELECT count(DISTINCT (purpose, trial, ordinal)) FROM requests WHERE job_id = $1)
                    AS "requests!",
-               (SELECT count(*) FROM responses WHERE job_id = $1) AS "responses!"
+               (SELECT count(*) FROM responses
+                WHERE job_id = $1 AND purpose NOT IN ('judge', 'validation_judge')) AS "responses!"
         "#,
         job.0
     )

@@ -7,9 +7,9 @@ use crate::{
     write_json,
 };
 use chrono::{DateTime, Utc};
-use frugal_domain::id::JobId;
+use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::{Spend, Usage};
-use frugal_domain::request::{RequestKey, Scope};
+use frugal_domain::request::{Purpose, RequestKey, ResponseId, Scope};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use sqlx::types::Uuid;
@@ -35,6 +35,20 @@ pub struct NewRequest {
     pub worst_case: Spend,
     /// What it asks of which model, for jobs that may use its answer again.
     pub reuse_key: Option<ReuseKey>,
+    /// What a judge is asked about, where it is a question to one.
+    pub question: Option<Question>,
+}
+
+/// A question to a judge, by what it is about. The row is the request's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The answer, the job's own or one that it took over.
+    pub response: ResponseId,
+    /// The limit that it is cut to; absent where it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// The how-manieth question about it, from 0.
+    pub number: u32,
 }
 
 /// A request that is about to be sent, with the claim of its job.
@@ -62,15 +76,16 @@ pub async fn send_group(connection: &mut PgConnection, group: &[Sending]) -> Res
         r#"
         WITH inserted AS (
             INSERT INTO requests (job_id, purpose, trial, ordinal, attempt, state, instance, n,
-                                  max_tokens, worst_usd_pico, worst_tokens, sent_at, reuse_key)
+                                  max_tokens, worst_usd_pico, worst_tokens, sent_at, reuse_key,
+                                  question)
             SELECT jobs.id, row.purpose, row.trial, row.ordinal, jobs.attempt, 'sent',
                    row.instance, row.n, row.max_tokens, row.worst_usd, row.worst_tokens,
-                   row.sent_at, row.reuse_key
+                   row.sent_at, row.reuse_key, row.question
             FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[], $4::text[], $5::integer[],
                         $6::integer[], $7::integer[], $8::integer[], $9::integer[],
-                        $10::bigint[], $11::bigint[], $12::bytea[])
+                        $10::bigint[], $11::bigint[], $12::bytea[], $13::jsonb[])
                  AS row (job_id, attempt, sent_at, purpose, trial, ordinal, instance, n,
-                         max_tokens, worst_usd, worst_tokens, reuse_key)
+                         max_tokens, worst_usd, worst_tokens, reuse_key, question)
             JOIN jobs ON jobs.id = row.job_id AND jobs.attempt = row.attempt
                      AND jobs.lease_expires_at IS NOT NULL
             RETURNING job_id, attempt
@@ -88,7 +103,8 @@ pub async fn send_group(connection: &mut PgConnection, group: &[Sending]) -> Res
         &rows.max_tokens,
         &rows.worst_usd,
         &rows.worst_tokens,
-        &rows.reuse_key as &[Option<Vec<u8>>]
+        &rows.reuse_key as &[Option<Vec<u8>>],
+        &rows.question as &[Option<serde_json::Value>]
     )
     .fetch_all(connection)
     .await?;
@@ -134,6 +150,7 @@ struct SentColumns {
     worst_usd: Vec<i64>,
     worst_tokens: Vec<i64>,
     reuse_key: Vec<Option<Vec<u8>>>,
+    question: Vec<Option<serde_json::Value>>,
 }
 
 impl SentColumns {
@@ -153,6 +170,9 @@ impl SentColumns {
             .push(to_bigint("worst case", worst.tokens)?);
         self.reuse_key
             .push(request.reuse_key.map(|key| key.to_vec()));
+        let question = request.question.as_ref();
+        let question = question.map(|question| write_json("question", question));
+        self.question.push(question.transpose()?);
         Ok(())
     }
 }
@@ -545,6 +565,8 @@ pub struct Request {
     pub latency_ms: u64,
     /// What became of it.
     pub settled: Settled,
+    /// What a judge was asked about, where it was a question to one.
+    pub question: Option<Question>,
 }
 
 /// All settled requests of a job with their responses. Lost ones are left out: they are asked
@@ -560,7 +582,7 @@ pub async fn load(
         r#"
         SELECT purpose, trial, ordinal, instance, n, max_tokens, prompt_tokens, completion_tokens,
                usage_estimated, cost_usd_pico AS "cost_usd_pico!", cost_tokens AS "cost_tokens!",
-               uncertain_usd_pico, uncertain_tokens, failure, latency_ms
+               uncertain_usd_pico, uncertain_tokens, failure, latency_ms, question
         FROM requests WHERE job_id = $1 AND state IN ('answered', 'failed')
         "#,
         job.0
@@ -594,6 +616,10 @@ pub async fn load(
             max_tokens: to_u32("max_tokens", row.max_tokens)?,
             latency_ms: to_u64("latency", row.latency_ms.unwrap_or(0))?,
             settled,
+            question: row
+                .question
+                .map(|question| read_json("question", question))
+                .transpose()?,
         };
         requests.insert(key, request);
     }
@@ -621,6 +647,32 @@ pub async fn load(
         }
     }
     Ok(requests)
+}
+
+/// By purpose and trial, the ordinal after those of all questions that a judge was ever sent: the lost
+/// ones are asked again, as requests of their own.
+///
+/// # Errors
+/// The database is away.
+pub async fn next_questions(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> Result<BTreeMap<(Purpose, TrialNumber), u32>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT purpose, trial, max(ordinal) + 1 AS "next!" FROM requests
+        WHERE job_id = $1 AND question IS NOT NULL GROUP BY purpose, trial
+        "#,
+        job.0
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let key = to_request_key(&row.purpose, row.trial, row.next)?;
+            Ok(((key.purpose, key.trial), key.ordinal))
+        })
+        .collect()
 }
 
 /// What was counted for requests that were in flight when a worker died.

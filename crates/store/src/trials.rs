@@ -278,7 +278,7 @@ pub(crate) async fn stop(
     job: JobId,
     now: DateTime<Utc>,
 ) -> Result<u32> {
-    // A trial's role is the purpose of the requests that evaluate it; scoring it on held-out rows
+    // A trial's role is the purpose of the requests that evaluate it, beside a judge's; scoring it on held-out rows
     // is not its own. What was lost is counted apart.
     let stopped = sqlx::query!(
         r#"
@@ -287,9 +287,9 @@ pub(crate) async fn stop(
             (spend_usd_pico, spend_tokens, requests) = (
                 SELECT coalesce(sum(cost_usd_pico) FILTER (WHERE request.state <> 'lost'), 0),
                        coalesce(sum(cost_tokens) FILTER (WHERE request.state <> 'lost'), 0),
-                       count(DISTINCT ordinal)
+                       count(DISTINCT (request.purpose, ordinal))
                 FROM requests AS request
-                WHERE request.job_id = trials.job_id AND request.purpose = trials.role
+                WHERE request.job_id = trials.job_id AND request.purpose IN (trials.role, 'judge')
                   AND request.trial = trials.number
             ),
             responses = (

@@ -4,8 +4,9 @@
 use crate::books::Books;
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
+use crate::judging::{Around, Inquiry, Judging};
 use crate::outcome::Found;
-use crate::past::{Past, PastRequest};
+use crate::past::{Past, PastRequest, Question};
 use crate::refusals::{EndedRequest, Refusal};
 use crate::requests::Requests;
 use crate::step::{Change, LookUp, Record, RequestToSend, ScoreBatch, Scored, Step};
@@ -14,10 +15,12 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Pruning, Reuse};
-use frugal_domain::request::{Purpose, RequestKey};
+use frugal_domain::money::Spend;
+use frugal_domain::request::{Purpose, RequestKey, ResponseId};
 use frugal_domain::seed::mix;
 use frugal_evaluation::{
-    Ending, OfferedResponse, RequestFailure, RequestPlan, ScorePlan, Step as RunStep, TrialRun,
+    Ending, OfferedResponse, RequestFailure, RequestPlan, ScoreKey, ScorePlan, Step as RunStep,
+    TrialRun,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -74,6 +77,8 @@ pub(crate) struct Active {
     /// Scores that are known already of a batch of which others are being made.
     scored: Vec<Scored>,
     scoring: bool,
+    /// What the judge is being asked.
+    inquiry: Inquiry,
     /// Whether a batch was paid for that no event has told of yet.
     untold: bool,
     /// The end of the job keeps it from something that it needs.
@@ -112,6 +117,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) past: &'a mut Past,
     pub(crate) books: &'a mut Books,
     pub(crate) requests: &'a mut Requests,
+    /// The judge, where one scores.
+    pub(crate) judging: Option<&'a mut Judging>,
     pub(crate) steps: &'a mut VecDeque<Step>,
     /// Whether nothing new is to be sent for the trial.
     pub(crate) halted: bool,
@@ -134,6 +141,7 @@ impl Active {
             outstanding: BTreeSet::new(),
             scored: Vec::new(),
             scoring: false,
+            inquiry: Inquiry::default(),
             untold: false,
             cut_off: false,
             draws: false,
@@ -185,6 +193,17 @@ impl Active {
         self.take(ordinal, settled)
     }
 
+    /// Takes what became of a question to the judge.
+    pub(crate) fn judged(&mut self, key: RequestKey, question: Question, settled: &SettledRequest) {
+        self.untold = true;
+        self.inquiry.settled(key, question, settled);
+    }
+
+    /// Hears that a question to the judge will not be answered: the job is to stop, or cannot pay it.
+    pub(crate) fn not_judged(&mut self, question: Question) {
+        self.inquiry.not_asked(question);
+    }
+
     /// The model that it asks, by position.
     pub(crate) fn model(&self) -> usize {
         self.settings.sampling.model
@@ -232,12 +251,25 @@ impl Active {
 
     /// Whether the end of the job kept something from it.
     pub(crate) const fn was_cut_off(&self) -> bool {
-        self.cut_off
+        self.cut_off || self.inquiry.was_cut_off()
+    }
+
+    /// What the judge was paid for this, and about how many answers it was asked.
+    pub(crate) const fn paid_judge(&self) -> (Spend, usize) {
+        self.inquiry.paid()
+    }
+
+    /// What it has used so far.
+    fn tally(&self) -> Tally {
+        let mut tally = self.tally;
+        tally.add(self.inquiry.tally());
+        tally
     }
 
     /// A batch of draws that has come back, with what it used and the ends of its requests.
     pub(crate) fn into_draws(self) -> (TrialRun, Tally, Vec<EndedRequest>) {
-        (self.run, self.tally, self.ended.into_values().collect())
+        let tally = self.tally();
+        (self.run, tally, self.ended.into_values().collect())
     }
 
     fn take(&mut self, ordinal: u32, settled: SettledRequest) -> Result<EndedRequest, TuningError> {
@@ -296,11 +328,16 @@ impl Active {
                 Stage::Begun => self.look_up(around),
                 Stage::Running => {}
             }
-            if self.stage != Stage::Running || self.scoring || !self.outstanding.is_empty() {
+            let waits = self.scoring || self.inquiry.is_open() || !self.outstanding.is_empty();
+            if self.stage != Stage::Running || waits {
                 return Ok(None);
             }
-            if self.cut_off && !self.draws {
+            if self.was_cut_off() && !self.draws {
                 return Ok(Some(RunEnd::CutOff));
+            }
+            if self.inquiry.is_unread() {
+                self.have_replies_read(around);
+                continue;
             }
             match self.run.step() {
                 RunStep::Ended(ending) => return Ok(Some(RunEnd::Ended(ending))),
@@ -348,11 +385,44 @@ impl Active {
             self.run.receive_scores(std::mem::take(&mut self.scored));
             return;
         }
+        match around.judging.as_deref_mut() {
+            None => self.have_scored(unknown, BTreeMap::new(), around),
+            Some(judging) => self.inquiry.ask(
+                self.key,
+                unknown,
+                &mut Around {
+                    judging,
+                    past: around.past,
+                    requests: around.requests,
+                    halted: around.halted,
+                },
+            ),
+        }
+    }
+
+    fn have_scored(
+        &mut self,
+        plans: Vec<ScorePlan>,
+        replies: BTreeMap<ScoreKey, Vec<(u32, ResponseId)>>,
+        around: &mut Surroundings<'_>,
+    ) {
         self.scoring = true;
         around.steps.push_back(Step::Score(ScoreBatch {
             of: self.request_key(self.key.first),
-            plans: unknown,
+            plans,
+            replies,
         }));
+    }
+
+    /// Has the judge's replies read. Answers without any have no score.
+    fn have_replies_read(&mut self, around: &mut Surroundings<'_>) {
+        let replied = self.inquiry.replied();
+        self.scored.extend(replied.silent);
+        if replied.plans.is_empty() {
+            self.run.receive_scores(std::mem::take(&mut self.scored));
+        } else {
+            self.have_scored(replied.plans, replied.replies, around);
+        }
     }
 
     /// Answers a batch from the past as far as it goes, and lines the rest up to be sent.
@@ -391,6 +461,7 @@ impl Active {
                     prompt_is_counted: plan.prompt_is_counted,
                     worst_case: plan.worst_case,
                     seed: seed(around.spec.search.seed, plan.key),
+                    judged: None,
                 });
             }
         }
@@ -409,7 +480,7 @@ impl Active {
                 n: reached.n,
                 instances: count(reached.seen),
                 of: count(reached.instances),
-                spend: self.tally.spend,
+                spend: self.tally().spend,
             });
         }
         events.push(EventBody::BudgetUpdated {
@@ -425,6 +496,7 @@ impl Active {
     /// The trial with its ending. A trial that ended before a worker died keeps what it had used by
     /// then.
     pub(crate) fn end(self, found: Found, before: Option<Tally>) -> EndedTrial {
+        let tally = before.unwrap_or_else(|| self.tally());
         EndedTrial {
             number: self.key.trial,
             settings: self.settings,
@@ -432,7 +504,7 @@ impl Active {
             utilities: found.utilities,
             qualities: found.qualities,
             quality_difference: found.quality_difference,
-            tally: before.unwrap_or(self.tally),
+            tally,
             requests: self.ended.into_values().collect(),
             run: Some(self.run),
         }

@@ -114,6 +114,10 @@ impl Books {
             books.progress.requests += 1;
             books.count(&request.settled);
         }
+        for judgement in past.judgements.values() {
+            books.settle(judgement.key, &judgement.settled);
+            books.progress.requests += 1;
+        }
         let kept = spec.kept_for_holdout(holdout_rows as u64);
         books.kept = kept.and_then(|kept| books.ledger.reserve(kept.whole()).ok());
         books

@@ -1,6 +1,7 @@
 //! What a job has found, as its report is made from it.
 
 use crate::books::Books;
+use crate::calibration::Calibration;
 use crate::ended::{BASELINE, EndedTrial, EndedTrials};
 use crate::overheads::Overheads;
 use crate::refusals::Refusals;
@@ -27,6 +28,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) unusable: Option<&'a str>,
     /// What models bill beyond the bounds that worst cases rest on.
     pub(crate) overheads: &'a Overheads,
+    /// What the judge says of answers that people have rated.
+    pub(crate) calibration: Option<&'a Calibration>,
 }
 
 impl<'a> Findings<'a> {

@@ -5,6 +5,7 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Split};
 use frugal_domain::request::Purpose;
 use frugal_evaluation::{EvaluatorOptions, Mode, TrialPlan};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is known of a job from the start.
@@ -16,6 +17,18 @@ pub struct Job {
     pub most_per_request: Vec<Option<u32>>,
     /// Upper bounds on the tokens of the prompts. They also say how many rows there are.
     pub prompt_token_bounds: PromptTokenBounds,
+    /// Answers that people have rated, by the position of their rows among those that the search sees;
+    /// none where no judge is asked.
+    pub labels: BTreeMap<usize, LabelledAnswer>,
+}
+
+/// An answer that people have rated, as far as a job needs to know it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LabelledAnswer {
+    /// How good they find it, from 0 to 1.
+    pub rating: f64,
+    /// Bytes of its text.
+    pub bytes: u64,
 }
 
 /// Upper bounds on the tokens of each row's prompt, by the prompt's position.
@@ -25,6 +38,11 @@ pub struct PromptTokenBounds {
     pub tuning: Vec<Arc<[u64]>>,
     /// On the rows held out from it.
     pub holdout: Vec<Arc<[u64]>>,
+    /// On the tokens of a question to the judge about an empty answer to each row that the search sees;
+    /// none where no judge is asked.
+    pub judge_tuning: Arc<[u64]>,
+    /// The same on the rows held out.
+    pub judge_holdout: Arc<[u64]>,
 }
 
 impl PromptTokenBounds {
@@ -81,7 +99,7 @@ impl Job {
                     // What others are held against must be known, whatever it costs an instance.
                     beyond_budget: self.spec.objective.refers_to_baseline(),
                 },
-                Purpose::Validation | Purpose::Judge => Mode::Full,
+                _ => Mode::Full,
             },
         }
     }

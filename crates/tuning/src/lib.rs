@@ -16,19 +16,21 @@
 //! Start with `tuning.rs` (the machine and what it is told), then `search.rs` (the loop over trials),
 //! `active.rs` (one trial under way), `requests.rs` (what waits to be sent and what is in flight),
 //! `overheads.rs` (what models bill beyond the bounds), `refusals.rs` (what endpoints refuse, and how far
-//! that reaches), `books.rs` (the running totals), `validation.rs`, `report.rs`, `verdict.rs` and, where
+//! that reaches), `judging.rs` (questions to a judge), `calibration.rs` (how far it may be trusted), `books.rs` (the running totals), `validation.rs`, `report.rs`, `verdict.rs` and, where
 //! the cheapest is sought that is as good, `as_good.rs`.
 
 mod active;
 mod amounts;
 pub mod as_good;
 mod books;
+mod calibration;
 mod drive;
 mod ended;
 mod ending;
 mod error;
 mod findings;
 mod job;
+mod judging;
 pub mod nearly_as_good;
 pub mod notes;
 mod outcome;
@@ -48,12 +50,12 @@ pub mod verdict;
 pub use drive::{Answers, drive};
 pub use ending::JobEnding;
 pub use error::TuningError;
-pub use job::{Job, PromptTokenBounds};
-pub use past::{Past, PastRequest, PastTrial};
+pub use job::{Job, LabelledAnswer, PromptTokenBounds};
+pub use past::{Judgement, Past, PastRequest, PastTrial, Question};
 pub use refusals::{MOST_REFUSED, MOST_UNANSWERED, without_ids};
 pub use report::Report;
 pub use step::{
-    BegunTrial, Change, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step,
+    BegunTrial, Change, Judged, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step,
 };
 pub use tally::{SettledRequest, Summary, Tally};
 pub use tuning::Tuning;

@@ -9,6 +9,7 @@ mod untried;
 
 use crate::amounts;
 use crate::as_good;
+use crate::calibration::Agreement;
 use crate::ended::EndedTrial;
 use crate::findings::Findings;
 use costs::Cheapest;
@@ -36,6 +37,7 @@ pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> 
     notes.extend(failures::rows_left_out(findings));
     notes.extend(failures::requests_failed(findings));
     notes.extend(failures::uncertain_spend(findings));
+    notes.extend(judge_agreement(findings));
     notes.extend(latency_load(findings));
     notes.extend(baseline_partial(findings));
     notes.extend(never_tried(findings, stop_reason));
@@ -64,6 +66,46 @@ fn nothing_as_good(findings: &Findings<'_>) -> Option<Note> {
             confidence: standard.confidence,
             inference_cost: closest.map(|closest| closest.cost.estimate.mean),
             cost_ratio: closest.and_then(|closest| closest.cost_ratio),
+        },
+    })
+}
+
+/// How far the judge may be trusted, where people have rated answers.
+fn judge_agreement(findings: &Findings<'_>) -> Option<Note> {
+    let Agreement {
+        answers,
+        silent,
+        distance,
+        lenience,
+        same_order,
+    } = findings.calibration?.agreement()?;
+    let leans = match lenience {
+        higher if higher > 0.005 => format!("; it rates {higher:.2} higher than people"),
+        lower if lower < -0.005 => format!("; it rates {:.2} lower than people", -lower),
+        _ => String::new(),
+    };
+    let order = same_order.map_or_else(String::new, |share| {
+        format!(
+            "; of two answers that people rate differently it prefers the same one in {}",
+            amounts::percent(share)
+        )
+    });
+    let mute = match silent {
+        0 => String::new(),
+        silent => format!("; of {silent} more it says nothing that can be read"),
+    };
+    Some(Note {
+        detail: format!(
+            "on {answers} answers that people have rated the judge is {distance:.2} off in the mean, from 0 \
+             to 1{leans}{order}{mute}. Differences between configurations that are smaller than what it is \
+             off by may be its own: a clearer rubric, `repeats` or another judge may come closer"
+        ),
+        fact: Fact::JudgeAgreement {
+            answers,
+            silent,
+            mean_absolute_difference: distance,
+            mean_difference: lenience,
+            same_order,
         },
     })
 }

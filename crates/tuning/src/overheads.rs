@@ -18,7 +18,7 @@ use crate::past::Past;
 use crate::step::RequestToSend;
 use crate::tally::SettledRequest;
 use frugal_domain::event::EventBody;
-use frugal_domain::job::JobSpec;
+use frugal_domain::job::{JobSpec, ModelChoice};
 use frugal_domain::money::{Prices, Spend, Usage};
 use frugal_domain::request::RequestKey;
 use std::collections::BTreeMap;
@@ -133,8 +133,8 @@ impl Overheads {
     pub(crate) fn new(job: &Job, past: &Past) -> Self {
         let spec = &job.spec;
         let mut overheads = Self {
-            models: vec![Overhead::default(); spec.models.len()],
-            prices: spec.models.iter().map(|model| model.prices).collect(),
+            models: vec![Overhead::default(); choices(spec).count()],
+            prices: choices(spec).map(|model| model.prices).collect(),
             bounds: job.prompt_token_bounds.clone(),
             pairs: BTreeMap::new(),
         };
@@ -172,7 +172,10 @@ impl Overheads {
         let pair = pair(request);
         Asked {
             pair,
-            prompt_bound: self.prompt_bound(request.key, pair.1, request.instance),
+            prompt_bound: match request.judged {
+                Some(judged) => judged.prompt_bound,
+                None => self.prompt_bound(request.key, pair.1, request.instance),
+            },
             n: request.n,
             max_tokens: request.max_tokens,
         }
@@ -238,7 +241,7 @@ impl Overheads {
         let untold = self
             .models
             .iter_mut()
-            .zip(&spec.models)
+            .zip(choices(spec))
             .filter(|(overhead, _)| overhead.is_notable() && !overhead.told);
         let events = untold.map(|(overhead, choice)| {
             overhead.told = true;
@@ -251,6 +254,12 @@ impl Overheads {
         });
         events.collect()
     }
+}
+
+/// The models that a job asks, by position: behind those to choose from its judge.
+fn choices(spec: &JobSpec) -> impl Iterator<Item = &ModelChoice> {
+    let judge = spec.judge.iter().map(|judge| &judge.model);
+    spec.models.iter().chain(judge)
 }
 
 /// The pair that a request is about.

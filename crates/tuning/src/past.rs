@@ -4,7 +4,7 @@ use crate::tally::{SettledRequest, Tally};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Spend;
-use frugal_domain::request::RequestKey;
+use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{OfferedResponse, ScoreKey};
 use std::collections::BTreeMap;
@@ -20,12 +20,34 @@ pub struct Past {
     /// Requests that were settled. Those that were in flight when a worker died are not among them:
     /// they are asked again.
     pub requests: BTreeMap<RequestKey, PastRequest>,
+    /// What the judge was asked, and what came of it.
+    pub judgements: BTreeMap<Question, Judgement>,
+    /// By purpose and trial, the ordinal that follows those of all questions that the judge was ever asked.
+    pub judge_ordinals: BTreeMap<(Purpose, TrialNumber), u32>,
     /// What scorers said.
     pub scores: BTreeMap<ScoreKey, Result<f64, String>>,
     /// What the requests may have cost that were in flight when a worker died.
     pub lost: Spend,
     /// Whether it was told that the held-out rows are scored.
     pub validation_completed: bool,
+}
+
+/// A question to the judge, by what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Question {
+    /// The answer, as it is scored.
+    pub score: ScoreKey,
+    /// The how-manieth about it, from 0.
+    pub number: u32,
+}
+
+/// A question to the judge that was settled.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// The request.
+    pub key: RequestKey,
+    /// What came of it.
+    pub settled: SettledRequest,
 }
 
 /// A trial that was begun.

@@ -8,7 +8,7 @@ use crate::refusals::EndedRequest;
 use crate::tally::Tally;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::money::Unit;
+use frugal_domain::money::{Spend, Unit};
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Ending, ScoredDraw, TrialRun};
 use frugal_search::profiled::{Drawn, DrawnResponse, Over, Profiled, Told};
@@ -47,6 +47,8 @@ pub(crate) struct Arrived {
     pub(crate) tally: Tally,
     /// Its requests, in the order of their ordinals.
     pub(crate) requests: Vec<EndedRequest>,
+    /// What a judge was paid for it, and about how many answers it was asked.
+    pub(crate) judged: (Spend, usize),
     /// The end of the job kept something from it.
     pub(crate) cut_off: bool,
     /// Some of it was not known from the past.
@@ -89,7 +91,7 @@ impl ProfiledLoop {
 pub(crate) fn told(arrived: &Arrived, unit: Unit) -> Told {
     let run = &arrived.run;
     #[expect(clippy::cast_precision_loss, reason = "weighed, not booked")]
-    let cost = unit.of(arrived.tally.spend) as f64;
+    let amount = |spend| unit.of(spend) as f64;
     Told {
         drawn: by_row(run.drawn(), |row| run.counted_prompt_tokens(row)),
         failed: run.failed_rows(),
@@ -99,7 +101,8 @@ pub(crate) fn told(arrived: &Arrived, unit: Unit) -> Told {
             Some(Ending::Infeasible(_) | Ending::Failed(_))
         ),
         unaffordable: matches!(run.ending(), Some(Ending::BudgetExhausted)),
-        cost,
+        cost: amount(arrived.tally.spend),
+        judged: (amount(arrived.judged.0), arrived.judged.1),
     }
 }
 

@@ -109,12 +109,17 @@ struct Alike {
 
 impl Refusals {
     pub(crate) fn new(spec: &JobSpec) -> Self {
-        let of_model = |choice: &frugal_domain::job::ModelChoice| OfModel {
-            endpoint: choice.endpoint.clone(),
+        Self::of_endpoints(spec.models.iter().map(|choice| choice.endpoint.clone()))
+    }
+
+    /// Of models at these endpoints, each of one.
+    pub(crate) fn of_endpoints(endpoints: impl IntoIterator<Item = String>) -> Self {
+        let of_model = |endpoint| OfModel {
+            endpoint,
             ..OfModel::default()
         };
         Self {
-            models: spec.models.iter().map(of_model).collect(),
+            models: endpoints.into_iter().map(of_model).collect(),
         }
     }
 

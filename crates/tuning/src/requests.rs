@@ -64,6 +64,13 @@ impl Requests {
         self.waiting.push_back(request);
     }
 
+    /// Lines requests up before all others: what they are about is paid for already.
+    pub(crate) fn push_first(&mut self, requests: Vec<RequestToSend>) {
+        for request in requests.into_iter().rev() {
+            self.waiting.push_front(request);
+        }
+    }
+
     /// The first request in line that the budget allows now, its worst case set aside. One that is
     /// only kept waiting by what others have set aside lets those behind it pass, and so does one whose
     /// pair of model and prompt is being asked for the first time.
@@ -148,7 +155,10 @@ impl Requests {
         };
         self.overheads.learn(&asked, settled);
         books.settle(key, settled);
-        books.count(settled);
+        // A judge's replies are not what is counted as the job's responses.
+        if !key.purpose.is_judging() {
+            books.count(settled);
+        }
         true
     }
 

@@ -6,9 +6,10 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::Split;
 use frugal_domain::money::Spend;
-use frugal_domain::request::RequestKey;
+use frugal_domain::request::{RequestKey, ResponseId};
 use frugal_domain::trial::{Evaluation, TrialOutcome, TrialRole};
 use frugal_evaluation::{ScoreKey, ScorePlan};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is to be done next. Steps may be carried out side by side, but records are stored in the
@@ -52,6 +53,19 @@ pub struct RequestToSend {
     /// A seed of its own, from the job's seed and the request's place in the job: asked again after
     /// a crash, it is the same. 31 bits, which every endpoint takes.
     pub seed: u32,
+    /// The question to the judge that it is, if it is one.
+    pub judged: Option<Judged>,
+}
+
+/// What a judge is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    /// About which answer, whole or cut.
+    pub plan: ScorePlan,
+    /// The how-manieth question about it, from 0.
+    pub number: u32,
+    /// The most tokens that the question can have, as far as its bytes tell.
+    pub prompt_bound: u64,
 }
 
 impl RequestToSend {
@@ -69,6 +83,8 @@ pub struct ScoreBatch {
     pub of: RequestKey,
     /// What to score, each against a row of the split of the purpose.
     pub plans: Vec<ScorePlan>,
+    /// Where a judge was asked, its replies about each of them, with the numbers of their questions.
+    pub replies: BTreeMap<ScoreKey, Vec<(u32, ResponseId)>>,
 }
 
 /// What a scorer said of one response, or why it could not say anything.

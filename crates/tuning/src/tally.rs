@@ -19,6 +19,8 @@ pub struct SettledRequest {
     pub usage_estimated: bool,
     /// How many of the responses hold no text.
     pub empty_responses: u32,
+    /// Bytes of the longest text of the responses.
+    pub longest_text: u64,
 }
 
 /// What a trial has used so far, whether it was done anew or taken from the past.

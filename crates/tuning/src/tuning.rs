@@ -5,11 +5,13 @@ mod turns;
 
 use crate::active::{Active, RunKey};
 use crate::books::Books;
+use crate::calibration::Calibration;
 use crate::ended::EndedTrials;
 use crate::ending::JobEnding;
 use crate::error::TuningError;
 use crate::findings::Findings;
 use crate::job::Job;
+use crate::judging::Judging;
 use crate::outcome::Utilities;
 use crate::overheads::Overheads;
 use crate::past::Past;
@@ -43,6 +45,10 @@ pub struct Tuning {
     evaluator: Evaluator,
     books: Books,
     requests: Requests,
+    /// The judge, where one scores.
+    judging: Option<Judging>,
+    /// How far the judge may be trusted, where people have rated answers.
+    calibration: Option<Calibration>,
     active: BTreeMap<RunKey, Active>,
     /// Trials under way that may be able to go on.
     ready: BTreeSet<RunKey>,
@@ -67,6 +73,8 @@ pub struct Tuning {
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// The judge is tried on answers that people have rated, where there are any.
+    Calibration,
     /// The baseline is evaluated in full and first, over the inference budget or not. The searcher
     /// does not hear of it.
     Baseline,
@@ -96,11 +104,13 @@ impl Tuning {
             profiled: None,
             evaluator: Evaluator::new(job.evaluator_options()),
             books,
+            judging: Judging::new(&job, &past),
+            calibration: Calibration::new(&job),
             requests: Requests::new(spec.search.requests_in_flight, Overheads::new(&job, &past)),
             active: BTreeMap::new(),
             ready: BTreeSet::new(),
             ended: EndedTrials::new(),
-            phase: Phase::Baseline,
+            phase: Phase::Calibration,
             validation: Validation::default(),
             compared: None,
             stop: None,
@@ -126,6 +136,10 @@ impl Tuning {
             }
             match self.requests.next(&mut self.books) {
                 NextRequest::Send(request) => return Ok(Some(Step::Send(request))),
+                NextRequest::Unaffordable(key) if key.purpose.is_judging() => {
+                    self.judge_not_asked(key);
+                    continue;
+                }
                 NextRequest::Unaffordable(key) => {
                     self.waiting_for(key)?.unaffordable(key.ordinal)?;
                     self.wake(key);
@@ -158,6 +172,9 @@ impl Tuning {
 
     /// What other jobs have for a trial. It is stored.
     pub fn looked_up(&mut self, trial: TrialNumber, offered: Vec<OfferedResponse>) {
+        if let Some(judging) = &mut self.judging {
+            judging.looked_up(&offered);
+        }
         self.with(RunKey::of_trial(trial), |active| active.looked_up(offered));
     }
 
@@ -166,6 +183,12 @@ impl Tuning {
     pub fn scored(&mut self, of: RequestKey, scores: Vec<Scored>) {
         for (key, score) in &scores {
             self.past.scores.insert(*key, score.clone());
+        }
+        if of.purpose == Purpose::Labelled {
+            if let Some(calibration) = &mut self.calibration {
+                calibration.scores_made(scores);
+            }
+            return;
         }
         self.with(of.into(), |active| active.scores_made(scores));
     }
@@ -188,6 +211,12 @@ impl Tuning {
         if !news.is_empty() {
             self.record(Change::Progressed, news);
         }
+        if key.purpose.is_judging() {
+            return self.judge_asked(key, end);
+        }
+        if let (Some(judging), RequestEnd::Settled(settled)) = (&mut self.judging, &end) {
+            judging.answered(key, settled);
+        }
         let active = self.waiting_for(key)?;
         match end {
             RequestEnd::Settled(settled) => {
@@ -201,13 +230,61 @@ impl Tuning {
         Ok(())
     }
 
+    /// What became of a question to the judge.
+    fn judge_asked(&mut self, key: RequestKey, end: RequestEnd) -> Result<(), TuningError> {
+        let Some(judging) = &mut self.judging else {
+            return Err(TuningError::NotExpected { key, source: None });
+        };
+        let Some((run, question)) = judging.end(key) else {
+            return Err(TuningError::NotExpected { key, source: None });
+        };
+        let mut refusal = None;
+        if let RequestEnd::Settled(settled) = &end {
+            judging.note(key, question.score.instance, settled);
+            refusal = judging.refusal();
+        }
+        if run.purpose == Purpose::Labelled {
+            if let Some(calibration) = &mut self.calibration {
+                calibration.judged(key, question, &end);
+            }
+        } else {
+            self.with(run, |active| match &end {
+                RequestEnd::Settled(settled) => active.judged(key, question, settled),
+                RequestEnd::NotSent | RequestEnd::GivenUp { .. } => active.not_judged(question),
+            });
+        }
+        // Without its word nothing that is bought is of use.
+        if let Some(refusal) = refusal {
+            self.endpoint_unusable(refusal.reason);
+        }
+        Ok(())
+    }
+
+    /// A question to the judge is not asked.
+    fn judge_not_asked(&mut self, key: RequestKey) {
+        let ended = self.judging.as_mut().and_then(|judging| judging.end(key));
+        let Some((run, question)) = ended else {
+            return;
+        };
+        match &mut self.calibration {
+            Some(calibration) if run.purpose == Purpose::Labelled => {
+                calibration.judged(key, question, &RequestEnd::NotSent);
+            }
+            _ => self.with(run, |active| active.not_judged(question)),
+        }
+    }
+
     /// Whether a request in flight, each attempt of which may have been billed, may be sent once more.
     /// Its worst case is then set aside again.
     ///
     /// Three attempts are made whatever they may have cost; further ones while the model answers other
     /// requests and what is uncertain of the whole job is at most a twentieth of its budget.
     pub fn may_send_again(&mut self, key: RequestKey) -> bool {
-        let works = |model| self.heard.has_answered(model);
+        let judging = self.judging.as_ref().filter(|_| key.purpose.is_judging());
+        let works = |model| match judging {
+            Some(judging) => judging.has_answered(),
+            None => self.heard.has_answered(model),
+        };
         !self.sends_nothing_for(key.purpose)
             && self.requests.reserve_again(key, works, &mut self.books)
     }
@@ -229,7 +306,7 @@ impl Tuning {
         self.unusable.is_some()
             || match self.halted {
                 None => false,
-                Some(StopReason::Deadline) => purpose != Purpose::Validation,
+                Some(StopReason::Deadline) => purpose.split() != Split::Holdout,
                 Some(_) => true,
             }
     }
@@ -251,6 +328,7 @@ impl Tuning {
             refusals: &self.heard,
             unusable: self.unusable.as_deref(),
             overheads: self.requests.overheads(),
+            calibration: self.calibration.as_ref(),
         };
         let (state, event) = match (stop_reason, detail.clone()) {
             (StopReason::Cancelled, _) => (JobState::Cancelled, EventBody::JobCancelled {}),
@@ -403,7 +481,9 @@ impl Tuning {
             .requests
             .drop_waiting(|purpose| stopped.contains(&purpose));
         for key in dropped {
-            if let Some(run) = self.run_of(key) {
+            if key.purpose.is_judging() {
+                self.judge_not_asked(key);
+            } else if let Some(run) = self.run_of(key) {
                 self.with(run, |active| active.cut_off(key.ordinal));
             }
         }

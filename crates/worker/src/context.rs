@@ -3,13 +3,15 @@
 use crate::admission::{Admission, Entrance};
 use crate::error::DriveError;
 use crate::halt::Halt;
+use crate::judge;
 use crate::options::Options;
 use crate::past;
 use crate::prompt;
+use crate::score::Text;
 use crate::sightings::{Sight, Watch};
 use crate::writes::Writes;
 use frugal_domain::abilities::Abilities;
-use frugal_domain::job::{Data, JobSpec};
+use frugal_domain::job::{Data, JobSpec, ModelChoice};
 use frugal_domain::request::ResponseId;
 use frugal_llm::Client;
 use frugal_scoring::{CompiledPrompt, Scorer};
@@ -36,15 +38,15 @@ pub(crate) struct Context {
     pub job: jobs::Job,
     pub data: Arc<Data>,
     pub halt: Arc<Halt>,
-    /// How the job's models are reached, by the model's position.
+    /// How the job's models are reached, by the model's position; behind those to choose from its judge.
     pub models: Vec<Access>,
     pub prompts: Vec<CompiledPrompt>,
     pub scorer: Arc<Scorer>,
     /// How long requests under way may take to arrive once the job is to stop.
     pub grace: Duration,
     tuning: Mutex<Tuning>,
-    /// Texts that have arrived and are not scored yet, each with its estimated tokens.
-    arrived: Mutex<HashMap<ResponseId, (String, u64)>>,
+    /// Texts that have arrived and are not scored yet.
+    arrived: Mutex<HashMap<ResponseId, Text>>,
     /// Why requests failed, by model, as far as the operator's log has it.
     failures: Mutex<BTreeSet<(usize, String)>>,
 }
@@ -72,13 +74,17 @@ impl Context {
         };
         drop(connection);
         let prompts = prompt::compile(&job.spec)?;
+        let scorer = Scorer::compile(&job.spec.scorer)?;
         let tuned = Job {
             spec: Arc::new(job.spec.clone()),
             most_per_request,
             prompt_token_bounds: PromptTokenBounds {
                 tuning: prompt::token_bounds(&prompts, &data.tuning)?,
                 holdout: prompt::token_bounds(&prompts, &data.holdout)?,
+                judge_tuning: judge::token_bounds(&scorer, &data.tuning)?,
+                judge_holdout: judge::token_bounds(&scorer, &data.holdout)?,
             },
+            labels: judge::labels(&scorer, &data.tuning)?,
         };
         Ok(Self {
             pool: options.pool.clone(),
@@ -88,13 +94,21 @@ impl Context {
             halt: Arc::new(Halt::new()),
             models,
             prompts,
-            scorer: Arc::new(Scorer::compile(&job.spec.scorer)?),
+            scorer: Arc::new(scorer),
             grace: options.grace,
             tuning: Mutex::new(Tuning::new(tuned, past)?),
             arrived: Mutex::default(),
             failures: Mutex::default(),
             job,
         })
+    }
+
+    /// The model at a position: one of those to choose from, or behind them the judge.
+    pub(crate) fn model(&self, position: usize) -> &ModelChoice {
+        match &self.spec().judge {
+            Some(judge) if position == self.spec().models.len() => &judge.model,
+            _ => &self.spec().models[position],
+        }
     }
 
     /// What was posted.
@@ -114,7 +128,7 @@ impl Context {
     }
 
     /// The texts that wait to be scored.
-    pub(crate) fn arrived(&self) -> MutexGuard<'_, HashMap<ResponseId, (String, u64)>> {
+    pub(crate) fn arrived(&self) -> MutexGuard<'_, HashMap<ResponseId, Text>> {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,8 +170,10 @@ fn models(
             "{what} is no longer among this server's endpoints; ask its operator"
         ))
     };
+    let judge = spec.judge.iter().map(|judge| &judge.model);
     spec.models
         .iter()
+        .chain(judge)
         .map(|choice| {
             let client = options
                 .clients

@@ -1,7 +1,7 @@
 //! Why a job could not be driven on.
 
 use frugal_domain::request::ResponseId;
-use frugal_scoring::{PromptError, ScorerError};
+use frugal_scoring::{PromptError, ScoreError, ScorerError};
 use frugal_tuning::TuningError;
 
 /// Why a job could not be driven on.
@@ -30,6 +30,12 @@ pub(crate) enum DriveError {
     /// The stored scorer no longer makes sense.
     #[error("the scorer cannot be used")]
     Scorer(#[from] ScorerError),
+    /// A row no longer makes sense to the stored scorer.
+    #[error("a row cannot be scored")]
+    Score(#[from] ScoreError),
+    /// There are replies of a judge and no judge.
+    #[error("the scorer asks no judge")]
+    NoJudge,
     /// A response that was paid for is not there.
     #[error("the text of {0:?} is not there")]
     NoText(ResponseId),

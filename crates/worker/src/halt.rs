@@ -1,5 +1,6 @@
 //! Why a job is to stop before its search is done, told to everything that works on it.
 
+use frugal_domain::job::Split;
 use frugal_domain::request::Purpose;
 use frugal_domain::state::StopReason;
 use tokio::sync::watch;
@@ -19,7 +20,7 @@ impl Cause {
     /// Whether it keeps requests of this purpose from being sent: the end of a job's time stops the
     /// search, and what that found is still scored on the held-out rows.
     pub(crate) fn stops(self, purpose: Purpose) -> bool {
-        self != Self::Deadline || purpose != Purpose::Validation
+        self != Self::Deadline || purpose.split() != Split::Holdout
     }
 
     /// Why the job stops, unless another worker goes on with it.

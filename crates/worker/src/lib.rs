@@ -17,6 +17,7 @@ mod drive;
 mod error;
 mod halt;
 mod heartbeat;
+mod judge;
 mod look_up;
 mod options;
 mod past;

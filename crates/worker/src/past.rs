@@ -4,9 +4,11 @@ use frugal_domain::id::JobId;
 use frugal_domain::money::Spend;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse, RequestFailure, ScoreKey};
 use frugal_store::requests::{self, FailureKind, Settled};
+use frugal_store::responses::StoredResponse;
 use frugal_store::reuse::{self, Adopted};
 use frugal_store::{PgConnection, Result, events, scores, trials};
-use frugal_tuning::{Past, PastRequest, PastTrial, SettledRequest, Tally};
+use frugal_tuning::{Judgement, Past, PastRequest, PastTrial, Question, SettledRequest, Tally};
+use std::collections::BTreeMap;
 
 /// The event that tells that held-out rows were scored.
 const VALIDATION_COMPLETED: &str = "validation.completed";
@@ -38,16 +40,33 @@ pub(crate) async fn load(connection: &mut PgConnection, job: JobId) -> Result<Pa
         max_tokens: request.max_tokens,
         settled: settled(&request.settled, request.latency_ms),
     };
+    let mut judgements = BTreeMap::new();
+    let mut own = BTreeMap::new();
+    for (key, request) in requests {
+        let Some(question) = request.question else {
+            own.insert(key, of_request(request));
+            continue;
+        };
+        let question = Question {
+            score: ScoreKey {
+                response: question.response,
+                max_tokens: question.max_tokens,
+                instance: request.instance as usize,
+            },
+            number: question.number,
+        };
+        let settled = settled(&request.settled, request.latency_ms);
+        judgements.insert(question, Judgement { key, settled });
+    }
     Ok(Past {
         trials: trials.into_iter().map(of_trial).collect(),
         looked_up: looked_up
             .into_iter()
             .map(|(trial, adopted)| (trial, adopted.iter().map(offered).collect()))
             .collect(),
-        requests: requests
-            .into_iter()
-            .map(|(key, request)| (key, of_request(request)))
-            .collect(),
+        requests: own,
+        judgements,
+        judge_ordinals: requests::next_questions(connection, job).await?,
         scores: scores
             .into_iter()
             .map(|(key, score)| {
@@ -77,6 +96,7 @@ pub(crate) fn settled(settled: &Settled, latency_ms: u64) -> SettledRequest {
                 uncertain: answer.uncertain,
                 usage_estimated: answer.usage_estimated,
                 empty_responses: u32::try_from(empty.count()).unwrap_or(u32::MAX),
+                longest_text: longest(&answer.responses),
                 result: Ok(Receipt {
                     usage: answer.usage,
                     latency_ms,
@@ -98,6 +118,7 @@ pub(crate) fn settled(settled: &Settled, latency_ms: u64) -> SettledRequest {
                 uncertain: *uncertain,
                 usage_estimated: false,
                 empty_responses: 0,
+                longest_text: 0,
                 result: Err(match (failure.kind, failure.scope) {
                     (FailureKind::Infeasible, _) => RequestFailure::Infeasible(detail),
                     (FailureKind::Failed, Some(scope)) => RequestFailure::Refused {
@@ -111,6 +132,12 @@ pub(crate) fn settled(settled: &Settled, latency_ms: u64) -> SettledRequest {
     }
 }
 
+/// Bytes of the longest text.
+fn longest(responses: &[StoredResponse]) -> u64 {
+    let bytes = responses.iter().map(|response| response.text.len() as u64);
+    bytes.max().unwrap_or_default()
+}
+
 /// A response of another job, as the job's loop hears of it.
 pub(crate) fn offered(adopted: &Adopted) -> OfferedResponse {
     OfferedResponse {
@@ -121,5 +148,6 @@ pub(crate) fn offered(adopted: &Adopted) -> OfferedResponse {
         tokens: adopted.completion_tokens,
         ended: !adopted.response.finish_reason.is_cut(),
         latency_ms: adopted.latency_ms,
+        bytes: adopted.response.text.len() as u64,
     }
 }

@@ -3,12 +3,13 @@
 
 use crate::context::Context;
 use crate::error::DriveError;
+use crate::judge;
 use chrono::Utc;
 use frugal_domain::job::Instance;
 use frugal_domain::request::ResponseId;
 use frugal_evaluation::{Cut, ScorePlan};
 use frugal_scoring::Scorer;
-use frugal_store::responses;
+use frugal_store::responses::{self, StoredResponse};
 use frugal_store::scores::{self, NewScore};
 use frugal_tuning::{ScoreBatch, Scored};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,32 +19,48 @@ use std::sync::Arc;
 /// two tokenizers differ by so much on text.
 const LARGEST_RATIO: u64 = 3;
 
+/// The text of a response, with its length in tokens by our own count.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    text: Arc<str>,
+    estimated_tokens: u64,
+}
+
+impl Text {
+    /// All of it.
+    pub(crate) fn whole(&self) -> &str {
+        &self.text
+    }
+
+    /// As a plan has it scored: whole, or cut.
+    pub(crate) fn as_scored(&self, plan: &ScorePlan) -> &str {
+        match plan.cut {
+            Some(cut) => frugal_tokens::cut(&self.text, kept(cut, self.estimated_tokens)),
+            None => &self.text,
+        }
+    }
+}
+
+impl From<StoredResponse> for Text {
+    fn from(response: StoredResponse) -> Self {
+        Self {
+            text: response.text.into(),
+            estimated_tokens: response.estimated_tokens,
+        }
+    }
+}
+
 /// Scores responses, whole or cut, off the threads that everything else runs on, and stores the
-/// scores.
+/// scores. Where a judge was asked about them, its replies are read.
 ///
 /// # Errors
 /// The database failed, the lease is lost, or a text is not there.
 pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Vec<Scored>, DriveError> {
-    let texts = texts(context, &batch.plans).await?;
-    let mut work = Vec::with_capacity(batch.plans.len());
-    for plan in batch.plans {
-        let response = plan.key.response;
-        let text = texts
-            .get(&response)
-            .cloned()
-            .ok_or(DriveError::NoText(response))?;
-        work.push((plan, text));
-    }
-    let (data, scorer) = (Arc::clone(&context.data), Arc::clone(&context.scorer));
-    let split = batch.of.purpose.split();
-    let scored = tokio::task::spawn_blocking(move || {
-        let one = |(plan, (text, estimated)): (ScorePlan, (Arc<str>, u64))| {
-            let score = score_one(&scorer, data.rows(split), &plan, &text, estimated);
-            (plan.key, score)
-        };
-        work.into_iter().map(one).collect::<Vec<_>>()
-    })
-    .await?;
+    let scored = if batch.replies.is_empty() {
+        by_rule(context, batch).await?
+    } else {
+        judge::read_replies(context, batch).await?
+    };
     let new: Vec<NewScore> = scored
         .iter()
         .map(|(key, score)| {
@@ -62,21 +79,42 @@ pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Vec<Sc
     Ok(scored)
 }
 
+async fn by_rule(context: &Context, batch: ScoreBatch) -> Result<Vec<Scored>, DriveError> {
+    let texts = texts(context, batch.plans.iter().map(|plan| plan.key.response)).await?;
+    let mut work = Vec::with_capacity(batch.plans.len());
+    for plan in batch.plans {
+        let response = plan.key.response;
+        let text = texts
+            .get(&response)
+            .cloned()
+            .ok_or(DriveError::NoText(response))?;
+        work.push((plan, text));
+    }
+    let (data, scorer) = (Arc::clone(&context.data), Arc::clone(&context.scorer));
+    let split = batch.of.purpose.split();
+    let scored = tokio::task::spawn_blocking(move || {
+        let one = |(plan, text): (ScorePlan, Text)| {
+            let score = score_one(&scorer, data.rows(split), &plan, &text);
+            (plan.key, score)
+        };
+        work.into_iter().map(one).collect::<Vec<_>>()
+    })
+    .await?;
+    Ok(scored)
+}
+
 fn score_one(
     scorer: &Scorer,
     rows: &[Instance],
     plan: &ScorePlan,
-    text: &str,
-    estimated: u64,
+    text: &Text,
 ) -> Result<f64, String> {
     let row = rows
         .get(plan.key.instance)
         .ok_or_else(|| format!("there is no row {}", plan.key.instance))?;
-    let text = match plan.cut {
-        Some(cut) => frugal_tokens::cut(text, kept(cut, estimated)),
-        None => text,
-    };
-    scorer.score(row, text).map_err(|error| error.to_string())
+    scorer
+        .score(row, text.as_scored(plan))
+        .map_err(|error| error.to_string())
 }
 
 /// How many tokens of a text to keep by our tokenizer, which counts `estimated` in all of it.
@@ -96,22 +134,20 @@ fn kept(cut: Cut, estimated: u64) -> u64 {
     u64::try_from(kept).unwrap_or(u64::MAX)
 }
 
-/// The texts to score, each with its estimated length: those that have just arrived are at hand,
-/// others are in the database. A response that is scored at several limits is there once.
-async fn texts(
+/// The texts of responses: those that have just arrived are at hand, others are in the database. A
+/// response that is scored at several limits is there once.
+pub(crate) async fn texts(
     context: &Context,
-    plans: &[ScorePlan],
-) -> Result<BTreeMap<ResponseId, (Arc<str>, u64)>, DriveError> {
-    let wanted: BTreeSet<ResponseId> = plans.iter().map(|plan| plan.key.response).collect();
+    responses: impl Iterator<Item = ResponseId>,
+) -> Result<BTreeMap<ResponseId, Text>, DriveError> {
+    let wanted: BTreeSet<ResponseId> = responses.collect();
     let mut found = BTreeMap::new();
     let mut stored = Vec::new();
     {
         let mut arrived = context.arrived();
         for id in wanted {
             match arrived.remove(&id) {
-                Some((text, estimated)) => {
-                    found.insert(id, (text.into(), estimated));
-                }
+                Some(text) => _ = found.insert(id, text),
                 None => stored.push(id),
             }
         }
@@ -120,7 +156,7 @@ async fn texts(
         let mut connection = context.pool.acquire().await?;
         let job = context.claim.job;
         for (id, response) in responses::texts(&mut connection, job, &stored).await? {
-            found.insert(id, (response.text.into(), response.estimated_tokens));
+            found.insert(id, response.into());
         }
     }
     Ok(found)

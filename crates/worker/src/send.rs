@@ -4,6 +4,7 @@
 use crate::context::Context;
 use crate::error::DriveError;
 use crate::halt::Cause;
+use crate::judge;
 use crate::past;
 use crate::prompt::{rendered, reuse_key};
 use chrono::Utc;
@@ -39,7 +40,10 @@ pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Se
     let key = request.key;
     let sampling = &request.settings.sampling;
     let row = &context.data.rows(request.split())[request.instance];
-    let prompt = rendered(&context.prompts, row, sampling)?;
+    let prompt = match &request.judged {
+        Some(judged) => judge::question(context, row, judged).await?,
+        None => rendered(&context.prompts, row, sampling)?,
+    };
     let guard = Guard {
         context,
         key,
@@ -50,11 +54,11 @@ pub(crate) async fn send(context: &Context, request: RequestToSend) -> Result<Se
             n: request.n,
             max_tokens: request.max_tokens,
             worst_case: request.worst_case,
-            reuse_key: Some(reuse_key(
-                &context.spec().models[sampling.model],
-                sampling,
-                &prompt,
-            )),
+            reuse_key: match request.judged {
+                Some(_) => None,
+                None => Some(reuse_key(context.model(sampling.model), sampling, &prompt)),
+            },
+            question: request.judged.as_ref().map(judge::stored),
         },
         failed: Mutex::new(None),
     };
@@ -204,7 +208,7 @@ fn log_once(context: &Context, model: usize, failure: &Failure) {
     if !context.is_new_failure(model, without_ids(&failure.detail)) {
         return;
     }
-    let choice = &context.spec().models[model];
+    let choice = context.model(model);
     tracing::warn!(
         endpoint = choice.endpoint,
         model = choice.model,
@@ -223,7 +227,7 @@ fn settled(
     let worst = request.worst_case;
     match result {
         Ok(completion) => {
-            let prices = context.spec().models[request.settings.sampling.model].prices;
+            let prices = context.model(request.settings.sampling.model).prices;
             let answer = Answered {
                 usage: completion.usage,
                 usage_estimated: completion.usage_estimated,
@@ -312,7 +316,7 @@ fn keep_texts(context: &Context, key: RequestKey, answer: Answered) {
             request: key,
             position,
         };
-        arrived.insert(id, (response.text, response.estimated_tokens));
+        arrived.insert(id, response.into());
     }
 }
 
@@ -324,7 +328,7 @@ fn completion_request(
 ) -> CompletionRequest {
     let sampling = &request.settings.sampling;
     CompletionRequest {
-        model: context.spec().models[sampling.model].model.clone(),
+        model: context.model(sampling.model).model.clone(),
         prompt: match prompt {
             RenderedPrompt::Text(text) => PromptInput::Text(text),
             RenderedPrompt::Messages(messages) => PromptInput::Messages(messages),

@@ -10,6 +10,7 @@ mod breakdown;
 mod cheapest;
 mod door;
 mod endpoints;
+mod judge;
 mod latency;
 mod life;
 mod metrics;

@@ -56,6 +56,7 @@ impl Answers for Stored {
                     uncertain: answer.uncertain,
                     usage_estimated: answer.usage_estimated,
                     empty_responses: responses.clone().map(|one| empty(&one.text)).sum(),
+                    longest_text: 0,
                     result: Ok(Receipt {
                         usage: answer.usage,
                         latency_ms: stored.latency_ms,
@@ -73,6 +74,7 @@ impl Answers for Stored {
                 uncertain: *uncertain,
                 usage_estimated: false,
                 empty_responses: 0,
+                longest_text: 0,
                 result: Err(match (failure.kind, failure.scope) {
                     (FailureKind::Infeasible, _) => {
                         RequestFailure::Infeasible(failure.detail.clone())
@@ -156,7 +158,9 @@ async fn the_worker_and_a_driver_in_memory_do_the_same() {
         prompt_token_bounds: PromptTokenBounds {
             tuning: bounds(&prompts, &data.tuning),
             holdout: bounds(&prompts, &data.holdout),
+            ..PromptTokenBounds::default()
         },
+        labels: BTreeMap::new(),
         spec: Arc::new(spec),
     };
     let mut tuning = Tuning::new(tuned, Past::default()).unwrap();

@@ -156,6 +156,7 @@ impl Store {
                 tokens: 50,
             },
             reuse_key: None,
+            question: None,
         };
         send(&mut connection, claim, &[request], Utc::now())
             .await

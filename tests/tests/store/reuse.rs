@@ -26,6 +26,7 @@ async fn source(store: &Store, count: u32) -> Claim {
         let request = NewRequest {
             key,
             reuse_key: Some(KEY),
+            question: None,
             ..first
         };
         let now = Utc::now();

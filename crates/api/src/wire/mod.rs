@@ -40,9 +40,9 @@ pub use names::{
 };
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtraFieldsPost, ExtractName, ExtractPost,
-    HoldoutPost, JobPost, LimitsPost, MatchesPost, MessagePost, MessageRole, ModelPost,
-    ObjectivePost, PromptPost, ReferencesPost, RougeMeasure, RougeVariant, RougeWords, ScorerPost,
-    ScoringPost,
+    HoldoutPost, JobPost, JudgeLabelsPost, JudgeStylePost, LimitsPost, MatchesPost, MessagePost,
+    MessageRole, ModelPost, ObjectivePost, PromptPost, ReferencesPost, RougeMeasure, RougeVariant,
+    RougeWords, ScorerPost, ScoringPost,
 };
 pub use report::{
     AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, Interval, IntervalEstimate,

@@ -183,7 +183,8 @@ pub struct ScoringPost {
     /// Scores one response: 1 for right, 0 for wrong.
     pub scorer: ScorerPost,
     /// What is made of the scores of an instance's n responses; `expected_success` by default, and `mean`
-    /// where the scorer gives shares (`json`, `token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`).
+    /// where the scorer gives shares (`json`, `token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`,
+    /// `judge`).
     pub reduce: Option<Reducer>,
 }
 
@@ -424,6 +425,46 @@ pub enum ScorerPost {
         /// Whether `expected` is one text or a list of them; `one` by default.
         references: Option<ReferencesPost>,
     },
+    /// A model says how good a response is. Its requests are paid from the optimization budget, and are no
+    /// part of the inference cost.
+    Judge {
+        /// The operator's name of the endpoint that the judge is asked at.
+        #[schema(min_length = 1)]
+        endpoint: String,
+        /// The model that judges.
+        #[schema(min_length = 1)]
+        model: String,
+        /// What makes a response good, as a template over the instance. What is around it is Frugal's: the
+        /// response, how to rate it and in which form.
+        #[schema(
+            min_length = 1,
+            example = "Is the summary true to the text, and short?\n\nText: {{ text }}"
+        )]
+        rubric: String,
+        /// Whether it rates a response, or compares it with `expected`; `rating` by default.
+        style: Option<JudgeStylePost>,
+        /// The worst and the best rating, which score 0 and 1; [1, 5] by default.
+        #[schema(nullable = true, min_items = 2, max_items = 2)]
+        scale: Option<Vec<f64>>,
+        /// A reference that the judge is shown, or compares the response with.
+        #[schema(nullable = true, example = "{{ summary }}")]
+        expected: Option<String>,
+        /// How often it is asked the same, the mean of what it says being the score; 1 by default. Pairs are
+        /// asked about in both orders each time.
+        #[schema(nullable = true, minimum = 1, maximum = 16)]
+        repeats: Option<u32>,
+        /// The most tokens of a reply; 256 by default.
+        #[schema(nullable = true, minimum = 1, maximum = 1_000_000)]
+        max_tokens: Option<u32>,
+        /// How hot it samples; 0 by default, and the endpoint's own choice where it is null.
+        #[schema(nullable = true, minimum = 0, maximum = 2)]
+        temperature: Option<f64>,
+        /// Answers that people have rated, which the judge is tried on first: the report says how far it may
+        /// be trusted (the note `judge_agreement`). Instances without one are passed over.
+        labels: Option<JudgeLabelsPost>,
+        /// Which part of the response is judged; all of it by default.
+        extract: Option<ExtractPost>,
+    },
 }
 
 /// What `expected` holds.
@@ -535,6 +576,28 @@ pub enum ExtractName {
     FirstCodeBlock,
     /// What is in its last `\boxed{…}`.
     Boxed,
+}
+
+/// Answers that people have rated, as templates over the instance.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JudgeLabelsPost {
+    /// The answer.
+    #[schema(min_length = 1, example = "{{ sample }}")]
+    pub answer: String,
+    /// Their rating: a number of the scale; of a pair from 0, where the reference is better, to 1.
+    #[schema(min_length = 1, example = "{{ rating }}")]
+    pub rating: String,
+}
+
+/// How a judge is asked.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JudgeStylePost {
+    /// How good is this response, as a number?
+    Rating,
+    /// Which is better, this response or the reference?
+    Pairwise,
 }
 
 /// What the search is after.

@@ -177,6 +177,27 @@ pub enum Note {
         /// The same in words.
         detail: String,
     },
+    /// How far the judge may be trusted: its ratings beside those of people, all from 0 to 1.
+    JudgeAgreement {
+        /// Answers that both have rated.
+        #[schema(example = 24)]
+        answers: u64,
+        /// Answers of which the judge says nothing.
+        #[schema(example = 0)]
+        silent: u64,
+        /// How far apart the ratings are, the mean over the answers.
+        #[schema(example = 0.12)]
+        mean_absolute_difference: f64,
+        /// By how much the judge rates higher, the mean over the answers.
+        #[schema(example = 0.05)]
+        mean_difference: f64,
+        /// Of the pairs of answers that people rate differently, the share that the judge orders as they
+        /// do; one that it rates alike counts half. Null where there is no such pair.
+        #[schema(example = 0.88)]
+        same_order: Option<f64>,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
     /// Latency is in the objective or in a constraint: each configuration was asked for by requests of
     /// its own, so many of the job in flight at most.
     LatencyLoad {

@@ -5,11 +5,13 @@
 //! [`algorithm`] has the optimisers.
 
 pub mod algorithm;
+mod judge;
 mod objective;
 pub mod points;
 pub mod settings;
 
 pub use algorithm::Algorithm;
+pub use judge::JudgeSpec;
 pub use objective::{Direction, NonInferiority, Objective, Reference, measures_latency};
 
 use crate::configuration::Configuration;
@@ -64,6 +66,9 @@ pub struct JobSpec {
     pub space: Space,
     /// How an answer is scored.
     pub scorer: ScorerSpec,
+    /// The model that judges answers, where the scorer asks one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeSpec>,
     /// What the search is after.
     pub objective: Objective,
     /// What a configuration must keep besides, to be valid.
@@ -102,12 +107,17 @@ impl JobSpec {
     /// many held-out rows: twice what they may cost under the inference budget, and at most a
     /// quarter of the optimization budget. Where there is no inference budget, or one in another
     /// unit, an eighth if the cheapest is sought that is as good, which only these rows can show, and
-    /// else nothing. Nothing where there is no such row.
+    /// else nothing. A quarter where a judge has to be asked about their answers too. Nothing where there
+    /// is no such row.
     #[must_use]
     pub fn kept_for_holdout(&self, rows: u64) -> Option<Budget> {
         let optimization = self.optimization_budget;
         if rows == 0 {
             return None;
+        }
+        if self.judge.is_some() {
+            let kept = optimization.amount() / SMALLEST_PART_KEPT;
+            return Some(optimization.unit().budget(kept));
         }
         let known = |budget: &Budget| budget.unit() == optimization.unit();
         let Some(inference) = self.inference_budget.filter(known) else {

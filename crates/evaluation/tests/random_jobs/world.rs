@@ -223,6 +223,7 @@ impl Job {
                     tokens,
                     ended: tokens < u64::from(max_tokens),
                     latency_ms: 5,
+                    bytes: 0,
                 }
             })
             .collect()

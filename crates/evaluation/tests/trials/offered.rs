@@ -24,6 +24,7 @@ fn offered() -> Vec<OfferedResponse> {
         tokens: 50 + 100 * u64::from(position),
         ended: true,
         latency_ms: 1,
+        bytes: 0,
     };
     (0..4).flat_map(|i| [one(i, 0), one(i, 1)]).collect()
 }

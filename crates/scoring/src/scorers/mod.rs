@@ -10,12 +10,14 @@ mod contains;
 mod edit_similarity;
 mod exact;
 mod json;
+mod judge;
 mod numeric;
 mod regex;
 mod rouge;
 mod token_f1;
 
 use crate::extract::{Extract, Extractor};
+use crate::judge::Judge;
 use crate::scorer_error::{ScoreError, ScorerError};
 use frugal_domain::fault::ObjectReader;
 use serde::Serialize;
@@ -48,6 +50,16 @@ pub(crate) trait Kind: Sized {
 
     /// What a right response is, `expected` being rendered for the instance and trimmed.
     fn wanted(&self, expected: &str) -> Result<Self::Wanted, ScoreError>;
+
+    /// What a judge is asked, where one says how good a response is.
+    fn judge(&self) -> Option<&Judge> {
+        None
+    }
+
+    /// The reference that a judge is shown.
+    fn reference(_: &Self::Wanted) -> Option<&str> {
+        None
+    }
 
     /// Scores a response, from 0 for wrong to 1 for right.
     fn score(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> f64;
@@ -104,6 +116,15 @@ macro_rules! scorers {
             }
         }
 
+        impl Wanted {
+            /// The reference that a judge is shown.
+            pub(crate) fn reference(&self) -> Option<&str> {
+                match self {
+                    $(Self::$kind(wanted) => $file::$kind::reference(wanted),)+
+                }
+            }
+        }
+
         impl Rule {
             /// Compiles the scorer of this name from its stored fields.
             pub(crate) fn compile(
@@ -138,6 +159,13 @@ macro_rules! scorers {
                 }
             }
 
+            /// What a judge is asked, where one says how good a response is.
+            pub(crate) fn judge(&self) -> Option<&Judge> {
+                match self {
+                    $(Self::$kind(rule) => rule.judge(),)+
+                }
+            }
+
             /// Scores a response, from 0 for wrong to 1 for right.
             pub(crate) fn score(
                 &self,
@@ -169,6 +197,7 @@ scorers! {
     Bleu in bleu,
     Chrf in chrf,
     EditSimilarity in edit_similarity,
+    Judged in judge,
 }
 
 fn stored(fields: &impl Serialize) -> Option<Map<String, Value>> {

@@ -59,6 +59,8 @@ pub struct Told {
     pub unaffordable: bool,
     /// What it cost, in the unit of the optimization budget.
     pub cost: f64,
+    /// The part of it that a judge was paid, and how many responses it was asked about.
+    pub judged: (f64, usize),
 }
 
 /// What one row's requests brought.

@@ -79,6 +79,8 @@ const FEW_FAILED: usize = 5;
 const SHORTER: f64 = 1.5;
 /// Right answers of a model and a prompt that all have to be whole, before no more are scored cut.
 const WHOLE_ANSWERS: usize = 12;
+/// Responses that the guess of what judging costs counts for.
+const GUESSED_RESPONSES: f64 = 4.0;
 
 /// A profiled search under way.
 #[derive(Debug, Clone)]
@@ -99,6 +101,8 @@ pub struct Profiled {
     left_out: BTreeMap<(usize, usize), BTreeSet<usize>>,
     in_air: VecDeque<InAir>,
     spent: f64,
+    /// Responses that a judge was asked about.
+    judged: usize,
     /// A request could not be paid any more.
     exhausted: bool,
     assessment: Option<Assessment>,
@@ -155,6 +159,7 @@ impl Profiled {
             left_out: BTreeMap::new(),
             in_air: VecDeque::new(),
             spent: 0.0,
+            judged: 0,
             exhausted: false,
             assessment: None,
             stale: true,
@@ -347,11 +352,11 @@ impl Profiled {
     }
 
     /// The limits of tokens below the largest at which an arm's responses are scored too; none where
-    /// limits make no difference, or where so many right answers of its model and prompt have to be
+    /// limits make no difference or every score costs money, or where so many right answers of its model and prompt have to be
     /// whole that the others will.
     fn shorter_limits(&self, arm: usize) -> Vec<u32> {
         let place = &self.arms[arm].place;
-        if !self.goal.is_about_answers() {
+        if !self.goal.is_about_answers() || self.problem.judging.is_some() {
             return Vec::new();
         }
         let (mut cut, mut enough) = (0, 0);
@@ -434,6 +439,7 @@ impl Profiled {
         };
         self.stale = true;
         self.spent += told.cost;
+        self.learn_judging(told.judged);
         self.exhausted |= told.unaffordable;
         self.arms[batch.arm].spent += told.cost;
         self.take_in(batch.arm, told.drawn, batch.shortest);
@@ -451,6 +457,16 @@ impl Profiled {
         let too_many =
             asked >= FEW_FAILED.min(arm.rows.len()) && missing as f64 > MOST_FAILED * asked as f64;
         arm.closed |= told.refused || too_many;
+    }
+
+    /// Learns what it costs to have a response judged: the guess counts like a few of them.
+    fn learn_judging(&mut self, (cost, responses): (f64, usize)) {
+        let Some(judging) = &mut self.problem.judging else {
+            return;
+        };
+        let known = GUESSED_RESPONSES + self.judged as f64;
+        self.judged += responses;
+        *judging = (*judging * known + cost) / (known + responses as f64);
     }
 
     /// Asks nothing more of a model, whose arms can never be evaluated.

@@ -24,6 +24,9 @@ pub struct Problem {
     pub constraints: Vec<Constraint>,
     /// What is known of the baseline, where it was evaluated.
     pub baseline: Option<BaselineEstimate>,
+    /// What it costs to have a response judged before anything is known, in the unit of the optimization
+    /// budget; none where scores cost nothing.
+    pub judging: Option<f64>,
     /// Fixes all random draws.
     pub seed: u64,
 }
@@ -96,6 +99,7 @@ impl Problem {
             objective: spec.objective,
             constraints: spec.constraints.clone(),
             baseline: None,
+            judging: None,
             seed: spec.search.seed,
         }
     }

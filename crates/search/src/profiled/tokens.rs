@@ -124,7 +124,7 @@ impl Tokens {
             prompt: once(inference),
             response: inference.output * tokens,
             spent_prompt: once(spending),
-            spent_response: spending.output * tokens,
+            spent_response: spending.output * tokens + problem.judging.unwrap_or(0.0),
             tokens,
             error,
             prompt_error: if self.counted[model] {

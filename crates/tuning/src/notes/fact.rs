@@ -94,6 +94,19 @@ pub enum Fact {
         /// What they cost at most.
         most: Spend,
     },
+    /// How the judge's ratings compare with those of people. All are from 0 to 1.
+    JudgeAgreement {
+        /// Answers that both have rated.
+        answers: usize,
+        /// Answers of which the judge says nothing.
+        silent: usize,
+        /// How far apart they are, the mean over the answers.
+        mean_absolute_difference: f64,
+        /// By how much the judge rates higher, the mean over the answers.
+        mean_difference: f64,
+        /// Of the pairs of answers that people rate differently, the share that the judge orders alike.
+        same_order: Option<f64>,
+    },
     /// Latency counts, and was measured under a load.
     LatencyLoad {
         /// The most requests of the job that were in flight.

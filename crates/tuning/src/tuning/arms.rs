@@ -62,6 +62,11 @@ impl Tuning {
         problem.baseline = baseline
             .and_then(EndedTrial::evaluation)
             .and_then(|found| baseline_estimate(spec, found));
+        problem.judging = self.judging.as_ref().map(|judging| {
+            #[expect(clippy::cast_precision_loss, reason = "weighed, not booked")]
+            let cost = unit.of(judging.guess()) as f64;
+            cost
+        });
         let mut search = Profiled::new(spec, problem)?;
         if let (Some(ended), Some(configuration)) = (baseline, &spec.baseline)
             && let Some(limit) = search.drawing_limit(configuration)
@@ -239,12 +244,14 @@ impl Tuning {
     pub(super) fn batch_arrived(&mut self, active: Active) {
         let key = active.key;
         let (cut_off, new) = (active.was_cut_off(), active.has_news());
+        let judged = active.paid_judge();
         let (run, tally, requests) = active.into_draws();
         if let Some(profiled) = &mut self.profiled {
             let arrived = Arrived {
                 run,
                 tally,
                 requests,
+                judged,
                 cut_off,
                 new,
             };

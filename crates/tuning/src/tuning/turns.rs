@@ -2,8 +2,10 @@
 
 use super::{Phase, Tuning};
 use crate::active::{Active, RunEnd, RunKey, Surroundings};
+use crate::calibration::CalibrationMove;
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
+use crate::judging::Around;
 use crate::outcome::{self, Against, Utilities};
 use crate::refusals::EndedRequest;
 use crate::search::{self, Circumstances};
@@ -24,6 +26,7 @@ impl Tuning {
     /// Moves the job as a whole. Whether anything moved.
     pub(super) fn turn(&mut self) -> Result<bool, TuningError> {
         match self.phase {
+            Phase::Calibration => Ok(self.calibration_turn()),
             Phase::Baseline => self.baseline_turn(),
             Phase::Search => self.search_turn(),
             Phase::Validation => self.validation_turn(),
@@ -33,6 +36,33 @@ impl Tuning {
                 Ok(true)
             }
             Phase::Over | Phase::Finished => Ok(false),
+        }
+    }
+
+    /// Tries the judge on answers that people have rated, before anything is paid that rests on its word.
+    fn calibration_turn(&mut self) -> bool {
+        let halted = self.sends_nothing_for(Purpose::Judge);
+        let (Some(calibration), Some(judging)) = (&mut self.calibration, &mut self.judging) else {
+            self.phase = Phase::Baseline;
+            return true;
+        };
+        let mut around = Around {
+            judging,
+            past: &mut self.past,
+            requests: &mut self.requests,
+            halted,
+        };
+        match calibration.turn(&mut around) {
+            CalibrationMove::Asked => true,
+            CalibrationMove::Wait => false,
+            CalibrationMove::Score(batch) => {
+                self.steps.push_back(Step::Score(batch));
+                true
+            }
+            CalibrationMove::Over => {
+                self.phase = Phase::Baseline;
+                true
+            }
         }
     }
 
@@ -213,6 +243,7 @@ impl Tuning {
             past: &mut self.past,
             books: &mut self.books,
             requests: &mut self.requests,
+            judging: self.judging.as_mut(),
             steps: &mut self.steps,
             halted,
         };
@@ -240,7 +271,7 @@ impl Tuning {
                     Purpose::Baseline => Against::Itself,
                     Purpose::Search => Against::Baseline(self.reference()),
                     // The held-out rows are other ones.
-                    Purpose::Validation | Purpose::Judge => Against::Baseline(None),
+                    _ => Against::Baseline(None),
                 };
                 outcome::of(&self.job.spec, active.run(), &ending, against)?
             }

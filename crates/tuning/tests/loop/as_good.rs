@@ -79,6 +79,7 @@ impl Answers for Endpoint {
             uncertain: Spend::default(),
             usage_estimated: false,
             empty_responses: 0,
+            longest_text: 0,
         })
     }
 
@@ -123,7 +124,9 @@ fn endpoint(extent: &str, cheapest: &Value, deficit: f64, changes: &[(&str, Valu
         prompt_token_bounds: PromptTokenBounds {
             tuning: bounds(TUNING),
             holdout: bounds(HOLDOUT),
+            ..PromptTokenBounds::default()
         },
+        labels: BTreeMap::new(),
     };
     Endpoint {
         job,

@@ -121,7 +121,9 @@ impl World {
             prompt_token_bounds: PromptTokenBounds {
                 tuning: bounds(TUNING),
                 holdout: bounds(HOLDOUT),
+                ..PromptTokenBounds::default()
             },
+            labels: BTreeMap::new(),
         };
         Self {
             tuning: Tuning::new(job, past.clone()).unwrap(),
@@ -270,6 +272,7 @@ impl World {
             uncertain,
             usage_estimated: false,
             empty_responses: 0,
+            longest_text: 0,
         };
         if self.unusable_from_validation.is_some_and(|from| {
             request.key.purpose.as_str() == "validation" && request.key.ordinal >= from
@@ -319,6 +322,7 @@ impl World {
             uncertain: Spend::default(),
             usage_estimated: false,
             empty_responses: 0,
+            longest_text: 0,
         }
     }
 }
