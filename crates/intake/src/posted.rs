@@ -4,7 +4,7 @@ use crate::default_model::default_model;
 use crate::limits::MAX_CHOICES;
 use crate::rows::{self, Rows};
 use crate::scoring::{self, Scoring};
-use crate::{budgets, models, objective, prompts, search, space};
+use crate::{budgets, models, nul, objective, prompts, search, space};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::{Fault, Faults, ObjectReader, Reader};
@@ -27,7 +27,7 @@ impl<'a> Posted<'a> {
     #[must_use]
     pub fn open(document: &'a Value) -> Self {
         let faults = Faults::default();
-        refuse_nul(&Reader::new(document, &faults));
+        nul::refuse(&Reader::new(document, &faults));
         Self { document, faults }
     }
 
@@ -82,29 +82,6 @@ pub fn job(document: &Value, catalog: &Catalog, seed: u64) -> Result<(JobSpec, D
     posted.read(rows, catalog, seed)
 }
 
-/// Notes a fault for each text with a NUL character, which cannot be stored.
-fn refuse_nul(at: &Reader<'_>) {
-    match at.value {
-        Value::String(text) if text.contains('\0') => {
-            at.fault::<()>("holds a NUL character; remove it");
-        }
-        Value::Array(_) => at
-            .array()
-            .into_iter()
-            .flatten()
-            .for_each(|item| refuse_nul(&item)),
-        Value::Object(map) => {
-            if map.keys().any(|key| key.contains('\0')) {
-                at.fault::<()>("has a key with a NUL character; remove it");
-            }
-            if let Some(object) = at.object() {
-                object.members().for_each(|(_, member)| refuse_nul(&member));
-            }
-        }
-        _ => {}
-    }
-}
-
 /// Reads every part before it gives up on any, so that all faults are found.
 fn read_job(
     document: &Reader<'_>,
@@ -152,6 +129,7 @@ fn read_job(
     let mut spec = JobSpec {
         name,
         labels,
+        dataset: None,
         models: models
             .into_iter()
             .map(|model| Some(model?.choice))

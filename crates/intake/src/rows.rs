@@ -1,9 +1,9 @@
 //! The rows of a job's data: read and split.
 
+use crate::instance;
 use frugal_domain::fault::Reader;
 use frugal_domain::job::{Data, Instance};
 use frugal_domain::seed::order;
-use serde_json::{Number, Value};
 use std::collections::BTreeSet;
 
 /// The most rows of data in one job.
@@ -86,36 +86,10 @@ fn read_instances(at: &Reader<'_>) -> Option<Vec<Instance>> {
     if places.len() > MAX_INSTANCES {
         return at.fault(format!("must hold at most {MAX_INSTANCES} rows"));
     }
-    let rows: Vec<_> = places
-        .iter()
-        .map(|at| match at.value {
-            Value::Object(row) => Some(row.iter().map(as_stored).collect()),
-            _ => at.object().and(None),
-        })
-        .collect();
+    let rows: Vec<_> = places.iter().map(instance::read).collect();
     let rows: Vec<Instance> = rows.into_iter().collect::<Option<_>>()?;
     check_ids(at, rows.iter());
     Some(rows)
-}
-
-/// A field as the database gives it back, so that what is rendered here is what will be rendered: it
-/// writes numbers out, and a large one such as 1e17 comes back as an integer.
-fn as_stored((name, value): (&String, &Value)) -> (String, Value) {
-    (name.clone(), stored(value))
-}
-
-fn stored(value: &Value) -> Value {
-    match value {
-        Value::Number(number) if number.is_f64() => {
-            let written_out = number.as_f64().filter(|number| number.abs() >= 1e16);
-            let whole = written_out.map(|number| format!("{number:.0}"));
-            let whole = whole.and_then(|digits| digits.parse::<Number>().ok());
-            Value::Number(whole.unwrap_or_else(|| number.clone()))
-        }
-        Value::Array(items) => items.iter().map(stored).collect(),
-        Value::Object(fields) => Value::Object(fields.iter().map(as_stored).collect()),
-        _ => value.clone(),
-    }
 }
 
 /// Ids are optional, but two rows may not share one.

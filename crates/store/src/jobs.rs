@@ -114,8 +114,8 @@ pub async fn create(
     let row = sqlx::query_as!(
         JobRow,
         r#"
-        INSERT INTO jobs (id, name, labels, state, spec, progress, spend, created_at)
-        VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6)
+        INSERT INTO jobs (id, name, labels, state, spec, progress, spend, created_at, dataset_id)
+        VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6, $7)
         RETURNING id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
                   created_at, started_at, finished_at
         "#,
@@ -127,6 +127,7 @@ pub async fn create(
         write_json("job specification", spec)?,
         write_json("progress", &Progress::default())?,
         now,
+        spec.dataset.as_ref().map(|dataset| dataset.id.0),
     )
     .fetch_one(&mut *connection)
     .await?;
