@@ -22,10 +22,12 @@ pub mod routes;
 mod server;
 mod sse;
 mod state;
+mod upload;
 mod wait;
 pub mod wire;
 mod yaml;
 
+pub use frugal_intake::dataset::Limits as DatasetLimits;
 pub use openapi::{openapi, openapi_yaml};
 pub use server::{router, serve};
 pub use state::{AppState, Options};

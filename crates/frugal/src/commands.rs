@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::demo::{self, DemoArgs};
 use anyhow::{Context, bail};
+use frugal_api::DatasetLimits;
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
 use frugal_simulator::{Faults, Latency, Script, SimulatorOptions};
@@ -49,6 +50,7 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
             workers: config.workers,
             lease: config.lease,
             body_limit: config.body_limit_bytes,
+            dataset_limits: dataset_limits(config),
         };
         tokio::select! {
             served = server.run(listener, shutdown) => served,
@@ -249,6 +251,14 @@ fn worker_options(
     })
 }
 
+/// How large a dataset may be.
+const fn dataset_limits(config: &Config) -> DatasetLimits {
+    DatasetLimits {
+        bytes: config.dataset_limit_bytes,
+        rows: config.dataset_limit_rows,
+    }
+}
+
 /// The API and workers in one process.
 struct Server {
     pool: PgPool,
@@ -256,6 +266,7 @@ struct Server {
     workers: u32,
     lease: Duration,
     body_limit: usize,
+    dataset_limits: DatasetLimits,
 }
 
 impl Server {
@@ -266,6 +277,7 @@ impl Server {
             pool: self.pool.clone(),
             catalog: self.catalog.clone(),
             body_limit: self.body_limit,
+            dataset_limits: self.dataset_limits,
             shutdown: shutdown.clone(),
         });
         let mut parts = JoinSet::new();
@@ -331,6 +343,7 @@ pub async fn demo(
             workers: config.workers.max(1),
             lease: config.lease,
             body_limit: config.body_limit_bytes,
+            dataset_limits: dataset_limits(config),
         };
         // The server outlives the demonstration, so that it can be looked at with curl.
         let stop = CancellationToken::new();

@@ -1,6 +1,6 @@
 //! Datasets: rows that many jobs may take.
 
-use crate::{Error, Result, read_json, to_bigint, to_u32, to_u64, write_json};
+use crate::{Error, Result, read_json, to_bigint, to_integer, to_u32, to_u64, write_json};
 use chrono::{DateTime, Utc};
 use frugal_domain::id::DatasetId;
 use frugal_domain::job::Instance;
@@ -93,30 +93,14 @@ pub async fn create(
     dataset: &Dataset,
     rows: &[String],
 ) -> Result<Created> {
-    let inserted = sqlx::query!(
-        r#"
-        INSERT INTO datasets (id, name, sha256, rows, bytes, columns, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
-        ON CONFLICT (owner, name) DO NOTHING
-        "#,
-        dataset.id.0,
-        dataset.name,
-        dataset.sha256,
-        i32::try_from(dataset.rows).map_err(|_| Error::TooLarge("number of rows"))?,
-        to_bigint("number of bytes", dataset.bytes)?,
-        write_json("columns", &dataset.columns)?,
-        dataset.created_at,
-    )
-    .execute(&mut *connection)
-    .await?;
-    if inserted.rows_affected() == 0 {
-        // Deleted in between, it is as if it had never been: the caller's transaction can be tried again.
-        let before = find_by_name(connection, &dataset.name).await?;
-        let before = before.ok_or(sqlx::Error::RowNotFound)?;
-        return Ok(match before.sha256 == dataset.sha256 {
-            true => Created::Before(before),
-            false => Created::NameTaken(before),
-        });
+    while !insert(connection, dataset).await? {
+        // It may have been deleted in between.
+        if let Some(before) = find_by_name(connection, &dataset.name).await? {
+            return Ok(match before.sha256 == dataset.sha256 {
+                true => Created::Before(before),
+                false => Created::NameTaken(before),
+            });
+        }
     }
     let mut position = 0_i32;
     for page in pages(rows) {
@@ -136,6 +120,27 @@ pub async fn create(
         position += length;
     }
     Ok(Created::New)
+}
+
+/// Stores a dataset without its rows, unless its name is taken.
+async fn insert(connection: &mut PgConnection, dataset: &Dataset) -> Result<bool> {
+    let inserted = sqlx::query!(
+        r#"
+        INSERT INTO datasets (id, name, sha256, rows, bytes, columns, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT (owner, name) DO NOTHING
+        "#,
+        dataset.id.0,
+        dataset.name,
+        dataset.sha256,
+        to_integer("number of rows", dataset.rows)?,
+        to_bigint("number of bytes", dataset.bytes)?,
+        write_json("columns", &dataset.columns)?,
+        dataset.created_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// Rows in parts that one statement takes each.

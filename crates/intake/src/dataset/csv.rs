@@ -157,8 +157,8 @@ impl Records {
 fn unequal(fields: &[&str], names: &[String]) -> String {
     let (fields, names) = (fields.len(), names.len());
     format!(
-        "has {fields} fields where the first line names {names}; put fields that hold commas or \
-         line breaks in double quotes"
+        "the number of fields is {fields}, and the first line names {names}; put fields that hold \
+         commas or line breaks in double quotes"
     )
 }
 

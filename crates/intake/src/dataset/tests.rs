@@ -92,8 +92,8 @@ fn faults_of_lines_are_told_with_their_lines() {
 fn faults_of_csv_are_told_with_their_lines() {
     let text = "q,a\r\n\r\n1\r\n\"two\nlines\",2\n1,2,3\r\n1,\0\n4,\"open\n\n";
     insta::assert_snapshot!(faults(read(Format::Csv, text)), @r#"
-    3 "" has 1 fields where the first line names 2; put fields that hold commas or line breaks in double quotes
-    6 "" has 3 fields where the first line names 2; put fields that hold commas or line breaks in double quotes
+    3 "" the number of fields is 1, and the first line names 2; put fields that hold commas or line breaks in double quotes
+    6 "" the number of fields is 3, and the first line names 2; put fields that hold commas or line breaks in double quotes
     7 "/a" holds a NUL character; remove it
     8 "" a quote is opened in this row and never closed; close it, or write a quote within a field as two
     "#);
