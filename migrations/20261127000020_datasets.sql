@@ -23,6 +23,6 @@ CREATE TABLE dataset_rows (
     PRIMARY KEY (dataset_id, position)
 );
 
--- The dataset that a job took its rows from. No reference: it may be gone.
-ALTER TABLE jobs ADD COLUMN dataset_id uuid;
-CREATE INDEX jobs_dataset ON jobs (dataset_id) WHERE dataset_id IS NOT NULL;
+-- The datasets that a job took its rows from. No references: they may be gone.
+ALTER TABLE jobs ADD COLUMN dataset_ids uuid[] NOT NULL DEFAULT '{}';
+CREATE INDEX jobs_datasets ON jobs USING gin (dataset_ids);

@@ -8,6 +8,7 @@
 //! part; [`dataset`] reads rows that are posted apart from jobs, [`estimate`] counts prompts and costs.
 
 mod budgets;
+mod choice;
 pub mod dataset;
 mod default_model;
 pub mod estimate;
@@ -27,6 +28,6 @@ mod space;
 mod template;
 mod warnings;
 
-pub use posted::{Posted, job};
-pub use rows::Rows;
+pub use posted::{Posted, job, job_over};
+pub use rows::{Dataset, Datasets, Rows, named_datasets};
 pub use warnings::warnings;

@@ -68,7 +68,7 @@ fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
     if let (Some(at), Some(rows)) = (&expected, rows) {
         has_labels(at, rows)?;
     }
-    for (row, instance) in rows.into_iter().flat_map(Rows::all).enumerate() {
+    for (row, instance) in rows.into_iter().flat_map(Rows::numbered) {
         if let Err(error) = scorer.expectation(instance) {
             return expected
                 .as_ref()
@@ -88,7 +88,7 @@ fn has_labels(at: &Reader<'_>, rows: &Rows) -> Option<()> {
         return Some(());
     };
     let is_null = |row: &&_| Instance::get(row, field).is_some_and(Value::is_null);
-    let mut lacking = rows.all().enumerate().filter(|(_, row)| is_null(row));
+    let mut lacking = rows.numbered().filter(|(_, row)| is_null(row));
     let Some((first, _)) = lacking.next() else {
         return Some(());
     };

@@ -171,7 +171,7 @@ pub async fn find(connection: &mut PgConnection, id_or_name: &str) -> Result<Opt
         DatasetRow,
         r#"
         SELECT id, name, sha256, rows, bytes, columns, created_at,
-               (SELECT count(*) FROM jobs WHERE jobs.dataset_id = datasets.id) AS "jobs!"
+               (SELECT count(*) FROM jobs WHERE dataset_ids @> ARRAY[datasets.id]) AS "jobs!"
         FROM datasets WHERE id = $1
         "#,
         id.0
@@ -190,7 +190,7 @@ async fn find_by_name(connection: &mut PgConnection, name: &str) -> Result<Optio
         DatasetRow,
         r#"
         SELECT id, name, sha256, rows, bytes, columns, created_at,
-               (SELECT count(*) FROM jobs WHERE jobs.dataset_id = datasets.id) AS "jobs!"
+               (SELECT count(*) FROM jobs WHERE dataset_ids @> ARRAY[datasets.id]) AS "jobs!"
         FROM datasets WHERE owner IS NULL AND name = $1
         "#,
         name
@@ -213,7 +213,7 @@ pub async fn list(
         DatasetRow,
         r#"
         SELECT id, name, sha256, rows, bytes, columns, created_at,
-               (SELECT count(*) FROM jobs WHERE jobs.dataset_id = datasets.id) AS "jobs!"
+               (SELECT count(*) FROM jobs WHERE dataset_ids @> ARRAY[datasets.id]) AS "jobs!"
         FROM datasets
         WHERE $1::uuid IS NULL OR id < $1
         ORDER BY id DESC
@@ -255,6 +255,21 @@ pub async fn rows(
         Ok((position, read_json("row of a dataset", row.data)?))
     });
     rows.collect()
+}
+
+/// All rows of a dataset, in order.
+///
+/// # Errors
+/// The database is away.
+pub async fn all_rows(connection: &mut PgConnection, id: DatasetId) -> Result<Vec<Instance>> {
+    let rows = sqlx::query_scalar!(
+        "SELECT data FROM dataset_rows WHERE dataset_id = $1 ORDER BY position",
+        id.0
+    )
+    .fetch_all(connection)
+    .await?;
+    let rows = rows.into_iter();
+    rows.map(|row| read_json("row of a dataset", row)).collect()
 }
 
 /// Removes a dataset with its rows; whether there was one. Jobs that took rows of it have copies.

@@ -1,10 +1,12 @@
 //! Datasets: posted in every form, refused with lines, listed, read, deleted.
 
-use crate::{body, catalog, header, start};
+use crate::{body, catalog, header, id, job, start};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use frugal_api::DatasetLimits;
+use frugal_store::{instances, jobs};
 use frugal_tests::app::TestApp;
+use frugal_tests::contract::contract;
 use reqwest::{Method, Response, Url};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -279,5 +281,106 @@ async fn datasets_posted_at_once_are_one() {
     assert_eq!(statuses, [200, 200, 200, 201]);
     assert_eq!(app.api.all("/datasets").await.len(), 1);
     assert_eq!(app.api.all("/datasets/sums/rows").await.len(), 1_500);
+    app.end().await;
+}
+
+/// A job over this data.
+fn job_over(data: Value) -> Value {
+    let mut job = job();
+    job["data"] = data;
+    job["search"] = json!({"seed": 1});
+    job
+}
+
+/// Posts a job, and gives what it shows and what is stored of it.
+async fn stored(app: &TestApp, job: &Value) -> (Value, jobs::Job, frugal_domain::job::Data) {
+    contract().check_request("/jobs", job).unwrap();
+    let path = app.api.submit(job).await;
+    let shown = app.api.json(&path).await;
+    let mut connection = app.pool.acquire().await.unwrap();
+    let found = jobs::find(&mut connection, id(&path)).await.unwrap();
+    let data = instances::load(&mut connection, id(&path)).await.unwrap();
+    (shown, found.unwrap(), data)
+}
+
+#[tokio::test]
+async fn a_job_over_a_dataset_is_the_job_with_its_rows() {
+    let app = start().await;
+    let rows: Vec<Value> = (0..20)
+        .map(|n| json!({"id": n, "question": format!("{n} + {n}"), "answer": (2 * n).to_string()}))
+        .collect();
+    let lines: Vec<_> = rows.iter().map(Value::to_string).collect();
+    let dataset = body(post(&app, "sums", LINES, lines.join("\n")).await, 201).await;
+    let named = |name: &Value| job_over(json!({"dataset": name, "holdout": {"share": 0.25}}));
+    let inline = job_over(json!({"instances": rows, "holdout": {"share": 0.25}}));
+    let (shown, inline, data) = stored(&app, &inline).await;
+    assert_eq!(shown["dataset"], Value::Null);
+    assert_eq!((data.tuning.len(), data.holdout.len()), (15, 5));
+    for name in [&dataset["name"], &dataset["id"]] {
+        let (shown, found, same) = stored(&app, &named(name)).await;
+        insta::assert_json_snapshot!("dataset_of_a_job", shown["dataset"], {".id" => "[id]"});
+        assert_eq!(shown["dataset"]["id"], dataset["id"]);
+        assert_eq!(same, data);
+        let mut spec = found.spec;
+        spec.dataset = None;
+        assert_eq!(spec, inline.spec);
+    }
+    let estimate = app
+        .api
+        .post("/jobs/estimate", &named(&dataset["name"]))
+        .await;
+    let estimate = body(estimate, 200).await;
+    assert_eq!(estimate["rows"], json!({"tuning": 15, "holdout": 5}));
+
+    // The jobs have the rows when the dataset is gone.
+    assert_eq!(app.api.json("/datasets/sums").await["jobs"], 2);
+    assert_eq!(delete(&app, "/datasets/sums").await.status().as_u16(), 204);
+    let listed = app.api.json("/jobs?limit=1").await;
+    assert_eq!(listed["data"][0]["dataset"]["name"], "sums");
+    let path = listed["data"][0]["links"]["self"].as_str().unwrap();
+    let mut connection = app.pool.acquire().await.unwrap();
+    assert_eq!(
+        instances::load(&mut connection, id(path)).await.unwrap(),
+        data
+    );
+    drop(connection);
+    let gone = body(app.api.post("/jobs", &named(&json!("sums"))).await, 422).await;
+    insta::assert_json_snapshot!("job_over_no_dataset", gone);
+    let gone = app.api.post("/jobs/estimate", &named(&json!("sums"))).await;
+    assert_eq!(
+        body(gone, 422).await["errors"][0]["pointer"],
+        "/data/dataset"
+    );
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_job_takes_some_rows_of_datasets() {
+    let app = start().await;
+    let csv = "question,answer,split\n1 + 1,2,train\n2 + 2,4,test\n3 + 3,6,train\n";
+    body(post(&app, "sums", CSV, csv).await, 201).await;
+    body(post(&app, "tests", CSV, csv).await, 201).await;
+    let answers = |rows: &[frugal_domain::job::Instance]| -> Vec<String> {
+        rows.iter().map(|row| row["answer"].to_string()).collect()
+    };
+    let by_value = json!({
+        "dataset": "sums", "where": {"split": ["train", "dev"]}, "sample": {"rows": 1000},
+        "holdout": {"where": {"split": "test"}}
+    });
+    let (_, _, data) = stored(&app, &job_over(by_value)).await;
+    assert_eq!(answers(&data.tuning), ["\"2\"", "\"6\""]);
+    assert_eq!(answers(&data.holdout), ["\"4\""]);
+    let two = json!({
+        "dataset": "sums", "sample": {"rows": 2, "seed": 3}, "holdout": {"dataset": "tests"}
+    });
+    let (shown, _, data) = stored(&app, &job_over(two)).await;
+    assert_eq!((data.tuning.len(), data.holdout.len()), (2, 3));
+    assert_eq!(shown["holdout_dataset"]["name"], "tests");
+    for (name, jobs) in [("sums", 2), ("tests", 1)] {
+        assert_eq!(
+            app.api.json(&format!("/datasets/{name}")).await["jobs"],
+            jobs
+        );
+    }
     app.end().await;
 }

@@ -33,8 +33,8 @@ pub use estimate::{
 pub use event::{Event, EventBody, EventPage};
 pub(crate) use job::path;
 pub use job::{
-    Best, Budgets, Constraint, Job, JobLinks, JobSpend, Limits, NonInferiority, Objective,
-    Progress, Reference, ReferenceName, TrialCounts,
+    Best, Budgets, Constraint, Job, JobDataset, JobLinks, JobSpend, Limits, NonInferiority,
+    Objective, Progress, Reference, ReferenceName, TrialCounts,
 };
 pub use names::{
     Algorithm, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
@@ -43,9 +43,9 @@ pub use names::{
 };
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtraFieldsPost, ExtractName, ExtractPost,
-    HoldoutPost, JobPost, LimitsPost, MatchesPost, MessagePost, MessageRole, ModelPost,
-    ObjectivePost, PromptPost, ReferencesPost, RougeMeasure, RougeVariant, RougeWords, ScorerPost,
-    ScoringPost,
+    HoldoutPost, HoldoutRowsPost, JobPost, LimitsPost, MatchesPost, MessagePost, MessageRole,
+    ModelPost, ObjectivePost, PromptPost, ReferencesPost, RougeMeasure, RougeVariant, RougeWords,
+    SamplePost, ScorerPost, ScoringPost,
 };
 pub use report::{
     AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, Interval, IntervalEstimate,

@@ -61,6 +61,9 @@ pub struct JobSpec {
     /// it may be gone by now.
     #[serde(default)]
     pub dataset: Option<DatasetReference>,
+    /// The dataset that the held-out rows were taken from, where these are others.
+    #[serde(default)]
+    pub holdout_dataset: Option<DatasetReference>,
     /// The models to choose from, at least one.
     pub models: Vec<ModelChoice>,
     /// The prompts to choose from, at least one, with names of their own.
