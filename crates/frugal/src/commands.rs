@@ -4,6 +4,7 @@ use crate::check::{self, CheckArgs};
 use crate::cli::SimulateArgs;
 use crate::config::Config;
 use crate::database::Database;
+use crate::datasets::{self, DatasetsCommand};
 use crate::demo::{self, DemoArgs};
 use anyhow::{Context, bail};
 use frugal_api::DatasetLimits;
@@ -197,6 +198,20 @@ pub async fn check(
         .run_until_cancelled(check::run(config, args, say))
         .await
         .unwrap_or_else(|| bail!("broken off"))
+}
+
+/// Posts, lists or deletes datasets, until `shutdown` at the latest.
+///
+/// # Errors
+/// As for [`datasets::run`], or it was broken off.
+pub async fn datasets(
+    command: &DatasetsCommand,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    match shutdown.run_until_cancelled(datasets::run(command)).await {
+        Some(done) => say(&done?),
+        None => bail!("broken off"),
+    }
 }
 
 /// Prints the API's description.
