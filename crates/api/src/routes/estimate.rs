@@ -39,7 +39,7 @@ pub(super) async fn estimate_job(
     JsonBody(document): JsonBody,
 ) -> Result<Json<JobEstimate>, ApiError> {
     let catalog = state.catalog().clone();
-    let datasets = data::datasets(&state, &document).await?;
+    let (datasets, _turn) = data::datasets(&state, &document).await?;
     reading::in_turn(move || estimate::of_document(&document, datasets, &catalog))
         .await?
         .map(|estimated| Json(estimated.into()))

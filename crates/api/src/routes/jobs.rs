@@ -106,7 +106,7 @@ async fn read_job(
     // The seed of a job that names none: from the random part of its id, and small enough to be
     // exact in any JSON reader.
     let seed = id.0.as_u64_pair().1 & ((1 << 53) - 1);
-    let datasets = data::datasets(state, &document).await?;
+    let (datasets, _turn) = data::datasets(state, &document).await?;
     let read = move || {
         let (spec, data) = frugal_intake::job_over(&document, datasets, &catalog, seed)?;
         let warnings = frugal_intake::warnings(&document, &spec, &data);

@@ -128,7 +128,8 @@ impl Collector {
                     None => drop(self.columns.insert(name.clone(), 1)),
                 }
             }
-            let text = Value::Object(row).to_string();
+            let mut text = Value::Object(row).to_string();
+            text.shrink_to_fit();
             self.hash.update(text.as_bytes());
             self.hash.update(b"\n");
             self.bytes += text.len() as u64 + 1;
