@@ -7,13 +7,31 @@
 
 use crate::client::ApiClient;
 use crate::postgres::TestDatabase;
-use frugal_api::{AppState, Options};
+use frugal_api::{AppState, DatasetLimits, Options};
 use frugal_domain::endpoint::Catalog;
 use frugal_store::PgPool;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// How large posted bodies may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most bytes of a job.
+    pub body: usize,
+    /// The size of a dataset.
+    pub dataset: DatasetLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: Options::BODY_LIMIT,
+            dataset: Options::DATASET_LIMITS,
+        }
+    }
+}
 
 /// A served API and its client.
 #[derive(Debug)]
@@ -29,7 +47,7 @@ impl Server {
     ///
     /// # Panics
     /// If there is no free port.
-    pub async fn start(pool: PgPool, catalog: Catalog, body_limit: usize) -> Self {
+    pub async fn start(pool: PgPool, catalog: Catalog, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("there is a free port");
         let address = listener.local_addr().expect("the listener has an address");
@@ -37,7 +55,8 @@ impl Server {
         let state = AppState::new(Options {
             pool,
             catalog: Arc::new(catalog),
-            body_limit,
+            body_limit: limits.body,
+            dataset_limits: limits.dataset,
             shutdown: shutdown.clone(),
         });
         let serving = tokio::spawn(frugal_api::serve(listener, state));
@@ -73,19 +92,31 @@ pub struct TestApp {
 impl TestApp {
     /// Serves with this catalogue and the default limit on bodies.
     pub async fn start(catalog: Catalog) -> Self {
-        Self::with_body_limit(catalog, Options::BODY_LIMIT).await
+        Self::with_limits(catalog, Limits::default()).await
     }
 
     /// Serves with this catalogue and bodies of at most so many bytes.
+    pub async fn with_body_limit(catalog: Catalog, body: usize) -> Self {
+        let dataset = Options::DATASET_LIMITS;
+        Self::with_limits(catalog, Limits { body, dataset }).await
+    }
+
+    /// Serves with this catalogue and datasets of at most this size.
+    pub async fn with_dataset_limits(catalog: Catalog, dataset: DatasetLimits) -> Self {
+        let body = Options::BODY_LIMIT;
+        Self::with_limits(catalog, Limits { body, dataset }).await
+    }
+
+    /// Serves with this catalogue and these limits.
     ///
     /// # Panics
     /// If there is no database.
-    pub async fn with_body_limit(catalog: Catalog, body_limit: usize) -> Self {
+    async fn with_limits(catalog: Catalog, limits: Limits) -> Self {
         let database = TestDatabase::create().await;
         let pool = frugal_store::connect(database.url(), 8).expect("the URL is one");
         let migrated = frugal_store::migrate(&pool).await;
         migrated.expect("an empty database can be migrated");
-        let server = Server::start(pool.clone(), catalog, body_limit).await;
+        let server = Server::start(pool.clone(), catalog, limits).await;
         Self {
             api: server.api.clone(),
             pool,

@@ -73,6 +73,7 @@ impl World {
             pool: pool.clone(),
             catalog: catalog.clone(),
             body_limit: frugal_api::Options::BODY_LIMIT,
+            dataset_limits: frugal_api::Options::DATASET_LIMITS,
             shutdown: stop.clone(),
         });
         parts.spawn(async move {

@@ -3,7 +3,8 @@
 //! - [`ApiError`] is what a handler, an extractor or a fallback returns: a [`Code`], words for
 //!   the client and, for a body that makes no sense, every fault with its JSON pointer. There is
 //!   no other error type in this crate.
-//! - `frugal_domain::fault::Fault` says what is wrong with a job; it becomes a `wire::FieldError`.
+//! - `frugal_domain::fault::Fault` says what is wrong with a job, `frugal_intake::dataset::RowFault` with
+//!   a row; each becomes a `wire::FieldError`.
 //! - `frugal_store::Error` and `sqlx::Error` are of the inside. They become 503 where the
 //!   database is out of reach and 500 otherwise. They are logged here, once, and never shown.
 //!
@@ -15,6 +16,7 @@ use crate::wire::{FieldError, Problem};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use frugal_domain::fault::Fault;
+use frugal_intake::dataset::RowFault;
 use std::error::Error;
 
 /// The content type of every error (RFC 9457).
@@ -61,15 +63,17 @@ macro_rules! codes {
 codes! {
     InvalidJson = BAD_REQUEST, "invalid_json", "The body is not JSON";
     InvalidParameter = BAD_REQUEST, "invalid_parameter", "A query parameter or a header cannot be read";
-    NotFound = NOT_FOUND, "not_found", "There is no such path, job, trial or endpoint";
+    NotFound = NOT_FOUND, "not_found", "There is no such path, job, trial, dataset or endpoint";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not know the method";
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
     InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended cannot be cancelled";
     ReportNotReady = CONFLICT, "report_not_ready", "The job has not ended, or has ended without a report";
     IdempotencyKeyInFlight = CONFLICT, "idempotency_key_in_flight", "A request with the same idempotency key is under way";
+    DatasetNameTaken = CONFLICT, "dataset_name_taken", "A dataset with other rows has the name";
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
-    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not declared as JSON";
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not declared as what the path takes";
     InvalidJob = UNPROCESSABLE_ENTITY, "invalid_job", "The job makes no sense; every fault is listed, with its place";
+    InvalidDataset = UNPROCESSABLE_ENTITY, "invalid_dataset", "The rows make no sense; every fault is listed, with its line";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key came with another body before";
     Internal = INTERNAL_SERVER_ERROR, "internal_error", "There is a fault inside Frugal; its cause is in the operator's log";
     Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The database is away; `Retry-After` says when to try again";
@@ -81,7 +85,7 @@ codes! {
 pub struct ApiError {
     code: Code,
     detail: String,
-    faults: Vec<Fault>,
+    faults: Vec<FieldError>,
 }
 
 impl ApiError {
@@ -97,17 +101,34 @@ impl ApiError {
 
     /// A job that makes no sense, with everything that is wrong with it.
     #[must_use]
-    pub fn invalid_job(mut faults: Vec<Fault>) -> Self {
-        let detail = match faults.len() {
-            1 => "the job has a fault".to_owned(),
-            count if count > MAX_FAULTS => {
-                format!("the job has {count} faults; the first {MAX_FAULTS} are listed")
+    pub fn invalid_job(faults: Vec<Fault>) -> Self {
+        let count = faults.len();
+        Self::with_faults(Code::InvalidJob, "job", faults, count)
+    }
+
+    /// A dataset that makes no sense, with the first of so many faults.
+    #[must_use]
+    pub(crate) fn invalid_dataset(first: Vec<RowFault>, count: usize) -> Self {
+        Self::with_faults(Code::InvalidDataset, "dataset", first, count)
+    }
+
+    fn with_faults<F: Into<FieldError>>(
+        code: Code,
+        what: &str,
+        faults: Vec<F>,
+        count: usize,
+    ) -> Self {
+        let faults: Vec<_> = faults.into_iter().take(MAX_FAULTS).map(F::into).collect();
+        let detail = match count {
+            1 => format!("the {what} has a fault"),
+            count if count > faults.len() => {
+                let listed = faults.len();
+                format!("the {what} has {count} faults; the first {listed} are listed")
             }
-            count => format!("the job has {count} faults"),
+            count => format!("the {what} has {count} faults"),
         };
-        faults.truncate(MAX_FAULTS);
         Self {
-            code: Code::InvalidJob,
+            code,
             detail,
             faults,
         }
@@ -189,7 +210,7 @@ impl IntoResponse for ApiError {
             status: status.as_u16(),
             detail: self.detail,
             code: code.to_owned(),
-            errors: self.faults.into_iter().map(FieldError::from).collect(),
+            errors: self.faults,
         };
         let mut response = (status, axum::Json(problem)).into_response();
         let headers = response.headers_mut();

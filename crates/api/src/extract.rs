@@ -198,6 +198,11 @@ pub(crate) fn no_trial(number: impl std::fmt::Display) -> ApiError {
     )
 }
 
+/// The answer for a dataset that is not there.
+pub(crate) fn no_dataset(name: impl std::fmt::Display) -> ApiError {
+    ApiError::new(Code::NotFound, format!("there is no dataset `{name}`"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@
 //! Start with [`routes`] (the table), then [`errors`] (every code), then [`wire::Job`].
 
 mod broadcast;
+mod data;
 pub mod errors;
 mod etag;
 mod extract;
@@ -22,10 +23,12 @@ pub mod routes;
 mod server;
 mod sse;
 mod state;
+mod upload;
 mod wait;
 pub mod wire;
 mod yaml;
 
+pub use frugal_intake::dataset::Limits as DatasetLimits;
 pub use openapi::{openapi, openapi_yaml};
 pub use server::{router, serve};
 pub use state::{AppState, Options};

@@ -3,7 +3,7 @@
 
 use crate::errors::{ApiError, Code};
 use crate::wire::List;
-use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::id::{DatasetId, JobId, TrialNumber};
 use uuid::Uuid;
 
 /// The rows of a page where the client does not say.
@@ -42,21 +42,48 @@ impl Cursor for JobId {
     }
 }
 
+impl Cursor for DatasetId {
+    fn write(&self) -> String {
+        format!("d{}", self.0.simple())
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix('d').filter(|hex| hex.len() == 32)?;
+        Uuid::try_parse(hex).ok().map(Self)
+    }
+}
+
+/// The position of a row in its dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowPosition(pub u32);
+
+impl Cursor for RowPosition {
+    fn write(&self) -> String {
+        format!("r{:08x}", self.0)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        small_number(text.strip_prefix('r')?).map(Self)
+    }
+}
+
 impl Cursor for TrialNumber {
     fn write(&self) -> String {
         format!("t{:08x}", self.0)
     }
 
     fn read(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix('t').filter(|hex| {
-            // A sign would be read too.
-            hex.len() == 8 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })?;
-        let number = u32::from_str_radix(hex, 16).ok()?;
-        // The database holds trial numbers as signed integers.
-        i32::try_from(number).ok()?;
-        Some(Self(number))
+        small_number(text.strip_prefix('t')?).map(Self)
     }
+}
+
+/// A number in eight hexadecimal digits. The database holds it as a signed integer.
+fn small_number(hex: &str) -> Option<u32> {
+    // A sign would be read too.
+    let is_hex = hex.len() == 8 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u32::from_str_radix(hex, 16).ok().filter(|_| is_hex)?;
+    i32::try_from(number).ok()?;
+    Some(number)
 }
 
 /// Where the client wants the page to begin.
@@ -95,7 +122,12 @@ mod tests {
     fn cursors_survive_the_way_to_the_client_and_back() {
         let job = JobId(Uuid::from_u128(0x0192_f3a4));
         assert_eq!(JobId::read(&job.write()), Some(job));
+        let dataset = DatasetId(Uuid::from_u128(0x0192_f3a4));
+        assert_eq!(DatasetId::read(&dataset.write()), Some(dataset));
+        assert_eq!(DatasetId::read(&job.write()), None);
         for number in [0, 1, 4_000_000, i32::MAX.unsigned_abs()] {
+            let row = RowPosition(number);
+            assert_eq!(RowPosition::read(&row.write()), Some(row));
             let number = TrialNumber(number);
             assert_eq!(TrialNumber::read(&number.write()), Some(number));
         }

@@ -3,6 +3,7 @@
 use crate::broadcast::Changes;
 use crate::errors::ApiError;
 use frugal_domain::endpoint::Catalog;
+use frugal_intake::dataset::Limits;
 use frugal_store::PgPool;
 use sqlx::pool::PoolConnection;
 use sqlx::{Postgres, Transaction};
@@ -18,6 +19,8 @@ pub struct Options {
     pub catalog: Arc<Catalog>,
     /// The most bytes that a request's body may have.
     pub body_limit: usize,
+    /// How large a dataset may be.
+    pub dataset_limits: Limits,
     /// Ends event streams and long polls, and with them the server.
     pub shutdown: CancellationToken,
 }
@@ -25,6 +28,12 @@ pub struct Options {
 impl Options {
     /// The body limit of an operator who names none: 32 MiB.
     pub const BODY_LIMIT: usize = 32 * 1024 * 1024;
+
+    /// The limits on datasets of an operator who names none: 64 MiB, and as many rows as a job may have.
+    pub const DATASET_LIMITS: Limits = Limits {
+        bytes: 64 * 1024 * 1024,
+        rows: 100_000,
+    };
 }
 
 /// What every handler shares. Cheap to clone.
@@ -60,6 +69,11 @@ impl AppState {
     /// The most bytes that a request's body may have.
     pub(crate) fn body_limit(&self) -> usize {
         self.0.options.body_limit
+    }
+
+    /// How large a dataset may be.
+    pub(crate) fn dataset_limits(&self) -> Limits {
+        self.0.options.dataset_limits
     }
 
     /// Ends event streams and long polls.

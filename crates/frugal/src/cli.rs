@@ -2,6 +2,7 @@
 
 use crate::check::CheckArgs;
 use crate::config::Flags;
+use crate::datasets::DatasetsCommand;
 use crate::demo::DemoArgs;
 use clap::{Args, Parser, Subcommand};
 use frugal_simulator::{FaultKind, SCRIPT_FORM};
@@ -53,6 +54,9 @@ pub enum Command {
     /// See to the endpoints that frugal.toml names
     #[command(subcommand)]
     Endpoints(EndpointsCommand),
+    /// Post datasets for jobs to name, list and delete them, on a server that runs
+    #[command(subcommand)]
+    Datasets(DatasetsCommand),
     /// Print the API's description (OpenAPI, YAML)
     Openapi,
     /// Show it all: database, endpoint, server and workers in one process, and one job

@@ -4,8 +4,10 @@ use crate::check::{self, CheckArgs};
 use crate::cli::SimulateArgs;
 use crate::config::Config;
 use crate::database::Database;
+use crate::datasets::{self, DatasetsCommand};
 use crate::demo::{self, DemoArgs};
 use anyhow::{Context, bail};
+use frugal_api::DatasetLimits;
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
 use frugal_simulator::{Faults, Latency, Script, SimulatorOptions};
@@ -49,6 +51,7 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
             workers: config.workers,
             lease: config.lease,
             body_limit: config.body_limit_bytes,
+            dataset_limits: dataset_limits(config),
         };
         tokio::select! {
             served = server.run(listener, shutdown) => served,
@@ -197,6 +200,20 @@ pub async fn check(
         .unwrap_or_else(|| bail!("broken off"))
 }
 
+/// Posts, lists or deletes datasets, until `shutdown` at the latest.
+///
+/// # Errors
+/// As for [`datasets::run`], or it was broken off.
+pub async fn datasets(
+    command: &DatasetsCommand,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    match shutdown.run_until_cancelled(datasets::run(command)).await {
+        Some(done) => say(&done?),
+        None => bail!("broken off"),
+    }
+}
+
 /// Prints the API's description.
 ///
 /// # Errors
@@ -249,6 +266,14 @@ fn worker_options(
     })
 }
 
+/// How large a dataset may be.
+const fn dataset_limits(config: &Config) -> DatasetLimits {
+    DatasetLimits {
+        bytes: config.dataset_limit_bytes,
+        rows: config.dataset_limit_rows,
+    }
+}
+
 /// The API and workers in one process.
 struct Server {
     pool: PgPool,
@@ -256,6 +281,7 @@ struct Server {
     workers: u32,
     lease: Duration,
     body_limit: usize,
+    dataset_limits: DatasetLimits,
 }
 
 impl Server {
@@ -266,6 +292,7 @@ impl Server {
             pool: self.pool.clone(),
             catalog: self.catalog.clone(),
             body_limit: self.body_limit,
+            dataset_limits: self.dataset_limits,
             shutdown: shutdown.clone(),
         });
         let mut parts = JoinSet::new();
@@ -331,6 +358,7 @@ pub async fn demo(
             workers: config.workers.max(1),
             lease: config.lease,
             body_limit: config.body_limit_bytes,
+            dataset_limits: dataset_limits(config),
         };
         // The server outlives the demonstration, so that it can be looked at with curl.
         let stop = CancellationToken::new();

@@ -11,6 +11,8 @@
 //! | `workers` | `FRUGAL_WORKERS` | `--workers` | 2 |
 //! | `lease_seconds` | `FRUGAL_LEASE_SECONDS` | - | 30 |
 //! | `body_limit_bytes` | `FRUGAL_BODY_LIMIT_BYTES` | - | 33554432 (32 MiB) |
+//! | `dataset_limit_bytes` | `FRUGAL_DATASET_LIMIT_BYTES` | - | 67108864 (64 MiB), unpacked |
+//! | `dataset_limit_rows` | `FRUGAL_DATASET_LIMIT_ROWS` | - | 100000 |
 //! | `price_file` | `FRUGAL_PRICE_FILE` | - | none |
 //! | `log` | `FRUGAL_LOG` | `--log` | `info` |
 //! | `log_format` | `FRUGAL_LOG_FORMAT` | `--log-format` | `auto` |
@@ -58,6 +60,10 @@ pub struct Config {
     pub lease: Duration,
     /// The longest request body that the API takes, in bytes.
     pub body_limit_bytes: usize,
+    /// The most bytes of a dataset, unpacked.
+    pub dataset_limit_bytes: u64,
+    /// The most rows of a dataset.
+    pub dataset_limit_rows: usize,
     /// The list of prices for models that have none of their own.
     pub price_file: Option<PathBuf>,
     /// Which events are logged, in the form of tracing's filters.
@@ -180,6 +186,8 @@ struct FileKeys {
     workers: Option<i64>,
     lease_seconds: Option<i64>,
     body_limit_bytes: Option<i64>,
+    dataset_limit_bytes: Option<i64>,
+    dataset_limit_rows: Option<i64>,
     price_file: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
@@ -344,6 +352,18 @@ impl Config {
             "body_limit_bytes",
             keys.body_limit_bytes.map(|number| number.to_string()),
         );
+        let dataset_limit_bytes = given(
+            None,
+            "FRUGAL_DATASET_LIMIT_BYTES",
+            "dataset_limit_bytes",
+            keys.dataset_limit_bytes.map(|number| number.to_string()),
+        );
+        let dataset_limit_rows = given(
+            None,
+            "FRUGAL_DATASET_LIMIT_ROWS",
+            "dataset_limit_rows",
+            keys.dataset_limit_rows.map(|number| number.to_string()),
+        );
         let price_file = given(None, "FRUGAL_PRICE_FILE", "price_file", keys.price_file);
         let log = given(Some(("--log", &flags.log)), "FRUGAL_LOG", "log", keys.log);
         let log_format = given(
@@ -374,6 +394,10 @@ impl Config {
             workers: small(workers.as_ref(), 0..=256, 2)?,
             lease: Duration::from_secs(u64::from(small(lease_seconds.as_ref(), 5..=3_600, 30)?)),
             body_limit_bytes: small(body_limit.as_ref(), 1_024..=1 << 30, 32 << 20)? as usize,
+            dataset_limit_bytes: small(dataset_limit_bytes.as_ref(), 1_024..=1 << 30, 64 << 20)?
+                .into(),
+            dataset_limit_rows: small(dataset_limit_rows.as_ref(), 1..=1_000_000, 100_000)?
+                as usize,
             price_file: match &price_file {
                 Some(given) if given.text.is_empty() => {
                     return Err(given.refuse("a file is needed; leave it out where there is none"));

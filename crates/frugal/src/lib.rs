@@ -12,6 +12,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod database;
+pub mod datasets;
 pub mod demo;
 pub mod embedded_postgres;
 pub mod signals;

@@ -39,6 +39,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Endpoints(EndpointsCommand::Check(args)) => {
                 commands::check(&config, &args, shutdown).await
             }
+            Command::Datasets(command) => commands::datasets(&command, shutdown).await,
             Command::Openapi => commands::openapi(),
             Command::Demo(args) => commands::demo(&config, &args, shutdown).await,
         }

@@ -26,5 +26,10 @@ fn every_command_says_what_it_takes() {
         insta::assert_snapshot!(command, help(&[command]));
     }
     insta::assert_snapshot!("endpoints", help(&["endpoints"]));
+    insta::assert_snapshot!("datasets", help(&["datasets"]));
+    for command in ["add", "list", "delete"] {
+        let of_command = help(&["datasets", command]);
+        insta::assert_snapshot!(format!("datasets_{command}"), of_command);
+    }
     insta::assert_snapshot!("endpoints_check", help(&["endpoints", "check"]));
 }

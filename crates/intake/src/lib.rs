@@ -5,13 +5,17 @@
 //! the document that is kept elsewhere is fetched between the two steps of [`Posted`].
 //!
 //! Start with [`job`] (reads a document as a whole), then `posted.rs`, which calls a file for each
-//! part; [`estimate`] counts prompts and costs.
+//! part; [`dataset`] reads rows that are posted apart from jobs, [`estimate`] counts prompts and costs.
 
 mod budgets;
+mod choice;
+pub mod dataset;
 mod default_model;
 pub mod estimate;
+mod instance;
 mod limits;
 mod models;
+mod nul;
 mod objective;
 mod posted;
 mod prompts;
@@ -24,6 +28,6 @@ mod space;
 mod template;
 mod warnings;
 
-pub use posted::{Posted, job};
-pub use rows::Rows;
+pub use posted::{Posted, job, job_over};
+pub use rows::{Dataset, Datasets, Rows, named_datasets};
 pub use warnings::warnings;

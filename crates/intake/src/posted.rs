@@ -2,9 +2,9 @@
 
 use crate::default_model::default_model;
 use crate::limits::MAX_CHOICES;
-use crate::rows::{self, Rows};
+use crate::rows::{self, Datasets, Rows};
 use crate::scoring::{self, Scoring};
-use crate::{budgets, models, objective, prompts, search, space};
+use crate::{budgets, models, nul, objective, prompts, search, space};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::{Fault, Faults, ObjectReader, Reader};
@@ -27,22 +27,22 @@ impl<'a> Posted<'a> {
     #[must_use]
     pub fn open(document: &'a Value) -> Self {
         let faults = Faults::default();
-        refuse_nul(&Reader::new(document, &faults));
+        nul::refuse(&Reader::new(document, &faults));
         Self { document, faults }
     }
 
-    /// The rows that the document itself holds; nothing where it holds none or they have faults.
+    /// The rows that the document holds, or names among these datasets; nothing where they have faults.
     #[must_use]
-    pub fn rows(&self) -> Option<Rows> {
+    pub fn rows(&self, datasets: Datasets) -> Option<Rows> {
         let job = Reader::new(self.document, &self.faults);
         let Value::Object(_) = self.document else {
             return None;
         };
         let data = job.object()?.require(
             "data",
-            "give the rows to tune on as {\"instances\": [{…}, …]}",
+            "give the rows to tune on as {\"instances\": [{…}, …]} or {\"dataset\": \"…\"}",
         )?;
-        rows::rows(&data)
+        rows::rows(&data, datasets)
     }
 
     /// Reads the job over these rows. `seed` is used where the job names none.
@@ -77,32 +77,23 @@ impl<'a> Posted<'a> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn job(document: &Value, catalog: &Catalog, seed: u64) -> Result<(JobSpec, Data), Vec<Fault>> {
-    let posted = Posted::open(document);
-    let rows = posted.rows();
-    posted.read(rows, catalog, seed)
+    job_over(document, Datasets::new(), catalog, seed)
 }
 
-/// Notes a fault for each text with a NUL character, which cannot be stored.
-fn refuse_nul(at: &Reader<'_>) {
-    match at.value {
-        Value::String(text) if text.contains('\0') => {
-            at.fault::<()>("holds a NUL character; remove it");
-        }
-        Value::Array(_) => at
-            .array()
-            .into_iter()
-            .flatten()
-            .for_each(|item| refuse_nul(&item)),
-        Value::Object(map) => {
-            if map.keys().any(|key| key.contains('\0')) {
-                at.fault::<()>("has a key with a NUL character; remove it");
-            }
-            if let Some(object) = at.object() {
-                object.members().for_each(|(_, member)| refuse_nul(&member));
-            }
-        }
-        _ => {}
-    }
+/// Reads a job with the datasets that it names, those of [`crate::named_datasets`]. `seed` is used
+/// where the job names none.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn job_over(
+    document: &Value,
+    datasets: Datasets,
+    catalog: &Catalog,
+    seed: u64,
+) -> Result<(JobSpec, Data), Vec<Fault>> {
+    let posted = Posted::open(document);
+    let rows = posted.rows(datasets);
+    posted.read(rows, catalog, seed)
 }
 
 /// Reads every part before it gives up on any, so that all faults are found.
@@ -152,6 +143,8 @@ fn read_job(
     let mut spec = JobSpec {
         name,
         labels,
+        dataset: rows.as_ref().and_then(|rows| rows.dataset.clone()),
+        holdout_dataset: rows.as_ref().and_then(|rows| rows.holdout_dataset.clone()),
         models: models
             .into_iter()
             .map(|model| Some(model?.choice))
@@ -263,7 +256,7 @@ mod tests {
     #[test]
     fn rows_may_come_from_elsewhere() {
         let held = document(json!({"instances": [{"q": 1, "a": 2}, {"q": 3, "a": 4}]}));
-        let rows = Posted::open(&held).rows();
+        let rows = Posted::open(&held).rows(Datasets::new());
         // The document that is read need not hold them.
         let elsewhere = document(json!({"kept": "elsewhere"}));
         let read = Posted::open(&elsewhere).read(rows, &catalog(), 1);
@@ -273,7 +266,7 @@ mod tests {
     #[test]
     fn everything_is_held_against_the_rows() {
         let held = document(json!({"instances": [{"q": 1}]}));
-        let rows = Posted::open(&held).rows();
+        let rows = Posted::open(&held).rows(Datasets::new());
         let faults = Posted::open(&held).read(rows, &catalog(), 1).unwrap_err();
         assert_eq!(faults[0].pointer, "/scoring/scorer/expected");
     }

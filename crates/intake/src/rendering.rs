@@ -30,7 +30,7 @@ pub(crate) fn check(
     }
     let mut first: Option<(usize, PromptError)> = None;
     let mut others = 0_usize;
-    for (index, row) in rows.all().enumerate() {
+    for (index, row) in rows.numbered() {
         let work = match compiled.render_measured(row) {
             Ok((_, work)) => work,
             Err(error) => {
@@ -120,7 +120,7 @@ fn remedy(error: &TemplateError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows;
+    use crate::rows::{self, Datasets};
     use frugal_domain::fault::Faults;
     use serde_json::json;
 
@@ -133,7 +133,7 @@ mod tests {
             body: PromptBody::Text(place.as_str().unwrap().to_owned()),
         };
         let faults = Faults::default();
-        let rows = rows::rows(&Reader::new(&data, &faults)).unwrap();
+        let rows = rows::rows(&Reader::new(&data, &faults), Datasets::new()).unwrap();
         let at = Reader::new(&place, &faults);
         let mut left = MAX_JOB_WORK;
         assert_eq!(check(&at, &prompt, &rows, &mut left), Some(()));

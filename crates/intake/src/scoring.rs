@@ -81,7 +81,7 @@ fn scorer(
         Some(asked) => Some(judge(&object, asked, rows, catalog)?),
         None => None,
     };
-    for (row, instance) in rows.into_iter().flat_map(Rows::all).enumerate() {
+    for (row, instance) in rows.into_iter().flat_map(Rows::numbered) {
         if let Err(error) = scorer.expectation(instance) {
             return expected
                 .as_ref()
@@ -110,14 +110,14 @@ fn judge(
     let rubric = template::check(&rubric_at, rubric, rows);
     let known = known?;
     rubric?;
-    for (row, instance) in rows.into_iter().flat_map(Rows::all).enumerate() {
+    for (row, instance) in rows.into_iter().flat_map(Rows::numbered) {
         if let Err(error) = asked.rubric(instance) {
             return rubric_at.fault(format!("row {row} of the data: {error}"));
         }
     }
     if let Some(at) = object.get("labels") {
         let mut rated = 0;
-        for (row, instance) in rows.into_iter().flat_map(Rows::all).enumerate() {
+        for (row, instance) in rows.into_iter().flat_map(Rows::numbered) {
             match asked.label(instance) {
                 Ok(label) => rated += usize::from(label.is_some()),
                 Err(error) => return at.fault(format!("row {row} of the data: {error}")),
@@ -148,7 +148,7 @@ fn has_labels(at: &Reader<'_>, rows: &Rows) -> Option<()> {
         return Some(());
     };
     let is_null = |row: &&_| Instance::get(row, field).is_some_and(Value::is_null);
-    let mut lacking = rows.all().enumerate().filter(|(_, row)| is_null(row));
+    let mut lacking = rows.numbered().filter(|(_, row)| is_null(row));
     let Some((first, _)) = lacking.next() else {
         return Some(());
     };

@@ -17,8 +17,7 @@ pub(crate) fn check(at: &Reader<'_>, text: &str, rows: Option<&Rows>) -> Option<
     let mut complete = Some(());
     for variable in variables {
         let mut lacking = rows
-            .all()
-            .enumerate()
+            .numbered()
             .filter(|(_, row)| variable != ROW && !row.contains_key(&variable));
         if let Some((first, row)) = lacking.next() {
             let others = lacking.count();

@@ -7,6 +7,8 @@
 
 #[path = "job/baseline.rs"]
 mod baseline;
+#[path = "job/data.rs"]
+mod data;
 #[path = "job/objective.rs"]
 mod objective;
 #[path = "job/rendering.rs"]

@@ -111,11 +111,13 @@ pub async fn create(
     data: &Data,
     now: DateTime<Utc>,
 ) -> Result<Job> {
+    let datasets = [&spec.dataset, &spec.holdout_dataset].into_iter().flatten();
+    let dataset_ids: Vec<Uuid> = datasets.map(|dataset| dataset.id.0).collect();
     let row = sqlx::query_as!(
         JobRow,
         r#"
-        INSERT INTO jobs (id, name, labels, state, spec, progress, spend, created_at)
-        VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6)
+        INSERT INTO jobs (id, name, labels, state, spec, progress, spend, created_at, dataset_ids)
+        VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6, $7)
         RETURNING id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
                   created_at, started_at, finished_at
         "#,
@@ -127,6 +129,7 @@ pub async fn create(
         write_json("job specification", spec)?,
         write_json("progress", &Progress::default())?,
         now,
+        &dataset_ids,
     )
     .fetch_one(&mut *connection)
     .await?;

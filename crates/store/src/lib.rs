@@ -14,6 +14,7 @@
 pub mod admission;
 pub mod books;
 mod claim;
+pub mod datasets;
 pub mod endpoint_models;
 pub mod events;
 pub mod instances;

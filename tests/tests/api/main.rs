@@ -6,6 +6,7 @@
 )]
 
 mod creation;
+mod datasets;
 mod endpoints;
 mod estimate;
 mod events;

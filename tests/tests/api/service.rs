@@ -1,9 +1,8 @@
 //! What an operator sees: health, the description, a database that is away.
 
 use crate::{body, catalog, header, job, start};
-use frugal_api::Options;
 use frugal_store::PgPool;
-use frugal_tests::app::{Server, TestApp};
+use frugal_tests::app::{Limits, Server, TestApp};
 use frugal_tests::postgres::TestDatabase;
 use reqwest::{Method, Response};
 use serde_json::Value;
@@ -74,7 +73,7 @@ async fn unavailable(response: Response) -> Value {
 
 #[tokio::test]
 async fn without_its_database_the_server_lives_and_says_so() {
-    let server = Server::start(absent_database(), catalog(), Options::BODY_LIMIT).await;
+    let server = Server::start(absent_database(), catalog(), Limits::default()).await;
     let api = &server.api;
     assert_eq!(api.json("/healthz").await["status"], "ok");
     let problem = unavailable(api.get("/readyz").await).await;
@@ -109,7 +108,7 @@ async fn without_its_database_the_server_lives_and_says_so() {
 async fn a_database_without_the_schema_is_not_ready() {
     let database = TestDatabase::create().await;
     let pool = frugal_store::connect(database.url(), 4).unwrap();
-    let server = Server::start(pool.clone(), catalog(), Options::BODY_LIMIT).await;
+    let server = Server::start(pool.clone(), catalog(), Limits::default()).await;
     let problem = unavailable(server.api.get("/readyz").await).await;
     insta::assert_json_snapshot!("schema_not_current", problem);
     assert_eq!(server.api.json("/healthz").await["status"], "ok");

@@ -8,6 +8,7 @@ mod abilities;
 mod algorithms;
 mod breakdown;
 mod cheapest;
+mod datasets;
 mod door;
 mod endpoints;
 mod judge;

@@ -2,10 +2,10 @@
 
 use crate::errors::{ApiError, Code};
 use crate::extract::JsonBody;
-use crate::reading;
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{JobEstimate, JobPost};
+use crate::{data, reading};
 use axum::Json;
 use axum::extract::State;
 use frugal_intake::estimate;
@@ -39,7 +39,8 @@ pub(super) async fn estimate_job(
     JsonBody(document): JsonBody,
 ) -> Result<Json<JobEstimate>, ApiError> {
     let catalog = state.catalog().clone();
-    reading::in_turn(move || estimate::of_document(&document, &catalog))
+    let (datasets, _turn) = data::datasets(&state, &document).await?;
+    reading::in_turn(move || estimate::of_document(&document, datasets, &catalog))
         .await?
         .map(|estimated| Json(estimated.into()))
         .map_err(ApiError::invalid_job)

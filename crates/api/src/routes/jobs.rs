@@ -10,7 +10,7 @@ use crate::idempotency::{self, Key};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{FieldError, Job, JobPost, JobState, List, path};
-use crate::{etag, pagination, reading, wait};
+use crate::{data, etag, pagination, reading, wait};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -106,8 +106,9 @@ async fn read_job(
     // The seed of a job that names none: from the random part of its id, and small enough to be
     // exact in any JSON reader.
     let seed = id.0.as_u64_pair().1 & ((1 << 53) - 1);
+    let (datasets, _turn) = data::datasets(state, &document).await?;
     let read = move || {
-        let (spec, data) = frugal_intake::job(&document, &catalog, seed)?;
+        let (spec, data) = frugal_intake::job_over(&document, datasets, &catalog, seed)?;
         let warnings = frugal_intake::warnings(&document, &spec, &data);
         Ok((spec, data, warnings))
     };

@@ -1,6 +1,7 @@
 //! The table of routes. The OpenAPI document comes from it: a handler that is not here is not
 //! served, and one that is here is described.
 
+mod datasets;
 mod endpoints;
 mod estimate;
 mod events;
@@ -26,6 +27,9 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(trials::get_trial))
         .routes(routes!(events::list_events))
         .routes(routes!(report::get_report))
+        .routes(routes!(datasets::create_dataset, datasets::list_datasets))
+        .routes(routes!(datasets::get_dataset, datasets::delete_dataset))
+        .routes(routes!(datasets::list_rows))
         .routes(routes!(endpoints::list_endpoints))
         .routes(routes!(endpoints::get_endpoint))
         .routes(routes!(health::healthz))

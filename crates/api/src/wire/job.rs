@@ -48,6 +48,11 @@ pub struct Job {
     pub budgets: Budgets,
     /// The best valid configuration so far.
     pub best: Option<Best>,
+    /// The dataset that its rows were taken from; `null` where they came with the job. Its rows were
+    /// copied, so it may be gone by now.
+    pub dataset: Option<JobDataset>,
+    /// The dataset that the held-out rows were taken from, where `data.holdout` named one.
+    pub holdout_dataset: Option<JobDataset>,
     /// What the search is after.
     pub objective: Objective,
     /// What a configuration must keep besides to be valid.
@@ -58,6 +63,27 @@ pub struct Job {
     pub search: Search,
     /// Where to go on from here.
     pub links: JobLinks,
+}
+
+/// A dataset as it was when a job took its rows.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct JobDataset {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its rows, in hexadecimal digits.
+    pub sha256: String,
+}
+
+impl From<job::DatasetReference> for JobDataset {
+    fn from(reference: job::DatasetReference) -> Self {
+        Self {
+            id: reference.id.0,
+            name: reference.name,
+            sha256: reference.sha256,
+        }
+    }
 }
 
 /// How far a job is.
@@ -331,6 +357,8 @@ impl Job {
                 optimization: spec.optimization_budget.into(),
             },
             id: job.id.0,
+            dataset: job.spec.dataset.map(Into::into),
+            holdout_dataset: job.spec.holdout_dataset.map(Into::into),
             name: job.spec.name,
             labels: job.spec.labels,
             state: job.state.into(),

@@ -5,6 +5,7 @@
 
 mod amounts;
 mod configuration;
+mod dataset;
 mod endpoint;
 mod estimate;
 mod event;
@@ -19,6 +20,8 @@ mod trial;
 
 pub use amounts::{Budget, CostEstimate, Estimate, Spend};
 pub use configuration::Configuration;
+pub(crate) use dataset::dataset_path;
+pub use dataset::{Dataset, DatasetColumn, DatasetLinks, DatasetRow};
 pub(crate) use endpoint::Known;
 pub use endpoint::{
     Api, Endpoint, EndpointDeployment, EndpointLimits, Health, Model, ModelHealth, Outage, Prices,
@@ -30,8 +33,8 @@ pub use estimate::{
 pub use event::{Event, EventBody, EventPage};
 pub(crate) use job::path;
 pub use job::{
-    Best, Budgets, Constraint, Job, JobLinks, JobSpend, Limits, NonInferiority, Objective,
-    Progress, Reference, ReferenceName, TrialCounts,
+    Best, Budgets, Constraint, Job, JobDataset, JobLinks, JobSpend, Limits, NonInferiority,
+    Objective, Progress, Reference, ReferenceName, TrialCounts,
 };
 pub use names::{
     Algorithm, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
@@ -40,9 +43,9 @@ pub use names::{
 };
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtraFieldsPost, ExtractName, ExtractPost,
-    HoldoutPost, JobPost, JudgeLabelsPost, JudgeStylePost, LimitsPost, MatchesPost, MessagePost,
-    MessageRole, ModelPost, ObjectivePost, PromptPost, ReferencesPost, RougeMeasure, RougeVariant,
-    RougeWords, ScorerPost, ScoringPost,
+    HoldoutPost, HoldoutRowsPost, JobPost, JudgeLabelsPost, JudgeStylePost, LimitsPost,
+    MatchesPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, ReferencesPost,
+    RougeMeasure, RougeVariant, RougeWords, SamplePost, ScorerPost, ScoringPost,
 };
 pub use report::{
     AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, Interval, IntervalEstimate,
@@ -53,6 +56,7 @@ pub use space::{ConfigurationPost, DimensionPost, SearchSpacePost};
 pub use trial::{Coverage, Prune, Trial, TrialLinks};
 
 use frugal_domain::fault::Fault;
+use frugal_intake::dataset::RowFault;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -62,7 +66,7 @@ pub struct List<T> {
     /// Always `list`.
     #[schema(example = "list", pattern = "^list$")]
     pub object: &'static str,
-    /// The rows, newest first.
+    /// The rows, newest first where nothing else is said.
     pub data: Vec<T>,
     /// Whether there are more rows.
     pub has_more: bool,
@@ -110,7 +114,11 @@ pub struct Problem {
 /// One thing that is wrong with a body.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where: a JSON pointer (RFC 6901), empty for the whole body.
+    /// The line of the body, from 1, where the body is rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub line: Option<u64>,
+    /// Where in the body, or in the row on the line: a JSON pointer (RFC 6901), empty for the whole.
     #[schema(example = "/models/0/endpoint")]
     pub pointer: String,
     /// What is wrong there and what would be right.
@@ -121,6 +129,17 @@ pub struct FieldError {
 impl From<Fault> for FieldError {
     fn from(fault: Fault) -> Self {
         Self {
+            line: None,
+            pointer: fault.pointer,
+            detail: fault.detail,
+        }
+    }
+}
+
+impl From<RowFault> for FieldError {
+    fn from(fault: RowFault) -> Self {
+        Self {
+            line: Some(fault.line),
             pointer: fault.pointer,
             detail: fault.detail,
         }

@@ -79,20 +79,41 @@ pub enum BaselinePost {
     Configuration(ConfigurationPost),
 }
 
-/// The rows of a job.
+/// The rows of a job: its own or those of a dataset, all or some of them.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataPost {
     /// The rows: the variables of the prompts and of the expected answer, by name. A row may
-    /// have an `id`; ids must differ.
+    /// have an `id`; ids must differ. Give either this or `dataset`.
     #[schema(min_items = 1, max_items = 100_000)]
-    pub instances: Vec<Map<String, Value>>,
+    pub instances: Option<Vec<Map<String, Value>>>,
+    /// The name or the id of a dataset, whose rows are copied.
+    #[schema(min_length = 1, example = "gsm8k")]
+    pub dataset: Option<String>,
+    /// Only rows that have these values are tuned on: fields with a value, or an array of the values
+    /// that will do.
+    #[schema(example = json!({"split": "train"}))]
+    pub r#where: Option<Map<String, Value>>,
+    /// How many of these rows are taken.
+    pub sample: Option<SamplePost>,
     /// Rows that only the winner and the baseline are scored on, in the end. None by default.
     pub holdout: Option<HoldoutPost>,
 }
 
-/// Rows held out from the search: either a share of the instances, drawn by the seed, or rows
-/// of their own.
+/// A part of the rows, drawn by a seed of its own: jobs over the same rows take the same ones.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SamplePost {
+    /// The most rows that are taken.
+    #[schema(minimum = 1, example = 200)]
+    pub rows: u32,
+    /// Chooses the rows; 0 by default.
+    #[schema(nullable = true, minimum = 0)]
+    pub seed: Option<u64>,
+}
+
+/// Rows held out from the search: a share of the rows that are tuned on, drawn by the seed of the
+/// search; those of the data that have certain values; or rows of their own.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum HoldoutPost {
@@ -103,11 +124,25 @@ pub enum HoldoutPost {
         share: f64,
     },
     /// Rows.
-    Instances {
-        /// The rows.
-        #[schema(min_items = 1, max_items = 100_000)]
-        instances: Vec<Map<String, Value>>,
-    },
+    Rows(HoldoutRowsPost),
+}
+
+/// Rows held out by what they are. Without `instances` and `dataset` they are those of the data that
+/// have the values of `where`, and none of these is tuned on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldoutRowsPost {
+    /// Rows that are not among the data's.
+    #[schema(min_items = 1, max_items = 100_000)]
+    pub instances: Option<Vec<Map<String, Value>>>,
+    /// The name or the id of a dataset.
+    #[schema(min_length = 1)]
+    pub dataset: Option<String>,
+    /// Only rows that have these values.
+    #[schema(example = json!({"split": "test"}))]
+    pub r#where: Option<Map<String, Value>>,
+    /// How many of these rows are taken.
+    pub sample: Option<SamplePost>,
 }
 
 /// A model that the job may choose.

@@ -15,6 +15,7 @@ pub use judge::JudgeSpec;
 pub use objective::{Direction, NonInferiority, Objective, Reference, measures_latency};
 
 use crate::configuration::Configuration;
+use crate::id::DatasetId;
 use crate::metric::Constraint;
 use crate::money::{Budget, Prices, Unit};
 use crate::names::names;
@@ -58,6 +59,13 @@ pub struct JobSpec {
     pub name: Option<String>,
     /// Labels for people and tools.
     pub labels: BTreeMap<String, String>,
+    /// The dataset that its rows were taken from, if they did not come with it. They are copied, so
+    /// it may be gone by now.
+    #[serde(default)]
+    pub dataset: Option<DatasetReference>,
+    /// The dataset that the held-out rows were taken from, where these are others.
+    #[serde(default)]
+    pub holdout_dataset: Option<DatasetReference>,
     /// The models to choose from, at least one.
     pub models: Vec<ModelChoice>,
     /// The prompts to choose from, at least one, with names of their own.
@@ -150,6 +158,17 @@ impl JobSpec {
             .unwrap_or(self.optimization_budget)
             .unit()
     }
+}
+
+/// A dataset as it was when a job took its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetReference {
+    /// Its id.
+    pub id: DatasetId,
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its rows, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// A model that the job may choose.

@@ -33,6 +33,8 @@ fn everything_has_a_default() {
     assert_eq!(config.workers, 2);
     assert_eq!(config.lease, Duration::from_secs(30));
     assert_eq!(config.body_limit_bytes, 33_554_432);
+    assert_eq!(config.dataset_limit_bytes, 67_108_864);
+    assert_eq!(config.dataset_limit_rows, 100_000);
     assert_eq!(config.price_file, None);
     assert_eq!(config.log, "info");
     assert_eq!(config.log_format, LogFormat::Auto);
@@ -43,7 +45,7 @@ fn everything_has_a_default() {
 fn later_places_win() {
     let in_file = "listen = '127.0.0.1:1'\ndatabase_url = 'postgres://file/x'\n\
         data_dir = '/file'\npostgres_bin = '/file/bin'\nworkers = 3\nlease_seconds = 11\n\
-        body_limit_bytes = 2048\nlog = 'error'\nlog_format = 'human'\n";
+        body_limit_bytes = 2048\ndataset_limit_bytes = 2049\ndataset_limit_rows = 2050\nlog = 'error'\nlog_format = 'human'\n";
     let config = resolve(in_file, &[], &Flags::default()).unwrap();
     assert_eq!(config.listen.port(), 1);
     assert_eq!(config.database_url.unwrap().as_str(), "postgres://file/x");
@@ -52,6 +54,8 @@ fn later_places_win() {
     assert_eq!(config.workers, 3);
     assert_eq!(config.lease.as_secs(), 11);
     assert_eq!(config.body_limit_bytes, 2048);
+    assert_eq!(config.dataset_limit_bytes, 2049);
+    assert_eq!(config.dataset_limit_rows, 2050);
     assert_eq!(config.log, "error");
     assert_eq!(config.log_format, LogFormat::Human);
 
@@ -63,6 +67,8 @@ fn later_places_win() {
         ("FRUGAL_WORKERS", "4"),
         ("FRUGAL_LEASE_SECONDS", "12"),
         ("FRUGAL_BODY_LIMIT_BYTES", "4096"),
+        ("FRUGAL_DATASET_LIMIT_BYTES", "4097"),
+        ("FRUGAL_DATASET_LIMIT_ROWS", "4098"),
         ("FRUGAL_LOG", "warn"),
         ("FRUGAL_LOG_FORMAT", "json"),
     ];
@@ -74,6 +80,8 @@ fn later_places_win() {
     assert_eq!(config.workers, 4);
     assert_eq!(config.lease.as_secs(), 12);
     assert_eq!(config.body_limit_bytes, 4096);
+    assert_eq!(config.dataset_limit_bytes, 4097);
+    assert_eq!(config.dataset_limit_rows, 4098);
     assert_eq!(config.log, "warn");
     assert_eq!(config.log_format, LogFormat::Json);
 

@@ -1,11 +1,12 @@
-//! A client of Frugal's API: posts a job, follows its events, fetches what it found.
+//! A client of Frugal's API: posts a job, follows its events, fetches what it found; posts, lists and
+//! deletes datasets.
 
 use super::report::{Job, Report};
 use anyhow::{Context, anyhow, bail};
 use eventsource_stream::Eventsource;
 use futures::StreamExt;
-use reqwest::header::{ACCEPT, HeaderName};
-use reqwest::{Response, StatusCode};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use reqwest::{Body, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -19,6 +20,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// comments far more often.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long an upload may take, at the end of which the answer begins.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(900);
+/// The most faults of a refusal that are told.
+const MOST_TOLD: usize = 10;
 
 /// Something that happened to a job.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -44,6 +49,41 @@ impl Event {
     }
 }
 
+/// A dataset of the server's.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Dataset {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// How many rows it has.
+    pub rows: u64,
+    /// The fields that rows have.
+    pub columns: Vec<Column>,
+    /// How many jobs were made of it.
+    pub jobs: u64,
+    /// When it was posted.
+    pub created_at: String,
+}
+
+/// A field of a dataset's rows.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The share of the rows that have it.
+    pub share: f64,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Page<T> {
+    /// What is on it.
+    pub data: Vec<T>,
+    /// Where the next one begins.
+    pub next: Option<String>,
+}
+
 /// How a stream of events ended.
 enum StreamEnd {
     /// With the job's last event.
@@ -65,10 +105,22 @@ impl Client {
     /// # Errors
     /// The machine cannot make HTTP clients.
     pub fn new(api_url: &str) -> anyhow::Result<Self> {
+        Self::waiting(api_url, READ_TIMEOUT)
+    }
+
+    /// A client of the server at this URL that waits until a long upload is through.
+    ///
+    /// # Errors
+    /// The machine cannot make HTTP clients.
+    pub fn for_uploads(api_url: &str) -> anyhow::Result<Self> {
+        Self::waiting(api_url, UPLOAD_TIMEOUT)
+    }
+
+    fn waiting(api_url: &str, read_timeout: Duration) -> anyhow::Result<Self> {
         frugal_llm::install_crypto_provider();
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
+            .read_timeout(read_timeout)
             .no_proxy()
             .build()?;
         Ok(Self {
@@ -110,6 +162,69 @@ impl Client {
     pub async fn cancel(&self, id: &str) -> anyhow::Result<Job> {
         let url = format!("{}/jobs/{id}/cancel", self.api_url);
         read(self.http.post(&url).send().await, &url).await
+    }
+
+    /// Posts a dataset, and says whether it is new.
+    ///
+    /// # Errors
+    /// The server is away or refuses the rows; the message has the first faults.
+    pub async fn post_dataset(
+        &self,
+        name: &str,
+        content_type: &'static str,
+        rows: impl Into<Body>,
+    ) -> anyhow::Result<(bool, Dataset)> {
+        let mut url = self.url(&["datasets"])?;
+        url.query_pairs_mut().append_pair("name", name);
+        let request = self.http.post(url.clone());
+        let sent = request
+            .header(CONTENT_TYPE, content_type)
+            .body(rows)
+            .send()
+            .await;
+        let is_new = sent
+            .as_ref()
+            .is_ok_and(|it| it.status() == StatusCode::CREATED);
+        let dataset = read(sent, url.as_str()).await;
+        Ok((is_new, dataset.context("the dataset was not accepted")?))
+    }
+
+    /// A page of the datasets.
+    ///
+    /// # Errors
+    /// The server is away.
+    pub async fn datasets(&self, cursor: Option<&str>) -> anyhow::Result<Page<Dataset>> {
+        let cursor = cursor.map(|cursor| format!("&cursor={cursor}"));
+        self.get(&format!(
+            "/datasets?limit=100{}",
+            cursor.unwrap_or_default()
+        ))
+        .await
+    }
+
+    /// Deletes the dataset with this name or id.
+    ///
+    /// # Errors
+    /// The server is away or does not have it.
+    pub async fn delete_dataset(&self, name: &str) -> anyhow::Result<()> {
+        let url = self.url(&["datasets", name])?;
+        let sent = self.http.delete(url.clone()).send().await;
+        let response = sent.with_context(|| format!("cannot reach {url}"))?;
+        match response.status().is_success() {
+            true => Ok(()),
+            false => Err(refusal(response).await),
+        }
+    }
+
+    /// The URL of a path whose parts may hold anything.
+    fn url(&self, parts: &[&str]) -> anyhow::Result<Url> {
+        let url = Url::parse(&self.api_url);
+        let mut url = url.with_context(|| format!("`{}` is no URL", self.api_url))?;
+        match url.path_segments_mut() {
+            Ok(mut path) => drop(path.pop_if_empty().extend(parts)),
+            Err(()) => bail!("`{}` is no URL of a server", self.api_url),
+        }
+        Ok(url)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
@@ -217,8 +332,17 @@ async fn refusal(response: Response) -> anyhow::Error {
     let refusal = async {
         let problem: Problem = response.json().await?;
         let mut words = vec![problem.detail.unwrap_or(problem.title)];
-        for fault in problem.errors {
-            words.push(format!("{}: {}", fault.pointer, fault.detail));
+        let others = problem.errors.len().saturating_sub(MOST_TOLD);
+        for fault in problem.errors.into_iter().take(MOST_TOLD) {
+            let place = match fault.line {
+                Some(line) if fault.pointer.is_empty() => format!("line {line}"),
+                Some(line) => format!("line {line}, {}", fault.pointer),
+                None => fault.pointer,
+            };
+            words.push(format!("{place}: {}", fault.detail));
+        }
+        if others > 0 {
+            words.push(format!("and {others} more"));
         }
         bail!("{status}: {}", words.join("; "))
     };
@@ -240,6 +364,7 @@ struct Problem {
 
 #[derive(Deserialize)]
 struct NotedFault {
+    line: Option<u64>,
     pointer: String,
     detail: String,
 }

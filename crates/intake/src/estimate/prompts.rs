@@ -1,6 +1,7 @@
 //! The estimate of a posted document: its prompts rendered, their tokens counted.
 
 use super::{Basis, Estimate, ModelBasis, PromptTokens, TEMPLATE_ALLOWANCE, estimate};
+use crate::rows::Datasets;
 use crate::sample::{as_sent, shuffled};
 use frugal_domain::endpoint::{Api, Catalog};
 use frugal_domain::fault::Fault;
@@ -33,13 +34,17 @@ pub struct Estimated {
     pub warnings: Vec<Fault>,
 }
 
-/// Reads a posted job as [`crate::job`] does, renders its prompts, counts their tokens, and says what
+/// Reads a posted job as [`crate::job_over`] does, renders its prompts, counts their tokens, and says what
 /// it may cost. Nothing is sent anywhere.
 ///
 /// # Errors
 /// Everything that is wrong with the document.
-pub fn of_document(document: &Value, catalog: &Catalog) -> Result<Estimated, Vec<Fault>> {
-    let (spec, data) = crate::job(document, catalog, SEED)?;
+pub fn of_document(
+    document: &Value,
+    datasets: Datasets,
+    catalog: &Catalog,
+) -> Result<Estimated, Vec<Fault>> {
+    let (spec, data) = crate::job_over(document, datasets, catalog, SEED)?;
     let models = spec.models.iter().map(|choice| {
         let endpoint = catalog.endpoint(&choice.endpoint);
         endpoint.and_then(|endpoint| Some((endpoint, endpoint.model(&choice.model)?)))
