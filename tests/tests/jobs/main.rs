@@ -11,6 +11,7 @@ mod cheapest;
 mod datasets;
 mod door;
 mod endpoints;
+mod examples;
 mod judge;
 mod latency;
 mod life;
