@@ -33,6 +33,7 @@ fn mean(endpoint: &dyn Endpoint, settings: &Settings, reducer: Reducer) -> f64 {
 fn expectation(reducer: Reducer, chance: f64, n: u32) -> f64 {
     match reducer {
         Reducer::Mean => chance,
+        Reducer::Min => chance.powf(n.into()),
         Reducer::Success => expected_success(chance * f64::from(n), f64::from(n)),
         Reducer::ExpectedSuccess => binomial(n, chance)
             .into_iter()
@@ -89,6 +90,7 @@ mod tests {
             assert!(close(expectation(*metric, 0.0, 7), 0.0));
             assert!(close(expectation(*metric, 0.4, 1), 0.4));
         }
+        assert!(close(expectation(Reducer::Min, 0.5, 3), 0.125));
     }
 
     #[test]

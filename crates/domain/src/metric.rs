@@ -18,6 +18,8 @@ names! {
         Success = "success",
         /// [`Reducer::Mean`] over the same.
         Mean = "mean",
+        /// [`Reducer::Min`] over the same.
+        Min = "min",
         /// Milliseconds until all responses of the instance were there. Where they came with several
         /// requests, these are taken to go out together: the slowest counts. A response that is used
         /// again counts with the request that it was bought with; where latency
@@ -38,7 +40,9 @@ impl Metric {
     #[must_use]
     pub const fn largest(self) -> Option<f64> {
         match self {
-            Self::ExpectedSuccess | Self::Success | Self::Mean | Self::CutRate => Some(1.0),
+            Self::ExpectedSuccess | Self::Success | Self::Mean | Self::Min | Self::CutRate => {
+                Some(1.0)
+            }
             Self::LatencyMs | Self::CompletionTokens | Self::InferenceCost => None,
         }
     }
@@ -50,6 +54,7 @@ impl From<Reducer> for Metric {
             Reducer::ExpectedSuccess => Self::ExpectedSuccess,
             Reducer::Success => Self::Success,
             Reducer::Mean => Self::Mean,
+            Reducer::Min => Self::Min,
         }
     }
 }

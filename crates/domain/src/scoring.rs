@@ -19,5 +19,7 @@ names! {
         Success = "success",
         /// The mean of the scores.
         Mean = "mean",
+        /// The worst score: 1 if all are right.
+        Min = "min",
     }
 }

@@ -8,7 +8,7 @@
 
 use crate::draw::{DrawnResponse, ScoredResponse, Service};
 use crate::inference_cost::inference_spend;
-use crate::reducer::{expected_success, pooled_best, reduce};
+use crate::reducer::{expected_success, pooled_best, pooled_worst, reduce};
 use crate::scores::{Cut, ScoreKey, ScorePlan};
 use crate::statistics::estimate;
 use frugal_domain::configuration::Extent;
@@ -106,7 +106,8 @@ impl Arm {
     /// - mean: p;
     /// - expected success: 1 − (1 − p)ⁿ, the plug-in estimate, whether m is above n or below;
     /// - success: where m ≥ n the mean of the best over all n-subsets, which is unbiased (for scores
-    ///   of 0 and 1, s of them 1: 1 − C(m−s, n)/C(m, n)); below, the plug-in estimate.
+    ///   of 0 and 1, s of them 1: 1 − C(m−s, n)/C(m, n)); below, the plug-in estimate;
+    /// - min: where m ≥ n the mean of the worst over all n-subsets; below, the plug-in estimate pⁿ.
     #[must_use]
     pub fn utility(&self, extent: Extent, reducer: Reducer) -> Option<Estimate> {
         if !self.unscored(extent.max_tokens).is_empty() {
@@ -264,13 +265,12 @@ fn worth(reducer: Reducer, scores: &[f64], n: u32) -> Option<f64> {
     }
     let mean = reduce(Reducer::Mean, scores);
     let plug_in = || expected_success(mean * f64::from(n), f64::from(n));
+    let size = usize::try_from(n).unwrap_or(usize::MAX);
     Some(match reducer {
         Reducer::Mean => mean,
         Reducer::ExpectedSuccess => plug_in(),
-        Reducer::Success => usize::try_from(n)
-            .ok()
-            .and_then(|n| pooled_best(scores, n))
-            .unwrap_or_else(plug_in),
+        Reducer::Success => pooled_best(scores, size).unwrap_or_else(plug_in),
+        Reducer::Min => pooled_worst(scores, size).unwrap_or_else(|| mean.powf(n.into())),
     })
 }
 

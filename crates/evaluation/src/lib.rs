@@ -92,7 +92,7 @@ pub use ledger::{DoesNotFit, Ledger, Reservation};
 pub use non_inferiority::quality_difference;
 pub use plan::{InvalidPlan, Mode, TrialPlan};
 pub use pool::Pool;
-pub use reducer::{expected_success, pooled_best, reduce, unbiased_success};
+pub use reducer::{expected_success, pooled_best, pooled_worst, reduce, unbiased_success};
 pub use rival::{FEWEST_COMPARED, INFERIOR_LEVEL, Objective, Rival};
 pub use scores::{Cut, ScoreKey, ScorePlan};
 pub use speculation::WASTED_SHARE;

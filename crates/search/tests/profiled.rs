@@ -264,6 +264,24 @@ fn what_lies_beyond_the_coldest_that_leads_is_tried() {
 }
 
 #[test]
+fn as_few_as_may_be_are_taken_where_all_must_be_right() {
+    let fixed = json!({"choice": {"values": [3, 9], "ordered": true}});
+    let any = spec(&[("/objective/metric", json!("min"))]);
+    let at_least_three = spec(&[
+        ("/objective/metric", json!("min")),
+        ("/space/3/domain", fixed),
+    ]);
+    for (job, n) in [(any, 1), (at_least_three, 3)] {
+        let run = run(&job, |_| 0.8);
+        let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+        assert_eq!(estimate.extent.n, n);
+        let (worth, _) = estimate.metrics[&Metric::Min];
+        let truth = 0.8_f64.powf(n.into());
+        assert!((worth - truth).abs() < 0.06, "{worth} for {truth}");
+    }
+}
+
+#[test]
 fn a_run_is_a_function_of_what_it_is_told() {
     let once = || run(&spec(&[]), |at| 0.3 + 0.2 * at.temperature.min(1.0));
     let (one, two) = (once(), once());

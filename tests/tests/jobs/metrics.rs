@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Every metric of a trial.
-const METRICS: [&str; 7] = [
+const METRICS: [&str; 8] = [
     "completion_tokens",
     "cut_rate",
     "expected_success",
     "inference_cost",
     "latency_ms",
     "mean",
+    "min",
     "success",
 ];
 

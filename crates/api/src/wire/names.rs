@@ -98,7 +98,9 @@ named! {
 }
 
 named! {
-    /// What is made of the scores of an instance's n responses.
+    /// What is made of the scores of an instance's n responses: the chance that one of n such answers is
+    /// right (`expected_success`), the best of them (`success`: pass@n), their mean, or the worst of them
+    /// (`min`: pass^n, all are right).
     Reducer of scoring::Reducer
 }
 

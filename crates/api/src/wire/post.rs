@@ -555,7 +555,7 @@ pub struct ObjectivePost {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheapestPost {
-    /// What says how good answers are: `expected_success`, `success` or `mean`; `scoring.reduce` by
+    /// What says how good answers are: one of the reducers; `scoring.reduce` by
     /// default.
     pub metric: Option<Metric>,
     /// What they must be as good as: `"baseline"` (the default), instance by instance, or a mean of the

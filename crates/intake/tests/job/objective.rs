@@ -37,7 +37,7 @@ fn any_metric_can_be_the_objective() {
         }
     }
     let found = faults(|body| body["objective"]["metric"] = json!("vibes"));
-    let detail = "`vibes` is not known; use `expected_success`, `success`, `mean`, `latency_ms`, \
+    let detail = "`vibes` is not known; use `expected_success`, `success`, `mean`, `min`, `latency_ms`, \
                   `cut_rate`, `completion_tokens`, `inference_cost`";
     assert_eq!(found, [("/objective/metric".to_owned(), detail.to_owned())]);
 }
@@ -104,7 +104,7 @@ fn the_cheapest_that_is_as_good_is_an_objective() {
 
 #[test]
 fn each_fault_of_what_is_to_be_as_good_has_its_place() {
-    let of_answers = "use `expected_success`, `success`, `mean`";
+    let of_answers = "use `expected_success`, `success`, `mean`, `min`";
     for (objective, place, detail) in [
         (
             json!({"cheapest": "please"}),
@@ -233,7 +233,7 @@ fn a_job_from_before_there_were_constraints_is_still_read() {
 
 #[test]
 fn each_fault_of_a_constraint_has_its_place() {
-    let others = "use `expected_success`, `success`, `mean`, `latency_ms`, `cut_rate`, \
+    let others = "use `expected_success`, `success`, `mean`, `min`, `latency_ms`, `cut_rate`, \
                   `completion_tokens`";
     let unknown = format!("`speed` is not known; {others}");
     for (constraint, place, detail) in [

@@ -314,8 +314,13 @@ impl Known<'_> {
                 let inference = self.goal.display(drawn.of(n, self.most(model)));
                 self.goal.weigh(|metric| {
                     if is_of_answers(metric) {
+                        let wrong = wrong.iter();
+                        if metric == Metric::Min {
+                            let right: f64 = wrong.map(|wrong| (1.0 - wrong).powi(whole(n))).sum();
+                            return right / rows as f64;
+                        }
                         let power = if metric == Metric::Mean { 1 } else { whole(n) };
-                        let wrong: f64 = wrong.iter().map(|wrong: &f64| wrong.powi(power)).sum();
+                        let wrong: f64 = wrong.map(|wrong: &f64| wrong.powi(power)).sum();
                         1.0 - wrong / rows as f64
                     } else {
                         others.value(metric, n, inference)

@@ -125,7 +125,9 @@ impl Profiled {
         };
         let model = self.problem.models[data.place.model];
         let value = |place: usize, row: &Row| match metric {
-            Metric::ExpectedSuccess | Metric::Success | Metric::Mean => expected[place],
+            Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::Min => {
+                expected[place]
+            }
             Metric::CutRate => row.cut_rate(cap),
             Metric::CompletionTokens => n * row.mean_tokens(cap),
             Metric::LatencyMs => row.latency(),

@@ -100,12 +100,22 @@ impl Goal {
             )
     }
 
+    /// Whether the fewest responses are always as good as any.
+    fn wants_few(&self) -> bool {
+        let falls = match self.objective.metric {
+            Metric::Mean => true,
+            Metric::Min => self.objective.direction == Direction::Maximize,
+            _ => false,
+        };
+        falls && self.constraints.is_empty()
+    }
+
     /// The numbers of responses worth looking at, up to the most that fits.
     pub(super) fn numbers(&self, allowed: &Allowed, most: u32) -> Vec<u32> {
         if self.wants_many() {
             return vec![most];
         }
-        if self.constraints.is_empty() && self.objective.metric == Metric::Mean {
+        if self.wants_few() {
             return vec![allowed.smallest()];
         }
         let few = NUMBERS
@@ -185,7 +195,11 @@ impl Goal {
         } = self.objective;
         let value = value(metric);
         let half = match metric {
-            Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::CutRate => {
+            Metric::ExpectedSuccess
+            | Metric::Success
+            | Metric::Mean
+            | Metric::Min
+            | Metric::CutRate => {
                 return Some(match direction {
                     Direction::Maximize => value,
                     Direction::Minimize => 1.0 - value,
@@ -266,7 +280,7 @@ impl OtherMeasures {
             Metric::CompletionTokens => n * self.tokens,
             Metric::LatencyMs => self.latency,
             Metric::InferenceCost => cost,
-            Metric::ExpectedSuccess | Metric::Success | Metric::Mean => 0.0,
+            Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::Min => 0.0,
         }
     }
 }
@@ -275,7 +289,7 @@ impl OtherMeasures {
 pub(super) const fn is_of_answers(metric: Metric) -> bool {
     matches!(
         metric,
-        Metric::ExpectedSuccess | Metric::Success | Metric::Mean
+        Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::Min
     )
 }
 
@@ -286,9 +300,9 @@ pub(super) fn of_answers(metric: Metric, n: f64) -> Option<impl Fn(f64) -> f64> 
 
 /// The same for one chance.
 pub(super) fn reduce(metric: Metric, chance: f64, n: f64) -> f64 {
-    if metric == Metric::Mean {
-        chance
-    } else {
-        -(n * (-chance.min(1.0 - 1e-9)).ln_1p()).exp_m1()
+    match metric {
+        Metric::Mean => chance,
+        Metric::Min => chance.powf(n),
+        _ => -(n * (-chance.min(1.0 - 1e-9)).ln_1p()).exp_m1(),
     }
 }

@@ -337,7 +337,7 @@ impl Known<'_> {
         };
         let metrics = Metric::ALL.iter().filter_map(|metric| {
             let value = match metric {
-                Metric::ExpectedSuccess | Metric::Success | Metric::Mean => {
+                Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::Min => {
                     (chances.mean(|chance| reduce(*metric, chance, n)), None)
                 }
                 Metric::CutRate => of_rows(&|row| row.cut_rate(cap)),
