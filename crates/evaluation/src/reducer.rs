@@ -3,29 +3,35 @@
 //! Scores lie from 0 (wrong) to 1 (right). A score between counts as that share of a right
 //! response where responses are counted, and as itself where the best or the worst is taken.
 
-use frugal_domain::scoring::Reducer;
+use crate::majority::majority;
+use frugal_domain::scoring::{Observation, Reducer};
 
 /// What the n responses of an instance are worth together, from 0 to 1.
 ///
 /// - expected success: 1 − (1 − s/n)ⁿ, s being the sum of the scores;
 /// - success: the best score, which is 1 if any response is right;
 /// - mean: the mean of the scores;
-/// - min: the worst score, which is 1 if all responses are right.
+/// - min: the worst score, which is 1 if all responses are right;
+/// - majority: the score of the answer that most responses give, of several the mean. Responses that
+///   are given as scores alone have no answers, and so no vote.
 ///
 /// A score outside the range is taken for its nearer end, one that is not a number for 0.
 /// No response at all is worth 0; whoever wants to tell that apart asks before.
 #[must_use]
-pub fn reduce(reducer: Reducer, scores: &[f64]) -> f64 {
-    if scores.is_empty() {
+pub fn reduce<O: Copy + Into<Observation>>(reducer: Reducer, responses: &[O]) -> f64 {
+    if responses.is_empty() {
         return 0.0;
     }
-    let scores = scores.iter().copied().map(within_range);
-    let n = as_float(scores.len());
+    let observations = responses.iter().map(|response| (*response).into());
+    let scores = observations.clone();
+    let scores = scores.map(|one: Observation| within_range(one.score));
+    let n = as_float(responses.len());
     match reducer {
         Reducer::ExpectedSuccess => expected_success(scores.sum(), n),
         Reducer::Success => scores.fold(0.0, f64::max),
         Reducer::Mean => (scores.sum::<f64>() / n).min(1.0),
         Reducer::Min => scores.fold(1.0, f64::min),
+        Reducer::Majority => majority(&observations.collect::<Vec<_>>()),
     }
 }
 
@@ -126,10 +132,20 @@ const fn as_float(count: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use frugal_domain::scoring::AnswerKey;
     use proptest::prelude::*;
 
     fn close(left: f64, right: f64) -> bool {
         (left - right).abs() < 1e-9
+    }
+
+    /// Responses with these scores, each with an answer of its own.
+    fn apart(scores: &[f64]) -> Vec<Observation> {
+        let one = |(score, key): (&f64, u64)| Observation {
+            score: *score,
+            answer: Some(AnswerKey(key)),
+        };
+        scores.iter().zip(0..).map(one).collect()
     }
 
     #[test]
@@ -146,11 +162,11 @@ mod tests {
         assert!(close(reduce(Reducer::Min, &[1.0, 0.0, 1.0]), 0.0));
         assert!(close(reduce(Reducer::Min, &[0.75, 0.5]), 0.5));
         for reducer in Reducer::ALL {
-            assert!(close(reduce(*reducer, &[]), 0.0));
-            assert!(close(reduce(*reducer, &[0.0; 7]), 0.0));
-            assert!(close(reduce(*reducer, &[1.0; 7]), 1.0));
-            assert!(close(reduce(*reducer, &[f64::NAN, -3.0]), 0.0));
-            assert!(close(reduce(*reducer, &[f64::INFINITY]), 1.0));
+            assert!(close(reduce::<f64>(*reducer, &[]), 0.0));
+            assert!(close(reduce(*reducer, &apart(&[0.0; 7])), 0.0));
+            assert!(close(reduce(*reducer, &apart(&[1.0; 7])), 1.0));
+            assert!(close(reduce(*reducer, &apart(&[f64::NAN, -3.0])), 0.0));
+            assert!(close(reduce(*reducer, &apart(&[f64::INFINITY])), 1.0));
         }
     }
 
@@ -185,7 +201,7 @@ mod tests {
         #[test]
         fn every_reducer_stays_in_range(scores in prop::collection::vec(0.0..=1.0_f64, 0..60)) {
             for reducer in Reducer::ALL {
-                let value = reduce(*reducer, &scores);
+                let value = reduce(*reducer, &apart(&scores));
                 prop_assert!((0.0..=1.0).contains(&value), "{:?} {}", reducer, value);
             }
         }
@@ -198,7 +214,7 @@ mod tests {
             let index = at.index(scores.len());
             better[index] = (better[index] + gain).min(1.0);
             for reducer in Reducer::ALL {
-                prop_assert!(reduce(*reducer, &better) >= reduce(*reducer, &scores) - 1e-12);
+                prop_assert!(reduce(*reducer, &apart(&better)) >= reduce(*reducer, &apart(&scores)) - 1e-12);
             }
         }
 

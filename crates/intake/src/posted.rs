@@ -130,7 +130,7 @@ fn read_job(
         .and_then(|at| scoring::scoring(&at, rows.as_ref()));
     let objective_at = job.get("objective");
     let objective = objective::objective(objective_at.clone(), scoring.as_ref());
-    let constraints = objective::constraints(job.get("constraints"));
+    let constraints = objective::constraints(job.get("constraints"), scoring.as_ref());
     let budgets = budgets::budgets(job.get("budgets"), &models);
     let limits = search::limits(job.get("limits"));
     let search_at = job.get("search");

@@ -4,6 +4,7 @@ use crate::rows::Rows;
 use crate::template;
 use frugal_domain::fault::Reader;
 use frugal_domain::job::Instance;
+use frugal_domain::metric::Metric;
 use frugal_domain::scoring::{Reducer, ScorerSpec};
 use frugal_scoring::Scorer;
 use serde_json::Value;
@@ -26,9 +27,13 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Scoring> {
         .iter()
         .map(|reducer| (reducer.as_str(), *reducer))
         .collect();
-    let reduce = object.get("reduce").map(|at| at.one_of(&reducers));
+    let place = object.get("reduce");
+    let reduce = place.as_ref().map(|at| at.one_of(&reducers));
     object.finish();
     let scorer = scorer?;
+    if let (Some(at), Some(Some(reducer))) = (&place, reduce) {
+        can_be_measured(at, reducer.into(), &scorer)?;
+    }
     // A share of right is no chance to be right.
     let usual = match frugal_scoring::is_graded(&scorer) {
         true => Reducer::Mean,
@@ -38,6 +43,20 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Scoring> {
         scorer,
         reduce: reduce.unwrap_or(Some(usual))?,
     })
+}
+
+/// Refuses the metric of the majority where the scorer cannot say which responses give the same answer.
+pub(crate) fn can_be_measured(at: &Reader<'_>, metric: Metric, scorer: &ScorerSpec) -> Option<()> {
+    if metric != Metric::Majority || frugal_scoring::has_answers(scorer) {
+        return Some(());
+    }
+    let name = scorer.0.get("type").and_then(Value::as_str);
+    at.fault(format!(
+        "`majority` counts responses that give the same answer, which the scorer `{}` cannot tell; \
+         score by {}, or take another one, such as `mean`",
+        name.unwrap_or_default(),
+        frugal_scoring::with_answers()
+    ))
 }
 
 /// The scorer, once it compiles and every row has a right answer for it: what could not be scored

@@ -112,6 +112,7 @@ pub(crate) fn by_row(
     for ScoredDraw {
         response,
         score,
+        answer,
         enough,
     } in responses
     {
@@ -121,6 +122,7 @@ pub(crate) fn by_row(
                 tokens: response.tokens,
                 ended: response.ended,
                 score,
+                answer,
                 enough,
                 latency_ms: response.latency_ms,
             });

@@ -6,6 +6,7 @@ use crate::error::DriveError;
 use chrono::Utc;
 use frugal_domain::job::Instance;
 use frugal_domain::request::ResponseId;
+use frugal_domain::scoring::Observation;
 use frugal_evaluation::{Cut, ScorePlan};
 use frugal_scoring::Scorer;
 use frugal_store::responses;
@@ -68,7 +69,7 @@ fn score_one(
     plan: &ScorePlan,
     text: &str,
     estimated: u64,
-) -> Result<f64, String> {
+) -> Result<Observation, String> {
     let row = rows
         .get(plan.key.instance)
         .ok_or_else(|| format!("there is no row {}", plan.key.instance))?;
@@ -76,7 +77,7 @@ fn score_one(
         Some(cut) => frugal_tokens::cut(text, kept(cut, estimated)),
         None => text,
     };
-    scorer.score(row, text).map_err(|error| error.to_string())
+    scorer.observe(row, text).map_err(|error| error.to_string())
 }
 
 /// How many tokens of a text to keep by our tokenizer, which counts `estimated` in all of it.

@@ -31,7 +31,7 @@ fn arm(instances: &[&[(u64, f64)]]) -> Arm {
         for (position, (tokens, score)) in (0..).zip(*responses) {
             let draw = draw(instance, position, *tokens);
             arm.add(draw);
-            arm.remember([(ScoreKey::whole(draw.id, instance), *score)]);
+            arm.remember([(ScoreKey::whole(draw.id, instance), (*score).into())]);
         }
     }
     arm
@@ -106,7 +106,7 @@ fn what_is_not_scored_is_not_told() {
         wanted.iter().map(|plan| plan.cut).collect::<Vec<_>>(),
         [Some(cut)]
     );
-    arm.remember(wanted.iter().map(|plan| (plan.key, 0.0)));
+    arm.remember(wanted.iter().map(|plan| (plan.key, 0.0.into())));
     assert_eq!(arm.utility(extent(50, 1), Reducer::Mean).unwrap().mean, 0.5);
     assert!(arm.unscored(50).is_empty());
 }
@@ -135,12 +135,12 @@ fn what_serves_with_its_score_is_not_the_short_responses_alone() {
     let scored: Vec<_> = arm
         .unscored(50)
         .iter()
-        .map(|plan| (plan.key, 0.0))
+        .map(|plan| (plan.key, 0.0.into()))
         .collect();
     arm.remember(scored);
     let scores: Vec<f64> = arm
         .serving_with_scores(50)
-        .map(|(_, score)| score)
+        .map(|(_, observation)| observation.score)
         .collect();
     assert_eq!(scores, [1.0, 1.0, 1.0, 0.0]);
 }

@@ -2,6 +2,7 @@
 
 use super::arm::Arm;
 use super::chances::Chances;
+use super::reduction::is_of_answers;
 use super::standard::Standard;
 use super::tokens::mean;
 use super::whole::Allowed;
@@ -170,10 +171,11 @@ impl Goal {
     /// they must be; nothing where a constraint is violated.
     pub(super) fn worth(&self, measures: &Measures<'_>, n: f64, cost: f64) -> Option<f64> {
         let value = |metric: Metric| {
-            of_answers(metric, n).map_or_else(
-                || measures.others.value(metric, n, cost * self.cost_unit),
-                |reduce| measures.chances.mean(reduce),
-            )
+            if is_of_answers(metric) {
+                measures.chances.mean(metric, n)
+            } else {
+                measures.others.value(metric, n, cost * self.cost_unit)
+            }
         };
         let worth = self.weigh(value)?;
         let Some(standard) = &self.standard else {
@@ -199,6 +201,7 @@ impl Goal {
             | Metric::Success
             | Metric::Mean
             | Metric::Min
+            | Metric::Majority
             | Metric::CutRate => {
                 return Some(match direction {
                     Direction::Maximize => value,
@@ -224,6 +227,11 @@ impl Goal {
         std::iter::once(self.objective.metric)
             .chain(constrained)
             .chain(of_quality)
+    }
+
+    /// Whether it matters which answer most responses give.
+    pub(super) fn is_about_votes(&self) -> bool {
+        self.metrics().any(|metric| metric == Metric::Majority)
     }
 
     /// Whether n is chosen by its cost alone.
@@ -280,29 +288,11 @@ impl OtherMeasures {
             Metric::CompletionTokens => n * self.tokens,
             Metric::LatencyMs => self.latency,
             Metric::InferenceCost => cost,
-            Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::Min => 0.0,
+            Metric::ExpectedSuccess
+            | Metric::Success
+            | Metric::Mean
+            | Metric::Min
+            | Metric::Majority => 0.0,
         }
-    }
-}
-
-/// Whether a metric is about the quality of answers.
-pub(super) const fn is_of_answers(metric: Metric) -> bool {
-    matches!(
-        metric,
-        Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::Min
-    )
-}
-
-/// What n responses come to on a row where each is right with some chance.
-pub(super) fn of_answers(metric: Metric, n: f64) -> Option<impl Fn(f64) -> f64> {
-    is_of_answers(metric).then_some(move |chance: f64| reduce(metric, chance, n))
-}
-
-/// The same for one chance.
-pub(super) fn reduce(metric: Metric, chance: f64, n: f64) -> f64 {
-    match metric {
-        Metric::Mean => chance,
-        Metric::Min => chance.powf(n),
-        _ => -(n * (-chance.min(1.0 - 1e-9)).ln_1p()).exp_m1(),
     }
 }
