@@ -2,7 +2,7 @@
 
 use crate::rows::Rows;
 use crate::template;
-use frugal_domain::fault::Reader;
+use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::job::Instance;
 use frugal_domain::metric::Metric;
 use frugal_domain::scoring::{Reducer, ScorerSpec};
@@ -59,11 +59,30 @@ pub(crate) fn can_be_measured(at: &Reader<'_>, metric: Metric, scorer: &ScorerSp
     ))
 }
 
-/// The scorer, once it compiles and every row has a right answer for it: what could not be scored
-/// would be paid for all the same.
-fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
+/// The scorer, once it and every part of it compiles and every row has a right answer for it: what could
+/// not be scored would be paid for all the same.
+pub(crate) fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
     let object = at.object()?;
     let spec = frugal_scoring::read(&object);
+    let Some(parts) = spec.as_ref().and_then(frugal_scoring::parts) else {
+        return checked(at, &object, spec, rows);
+    };
+    let places = object.get("parts")?.array()?;
+    let checks = places.iter().zip(parts).map(|(at, part)| {
+        let at = at.object()?.get("scorer")?;
+        checked(&at, &at.object()?, Some(part), rows)
+    });
+    let all: Vec<Option<ScorerSpec>> = checks.collect();
+    all.iter().all(Option::is_some).then_some(spec)?
+}
+
+/// A scorer that was read, once it compiles and every row has a right answer for it.
+fn checked(
+    at: &Reader<'_>,
+    object: &ObjectReader<'_>,
+    spec: Option<ScorerSpec>,
+    rows: Option<&Rows>,
+) -> Option<ScorerSpec> {
     let expected = object.get("expected");
     let rendered = match &expected {
         Some(at) => match at.value.as_str() {

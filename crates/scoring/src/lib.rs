@@ -7,6 +7,7 @@
 //!
 //! Start with [`Scorer`] (is one response right?), then [`CompiledPrompt`] and [`Template`].
 
+mod composite;
 mod extract;
 mod fold;
 mod json;
@@ -23,7 +24,7 @@ mod template;
 pub use extract::Extract;
 pub use pattern::MAX_PATTERN_BYTES;
 pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};
-pub use scorer::{Expectation, Scorer, has_answers, is_graded, read, with_answers};
+pub use scorer::{Expectation, Scorer, has_answers, is_graded, parts, read, with_answers};
 pub use scorer_error::{ScoreError, ScorerError};
 pub use template::{
     FUEL, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MAX_TEMPLATE_TOKENS, ROW, Template, TemplateError,

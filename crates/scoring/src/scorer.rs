@@ -1,5 +1,6 @@
 //! A scorer of responses: what all kinds share, around the rule of one.
 
+use crate::composite::{self, Weight};
 use crate::extract::{Extract, Extractor};
 use crate::pattern;
 use crate::scorer_error::{ScoreError, ScorerError};
@@ -10,9 +11,15 @@ use frugal_domain::scoring::{AnswerKey, Observation, ScorerSpec};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-/// A scorer whose templates and patterns are compiled.
+/// A scorer whose templates and patterns are compiled: one, or the parts of a composite.
 #[derive(Debug, Clone)]
 pub struct Scorer {
+    parts: Vec<(Weight, Part)>,
+}
+
+/// A scorer of its own, or one part of a composite.
+#[derive(Debug, Clone)]
+struct Part {
     expected: Option<Template>,
     extractor: Extractor,
     rule: Rule,
@@ -22,14 +29,32 @@ pub struct Scorer {
 /// whether rows have what it needs, is not looked at.
 #[must_use]
 pub fn read(object: &ObjectReader<'_>) -> Option<ScorerSpec> {
-    let names: Vec<&str> = scorers::ALL.iter().map(|scorer| scorer.name).collect();
-    let choices: Vec<(&str, scorers::About)> = scorers::ALL
-        .iter()
-        .map(|about| (about.name, *about))
-        .collect();
-    let about = object
-        .require("type", &format!("use {}", alternatives(&names)))?
-        .one_of(&choices)?;
+    let Some(about) = read_type(object, true)? else {
+        let parts = composite::read(object, |part| {
+            let about = read_type(part, false)??;
+            read_part(about, part)
+        });
+        let fields = json!({"type": composite::NAME, "parts": parts?});
+        return fields.as_object().cloned().map(ScorerSpec);
+    };
+    read_part(about, object)
+}
+
+/// What is known of the scorer that `type` names; none of a composite, where that may stand.
+fn read_type(object: &ObjectReader<'_>, composite_may_be: bool) -> Option<Option<scorers::About>> {
+    let single = scorers::ALL.iter().map(|about| (about.name, Some(*about)));
+    let composite = composite_may_be.then_some((composite::NAME, None));
+    let choices: Vec<(&str, Option<scorers::About>)> = single.chain(composite).collect();
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    let at = object.require("type", &format!("use {}", alternatives(&names)))?;
+    if !composite_may_be && at.value == composite::NAME {
+        return at.fault("a composite holds no other one; list its parts beside the others");
+    }
+    at.one_of(&choices)
+}
+
+/// Reads a scorer of its own, or that of a part.
+fn read_part(about: scorers::About, object: &ObjectReader<'_>) -> Option<ScorerSpec> {
     let expected = if (about.expected_is_optional)() && !object.has("expected") {
         Some(None)
     } else {
@@ -52,7 +77,26 @@ pub fn read(object: &ObjectReader<'_>) -> Option<ScorerSpec> {
 /// the chance that one of them is right.
 #[must_use]
 pub fn is_graded(spec: &ScorerSpec) -> bool {
-    about(spec).is_some_and(|about| about.is_graded)
+    parts(spec).is_some() || about(spec).is_some_and(|about| about.is_graded)
+}
+
+/// The scorers of the parts of a composite, in their order; nothing of another scorer.
+#[must_use]
+pub fn parts(spec: &ScorerSpec) -> Option<Vec<ScorerSpec>> {
+    let parts = stored_parts(spec)?.ok()?;
+    Some(parts.into_iter().map(|part| part.scorer).collect())
+}
+
+/// The parts of a composite, as they are stored.
+fn stored_parts(spec: &ScorerSpec) -> Option<Result<Vec<composite::Part>, ScorerError>> {
+    let is_composite = spec
+        .0
+        .get("type")
+        .is_some_and(|name| name == composite::NAME);
+    is_composite.then(|| {
+        let mut fields = spec.0.clone();
+        field(&mut fields, "parts").map(Option::unwrap_or_default)
+    })
 }
 
 /// Whether responses give answers by this scorer, so that it can be told which one most of them give.
@@ -89,30 +133,20 @@ impl Scorer {
     /// # Errors
     /// The first field that is at fault.
     pub fn compile(spec: &ScorerSpec) -> Result<Self, ScorerError> {
-        let mut fields = spec.0.clone();
-        let name = fields.remove("type");
-        let name = name.as_ref().and_then(Value::as_str).unwrap_or_default();
-        let expected: Option<String> = field(&mut fields, "expected")?;
-        let extract: Option<Extract> = field(&mut fields, "extract")?;
-        let common = Common {
-            expected,
-            extract: extract.unwrap_or_else(|| default_extract(name)),
+        let Some(parts) = stored_parts(spec) else {
+            let parts = vec![(Weight::ALONE, Part::compile(spec)?)];
+            return Ok(Self { parts });
         };
-        let rule = Rule::compile(name, fields, &common)?;
-        let expected = common
-            .expected
-            .map(|text| Template::compile_for_answers(&text))
-            .transpose()
-            .map_err(|error| ScorerError {
-                field: "expected",
-                detail: error.to_string(),
+        let of_part = |(number, part): (usize, composite::Part)| {
+            let compiled = Part::compile(&part.scorer).map_err(|error| ScorerError {
+                field: "parts",
+                detail: format!("part {number}: {error}"),
             })?;
-        let extractor =
-            Extractor::compile(&common.extract, |text| pattern::compile("extract", text))?;
+            Ok((part.weight, compiled))
+        };
+        let parts = parts?.into_iter().enumerate().map(of_part);
         Ok(Self {
-            expected,
-            extractor,
-            rule,
+            parts: parts.collect::<Result<_, _>>()?,
         })
     }
 
@@ -147,15 +181,64 @@ impl Scorer {
         &self,
         instance: &Map<String, Value>,
     ) -> Result<Expectation<'_>, ScoreError> {
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for (number, (weight, part)) in self.parts.iter().enumerate() {
+            let expectation = part.expectation(instance);
+            let expectation = expectation.map_err(|error| match self.parts.len() {
+                1 => error,
+                _ => ScoreError::Part {
+                    number,
+                    error: Box::new(error),
+                },
+            })?;
+            parts.push((*weight, expectation));
+        }
+        Ok(Expectation { parts })
+    }
+}
+
+impl Part {
+    fn compile(spec: &ScorerSpec) -> Result<Self, ScorerError> {
+        let mut fields = spec.0.clone();
+        let name = fields.remove("type");
+        let name = name.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let expected: Option<String> = field(&mut fields, "expected")?;
+        let extract: Option<Extract> = field(&mut fields, "extract")?;
+        let common = Common {
+            expected,
+            extract: extract.unwrap_or_else(|| default_extract(name)),
+        };
+        let rule = Rule::compile(name, fields, &common)?;
+        let expected = common
+            .expected
+            .map(|text| Template::compile_for_answers(&text))
+            .transpose()
+            .map_err(|error| ScorerError {
+                field: "expected",
+                detail: error.to_string(),
+            })?;
+        let extractor =
+            Extractor::compile(&common.extract, |text| pattern::compile("extract", text))?;
+        Ok(Self {
+            expected,
+            extractor,
+            rule,
+        })
+    }
+
+    fn expectation(
+        &self,
+        instance: &Map<String, Value>,
+    ) -> Result<PartExpectation<'_>, ScoreError> {
         let rendered = self
             .expected
             .as_ref()
             .map(|expected| expected.render(instance))
             .transpose()
             .map_err(ScoreError::Template)?;
-        Ok(Expectation {
+        Ok(PartExpectation {
             wanted: self.rule.wanted(rendered.as_deref().map(str::trim))?,
-            scorer: self,
+            part: self,
         })
     }
 }
@@ -180,7 +263,13 @@ fn default_extract(name: &str) -> Extract {
 /// What a right response to one instance is.
 #[derive(Debug, Clone)]
 pub struct Expectation<'s> {
-    scorer: &'s Scorer,
+    parts: Vec<(Weight, PartExpectation<'s>)>,
+}
+
+/// The same for one part.
+#[derive(Debug, Clone)]
+struct PartExpectation<'s> {
+    part: &'s Part,
     wanted: Wanted,
 }
 
@@ -188,26 +277,37 @@ impl Expectation<'_> {
     /// Scores a response: 1 for right, 0 for wrong, and between for what is right in part.
     #[must_use]
     pub fn score(&self, response: &str) -> f64 {
-        let Scorer {
-            extractor, rule, ..
-        } = self.scorer;
-        rule.score(&self.wanted, extractor, response)
+        let parts = self.parts.iter();
+        composite::combine(parts.map(|(weight, part)| (*weight, part.score(response))))
     }
 
     /// Scores a response, and says which answer it gives.
     #[must_use]
     pub fn observe(&self, response: &str) -> Observation {
+        let answer = match self.parts.as_slice() {
+            [(_, part)] => part.answer(response),
+            _ => None,
+        };
         Observation {
             score: self.score(response),
-            answer: self.answer(response).map(|answer| key(&answer)),
+            answer: answer.map(|answer| key(&answer)),
         }
+    }
+}
+
+impl PartExpectation<'_> {
+    fn score(&self, response: &str) -> f64 {
+        let Part {
+            extractor, rule, ..
+        } = self.part;
+        rule.score(&self.wanted, extractor, response)
     }
 
     /// The answer that a response gives, as the scorer compares it.
     fn answer(&self, response: &str) -> Option<String> {
-        let Scorer {
+        let Part {
             extractor, rule, ..
-        } = self.scorer;
+        } = self.part;
         rule.answer(&self.wanted, extractor, response)
     }
 }
@@ -327,5 +427,45 @@ mod tests {
     fn scorers_with_answers_are_named() {
         let all = "`exact`, `regex`, `choice`, `numeric` or `json`";
         assert_eq!(with_answers(), all);
+    }
+
+    #[test]
+    fn a_composite_weighs_what_its_parts_say() {
+        let exact = json!({"type": "exact", "expected": "{{ answer }}"});
+        let first = json!({"type": "regex", "pattern": "^[A-Z]"});
+        let of = |parts: Value, response: &str| {
+            let spec = json!({"type": "composite", "parts": parts});
+            let spec: ScorerSpec = serde_json::from_value(spec).unwrap();
+            let scorer = Scorer::compile(&spec).unwrap();
+            let instance = json!({"answer": "Paris"}).as_object().cloned().unwrap();
+            scorer.observe(&instance, response).unwrap()
+        };
+        let both = json!([
+            {"weight": 3.0, "required": false, "scorer": exact},
+            {"weight": 1.0, "required": true, "scorer": first}
+        ]);
+        assert_eq!(of(both.clone(), "Paris"), 1.0.into());
+        assert_eq!(of(both.clone(), "Rome"), 0.25.into());
+        assert_eq!(of(both, "paris"), 0.0.into());
+    }
+
+    #[test]
+    fn what_a_part_lacks_is_said_of_the_part() {
+        let part = |expected: &str| {
+            json!({"weight": 1.0, "required": false,
+                   "scorer": {"type": "numeric", "expected": expected}})
+        };
+        let compile = |parts: Value| {
+            let spec = json!({"type": "composite", "parts": parts});
+            Scorer::compile(&serde_json::from_value(spec).unwrap())
+        };
+        let scorer = compile(json!([part("1"), part("one")])).unwrap();
+        let error = scorer.expectation(&Map::new()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "part 1: expected: `one` holds 0 numbers; it must hold one"
+        );
+        let error = compile(json!([part("{{")])).unwrap_err().to_string();
+        assert!(error.starts_with("parts: part 0: expected: "), "{error}");
     }
 }

@@ -183,7 +183,8 @@ pub struct ScoringPost {
     /// Scores one response: 1 for right, 0 for wrong.
     pub scorer: ScorerPost,
     /// What is made of the scores of an instance's n responses; `expected_success` by default, and `mean`
-    /// where the scorer gives shares (`json`, `token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`).
+    /// where the scorer gives shares (`json`, `token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`,
+    /// `composite`).
     pub reduce: Option<Reducer>,
 }
 
@@ -424,6 +425,27 @@ pub enum ScorerPost {
         /// Whether `expected` is one text or a list of them; `one` by default.
         references: Option<ReferencesPost>,
     },
+    /// The weighted mean of what several scorers say. It has no `expected` of its own.
+    Composite {
+        /// The scorers.
+        #[schema(min_items = 1, max_items = 16, no_recursion)]
+        parts: Vec<PartPost>,
+    },
+}
+
+/// A part of a composite scorer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartPost {
+    /// How much its score counts beside the others; 1 by default.
+    #[schema(nullable = true, minimum = 0.000_001, maximum = 1_000_000)]
+    pub weight: Option<f64>,
+    /// Whether all of it scores 0 where this part does; no by default.
+    #[schema(nullable = true)]
+    pub required: Option<bool>,
+    /// Any scorer but another composite.
+    #[schema(no_recursion)]
+    pub scorer: Box<ScorerPost>,
 }
 
 /// What `expected` holds.
