@@ -70,6 +70,7 @@ codes! {
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not declared as JSON";
     InvalidJob = UNPROCESSABLE_ENTITY, "invalid_job", "The job makes no sense; every fault is listed, with its place";
+    InvalidValidation = UNPROCESSABLE_ENTITY, "invalid_validation", "The scorer, the rows or the responses make no sense; every fault is listed, with its place";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key came with another body before";
     Internal = INTERNAL_SERVER_ERROR, "internal_error", "There is a fault inside Frugal; its cause is in the operator's log";
     Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The database is away; `Retry-After` says when to try again";
@@ -97,17 +98,27 @@ impl ApiError {
 
     /// A job that makes no sense, with everything that is wrong with it.
     #[must_use]
-    pub fn invalid_job(mut faults: Vec<Fault>) -> Self {
+    pub fn invalid_job(faults: Vec<Fault>) -> Self {
+        Self::invalid(Code::InvalidJob, "job", faults)
+    }
+
+    /// A scorer with responses that make no sense, with everything that is wrong with them.
+    #[must_use]
+    pub fn invalid_validation(faults: Vec<Fault>) -> Self {
+        Self::invalid(Code::InvalidValidation, "validation", faults)
+    }
+
+    fn invalid(code: Code, what: &str, mut faults: Vec<Fault>) -> Self {
         let detail = match faults.len() {
-            1 => "the job has a fault".to_owned(),
+            1 => format!("the {what} has a fault"),
             count if count > MAX_FAULTS => {
-                format!("the job has {count} faults; the first {MAX_FAULTS} are listed")
+                format!("the {what} has {count} faults; the first {MAX_FAULTS} are listed")
             }
-            count => format!("the job has {count} faults"),
+            count => format!("the {what} has {count} faults"),
         };
         faults.truncate(MAX_FAULTS);
         Self {
-            code: Code::InvalidJob,
+            code,
             detail,
             faults,
         }

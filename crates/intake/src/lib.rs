@@ -5,7 +5,7 @@
 //! the document that is kept elsewhere is fetched between the two steps of [`Posted`].
 //!
 //! Start with [`job`] (reads a document as a whole), then `posted.rs`, which calls a file for each
-//! part; [`estimate`] counts prompts and costs.
+//! part; [`estimate`] counts prompts and costs, [`validate`] tries scorers on responses.
 
 mod budgets;
 mod default_model;
@@ -22,8 +22,11 @@ mod scoring;
 mod search;
 mod space;
 mod template;
+mod validation;
 mod warnings;
 
+pub use frugal_scoring::{Explained, ExplainedPart};
 pub use posted::{Posted, job};
 pub use rows::Rows;
+pub use validation::{ValidatedRow, Validation, validate};
 pub use warnings::warnings;

@@ -81,6 +81,14 @@ pub(crate) fn rows(at: &Reader<'_>) -> Option<Rows> {
     })
 }
 
+/// Rows of which none is held out.
+pub(crate) fn of_array(at: &Reader<'_>) -> Option<Rows> {
+    Some(Rows {
+        instances: read_instances(at)?,
+        holdout: Holdout::None,
+    })
+}
+
 fn read_instances(at: &Reader<'_>) -> Option<Vec<Instance>> {
     let places = at.filled_array("row")?;
     if places.len() > MAX_INSTANCES {

@@ -34,15 +34,27 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Scoring> {
     if let (Some(at), Some(Some(reducer))) = (&place, reduce) {
         can_be_measured(at, reducer.into(), &scorer)?;
     }
-    // A share of right is no chance to be right.
-    let usual = match frugal_scoring::is_graded(&scorer) {
+    Some(Scoring {
+        reduce: reduce.unwrap_or_else(|| Some(usual(&scorer)))?,
+        scorer,
+    })
+}
+
+/// A scorer without a reducer, which is the usual one.
+pub(crate) fn by_itself(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Scoring> {
+    let scorer = scorer(at, rows)?;
+    Some(Scoring {
+        reduce: usual(&scorer),
+        scorer,
+    })
+}
+
+/// The reducer where none is given. A share of right is no chance to be right.
+fn usual(scorer: &ScorerSpec) -> Reducer {
+    match frugal_scoring::is_graded(scorer) {
         true => Reducer::Mean,
         false => Reducer::ExpectedSuccess,
-    };
-    Some(Scoring {
-        scorer,
-        reduce: reduce.unwrap_or(Some(usual))?,
-    })
+    }
 }
 
 /// Refuses the metric of the majority where the scorer cannot say which responses give the same answer.
@@ -61,7 +73,7 @@ pub(crate) fn can_be_measured(at: &Reader<'_>, metric: Metric, scorer: &ScorerSp
 
 /// The scorer, once it and every part of it compiles and every row has a right answer for it: what could
 /// not be scored would be paid for all the same.
-pub(crate) fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
+fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
     let object = at.object()?;
     let spec = frugal_scoring::read(&object);
     let Some(parts) = spec.as_ref().and_then(frugal_scoring::parts) else {

@@ -2,6 +2,7 @@
 //!
 //! What it is made of is up to `scorer.rs`: here are its fields, and how scores are weighed.
 
+use crate::explained::rounded;
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::scoring::ScorerSpec;
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,21 @@ pub(crate) fn combine(scores: impl Iterator<Item = (Weight, f64)>) -> f64 {
         weights += weight;
     }
     if weights > 0.0 { sum / weights } else { 0.0 }
+}
+
+/// How scores were weighed, in a sentence.
+pub(crate) fn told(scores: impl Iterator<Item = (Weight, f64)>) -> String {
+    let scores: Vec<(Weight, f64)> = scores.collect();
+    let missed = |(weight, score): &(Weight, f64)| weight.required && *score <= 0.0;
+    if let Some(number) = scores.iter().position(missed) {
+        return format!("part {number} is required and scores 0");
+    }
+    let part = |(number, (Weight { weight, .. }, score)): (usize, &(Weight, f64))| {
+        let score = rounded(*score);
+        format!("part {number} scores {score} (weight {weight})")
+    };
+    let parts: Vec<String> = scores.iter().enumerate().map(part).collect();
+    parts.join(", ")
 }
 
 #[cfg(test)]

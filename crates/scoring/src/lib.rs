@@ -8,6 +8,7 @@
 //! Start with [`Scorer`] (is one response right?), then [`CompiledPrompt`] and [`Template`].
 
 mod composite;
+mod explained;
 mod extract;
 mod fold;
 mod json;
@@ -21,6 +22,7 @@ mod scorer_error;
 mod scorers;
 mod template;
 
+pub use explained::{Explained, ExplainedPart};
 pub use extract::Extract;
 pub use pattern::MAX_PATTERN_BYTES;
 pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};

@@ -1,6 +1,7 @@
 //! A scorer of responses: what all kinds share, around the rule of one.
 
 use crate::composite::{self, Weight};
+use crate::explained::{Explained, ExplainedPart, Facts};
 use crate::extract::{Extract, Extractor};
 use crate::pattern;
 use crate::scorer_error::{ScoreError, ScorerError};
@@ -21,6 +22,7 @@ pub struct Scorer {
 #[derive(Debug, Clone)]
 struct Part {
     expected: Option<Template>,
+    extract: Extract,
     extractor: Extractor,
     rule: Rule,
 }
@@ -221,6 +223,7 @@ impl Part {
             Extractor::compile(&common.extract, |text| pattern::compile("extract", text))?;
         Ok(Self {
             expected,
+            extract: common.extract,
             extractor,
             rule,
         })
@@ -238,6 +241,7 @@ impl Part {
             .map_err(ScoreError::Template)?;
         Ok(PartExpectation {
             wanted: self.rule.wanted(rendered.as_deref().map(str::trim))?,
+            rendered,
             part: self,
         })
     }
@@ -271,6 +275,8 @@ pub struct Expectation<'s> {
 struct PartExpectation<'s> {
     part: &'s Part,
     wanted: Wanted,
+    /// What is expected, as it was written.
+    rendered: Option<String>,
 }
 
 impl Expectation<'_> {
@@ -293,6 +299,25 @@ impl Expectation<'_> {
             answer: answer.map(|answer| key(&answer)),
         }
     }
+
+    /// Scores a response, and says why.
+    #[must_use]
+    pub fn explain(&self, response: &str) -> Explained {
+        let parts = self.parts.iter();
+        let parts: Vec<ExplainedPart> = parts.map(|(_, part)| part.explain(response)).collect();
+        let why = match parts.as_slice() {
+            [part] => part.why.clone(),
+            _ => {
+                let weights = self.parts.iter().map(|(weight, _)| *weight);
+                composite::told(weights.zip(parts.iter().map(|part| part.score)))
+            }
+        };
+        Explained {
+            observation: self.observe(response),
+            why,
+            parts,
+        }
+    }
 }
 
 impl PartExpectation<'_> {
@@ -301,6 +326,25 @@ impl PartExpectation<'_> {
             extractor, rule, ..
         } = self.part;
         rule.score(&self.wanted, extractor, response)
+    }
+
+    fn explain(&self, response: &str) -> ExplainedPart {
+        let Part {
+            extract,
+            extractor,
+            rule,
+            ..
+        } = self.part;
+        let facts = Facts {
+            score: self.score(response),
+            extract,
+            extracted: extractor.apply(response),
+            has_answers: rule.has_answers(),
+            answer: self.answer(response),
+            expected: self.rendered.as_deref().map(str::trim),
+            reason: rule.reason(&self.wanted, extractor, response),
+        };
+        facts.explained()
     }
 
     /// The answer that a response gives, as the scorer compares it.

@@ -16,6 +16,7 @@ mod polling;
 mod problems;
 mod service;
 mod trials;
+mod validation;
 
 use chrono::Utc;
 use frugal_domain::endpoint::Catalog;

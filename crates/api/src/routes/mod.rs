@@ -9,6 +9,7 @@ mod jobs;
 mod metrics;
 mod openapi;
 mod report;
+mod scorers;
 mod trials;
 
 use crate::state::AppState;
@@ -26,6 +27,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(trials::get_trial))
         .routes(routes!(events::list_events))
         .routes(routes!(report::get_report))
+        .routes(routes!(scorers::validate_scorer))
         .routes(routes!(endpoints::list_endpoints))
         .routes(routes!(endpoints::get_endpoint))
         .routes(routes!(health::healthz))

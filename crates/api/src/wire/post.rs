@@ -428,7 +428,7 @@ pub enum ScorerPost {
     /// The weighted mean of what several scorers say. It has no `expected` of its own.
     Composite {
         /// The scorers.
-        #[schema(min_items = 1, max_items = 16, no_recursion)]
+        #[schema(min_items = 1, max_items = 16)]
         parts: Vec<PartPost>,
     },
 }

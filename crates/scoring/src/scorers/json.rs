@@ -116,6 +116,26 @@ impl Kind for Json {
         }
     }
 
+    /// What of the schema is not kept.
+    fn reason(
+        &self,
+        wanted: &Option<Value>,
+        extractor: &Extractor,
+        response: &str,
+    ) -> Option<String> {
+        let value = self.value(wanted.as_ref(), extractor, response)?;
+        let error = self.schema.as_ref()?.validate(&value).err()?;
+        let place = error.instance_path().to_string();
+        let place = match place.is_empty() {
+            true => String::new(),
+            false => format!(" at `{}`", cut(&place)),
+        };
+        Some(format!(
+            "the value does not keep to the schema{place}: {}",
+            cut(&error.to_string())
+        ))
+    }
+
     fn answer(
         &self,
         wanted: &Option<Value>,

@@ -54,6 +54,16 @@ pub(crate) trait Kind: Sized {
     /// Scores a response, from 0 for wrong to 1 for right.
     fn score(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> f64;
 
+    /// Why a response has its score, where more can be said than what was extracted and expected.
+    fn reason(
+        &self,
+        _wanted: &Self::Wanted,
+        _extractor: &Extractor,
+        _response: &str,
+    ) -> Option<String> {
+        None
+    }
+
     /// The answer that a response gives, written so that answers which are compared as the same read the
     /// same; nothing where it gives none.
     fn answer(
@@ -166,6 +176,28 @@ macro_rules! scorers {
                     })+
                     // What is wanted comes from the same rule.
                     _ => 0.0,
+                }
+            }
+
+            /// Why a response has its score, where there is more to say.
+            pub(crate) fn reason(
+                &self,
+                wanted: &Wanted,
+                extractor: &Extractor,
+                response: &str,
+            ) -> Option<String> {
+                match (self, wanted) {
+                    $((Self::$kind(rule), Wanted::$kind(wanted)) => {
+                        rule.reason(wanted, extractor, response)
+                    })+
+                    _ => None,
+                }
+            }
+
+            /// Whether responses give answers.
+            pub(crate) const fn has_answers(&self) -> bool {
+                match self {
+                    $(Self::$kind(_) => $file::$kind::HAS_ANSWERS),+
                 }
             }
 

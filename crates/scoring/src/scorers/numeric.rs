@@ -84,7 +84,10 @@ impl Kind for Numeric {
         };
         // The digits and the power of ten, which differ for no two ways to write a number.
         let (digits, scale) = told_apart.normalized().into_bigint_and_exponent();
-        Some(format!("{digits}e{}", -scale))
+        Some(match scale {
+            0 => digits.to_string(),
+            _ => format!("{digits}e{}", -scale),
+        })
     }
 }
 
