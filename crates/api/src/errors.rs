@@ -74,6 +74,7 @@ codes! {
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not declared as what the path takes";
     InvalidJob = UNPROCESSABLE_ENTITY, "invalid_job", "The job makes no sense; every fault is listed, with its place";
     InvalidDataset = UNPROCESSABLE_ENTITY, "invalid_dataset", "The rows make no sense; every fault is listed, with its line";
+    InvalidValidation = UNPROCESSABLE_ENTITY, "invalid_validation", "The scorer, the rows or the responses make no sense; every fault is listed, with its place";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key came with another body before";
     Internal = INTERNAL_SERVER_ERROR, "internal_error", "There is a fault inside Frugal; its cause is in the operator's log";
     Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The database is away; `Retry-After` says when to try again";
@@ -104,6 +105,13 @@ impl ApiError {
     pub fn invalid_job(faults: Vec<Fault>) -> Self {
         let count = faults.len();
         Self::with_faults(Code::InvalidJob, "job", faults, count)
+    }
+
+    /// A scorer with responses that make no sense, with everything that is wrong with them.
+    #[must_use]
+    pub fn invalid_validation(faults: Vec<Fault>) -> Self {
+        let count = faults.len();
+        Self::with_faults(Code::InvalidValidation, "validation", faults, count)
     }
 
     /// A dataset that makes no sense, with the first of so many faults.

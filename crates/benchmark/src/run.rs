@@ -8,6 +8,7 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::{JobSpec, Reuse, Split};
 use frugal_domain::money::Spend;
+use frugal_domain::scoring::Observation;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse};
 use frugal_tuning::{
@@ -192,6 +193,7 @@ impl Answers for Memory<'_> {
                 Some(_) => self.job.earlier,
             };
             let score = archive.and_then(|archive| archive.score(self.job.endpoint, key));
+            let score = score.map(Observation::from);
             (key, score.ok_or_else(|| "nobody bought it".to_owned()))
         };
         batch.plans.iter().map(|plan| one(plan.key)).collect()

@@ -18,6 +18,10 @@ names! {
         Success = "success",
         /// [`Reducer::Mean`] over the same.
         Mean = "mean",
+        /// [`Reducer::Min`] over the same.
+        Min = "min",
+        /// [`Reducer::Majority`] over the same and the answers that they give.
+        Majority = "majority",
         /// Milliseconds until all responses of the instance were there. Where they came with several
         /// requests, these are taken to go out together: the slowest counts. A response that is used
         /// again counts with the request that it was bought with; where latency
@@ -38,7 +42,12 @@ impl Metric {
     #[must_use]
     pub const fn largest(self) -> Option<f64> {
         match self {
-            Self::ExpectedSuccess | Self::Success | Self::Mean | Self::CutRate => Some(1.0),
+            Self::ExpectedSuccess
+            | Self::Success
+            | Self::Mean
+            | Self::Min
+            | Self::Majority
+            | Self::CutRate => Some(1.0),
             Self::LatencyMs | Self::CompletionTokens | Self::InferenceCost => None,
         }
     }
@@ -50,6 +59,8 @@ impl From<Reducer> for Metric {
             Reducer::ExpectedSuccess => Self::ExpectedSuccess,
             Reducer::Success => Self::Success,
             Reducer::Mean => Self::Mean,
+            Reducer::Min => Self::Min,
+            Reducer::Majority => Self::Majority,
         }
     }
 }

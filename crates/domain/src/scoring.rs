@@ -1,4 +1,5 @@
-//! How an answer is scored: the scorer of one response, the reducer over the n of an instance.
+//! How an answer is scored: the scorer of one response, what it says of it, the reducer over the n of
+//! an instance.
 
 use crate::names::names;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,29 @@ use serde_json::{Map, Value};
 #[serde(transparent)]
 pub struct ScorerSpec(pub Map<String, Value>);
 
+/// What a scorer says of one response.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Observation {
+    /// How good it is, from 0 for wrong to 1 for right.
+    pub score: f64,
+    /// Which answer it gives; nothing where it gives none, or the scorer knows no answers.
+    pub answer: Option<AnswerKey>,
+}
+
+impl From<f64> for Observation {
+    fn from(score: f64) -> Self {
+        Self {
+            score,
+            answer: None,
+        }
+    }
+}
+
+/// Stands for an answer: two responses with the same key give the same one, as the scorer compares
+/// answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AnswerKey(pub u64);
+
 names! {
     /// Makes one number of the scores of an instance's n responses (paper, section 3).
     pub enum Reducer: "reducer" {
@@ -19,5 +43,10 @@ names! {
         Success = "success",
         /// The mean of the scores.
         Mean = "mean",
+        /// The worst score: 1 if all are right.
+        Min = "min",
+        /// The score of the answer that most responses give (self-consistency), the mean where several
+        /// are given as often; a response without an answer has no vote.
+        Majority = "majority",
     }
 }

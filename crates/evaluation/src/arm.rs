@@ -8,13 +8,14 @@
 
 use crate::draw::{DrawnResponse, ScoredResponse, Service};
 use crate::inference_cost::inference_spend;
-use crate::reducer::{expected_success, pooled_best, reduce};
+use crate::majority::{expected_majority, pooled_majority};
+use crate::reducer::{expected_success, pooled_best, pooled_worst, reduce};
 use crate::scores::{Cut, ScoreKey, ScorePlan};
 use crate::statistics::estimate;
 use frugal_domain::configuration::Extent;
 use frugal_domain::money::{Prices, Unit, Usage};
 use frugal_domain::request::ResponseId;
-use frugal_domain::scoring::Reducer;
+use frugal_domain::scoring::{Observation, Reducer};
 use frugal_domain::trial::Estimate;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +34,7 @@ pub struct Arm {
     draws: Vec<DrawnResponse>,
     ids: BTreeSet<ResponseId>,
     /// What scorers said, of whole responses and of cut ones.
-    scores: BTreeMap<ScoreKey, f64>,
+    scores: BTreeMap<ScoreKey, Observation>,
 }
 
 /// What it takes to price an extent.
@@ -77,14 +78,14 @@ impl Arm {
     pub fn serving_with_scores(
         &self,
         max_tokens: u32,
-    ) -> impl Iterator<Item = (DrawnResponse, f64)> {
+    ) -> impl Iterator<Item = (DrawnResponse, Observation)> {
         let serving = self.serving(max_tokens, usize::MAX);
         let all = serving.len();
-        let scored: Vec<(DrawnResponse, f64)> = serving
+        let scored: Vec<(DrawnResponse, Observation)> = serving
             .into_iter()
             .filter_map(|(draw, service)| {
-                let score = self.scores.get(&key(draw, service, max_tokens)?)?;
-                Some((*draw, *score))
+                let observation = self.scores.get(&key(draw, service, max_tokens)?)?;
+                Some((*draw, *observation))
             })
             .collect();
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -106,7 +107,9 @@ impl Arm {
     /// - mean: p;
     /// - expected success: 1 − (1 − p)ⁿ, the plug-in estimate, whether m is above n or below;
     /// - success: where m ≥ n the mean of the best over all n-subsets, which is unbiased (for scores
-    ///   of 0 and 1, s of them 1: 1 − C(m−s, n)/C(m, n)); below, the plug-in estimate.
+    ///   of 0 and 1, s of them 1: 1 − C(m−s, n)/C(m, n)); below, the plug-in estimate;
+    /// - min: where m ≥ n the mean of the worst over all n-subsets; below, the plug-in estimate pⁿ;
+    /// - majority: where m ≥ n the mean over all n-subsets; below, that over n draws with replacement.
     #[must_use]
     pub fn utility(&self, extent: Extent, reducer: Reducer) -> Option<Estimate> {
         if !self.unscored(extent.max_tokens).is_empty() {
@@ -114,8 +117,8 @@ impl Arm {
         }
         let held = self.held(extent.max_tokens, usize::MAX);
         let worth = |held: &Vec<ScoredResponse>| {
-            let scores: Vec<f64> = held.iter().map(|held| held.score).collect();
-            worth(reducer, &scores, extent.n)
+            let pool: Vec<Observation> = held.iter().map(ScoredResponse::observation).collect();
+            worth(reducer, &pool, extent.n)
         };
         let values: Vec<f64> = held.values().filter_map(worth).collect();
         estimate(&values)
@@ -166,7 +169,7 @@ impl Arm {
     }
 
     /// Keeps scores, so that nothing is scored twice.
-    pub(crate) fn remember(&mut self, scores: impl IntoIterator<Item = (ScoreKey, f64)>) {
+    pub(crate) fn remember(&mut self, scores: impl IntoIterator<Item = (ScoreKey, Observation)>) {
         self.scores.extend(scores);
     }
 
@@ -224,7 +227,7 @@ impl Arm {
             let Some(key) = key(draw, service, max_tokens) else {
                 continue;
             };
-            let Some(score) = self.scores.get(&key) else {
+            let Some(&Observation { score, answer }) = self.scores.get(&key) else {
                 continue;
             };
             let (tokens, ended) = match key.max_tokens {
@@ -233,7 +236,8 @@ impl Arm {
             };
             held.entry(draw.instance).or_default().push(ScoredResponse {
                 id: draw.id,
-                score: *score,
+                score,
+                answer,
                 tokens,
                 ended,
                 latency_ms: draw.latency_ms,
@@ -257,20 +261,23 @@ fn key(draw: &DrawnResponse, service: Service, max_tokens: u32) -> Option<ScoreK
     })
 }
 
-/// What n responses are worth, judged by a pool of scores; nothing where the pool is empty.
-fn worth(reducer: Reducer, scores: &[f64], n: u32) -> Option<f64> {
-    if scores.is_empty() {
+/// What n responses are worth, judged by a pool of them; nothing where the pool is empty.
+fn worth(reducer: Reducer, pool: &[Observation], n: u32) -> Option<f64> {
+    if pool.is_empty() {
         return None;
     }
-    let mean = reduce(Reducer::Mean, scores);
+    let scores: Vec<f64> = pool.iter().map(|one| one.score).collect();
+    let mean = reduce(Reducer::Mean, &scores);
     let plug_in = || expected_success(mean * f64::from(n), f64::from(n));
+    let size = usize::try_from(n).unwrap_or(usize::MAX);
     Some(match reducer {
         Reducer::Mean => mean,
         Reducer::ExpectedSuccess => plug_in(),
-        Reducer::Success => usize::try_from(n)
-            .ok()
-            .and_then(|n| pooled_best(scores, n))
-            .unwrap_or_else(plug_in),
+        Reducer::Success => pooled_best(&scores, size).unwrap_or_else(plug_in),
+        Reducer::Min => pooled_worst(&scores, size).unwrap_or_else(|| mean.powf(n.into())),
+        Reducer::Majority => {
+            pooled_majority(pool, size).unwrap_or_else(|| expected_majority(pool, size))
+        }
     })
 }
 

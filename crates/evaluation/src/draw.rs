@@ -1,6 +1,7 @@
 //! A response as it was drawn, and how it stands to a limit of tokens.
 
 use frugal_domain::request::ResponseId;
+use frugal_domain::scoring::{AnswerKey, Observation};
 
 /// A response of another job, with the same endpoint, model, rendered prompt and sampling
 /// settings: as good as one's own, and paid for already.
@@ -29,12 +30,23 @@ pub struct OfferedResponse {
 pub(crate) struct ScoredResponse {
     pub(crate) id: ResponseId,
     pub(crate) score: f64,
+    pub(crate) answer: Option<AnswerKey>,
     /// Its share of the request's completion tokens, or the limit that it was cut to.
     pub(crate) tokens: u64,
     /// It ended by itself.
     pub(crate) ended: bool,
     /// How long its request took.
     pub(crate) latency_ms: u64,
+}
+
+impl ScoredResponse {
+    /// What the scorer said of it.
+    pub(crate) const fn observation(&self) -> Observation {
+        Observation {
+            score: self.score,
+            answer: self.answer,
+        }
+    }
 }
 
 /// A response as it was drawn.
@@ -61,6 +73,8 @@ pub struct ScoredDraw {
     pub response: DrawnResponse,
     /// How good all of it is.
     pub score: f64,
+    /// Which answer it gives.
+    pub answer: Option<AnswerKey>,
     /// The fewest of its tokens that are known to score as well.
     pub enough: u64,
 }
@@ -68,10 +82,12 @@ pub struct ScoredDraw {
 impl ScoredDraw {
     /// A response of which nothing less than all is known to be as good.
     #[must_use]
-    pub const fn whole(response: DrawnResponse, score: f64) -> Self {
+    pub const fn whole(response: DrawnResponse, observation: Observation) -> Self {
+        let Observation { score, answer } = observation;
         Self {
             response,
             score,
+            answer,
             enough: response.tokens,
         }
     }

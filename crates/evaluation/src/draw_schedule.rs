@@ -5,6 +5,7 @@ use crate::demand::{Demand, Ending, ScheduleStep};
 use crate::draw::ScoredResponse;
 use crate::scores::{Cut, ScoreKey, ScorePlan};
 use frugal_domain::request::ResponseId;
+use frugal_domain::scoring::Observation;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which rows are asked for, and what became of them.
@@ -20,7 +21,7 @@ pub(crate) struct DrawSchedule {
     limits: Vec<u32>,
     shortened: Shortened,
     /// What scorers said of responses cut to these limits.
-    cut_scores: BTreeMap<ScoreKey, f64>,
+    cut_scores: BTreeMap<ScoreKey, Observation>,
 }
 
 /// Whether responses were scored cut.
@@ -112,13 +113,16 @@ impl DrawSchedule {
     }
 
     /// Takes the scores of cut responses.
-    pub(crate) fn receive_cut_scores(&mut self, scores: impl IntoIterator<Item = (ScoreKey, f64)>) {
+    pub(crate) fn receive_cut_scores(
+        &mut self,
+        scores: impl IntoIterator<Item = (ScoreKey, Observation)>,
+    ) {
         self.cut_scores.extend(scores);
         self.shortened = Shortened::Done;
     }
 
     /// Scores of cut responses.
-    pub(crate) fn cut_scores(&self) -> impl Iterator<Item = (ScoreKey, f64)> {
+    pub(crate) fn cut_scores(&self) -> impl Iterator<Item = (ScoreKey, Observation)> {
         self.cut_scores.iter().map(|(key, score)| (*key, *score))
     }
 
@@ -128,7 +132,7 @@ impl DrawSchedule {
         for &max_tokens in self.shorter(held.tokens).iter().rev() {
             let key = cut_key(held.id, instance, max_tokens);
             match self.cut_scores.get(&key) {
-                Some(score) if *score >= held.score => enough = max_tokens.into(),
+                Some(cut) if cut.score >= held.score => enough = max_tokens.into(),
                 _ => break,
             }
         }
@@ -176,6 +180,7 @@ mod tests {
         let held = ScoredResponse {
             id,
             score,
+            answer: None,
             tokens,
             ended: true,
             latency_ms: 1,
@@ -195,7 +200,7 @@ mod tests {
         assert_eq!(cuts, [(0, 10), (0, 20), (0, 40), (2, 10)]);
         assert!(schedule.is_shortening());
         // Cut to 10 it scores by chance: what counts is that 20 does not.
-        let scores = [1.0, 0.0, 1.0, 0.4];
+        let scores = [1.0, 0.0, 1.0, 0.4].map(Observation::from);
         schedule.receive_cut_scores(wanted.iter().map(|plan| plan.key).zip(scores));
         assert!(!schedule.is_shortening());
         assert!(schedule.shorten(&bought).is_empty(), "given once");

@@ -4,7 +4,7 @@ use crate::evaluated::{EvaluatedInstance, UsedResponse};
 use crate::reducer::reduce;
 use frugal_domain::metric::Metric;
 use frugal_domain::money::Unit;
-use frugal_domain::scoring::Reducer;
+use frugal_domain::scoring::{Observation, Reducer};
 use std::collections::BTreeMap;
 
 /// A metric on each instance, by the instance's index. `unit` is what an inference cost is
@@ -23,13 +23,15 @@ pub fn values(metric: Metric, instances: &[EvaluatedInstance], unit: Unit) -> BT
 pub fn value(metric: Metric, instance: &EvaluatedInstance, unit: Unit) -> f64 {
     let responses = instance.responses.as_slice();
     let reduced = |reducer: Reducer| {
-        let scores: Vec<f64> = responses.iter().map(|one| one.score).collect();
-        reduce(reducer, &scores)
+        let observed: Vec<Observation> = responses.iter().map(UsedResponse::observation).collect();
+        reduce(reducer, &observed)
     };
     match metric {
         Metric::ExpectedSuccess => reduced(Reducer::ExpectedSuccess),
         Metric::Success => reduced(Reducer::Success),
         Metric::Mean => reduced(Reducer::Mean),
+        Metric::Min => reduced(Reducer::Min),
+        Metric::Majority => reduced(Reducer::Majority),
         Metric::LatencyMs => real(latency_ms(responses)),
         Metric::CutRate => cut_rate(responses),
         Metric::CompletionTokens => real(completion_tokens(responses)),
@@ -67,6 +69,7 @@ mod tests {
     use frugal_domain::id::TrialNumber;
     use frugal_domain::money::{Spend, Usd};
     use frugal_domain::request::{Purpose, RequestKey, ResponseId};
+    use frugal_domain::scoring::AnswerKey;
 
     /// A response of the request with this number.
     fn response(ordinal: u32, score: f64, tokens: u64, ended: bool) -> UsedResponse {
@@ -81,6 +84,8 @@ mod tests {
                 position: 0,
             },
             score,
+            // The wrong ones give the same answer.
+            answer: (score < 0.5).then(|| AnswerKey(score.to_bits())),
             completion_tokens: tokens,
             ended,
             latency_ms: 100 + 50 * u64::from(ordinal),
@@ -119,6 +124,8 @@ mod tests {
             ),
             (Metric::Success, 0.5, 0.5),
             (Metric::Mean, 0.187_5, 0.187_5),
+            (Metric::Min, 0.0, 0.0),
+            (Metric::Majority, 0.0, 0.0),
             (Metric::LatencyMs, 200.0, 200.0),
             (Metric::CutRate, 0.25, 0.25),
             (Metric::CompletionTokens, 100.0, 100.0),

@@ -1,29 +1,37 @@
 //! From the scores of an instance's responses to one number (paper, section 3).
 //!
 //! Scores lie from 0 (wrong) to 1 (right). A score between counts as that share of a right
-//! response where responses are counted, and as itself where the best of them is taken.
+//! response where responses are counted, and as itself where the best or the worst is taken.
 
-use frugal_domain::scoring::Reducer;
+use crate::majority::majority;
+use frugal_domain::scoring::{Observation, Reducer};
 
 /// What the n responses of an instance are worth together, from 0 to 1.
 ///
 /// - expected success: 1 − (1 − s/n)ⁿ, s being the sum of the scores;
 /// - success: the best score, which is 1 if any response is right;
-/// - mean: the mean of the scores.
+/// - mean: the mean of the scores;
+/// - min: the worst score, which is 1 if all responses are right;
+/// - majority: the score of the answer that most responses give, of several the mean. Responses that
+///   are given as scores alone have no answers, and so no vote.
 ///
 /// A score outside the range is taken for its nearer end, one that is not a number for 0.
 /// No response at all is worth 0; whoever wants to tell that apart asks before.
 #[must_use]
-pub fn reduce(reducer: Reducer, scores: &[f64]) -> f64 {
-    if scores.is_empty() {
+pub fn reduce<O: Copy + Into<Observation>>(reducer: Reducer, responses: &[O]) -> f64 {
+    if responses.is_empty() {
         return 0.0;
     }
-    let scores = scores.iter().copied().map(within_range);
-    let n = as_float(scores.len());
+    let observations = responses.iter().map(|response| (*response).into());
+    let scores = observations.clone();
+    let scores = scores.map(|one: Observation| within_range(one.score));
+    let n = as_float(responses.len());
     match reducer {
         Reducer::ExpectedSuccess => expected_success(scores.sum(), n),
         Reducer::Success => scores.fold(0.0, f64::max),
         Reducer::Mean => (scores.sum::<f64>() / n).min(1.0),
+        Reducer::Min => scores.fold(1.0, f64::min),
+        Reducer::Majority => majority(&observations.collect::<Vec<_>>()),
     }
 }
 
@@ -92,6 +100,19 @@ pub fn pooled_best(scores: &[f64], n: usize) -> Option<f64> {
     Some(within_range(total))
 }
 
+/// The unbiased estimate of the worst score among n responses from a pool of m: the mean of the
+/// worst over all n-subsets. For scores of 0 and 1, s of them 1, it is C(s, n)/C(m, n).
+///
+/// Scores are brought within range as by [`reduce`]. `None` where n is 0 or above m.
+#[must_use]
+pub fn pooled_worst(scores: &[f64], n: usize) -> Option<f64> {
+    let lacking: Vec<f64> = scores
+        .iter()
+        .map(|score| 1.0 - within_range(*score))
+        .collect();
+    pooled_best(&lacking, n).map(|most| 1.0 - most)
+}
+
 fn within_range(score: f64) -> f64 {
     if score.is_nan() {
         0.0
@@ -111,10 +132,20 @@ const fn as_float(count: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use frugal_domain::scoring::AnswerKey;
     use proptest::prelude::*;
 
     fn close(left: f64, right: f64) -> bool {
         (left - right).abs() < 1e-9
+    }
+
+    /// Responses with these scores, each with an answer of its own.
+    fn apart(scores: &[f64]) -> Vec<Observation> {
+        let one = |(score, key): (&f64, u64)| Observation {
+            score: *score,
+            answer: Some(AnswerKey(key)),
+        };
+        scores.iter().zip(0..).map(one).collect()
     }
 
     #[test]
@@ -128,12 +159,14 @@ mod tests {
         assert!(close(reduce(Reducer::Mean, &[1.0, 0.0, 0.5]), 0.5));
         assert!(close(reduce(Reducer::Success, &[0.0, 1.0, 0.0]), 1.0));
         assert!(close(reduce(Reducer::Success, &[0.25, 0.5]), 0.5));
+        assert!(close(reduce(Reducer::Min, &[1.0, 0.0, 1.0]), 0.0));
+        assert!(close(reduce(Reducer::Min, &[0.75, 0.5]), 0.5));
         for reducer in Reducer::ALL {
-            assert!(close(reduce(*reducer, &[]), 0.0));
-            assert!(close(reduce(*reducer, &[0.0; 7]), 0.0));
-            assert!(close(reduce(*reducer, &[1.0; 7]), 1.0));
-            assert!(close(reduce(*reducer, &[f64::NAN, -3.0]), 0.0));
-            assert!(close(reduce(*reducer, &[f64::INFINITY]), 1.0));
+            assert!(close(reduce::<f64>(*reducer, &[]), 0.0));
+            assert!(close(reduce(*reducer, &apart(&[0.0; 7])), 0.0));
+            assert!(close(reduce(*reducer, &apart(&[1.0; 7])), 1.0));
+            assert!(close(reduce(*reducer, &apart(&[f64::NAN, -3.0])), 0.0));
+            assert!(close(reduce(*reducer, &apart(&[f64::INFINITY])), 1.0));
         }
     }
 
@@ -144,28 +177,31 @@ mod tests {
         assert_eq!(unbiased_success(4, 1, 0), None);
         assert_eq!(pooled_best(&[1.0], 2), None);
         assert_eq!(pooled_best(&[1.0], 0), None);
+        assert_eq!(
+            (pooled_worst(&[1.0], 2), pooled_worst(&[1.0], 0)),
+            (None, None)
+        );
         assert_eq!(unbiased_success(4_000_000_000, 0, 4_000_000_000), Some(0.0));
     }
 
-    /// The mean of the best over all subsets of `n`, one by one.
-    fn by_subsets(scores: &[f64], n: u32) -> f64 {
-        let bests: Vec<f64> = (0_u32..1 << scores.len())
+    /// The mean of a reducer over all subsets of `n`, one by one.
+    fn by_subsets(reducer: Reducer, scores: &[f64], n: u32) -> f64 {
+        let values: Vec<f64> = (0_u32..1 << scores.len())
             .filter(|subset| subset.count_ones() == n)
             .map(|subset| {
-                (0..scores.len())
-                    .filter(|index| subset & (1 << index) != 0)
-                    .map(|index| scores[index])
-                    .fold(0.0, f64::max)
+                let of_subset = (0..scores.len()).filter(|index| subset & (1 << index) != 0);
+                let scores: Vec<f64> = of_subset.map(|index| scores[index]).collect();
+                reduce(reducer, &scores)
             })
             .collect();
-        bests.iter().sum::<f64>() / as_float(bests.len())
+        values.iter().sum::<f64>() / as_float(values.len())
     }
 
     proptest! {
         #[test]
         fn every_reducer_stays_in_range(scores in prop::collection::vec(0.0..=1.0_f64, 0..60)) {
             for reducer in Reducer::ALL {
-                let value = reduce(*reducer, &scores);
+                let value = reduce(*reducer, &apart(&scores));
                 prop_assert!((0.0..=1.0).contains(&value), "{:?} {}", reducer, value);
             }
         }
@@ -178,7 +214,7 @@ mod tests {
             let index = at.index(scores.len());
             better[index] = (better[index] + gain).min(1.0);
             for reducer in Reducer::ALL {
-                prop_assert!(reduce(*reducer, &better) >= reduce(*reducer, &scores) - 1e-12);
+                prop_assert!(reduce(*reducer, &apart(&better)) >= reduce(*reducer, &apart(&scores)) - 1e-12);
             }
         }
 
@@ -196,18 +232,19 @@ mod tests {
             prop_assume!(n <= m);
             let scores: Vec<f64> = right.iter().map(|right| f64::from(u8::from(*right))).collect();
             let s = u32::try_from(right.iter().filter(|right| **right).count()).unwrap();
-            let expected = by_subsets(&scores, n);
+            let expected = by_subsets(Reducer::Success, &scores, n);
             prop_assert!(close(unbiased_success(m, s, n).unwrap(), expected));
             prop_assert!(close(pooled_best(&scores, n as usize).unwrap(), expected));
         }
 
         #[test]
-        fn the_best_of_fractions_is_a_mean_over_all_subsets(
+        fn the_best_and_the_worst_of_fractions_are_means_over_all_subsets(
             scores in prop::collection::vec(0.0..=1.0_f64, 1..10), n in 1_usize..10,
         ) {
             prop_assume!(n <= scores.len());
-            let expected = by_subsets(&scores, u32::try_from(n).unwrap());
-            prop_assert!(close(pooled_best(&scores, n).unwrap(), expected));
+            let expected = |reducer| by_subsets(reducer, &scores, u32::try_from(n).unwrap());
+            prop_assert!(close(pooled_best(&scores, n).unwrap(), expected(Reducer::Success)));
+            prop_assert!(close(pooled_worst(&scores, n).unwrap(), expected(Reducer::Min)));
         }
 
         #[test]

@@ -3,6 +3,7 @@
 use crate::arm::Arm;
 use crate::draw::{DrawnResponse, OfferedResponse, ScoredResponse};
 use crate::scores::{ScoreKey, ScorePlan};
+use frugal_domain::scoring::Observation;
 use std::collections::BTreeMap;
 
 /// What was drawn under a trial's sampling settings before it, with what other jobs offer it.
@@ -16,7 +17,7 @@ pub(crate) struct Supply {
     /// Draws of other jobs, which are the pool's only once the trial is committed.
     offered: Vec<DrawnResponse>,
     /// Scores that the trial asked for.
-    new_scores: BTreeMap<ScoreKey, f64>,
+    new_scores: BTreeMap<ScoreKey, Observation>,
 }
 
 impl Supply {
@@ -43,7 +44,7 @@ impl Supply {
         self.arm.wanted(self.max_tokens, self.n)
     }
 
-    pub(crate) fn receive(&mut self, scores: impl IntoIterator<Item = (ScoreKey, f64)>) {
+    pub(crate) fn receive(&mut self, scores: impl IntoIterator<Item = (ScoreKey, Observation)>) {
         for (key, score) in scores {
             self.new_scores.insert(key, score);
             self.arm.remember([(key, score)]);
@@ -64,7 +65,7 @@ impl Supply {
     }
 
     /// The same with their scores, those without left out.
-    pub(crate) fn offered_with_scores(&self) -> impl Iterator<Item = (DrawnResponse, f64)> {
+    pub(crate) fn offered_with_scores(&self) -> impl Iterator<Item = (DrawnResponse, Observation)> {
         self.offered.iter().filter_map(|draw| {
             let score = self
                 .new_scores
@@ -74,7 +75,7 @@ impl Supply {
     }
 
     /// Scores that this trial asked for.
-    pub(crate) fn new_scores(&self) -> impl Iterator<Item = (ScoreKey, f64)> {
+    pub(crate) fn new_scores(&self) -> impl Iterator<Item = (ScoreKey, Observation)> {
         self.new_scores.iter().map(|(key, score)| (*key, *score))
     }
 }
@@ -110,7 +111,7 @@ mod tests {
         let mut arm = Arm::default();
         for draw in draws {
             assert!(arm.add(*draw));
-            arm.remember([(ScoreKey::whole(draw.id, draw.instance), 1.0)]);
+            arm.remember([(ScoreKey::whole(draw.id, draw.instance), 1.0.into())]);
         }
         arm
     }
@@ -151,7 +152,7 @@ mod tests {
         assert_eq!(served(&draws, 60), ((0..11).collect(), (11..20).collect()));
         let mut supply = supply(&draws, 60);
         let wanted = supply.wanted();
-        supply.receive(wanted.into_iter().map(|plan| (plan.key, 0.25)));
+        supply.receive(wanted.into_iter().map(|plan| (plan.key, 0.25.into())));
         assert!(supply.wanted().is_empty());
         let held = supply.held();
         assert_eq!(held[0].len(), 20);
@@ -209,7 +210,7 @@ mod tests {
         let of = |plan: &ScorePlan| (plan.key.response.position, plan.cut);
         assert_eq!(wanted.iter().map(of).collect::<Vec<_>>(), [(1, None)]);
         assert_eq!(supply.held()[0].len(), 1);
-        supply.receive(wanted.into_iter().map(|plan| (plan.key, 0.5)));
+        supply.receive(wanted.into_iter().map(|plan| (plan.key, 0.5.into())));
         let held = &supply.held()[0];
         assert_eq!((held.len(), held[1].score), (2, 0.5));
     }

@@ -15,6 +15,7 @@ use crate::supply::Supply;
 use crate::validity::Finding;
 use frugal_domain::money::{Spend, Usage};
 use frugal_domain::request::{RequestKey, ResponseId, Scope};
+use frugal_domain::scoring::Observation;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -85,7 +86,7 @@ pub struct TrialRun {
 type Batch = Vec<(RequestPlan, Reply)>;
 
 /// What scorers said.
-type Scores = BTreeMap<ScoreKey, Result<f64, String>>;
+type Scores = BTreeMap<ScoreKey, Result<Observation, String>>;
 
 /// How far the trial is with what the pool has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,11 +222,12 @@ impl TrialRun {
     /// Takes the scores of the responses of the last [`Step::Score`], all at once: how good each
     /// is, or why that cannot be said. A request with a response that cannot be scored has failed;
     /// what was there before and cannot be scored is left out and does not serve.
-    pub fn receive_scores(
+    pub fn receive_scores<O: Into<Observation>>(
         &mut self,
-        scores: impl IntoIterator<Item = (ScoreKey, Result<f64, String>)>,
+        scores: impl IntoIterator<Item = (ScoreKey, Result<O, String>)>,
     ) {
-        let scores: Scores = scores.into_iter().collect();
+        let scores = scores.into_iter();
+        let scores: Scores = scores.map(|(key, said)| (key, said.map(O::into))).collect();
         if self.supplied == Supplied::Scoring {
             let known = scores.into_iter();
             let known = known.filter_map(|(key, score)| Some((key, score.ok()?)));
@@ -403,10 +405,10 @@ impl TrialRun {
     }
 
     /// What scorers said of what it bought, and of what was there before and had to be scored.
-    pub(crate) fn scores(&self) -> impl Iterator<Item = (ScoreKey, f64)> {
+    pub(crate) fn scores(&self) -> impl Iterator<Item = (ScoreKey, Observation)> {
         let bought = self.bought.iter();
-        let bought =
-            bought.map(|(instance, held)| (ScoreKey::whole(held.id, *instance), held.score));
+        let bought = bought
+            .map(|(instance, held)| (ScoreKey::whole(held.id, *instance), held.observation()));
         let cut = match &self.scheme {
             Ok(Scheme::Draw(schedule)) => Some(schedule.cut_scores()),
             _ => None,
@@ -419,7 +421,7 @@ impl TrialRun {
     /// got, with its score; those that could not be scored are left out.
     pub fn drawn(&self) -> impl Iterator<Item = ScoredDraw> {
         let offered = self.supply.offered_with_scores();
-        let offered = offered.map(|(response, score)| ScoredDraw::whole(response, score));
+        let offered = offered.map(|(response, said)| ScoredDraw::whole(response, said));
         let bought = self.bought.iter().map(|(instance, held)| {
             let response = DrawnResponse {
                 id: held.id,
@@ -436,6 +438,7 @@ impl TrialRun {
             ScoredDraw {
                 response,
                 score: held.score,
+                answer: held.answer,
                 enough,
             }
         });
@@ -579,14 +582,16 @@ impl TrialRun {
         let held = (0..).zip(receipt.responses.iter().zip(shares));
         let held = held.map(|(position, (response, tokens))| {
             let id = response_id(&plan, position);
-            let score = match scores.get(&ScoreKey::whole(id, plan.instance)) {
-                Some(Ok(score)) => *score,
-                Some(Err(reason)) => return Err(format!("scoring failed: {reason}")),
-                None => return Err("scoring failed: there is no score".to_owned()),
-            };
+            let Observation { score, answer } =
+                match scores.get(&ScoreKey::whole(id, plan.instance)) {
+                    Some(Ok(observation)) => *observation,
+                    Some(Err(reason)) => return Err(format!("scoring failed: {reason}")),
+                    None => return Err("scoring failed: there is no score".to_owned()),
+                };
             Ok(ScoredResponse {
                 id,
                 score,
+                answer,
                 tokens,
                 ended: response.ended,
                 latency_ms: receipt.latency_ms,

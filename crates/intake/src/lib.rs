@@ -5,7 +5,8 @@
 //! the document that is kept elsewhere is fetched between the two steps of [`Posted`].
 //!
 //! Start with [`job`] (reads a document as a whole), then `posted.rs`, which calls a file for each
-//! part; [`dataset`] reads rows that are posted apart from jobs, [`estimate`] counts prompts and costs.
+//! part; [`dataset`] reads rows that are posted apart from jobs, [`estimate`] counts prompts and costs,
+//! [`validate`] tries scorers on responses.
 
 mod budgets;
 mod choice;
@@ -26,8 +27,11 @@ mod scoring;
 mod search;
 mod space;
 mod template;
+mod validation;
 mod warnings;
 
+pub use frugal_scoring::{Explained, ExplainedPart};
 pub use posted::{Posted, job, job_over};
 pub use rows::{Dataset, Datasets, Rows, named_datasets};
+pub use validation::{ValidatedRow, Validation, validate};
 pub use warnings::warnings;

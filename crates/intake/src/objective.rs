@@ -1,6 +1,6 @@
 //! Reads what a job is after: the objective, and the constraints on what else is measured.
 
-use crate::scoring::Scoring;
+use crate::scoring::{Scoring, can_be_measured};
 use frugal_domain::fault::Reader;
 use frugal_domain::job::{Direction, JobSpec, NonInferiority, Objective, Reference};
 use frugal_domain::metric::{Bound, Constraint, Metric};
@@ -35,7 +35,7 @@ pub(crate) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Op
     };
     let object = at.object()?;
     if let Some(at) = object.get("cheapest") {
-        let standard = cheapest(&at, objective.metric);
+        let standard = cheapest(&at, objective.metric, scoring);
         let others = ["metric", "direction"].map(|name| object.get(name));
         object.finish();
         for other in others.iter().flatten() {
@@ -58,6 +58,8 @@ pub(crate) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Op
     object.finish();
     if let Some(metric) = metric {
         objective.metric = metric?;
+        let place = object.get("metric");
+        measurable(place.as_ref(), objective.metric, scoring)?;
     }
     if let Some(direction) = direction {
         objective.direction = direction?;
@@ -65,14 +67,24 @@ pub(crate) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Op
     Some(objective)
 }
 
+/// Whether a metric can be measured with the job's scorer, as far as that is known.
+fn measurable(at: Option<&Reader<'_>>, metric: Metric, scoring: Option<&Scoring>) -> Option<()> {
+    match (at, scoring) {
+        (Some(at), Some(scoring)) => can_be_measured(at, metric, &scoring.scorer),
+        _ => Some(()),
+    }
+}
+
 /// What the cheapest must be as good as; by default the baseline, by the scoring's metric.
-fn cheapest(at: &Reader<'_>, metric: Metric) -> Option<NonInferiority> {
+fn cheapest(at: &Reader<'_>, metric: Metric, scoring: Option<&Scoring>) -> Option<NonInferiority> {
     let object = at.object()?;
     let of_answers = Reducer::ALL.iter().map(|reducer| Metric::from(*reducer));
     let of_answers = names(of_answers);
-    let metric = object
-        .get("metric")
-        .map_or(Some(metric), |at| at.one_of(&of_answers));
+    let metric = object.get("metric").map_or(Some(metric), |at| {
+        let metric = at.one_of(&of_answers)?;
+        measurable(Some(&at), metric, scoring)?;
+        Some(metric)
+    });
     let as_good_as = object
         .get("as_good_as")
         .map_or(Some(Reference::Baseline), |at| reference(&at));
@@ -133,7 +145,10 @@ pub(crate) fn has_its_baseline(at: Option<&Reader<'_>>, spec: &JobSpec) -> Optio
 }
 
 /// The constraints; none by default.
-pub(crate) fn constraints(at: Option<Reader<'_>>) -> Option<Vec<Constraint>> {
+pub(crate) fn constraints(
+    at: Option<Reader<'_>>,
+    scoring: Option<&Scoring>,
+) -> Option<Vec<Constraint>> {
     let Some(at) = at else {
         return Some(Vec::new());
     };
@@ -141,17 +156,21 @@ pub(crate) fn constraints(at: Option<Reader<'_>>) -> Option<Vec<Constraint>> {
     if places.len() > MAX_CONSTRAINTS {
         return at.fault(format!("must hold at most {MAX_CONSTRAINTS} constraints"));
     }
-    let read: Vec<_> = places.iter().map(constraint).collect();
+    let read: Vec<_> = places.iter().map(|at| constraint(at, scoring)).collect();
     let read = read.into_iter().collect::<Option<Vec<_>>>()?;
     can_be_kept(&places, &read)?;
     Some(read)
 }
 
-fn constraint(at: &Reader<'_>) -> Option<Constraint> {
+fn constraint(at: &Reader<'_>, scoring: Option<&Scoring>) -> Option<Constraint> {
     let object = at.object()?;
     let metric = object
         .require("metric", "name what is bounded, such as `latency_ms`")
-        .and_then(|at| constrained(&at));
+        .and_then(|at| {
+            let metric = constrained(&at)?;
+            measurable(Some(&at), metric, scoring)?;
+            Some(metric)
+        });
     let at_most = object.get("at_most");
     let at_least = object.get("at_least");
     object.finish();

@@ -121,8 +121,8 @@ fn read_job(
         .and_then(|at| scoring::scoring(&at, rows.as_ref(), catalog));
     let objective_at = job.get("objective");
     let objective = objective::objective(objective_at.clone(), scoring.as_ref());
-    let constraints = objective::constraints(job.get("constraints"));
     let budgets = budgets::budgets(job.get("budgets"), &models, scoring.as_ref());
+    let constraints = objective::constraints(job.get("constraints"), scoring.as_ref());
     let limits = search::limits(job.get("limits"));
     let search_at = job.get("search");
     let measures_latency = objective

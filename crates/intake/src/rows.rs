@@ -199,6 +199,18 @@ fn read_source(
     }
 }
 
+/// Rows of which none is held out.
+pub(crate) fn of_array(at: &Reader<'_>) -> Option<Rows> {
+    let rows = (0..).zip(read_instances(at)?);
+    let row = |(number, instance)| Row { number, instance };
+    Some(Rows {
+        instances: rows.map(row).collect(),
+        holdout: Holdout::None,
+        dataset: None,
+        holdout_dataset: None,
+    })
+}
+
 fn read_instances(at: &Reader<'_>) -> Option<Vec<Instance>> {
     let places = at.filled_array("row")?;
     if places.len() > MAX_INSTANCES {

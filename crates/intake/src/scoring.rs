@@ -6,6 +6,7 @@ use crate::template;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::job::{Instance, JudgeSpec};
+use frugal_domain::metric::Metric;
 use frugal_domain::scoring::{Reducer, ScorerSpec};
 use frugal_scoring::{Judge, Scorer};
 use serde_json::Value;
@@ -17,6 +18,9 @@ pub(crate) struct Scoring {
     pub judge: Option<(JudgeSpec, bool)>,
     pub reduce: Reducer,
 }
+
+/// A scorer that was checked, with the model that it asks.
+type Checked = (ScorerSpec, Option<(JudgeSpec, bool)>);
 
 pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -> Option<Scoring> {
     let object = at.object()?;
@@ -30,30 +34,82 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -
         .iter()
         .map(|reducer| (reducer.as_str(), *reducer))
         .collect();
-    let reduce = object.get("reduce").map(|at| at.one_of(&reducers));
+    let place = object.get("reduce");
+    let reduce = place.as_ref().map(|at| at.one_of(&reducers));
     object.finish();
     let (scorer, judge) = scorer?;
-    // A share of right is no chance to be right.
-    let usual = match frugal_scoring::is_graded(&scorer) {
-        true => Reducer::Mean,
-        false => Reducer::ExpectedSuccess,
-    };
+    if let (Some(at), Some(Some(reducer))) = (&place, reduce) {
+        can_be_measured(at, reducer.into(), &scorer)?;
+    }
     Some(Scoring {
+        reduce: reduce.unwrap_or_else(|| Some(usual(&scorer)))?,
         scorer,
         judge,
-        reduce: reduce.unwrap_or(Some(usual))?,
     })
 }
 
-/// The scorer, once it compiles and every row has a right answer for it: what could not be scored
-/// would be paid for all the same.
-fn scorer(
+/// A scorer without a reducer, which is the usual one.
+pub(crate) fn by_itself(
     at: &Reader<'_>,
     rows: Option<&Rows>,
     catalog: &Catalog,
-) -> Option<(ScorerSpec, Option<(JudgeSpec, bool)>)> {
+) -> Option<Scoring> {
+    let (scorer, judge) = scorer(at, rows, catalog)?;
+    Some(Scoring {
+        reduce: usual(&scorer),
+        scorer,
+        judge,
+    })
+}
+
+/// The reducer where none is given. A share of right is no chance to be right.
+fn usual(scorer: &ScorerSpec) -> Reducer {
+    match frugal_scoring::is_graded(scorer) {
+        true => Reducer::Mean,
+        false => Reducer::ExpectedSuccess,
+    }
+}
+
+/// Refuses the metric of the majority where the scorer cannot say which responses give the same answer.
+pub(crate) fn can_be_measured(at: &Reader<'_>, metric: Metric, scorer: &ScorerSpec) -> Option<()> {
+    if metric != Metric::Majority || frugal_scoring::has_answers(scorer) {
+        return Some(());
+    }
+    let name = scorer.0.get("type").and_then(Value::as_str);
+    at.fault(format!(
+        "`majority` counts responses that give the same answer, which the scorer `{}` cannot tell; \
+         score by {}, or take another one, such as `mean`",
+        name.unwrap_or_default(),
+        frugal_scoring::with_answers()
+    ))
+}
+
+/// The scorer, once it and every part of it compiles and every row has a right answer for it: what could
+/// not be scored would be paid for all the same.
+fn scorer(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -> Option<Checked> {
     let object = at.object()?;
     let spec = frugal_scoring::read(&object);
+    let Some(parts) = spec.as_ref().and_then(frugal_scoring::parts) else {
+        return checked(at, &object, spec, rows, catalog);
+    };
+    let places = object.get("parts")?.array()?;
+    let checks = places.iter().zip(parts).map(|(at, part)| {
+        let at = at.object()?.get("scorer")?;
+        checked(&at, &at.object()?, Some(part), rows, catalog)
+    });
+    let all: Vec<Option<Checked>> = checks.collect();
+    let is_sound = all.iter().all(Option::is_some);
+    is_sound.then_some((spec?, None))
+}
+
+/// A scorer that was read, once it compiles and every row has a right answer for it.
+fn checked(
+    at: &Reader<'_>,
+    object: &ObjectReader<'_>,
+    spec: Option<ScorerSpec>,
+    rows: Option<&Rows>,
+    catalog: &Catalog,
+) -> Option<Checked> {
     let expected = object.get("expected");
     let rendered = match &expected {
         Some(at) => match at.value.as_str() {
@@ -78,7 +134,7 @@ fn scorer(
         has_labels(at, rows)?;
     }
     let judge = match scorer.judge() {
-        Some(asked) => Some(judge(&object, asked, rows, catalog)?),
+        Some(asked) => Some(judge(object, asked, rows, catalog)?),
         None => None,
     };
     for (row, instance) in rows.into_iter().flat_map(Rows::numbered) {

@@ -317,6 +317,44 @@ fn each_fault_has_its_pointer() {
             "/scoring/scorer/pattern",
         ),
         (
+            |body| {
+                body["scoring"]["scorer"] = json!({"type": "composite", "parts": [
+                    {"scorer": {"type": "numeric", "expected": "{{ answer }}"}},
+                    {"weight": 0, "scorer": {"type": "exact", "expected": "{{ answer }}"}}
+                ]});
+            },
+            "/scoring/scorer/parts/1/weight",
+        ),
+        (
+            |body| {
+                body["scoring"]["scorer"] = json!({"type": "composite", "parts": [
+                    {"scorer": {"type": "numeric", "expected": "{{ answer }}"}},
+                    {"scorer": {"type": "exact", "expected": "{{ solution }}"}}
+                ]});
+            },
+            "/scoring/scorer/parts/1/scorer/expected",
+        ),
+        (
+            |body| {
+                body["scoring"]["scorer"] = json!({"type": "composite", "parts": [
+                    {"scorer": {"type": "regex", "pattern": "("}}
+                ]});
+            },
+            "/scoring/scorer/parts/0/scorer/pattern",
+        ),
+        (
+            |body| {
+                let inner = json!({"type": "composite", "parts": []});
+                body["scoring"]["scorer"] =
+                    json!({"type": "composite", "parts": [{"scorer": inner}]});
+            },
+            "/scoring/scorer/parts/0/scorer/type",
+        ),
+        (
+            |body| body["scoring"]["scorer"] = json!({"type": "composite", "parts": []}),
+            "/scoring/scorer/parts",
+        ),
+        (
             |body| body["scoring"]["reduce"] = json!("max"),
             "/scoring/reduce",
         ),
@@ -385,6 +423,28 @@ fn a_scorer_is_stored_with_every_field_that_it_has() {
                    "tolerance": 0.0})
         );
     }
+}
+
+#[test]
+fn a_composite_is_stored_with_its_parts_and_graded() {
+    let mut body = example();
+    body["scoring"] = json!({"scorer": {"type": "composite", "parts": [
+        {"weight": 2, "required": true, "scorer": {"type": "numeric", "expected": "{{ answer }}"}},
+        {"scorer": {"type": "regex", "pattern": "^[0-9]"}}
+    ]}});
+    body["objective"] = json!({});
+    let (spec, _) = read(&body).unwrap();
+    assert_eq!(spec.objective.metric.as_str(), "mean");
+    let parts = &json!(spec.scorer)["parts"];
+    assert_eq!(
+        parts[0],
+        json!({"weight": 2.0, "required": true, "scorer": {"type": "numeric",
+               "expected": "{{ answer }}", "extract": "last_number", "tolerance": 0.0}})
+    );
+    assert_eq!(
+        (&parts[1]["weight"], &parts[1]["required"]),
+        (&json!(1.0), &json!(false))
+    );
 }
 
 /// Any JSON, not too large.

@@ -49,6 +49,22 @@ extracts! {
 }
 
 impl Extract {
+    /// What a response does not have from which nothing is extracted.
+    pub(crate) fn lacking(&self) -> String {
+        let told = match self {
+            Self::All => "there is no response",
+            Self::FirstLine | Self::LastLine => "the response is blank",
+            Self::FirstNumber | Self::LastNumber => "the response holds no number",
+            Self::FirstLineLastNumber => "the first line of the response holds no number",
+            Self::Json => "the response holds no JSON object or array",
+            Self::FirstCodeBlock => "the response holds no fenced block of code",
+            Self::Boxed => "the response holds no closed `\\boxed{…}`",
+            Self::Regex(pattern) => return format!("the response does not match `{pattern}`"),
+            Self::After(mark) => return format!("the response does not hold the mark `{mark}`"),
+        };
+        told.to_owned()
+    }
+
     /// Reads an extraction: a name, `{"regex": …}` or `{"after": …}`.
     pub(crate) fn read(at: &Reader<'_>) -> Option<Self> {
         if let Value::Object(_) = at.value {

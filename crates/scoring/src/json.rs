@@ -2,6 +2,7 @@
 
 use crate::fold::Folding;
 use serde_json::{Deserializer, Map, Number, Value};
+use std::collections::BTreeMap;
 
 /// How many beginnings of a value are tried. A [`Value`] nests at most 128 deep, so a byte is
 /// read by about as many attempts at worst; this bounds what a response of brackets costs.
@@ -38,6 +39,22 @@ pub(crate) fn canonical(value: Value, folding: Folding) -> Value {
                 .collect::<Map<_, _>>(),
         ),
         other => other,
+    }
+}
+
+/// A value as text, the members of objects in the order of their names: what is equal reads the same.
+pub(crate) fn written(value: &Value) -> String {
+    let joined = |parts: Vec<String>| parts.join(",");
+    match value {
+        Value::Object(members) => {
+            let sorted: BTreeMap<&String, &Value> = members.iter().collect();
+            let member = |(name, value): (&String, &Value)| {
+                format!("{}:{}", Value::from(name.as_str()), written(value))
+            };
+            format!("{{{}}}", joined(sorted.into_iter().map(member).collect()))
+        }
+        Value::Array(items) => format!("[{}]", joined(items.iter().map(written).collect())),
+        other => other.to_string(),
     }
 }
 

@@ -7,6 +7,8 @@
 //!
 //! Start with [`Scorer`] (is one response right?), then [`CompiledPrompt`] and [`Template`].
 
+mod composite;
+mod explained;
 mod extract;
 mod fold;
 mod json;
@@ -21,11 +23,12 @@ mod scorer_error;
 mod scorers;
 mod template;
 
+pub use explained::{Explained, ExplainedPart};
 pub use extract::Extract;
 pub use judge::{Judge, Label, Style};
 pub use pattern::MAX_PATTERN_BYTES;
 pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};
-pub use scorer::{Expectation, Scorer, is_graded, read};
+pub use scorer::{Expectation, Scorer, has_answers, is_graded, parts, read, with_answers};
 pub use scorer_error::{ScoreError, ScorerError};
 pub use template::{
     FUEL, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MAX_TEMPLATE_TOKENS, ROW, Template, TemplateError,

@@ -1,5 +1,7 @@
 //! A scorer of responses: what all kinds share, around the rule of one.
 
+use crate::composite::{self, Weight};
+use crate::explained::{Explained, ExplainedPart, Facts};
 use crate::extract::{Extract, Extractor};
 use crate::judge::Judge;
 use crate::pattern;
@@ -8,13 +10,21 @@ use crate::scorer_error::{ScoreError, ScorerError};
 use crate::scorers::{self, Common, Rule, Wanted};
 use crate::template::Template;
 use frugal_domain::fault::ObjectReader;
-use frugal_domain::scoring::ScorerSpec;
+use frugal_domain::scoring::{AnswerKey, Observation, ScorerSpec};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
-/// A scorer whose templates and patterns are compiled.
+/// A scorer whose templates and patterns are compiled: one, or the parts of a composite.
 #[derive(Debug, Clone)]
 pub struct Scorer {
+    parts: Vec<(Weight, Part)>,
+}
+
+/// A scorer of its own, or one part of a composite.
+#[derive(Debug, Clone)]
+struct Part {
     expected: Option<Template>,
+    extract: Extract,
     extractor: Extractor,
     rule: Rule,
 }
@@ -23,14 +33,32 @@ pub struct Scorer {
 /// whether rows have what it needs, is not looked at.
 #[must_use]
 pub fn read(object: &ObjectReader<'_>) -> Option<ScorerSpec> {
-    let names: Vec<&str> = scorers::ALL.iter().map(|scorer| scorer.name).collect();
-    let choices: Vec<(&str, scorers::About)> = scorers::ALL
-        .iter()
-        .map(|about| (about.name, *about))
-        .collect();
-    let about = object
-        .require("type", &format!("use {}", alternatives(&names)))?
-        .one_of(&choices)?;
+    let Some(about) = read_type(object, true)? else {
+        let parts = composite::read(object, |part| {
+            let about = read_type(part, false)??;
+            read_part(about, part)
+        });
+        let fields = json!({"type": composite::NAME, "parts": parts?});
+        return fields.as_object().cloned().map(ScorerSpec);
+    };
+    read_part(about, object)
+}
+
+/// What is known of the scorer that `type` names; none of a composite, where that may stand.
+fn read_type(object: &ObjectReader<'_>, composite_may_be: bool) -> Option<Option<scorers::About>> {
+    let single = scorers::ALL.iter().map(|about| (about.name, Some(*about)));
+    let composite = composite_may_be.then_some((composite::NAME, None));
+    let choices: Vec<(&str, Option<scorers::About>)> = single.chain(composite).collect();
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    let at = object.require("type", &format!("use {}", alternatives(&names)))?;
+    if !composite_may_be && at.value == composite::NAME {
+        return at.fault("a composite holds no other one; list its parts beside the others");
+    }
+    at.one_of(&choices)
+}
+
+/// Reads a scorer of its own, or that of a part.
+fn read_part(about: scorers::About, object: &ObjectReader<'_>) -> Option<ScorerSpec> {
     let expected = if (about.expected_is_optional)() && !object.has("expected") {
         Some(None)
     } else {
@@ -53,9 +81,44 @@ pub fn read(object: &ObjectReader<'_>) -> Option<ScorerSpec> {
 /// the chance that one of them is right.
 #[must_use]
 pub fn is_graded(spec: &ScorerSpec) -> bool {
+    parts(spec).is_some() || about(spec).is_some_and(|about| about.is_graded)
+}
+
+/// The scorers of the parts of a composite, in their order; nothing of another scorer.
+#[must_use]
+pub fn parts(spec: &ScorerSpec) -> Option<Vec<ScorerSpec>> {
+    let parts = stored_parts(spec)?.ok()?;
+    Some(parts.into_iter().map(|part| part.scorer).collect())
+}
+
+/// The parts of a composite, as they are stored.
+fn stored_parts(spec: &ScorerSpec) -> Option<Result<Vec<composite::Part>, ScorerError>> {
+    let is_composite = spec
+        .0
+        .get("type")
+        .is_some_and(|name| name == composite::NAME);
+    is_composite.then(|| {
+        let mut fields = spec.0.clone();
+        field(&mut fields, "parts").map(Option::unwrap_or_default)
+    })
+}
+
+/// Whether responses give answers by this scorer, so that it can be told which one most of them give.
+#[must_use]
+pub fn has_answers(spec: &ScorerSpec) -> bool {
+    about(spec).is_some_and(|about| about.has_answers)
+}
+
+/// The scorers that tell answers apart, by name.
+#[must_use]
+pub fn with_answers() -> String {
+    let all = scorers::ALL.iter().filter(|about| about.has_answers);
+    alternatives(&all.map(|about| about.name).collect::<Vec<_>>())
+}
+
+fn about(spec: &ScorerSpec) -> Option<&'static scorers::About> {
     let name = spec.0.get("type").and_then(Value::as_str);
-    let about = scorers::ALL.iter().find(|about| Some(about.name) == name);
-    about.is_some_and(|about| about.is_graded)
+    scorers::ALL.iter().find(|about| Some(about.name) == name)
 }
 
 /// Names in a sentence: `a`, `b` or `c`.
@@ -74,6 +137,81 @@ impl Scorer {
     /// # Errors
     /// The first field that is at fault.
     pub fn compile(spec: &ScorerSpec) -> Result<Self, ScorerError> {
+        let Some(parts) = stored_parts(spec) else {
+            let parts = vec![(Weight::ALONE, Part::compile(spec)?)];
+            return Ok(Self { parts });
+        };
+        let of_part = |(number, part): (usize, composite::Part)| {
+            let compiled = Part::compile(&part.scorer).map_err(|error| ScorerError {
+                field: "parts",
+                detail: format!("part {number}: {error}"),
+            })?;
+            Ok((part.weight, compiled))
+        };
+        let parts = parts?.into_iter().enumerate().map(of_part);
+        Ok(Self {
+            parts: parts.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Scores a response to an instance: 1 for right, 0 for wrong, and between for what is right in part.
+    ///
+    /// To score several responses to one instance, make its [`Expectation`] once.
+    ///
+    /// # Errors
+    /// As [`Scorer::expectation`]; a response is never an error.
+    pub fn score(&self, instance: &Map<String, Value>, response: &str) -> Result<f64, ScoreError> {
+        Ok(self.expectation(instance)?.score(response))
+    }
+
+    /// Scores a response to an instance, and says which answer it gives.
+    ///
+    /// # Errors
+    /// As [`Scorer::expectation`]; a response is never an error.
+    pub fn observe(
+        &self,
+        instance: &Map<String, Value>,
+        response: &str,
+    ) -> Result<Observation, ScoreError> {
+        Ok(self.expectation(instance)?.observe(response))
+    }
+
+    /// What a judge is asked, where one says how good a response is. Nothing else scores it then.
+    #[must_use]
+    pub fn judge(&self) -> Option<&Judge> {
+        match self.parts.as_slice() {
+            [(_, part)] => part.rule.judge(),
+            _ => None,
+        }
+    }
+
+    /// What a right response to an instance is.
+    ///
+    /// # Errors
+    /// The instance has no right answer that this scorer could use: `expected` cannot be
+    /// rendered, or is no number, choice or JSON where the scorer needs one.
+    pub fn expectation(
+        &self,
+        instance: &Map<String, Value>,
+    ) -> Result<Expectation<'_>, ScoreError> {
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for (number, (weight, part)) in self.parts.iter().enumerate() {
+            let expectation = part.expectation(instance);
+            let expectation = expectation.map_err(|error| match self.parts.len() {
+                1 => error,
+                _ => ScoreError::Part {
+                    number,
+                    error: Box::new(error),
+                },
+            })?;
+            parts.push((*weight, expectation));
+        }
+        Ok(Expectation { parts })
+    }
+}
+
+impl Part {
+    fn compile(spec: &ScorerSpec) -> Result<Self, ScorerError> {
         let mut fields = spec.0.clone();
         let name = fields.remove("type");
         let name = name.as_ref().and_then(Value::as_str).unwrap_or_default();
@@ -96,45 +234,26 @@ impl Scorer {
             Extractor::compile(&common.extract, |text| pattern::compile("extract", text))?;
         Ok(Self {
             expected,
+            extract: common.extract,
             extractor,
             rule,
         })
     }
 
-    /// Scores a response to an instance: 1 for right, 0 for wrong, and between for what is right in part.
-    ///
-    /// To score several responses to one instance, make its [`Expectation`] once.
-    ///
-    /// # Errors
-    /// As [`Scorer::expectation`]; a response is never an error.
-    pub fn score(&self, instance: &Map<String, Value>, response: &str) -> Result<f64, ScoreError> {
-        Ok(self.expectation(instance)?.score(response))
-    }
-
-    /// What a judge is asked, where one says how good a response is. Nothing else scores it then.
-    #[must_use]
-    pub fn judge(&self) -> Option<&Judge> {
-        self.rule.judge()
-    }
-
-    /// What a right response to an instance is.
-    ///
-    /// # Errors
-    /// The instance has no right answer that this scorer could use: `expected` cannot be
-    /// rendered, or is no number, choice or JSON where the scorer needs one.
-    pub fn expectation(
+    fn expectation(
         &self,
         instance: &Map<String, Value>,
-    ) -> Result<Expectation<'_>, ScoreError> {
+    ) -> Result<PartExpectation<'_>, ScoreError> {
         let rendered = self
             .expected
             .as_ref()
             .map(|expected| expected.render(instance))
             .transpose()
             .map_err(ScoreError::Template)?;
-        Ok(Expectation {
+        Ok(PartExpectation {
             wanted: self.rule.wanted(rendered.as_deref().map(str::trim))?,
-            scorer: self,
+            rendered,
+            part: self,
         })
     }
 }
@@ -159,18 +278,37 @@ fn default_extract(name: &str) -> Extract {
 /// What a right response to one instance is.
 #[derive(Debug, Clone)]
 pub struct Expectation<'s> {
-    scorer: &'s Scorer,
+    parts: Vec<(Weight, PartExpectation<'s>)>,
+}
+
+/// The same for one part.
+#[derive(Debug, Clone)]
+struct PartExpectation<'s> {
+    part: &'s Part,
     wanted: Wanted,
+    /// What is expected, as it was written.
+    rendered: Option<String>,
 }
 
 impl Expectation<'_> {
     /// Scores a response: 1 for right, 0 for wrong, and between for what is right in part.
     #[must_use]
     pub fn score(&self, response: &str) -> f64 {
-        let Scorer {
-            extractor, rule, ..
-        } = self.scorer;
-        rule.score(&self.wanted, extractor, response)
+        let parts = self.parts.iter();
+        composite::combine(parts.map(|(weight, part)| (*weight, part.score(response))))
+    }
+
+    /// Scores a response, and says which answer it gives.
+    #[must_use]
+    pub fn observe(&self, response: &str) -> Observation {
+        let answer = match self.parts.as_slice() {
+            [(_, part)] => part.answer(response),
+            _ => None,
+        };
+        Observation {
+            score: self.score(response),
+            answer: answer.map(|answer| key(&answer)),
+        }
     }
 
     /// The prompt of a question to the judge about a response to the same instance, by its number from 0.
@@ -183,10 +321,226 @@ impl Expectation<'_> {
         response: &str,
         number: u32,
     ) -> Result<RenderedPrompt, ScoreError> {
-        let judge = self.scorer.judge().ok_or(ScoreError::NoJudge)?;
-        let answer = self.scorer.extractor.apply(response).unwrap_or_default();
+        let [(_, PartExpectation { part, wanted, .. })] = self.parts.as_slice() else {
+            return Err(ScoreError::NoJudge);
+        };
+        let judge = part.rule.judge().ok_or(ScoreError::NoJudge)?;
+        let answer = part.extractor.apply(response).unwrap_or_default();
         judge
-            .question(instance, self.wanted.reference(), answer, number)
+            .question(instance, wanted.reference(), answer, number)
             .map_err(ScoreError::Rubric)
+    }
+
+    /// Scores a response, and says why.
+    #[must_use]
+    pub fn explain(&self, response: &str) -> Explained {
+        let parts = self.parts.iter();
+        let parts: Vec<ExplainedPart> = parts.map(|(_, part)| part.explain(response)).collect();
+        let why = match parts.as_slice() {
+            [part] => part.why.clone(),
+            _ => {
+                let weights = self.parts.iter().map(|(weight, _)| *weight);
+                composite::told(weights.zip(parts.iter().map(|part| part.score)))
+            }
+        };
+        Explained {
+            observation: self.observe(response),
+            why,
+            parts,
+        }
+    }
+}
+
+impl PartExpectation<'_> {
+    fn score(&self, response: &str) -> f64 {
+        let Part {
+            extractor, rule, ..
+        } = self.part;
+        rule.score(&self.wanted, extractor, response)
+    }
+
+    fn explain(&self, response: &str) -> ExplainedPart {
+        let Part {
+            extract,
+            extractor,
+            rule,
+            ..
+        } = self.part;
+        let facts = Facts {
+            score: self.score(response),
+            extract,
+            extracted: extractor.apply(response),
+            has_answers: rule.has_answers(),
+            answer: self.answer(response),
+            expected: self.rendered.as_deref().map(str::trim),
+            reason: rule.reason(&self.wanted, extractor, response),
+        };
+        facts.explained()
+    }
+
+    /// The answer that a response gives, as the scorer compares it.
+    fn answer(&self, response: &str) -> Option<String> {
+        let Part {
+            extractor, rule, ..
+        } = self.part;
+        rule.answer(&self.wanted, extractor, response)
+    }
+}
+
+/// The first 64 bits of the SHA-256 of an answer. It is stored, so it must be the same in every version.
+fn key(answer: &str) -> AnswerKey {
+    let digest = Sha256::digest(answer.as_bytes());
+    let first = digest.iter().take(8);
+    AnswerKey(first.fold(0, |key, byte| key << 8 | u64::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of the responses give the same answer: each by the first that gives it, none by nothing.
+    fn answers(scorer: &Value, answer: &Value, responses: &[&str]) -> Vec<Option<usize>> {
+        let spec: ScorerSpec = serde_json::from_value(scorer.clone()).unwrap();
+        let scorer = Scorer::compile(&spec).unwrap();
+        let instance = json!({"answer": answer}).as_object().cloned().unwrap();
+        let of = |response: &&str| scorer.observe(&instance, response).unwrap().answer;
+        let keys: Vec<_> = responses.iter().map(of).collect();
+        keys.iter()
+            .map(|key| key.and_then(|_| keys.iter().position(|other| other == key)))
+            .collect()
+    }
+
+    #[test]
+    fn answers_are_the_same_as_the_scorer_compares_them() {
+        let expected = "{{ answer }}";
+        let json_text = "{\"a\": 1, \"b\": [\"x\"]}";
+        for (scorer, answer, responses, same) in [
+            (
+                json!({"type": "exact", "expected": expected, "ignore_case": true}),
+                json!("Paris"),
+                vec!["Paris", " paris\n", "Rome", ""],
+                vec![Some(0), Some(0), Some(2), None],
+            ),
+            (
+                json!({"type": "exact", "expected": expected, "extract": "json"}),
+                json!({"a": 1, "b": ["x"]}),
+                vec![
+                    json_text,
+                    "so {\"b\": [\"x\"], \"a\": 1.0}",
+                    "{\"a\": 2}",
+                    "none",
+                ],
+                vec![Some(0), Some(0), Some(2), None],
+            ),
+            (
+                json!({"type": "json"}),
+                json!(null),
+                vec![json_text, "{\"b\": [\"x\"], \"a\": 1}", "[1]", "{"],
+                vec![Some(0), Some(0), Some(2), None],
+            ),
+            (
+                json!({"type": "choice", "expected": expected, "choices": ["A", "B", "C"]}),
+                json!("B"),
+                vec!["B", "The answer is (B), not C.", "C", "I am not sure"],
+                vec![Some(0), Some(0), Some(2), None],
+            ),
+            (
+                json!({"type": "numeric", "expected": expected}),
+                json!(1234),
+                vec![
+                    "1,234.0",
+                    "so $1234",
+                    "1234.5",
+                    "1234.500000000001",
+                    "1.2345e3",
+                    "-1234",
+                    "1235",
+                    "none",
+                ],
+                vec![
+                    Some(0),
+                    Some(0),
+                    Some(2),
+                    Some(2),
+                    Some(2),
+                    Some(5),
+                    Some(6),
+                    None,
+                ],
+            ),
+            (
+                // What is near enough to be right may still be another answer.
+                json!({"type": "numeric", "expected": expected, "tolerance": 0.1}),
+                json!(100),
+                vec!["100", "101", "12345678901", "12345678902"],
+                vec![Some(0), Some(1), Some(2), Some(3)],
+            ),
+            (
+                json!({"type": "regex", "pattern": "is (\\w*)", "expected": expected}),
+                json!("red"),
+                vec!["it is red", "is red or blue", "is blue", "red", "is !"],
+                vec![Some(0), Some(0), Some(2), None, None],
+            ),
+            (
+                json!({"type": "contains", "expected": expected}),
+                json!("red"),
+                vec!["red", "red"],
+                vec![None, None],
+            ),
+        ] {
+            assert_eq!(answers(&scorer, &answer, &responses), same, "{scorer}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_an_answer_never_changes() {
+        // The beginning of the SHA-256 of "abc".
+        assert_eq!(key("abc"), AnswerKey(0xba78_16bf_8f01_cfea));
+    }
+
+    #[test]
+    fn scorers_with_answers_are_named() {
+        let all = "`exact`, `regex`, `choice`, `numeric` or `json`";
+        assert_eq!(with_answers(), all);
+    }
+
+    #[test]
+    fn a_composite_weighs_what_its_parts_say() {
+        let exact = json!({"type": "exact", "expected": "{{ answer }}"});
+        let first = json!({"type": "regex", "pattern": "^[A-Z]"});
+        let of = |parts: Value, response: &str| {
+            let spec = json!({"type": "composite", "parts": parts});
+            let spec: ScorerSpec = serde_json::from_value(spec).unwrap();
+            let scorer = Scorer::compile(&spec).unwrap();
+            let instance = json!({"answer": "Paris"}).as_object().cloned().unwrap();
+            scorer.observe(&instance, response).unwrap()
+        };
+        let both = json!([
+            {"weight": 3.0, "required": false, "scorer": exact},
+            {"weight": 1.0, "required": true, "scorer": first}
+        ]);
+        assert_eq!(of(both.clone(), "Paris"), 1.0.into());
+        assert_eq!(of(both.clone(), "Rome"), 0.25.into());
+        assert_eq!(of(both, "paris"), 0.0.into());
+    }
+
+    #[test]
+    fn what_a_part_lacks_is_said_of_the_part() {
+        let part = |expected: &str| {
+            json!({"weight": 1.0, "required": false,
+                   "scorer": {"type": "numeric", "expected": expected}})
+        };
+        let compile = |parts: Value| {
+            let spec = json!({"type": "composite", "parts": parts});
+            Scorer::compile(&serde_json::from_value(spec).unwrap())
+        };
+        let scorer = compile(json!([part("1"), part("one")])).unwrap();
+        let error = scorer.expectation(&Map::new()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "part 1: expected: `one` holds 0 numbers; it must hold one"
+        );
+        let error = compile(json!([part("{{")])).unwrap_err().to_string();
+        assert!(error.starts_with("parts: part 0: expected: "), "{error}");
     }
 }

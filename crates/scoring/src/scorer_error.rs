@@ -64,6 +64,14 @@ pub enum ScoreError {
     /// There is no text to compare with.
     #[error("expected: there is no text for this instance that a response could be compared with")]
     NoReference,
+    /// That of one part of a composite.
+    #[error("part {number}: {error}")]
+    Part {
+        /// Which one, counted from 0.
+        number: usize,
+        /// What is wrong.
+        error: Box<Self>,
+    },
     /// It is no JSON object or array.
     #[error(
         "expected: `{text}` is no JSON object or array, which the extraction `json` is held against"

@@ -7,6 +7,7 @@
 
 use frugal_domain::job::JobSpec;
 use frugal_domain::metric::Metric;
+use frugal_domain::scoring::AnswerKey;
 use frugal_domain::seed::mix;
 use frugal_search::Origin;
 use frugal_search::profiled::{
@@ -217,6 +218,7 @@ fn response(salt: u64, row: usize, position: u32, chance: f64) -> (u64, DrawnRes
     let response = DrawnResponse {
         tokens,
         enough: tokens,
+        answer: None,
         ended: true,
         score: f64::from(u8::from((mix(lot) % 1_000) as f64 / 1_000.0 < chance)),
         latency_ms: 10,
@@ -261,6 +263,59 @@ fn what_lies_beyond_the_coldest_that_leads_is_tried() {
     });
     let place = run.search.place(winner(&run)).unwrap();
     assert_eq!(place.heat, Heat::Temperature(0.0), "{place:?}");
+}
+
+#[test]
+fn as_few_as_may_be_are_taken_where_all_must_be_right() {
+    let fixed = json!({"choice": {"values": [3, 9], "ordered": true}});
+    let any = spec(&[("/objective/metric", json!("min"))]);
+    let at_least_three = spec(&[
+        ("/objective/metric", json!("min")),
+        ("/space/3/domain", fixed),
+    ]);
+    for (job, n) in [(any, 1), (at_least_three, 3)] {
+        let run = run(&job, |_| 0.8);
+        let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+        assert_eq!(estimate.extent.n, n);
+        let (worth, _) = estimate.metrics[&Metric::Min];
+        let truth = 0.8_f64.powf(n.into());
+        assert!((worth - truth).abs() < 0.06, "{worth} for {truth}");
+    }
+}
+
+/// The winner's n and its worth, where the answer that most give counts and wrong answers are one of so
+/// many.
+fn run_by_majority(chance: f64, wrong_answers: u64) -> (u32, f64) {
+    let job = spec(&[("/objective/metric", json!("majority"))]);
+    let run = run_with(
+        &job,
+        |_| chance,
+        |batch, mut told| {
+            for (place, response) in told.drawn.iter_mut().flat_map(|drawn| {
+                let row = mix(drawn.row as u64);
+                (row..).zip(&mut drawn.responses)
+            }) {
+                let wrong = 2 + mix(place ^ mix(batch.arm as u64)) % wrong_answers;
+                let answer = if response.score > 0.0 { 1 } else { wrong };
+                response.answer = Some(AnswerKey(answer));
+            }
+            told
+        },
+    );
+    let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+    (estimate.extent.n, estimate.metrics[&Metric::Majority].0)
+}
+
+#[test]
+fn many_answers_are_taken_where_the_right_one_is_the_most_frequent() {
+    let (n, worth) = run_by_majority(0.5, 20);
+    assert!(n > 4 && worth > 0.8, "{worth} with {n}");
+}
+
+#[test]
+fn one_answer_is_taken_where_a_wrong_one_is_more_frequent() {
+    let (n, worth) = run_by_majority(0.3, 1);
+    assert!(n == 1 && (worth - 0.3).abs() < 0.06, "{worth} with {n}");
 }
 
 #[test]

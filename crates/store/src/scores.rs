@@ -5,6 +5,7 @@ use crate::{Error, Result, to_integer, to_request_key, to_u32};
 use chrono::{DateTime, Utc};
 use frugal_domain::id::JobId;
 use frugal_domain::request::ResponseId;
+use frugal_domain::scoring::{AnswerKey, Observation};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -19,8 +20,8 @@ pub struct ScoreKey {
     pub instance: u32,
 }
 
-/// What the scorer said: 1 is right, 0 is wrong; or why it could not say.
-pub type Score = Result<f64, String>;
+/// What the scorer said, or why it could not say.
+pub type Score = Result<Observation, String>;
 
 /// A score that was just observed.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,10 +54,11 @@ pub async fn insert(
             SELECT id FROM jobs WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
         ), inserted AS (
             INSERT INTO scores (job_id, source_job, purpose, trial, ordinal, position, instance,
-                                max_tokens, score, failure, scored_at)
+                                max_tokens, score, failure, answer, scored_at)
             SELECT held.id, row.*, $3
             FROM held, unnest($4::uuid[], $5::text[], $6::integer[], $7::integer[], $8::integer[],
-                              $9::integer[], $10::integer[], $11::float8[], $12::text[]) AS row
+                              $9::integer[], $10::integer[], $11::float8[], $12::text[],
+                              $13::bigint[]) AS row
             ON CONFLICT DO NOTHING
         )
         SELECT EXISTS (SELECT FROM held) AS "held!"
@@ -72,7 +74,8 @@ pub async fn insert(
         &rows.instance,
         &rows.max_tokens as &[Option<i32>],
         &rows.score as &[Option<f64>],
-        &rows.failure as &[Option<String>]
+        &rows.failure as &[Option<String>],
+        &rows.answer as &[Option<i64>]
     )
     .fetch_one(connection)
     .await?;
@@ -91,6 +94,8 @@ struct Columns {
     max_tokens: Vec<Option<i32>>,
     score: Vec<Option<f64>>,
     failure: Vec<Option<String>>,
+    /// The bits of the answers' keys.
+    answer: Vec<Option<i64>>,
 }
 
 impl Columns {
@@ -113,7 +118,12 @@ impl Columns {
                 .map(|cap| to_integer("max_tokens", cap))
                 .transpose()?,
         );
-        self.score.push(score.as_ref().ok().copied());
+        let observation = score.as_ref().ok();
+        self.score
+            .push(observation.map(|observation| observation.score));
+        let answer = observation.and_then(|observation| observation.answer);
+        self.answer
+            .push(answer.map(|answer| answer.0.cast_signed()));
         let failure = score.as_ref().err();
         self.failure
             .push(failure.map(|failure| failure.replace('\0', "\u{FFFD}")));
@@ -128,7 +138,8 @@ impl Columns {
 pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<BTreeMap<ScoreKey, Score>> {
     let rows = sqlx::query!(
         r#"
-        SELECT source_job, purpose, trial, ordinal, position, instance, max_tokens, score, failure
+        SELECT source_job, purpose, trial, ordinal, position, instance, max_tokens, score, failure,
+               answer
         FROM scores WHERE job_id = $1
         "#,
         job.0
@@ -149,7 +160,9 @@ pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<BTreeMap<
                     .transpose()?,
                 instance: to_u32("instance", row.instance)?,
             };
-            let score = row.score.ok_or(row.failure.unwrap_or_default());
+            let answer = row.answer.map(|answer| AnswerKey(answer.cast_unsigned()));
+            let observation = row.score.map(|score| Observation { score, answer });
+            let score = observation.ok_or(row.failure.unwrap_or_default());
             Ok((key, score))
         })
         .collect()

@@ -134,7 +134,7 @@ impl Calibration {
     fn take(&mut self, scores: Vec<Scored>) {
         for (key, score) in scores {
             match score {
-                Ok(score) => _ = self.said.insert(key.instance, score),
+                Ok(observed) => _ = self.said.insert(key.instance, observed.score),
                 Err(_) => self.silent += 1,
             }
         }

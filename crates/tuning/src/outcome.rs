@@ -84,6 +84,13 @@ pub(crate) fn of_refusal(refusal: Refusal) -> TrialOutcome {
     }
 }
 
+/// Whether the majority's answer is a measure of these instances: some response gives an answer, or the
+/// job asks for it, so that it is 0 where none does.
+fn has_votes(spec: &JobSpec, instances: &[EvaluatedInstance]) -> bool {
+    let mut responses = instances.iter().flat_map(|one| &one.responses);
+    responses.any(|response| response.answer.is_some()) || spec.asks_for(Metric::Majority)
+}
+
 /// What the instances came to: every metric, and whether the configuration may win.
 fn evaluation(
     spec: &JobSpec,
@@ -100,6 +107,9 @@ fn evaluation(
     };
     let mut metrics = BTreeMap::new();
     for metric in Metric::ALL {
+        if *metric == Metric::Majority && !has_votes(spec, instances) {
+            continue;
+        }
         metrics.insert(metric.as_str().to_owned(), estimate(*metric)?);
     }
     let qualities = match spec.objective.cheapest {

@@ -5,6 +5,7 @@ use frugal_domain::configuration::Configuration;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey};
+use frugal_domain::scoring::Observation;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{OfferedResponse, ScoreKey};
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ pub struct Past {
     /// By purpose and trial, the ordinal that follows those of all questions that the judge was ever asked.
     pub judge_ordinals: BTreeMap<(Purpose, TrialNumber), u32>,
     /// What scorers said.
-    pub scores: BTreeMap<ScoreKey, Result<f64, String>>,
+    pub scores: BTreeMap<ScoreKey, Result<Observation, String>>,
     /// What the requests may have cost that were in flight when a worker died.
     pub lost: Spend,
     /// Whether it was told that the held-out rows are scored.

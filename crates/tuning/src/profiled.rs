@@ -115,6 +115,7 @@ pub(crate) fn by_row(
     for ScoredDraw {
         response,
         score,
+        answer,
         enough,
     } in responses
     {
@@ -124,6 +125,7 @@ pub(crate) fn by_row(
                 tokens: response.tokens,
                 ended: response.ended,
                 score,
+                answer,
                 enough,
                 latency_ms: response.latency_ms,
             });

@@ -7,6 +7,7 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::job::Split;
 use frugal_domain::money::Spend;
 use frugal_domain::request::{RequestKey, ResponseId};
+use frugal_domain::scoring::Observation;
 use frugal_domain::trial::{Evaluation, TrialOutcome, TrialRole};
 use frugal_evaluation::{ScoreKey, ScorePlan};
 use std::collections::BTreeMap;
@@ -88,7 +89,7 @@ pub struct ScoreBatch {
 }
 
 /// What a scorer said of one response, or why it could not say anything.
-pub type Scored = (ScoreKey, Result<f64, String>);
+pub type Scored = (ScoreKey, Result<Observation, String>);
 
 /// A trial that may use what other jobs have bought.
 #[derive(Debug, Clone)]

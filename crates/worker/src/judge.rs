@@ -5,6 +5,7 @@ use crate::error::DriveError;
 use crate::score;
 use frugal_domain::job::Instance;
 use frugal_domain::request::Purpose;
+use frugal_domain::scoring::Observation;
 use frugal_scoring::{RenderedPrompt, Scorer};
 use frugal_store::requests;
 use frugal_tuning::{Judged, LabelledAnswer, ScoreBatch, Scored};
@@ -105,7 +106,7 @@ pub(crate) async fn read_replies(
             Ok((*number, text.whole()))
         });
         let read: Vec<(u32, &str)> = read.collect::<Result<_, DriveError>>()?;
-        scored.push((plan.key, judge.score(read)));
+        scored.push((plan.key, judge.score(read).map(Observation::from)));
     }
     Ok(scored)
 }

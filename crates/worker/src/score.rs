@@ -7,6 +7,7 @@ use crate::judge;
 use chrono::Utc;
 use frugal_domain::job::Instance;
 use frugal_domain::request::ResponseId;
+use frugal_domain::scoring::Observation;
 use frugal_evaluation::{Cut, ScorePlan};
 use frugal_scoring::Scorer;
 use frugal_store::responses::{self, StoredResponse};
@@ -108,12 +109,12 @@ fn score_one(
     rows: &[Instance],
     plan: &ScorePlan,
     text: &Text,
-) -> Result<f64, String> {
+) -> Result<Observation, String> {
     let row = rows
         .get(plan.key.instance)
         .ok_or_else(|| format!("there is no row {}", plan.key.instance))?;
     scorer
-        .score(row, text.as_scored(plan))
+        .observe(row, text.as_scored(plan))
         .map_err(|error| error.to_string())
 }
 

@@ -17,6 +17,7 @@ mod polling;
 mod problems;
 mod service;
 mod trials;
+mod validation;
 
 use chrono::Utc;
 use frugal_domain::endpoint::Catalog;

@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["domain"]),
     ("simulator", &["domain"]),
     ("tuning", &["domain", "search", "evaluation"]),
-    ("intake", &["domain", "scoring", "tokens"]),
+    ("intake", &["domain", "evaluation", "scoring", "tokens"]),
     (
         "worker",
         &[

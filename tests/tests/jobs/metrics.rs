@@ -2,20 +2,25 @@
 //! to bounds.
 
 use crate::World;
+use frugal_domain::id::JobId;
+use frugal_domain::scoring::{Observation, Reducer};
+use frugal_evaluation::reduce;
 use frugal_simulator::{Fault, Faults, Latency, Recordings, Refusal, SimulatorOptions};
+use frugal_store::scores;
 use frugal_tests::client::ApiClient;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Every metric of a trial.
-const METRICS: [&str; 7] = [
+const METRICS: [&str; 8] = [
     "completion_tokens",
     "cut_rate",
     "expected_success",
     "inference_cost",
     "latency_ms",
     "mean",
+    "min",
     "success",
 ];
 
@@ -179,6 +184,55 @@ async fn every_metric_is_measured_on_every_instance() {
     for part in ["mean", "standard_error", "count"] {
         assert_eq!(cost[part], metrics["inference_cost"][part]);
     }
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+/// A grid of one point, scored by the answer that most of five responses give.
+#[tokio::test]
+async fn the_majority_is_that_of_the_stored_answers() {
+    let world = World::new().await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let mut body = crate::job(12, 1);
+    body["models"] = json!([body["models"][1]]);
+    body["prompts"] = json!([body["prompts"][0]]);
+    body["search_space"] = json!({"temperature": 1.3, "max_tokens": 64, "n": 5, "stop": ["\n\n"]});
+    body["scoring"]["reduce"] = json!("majority");
+    body["budgets"] = json!({"optimization": {"usd": 0.1}});
+    body["search"] = json!({"algorithm": "grid", "seed": 5, "pruning": "off"});
+    body["baseline"] = json!(false);
+    let (path, job, trials) = run(&api, &body).await;
+    assert_eq!(job["objective"]["metric"], "majority");
+    let [trial] = trials.as_slice() else {
+        panic!("a grid of one point is one trial: {trials:?}");
+    };
+    let metrics = trial["metrics"].as_object().unwrap();
+    let with_majority: BTreeSet<&str> = METRICS.into_iter().chain(["majority"]).collect();
+    let named: BTreeSet<&str> = metrics.keys().map(String::as_str).collect();
+    assert_eq!(named, with_majority);
+
+    let id = JobId(path.strip_prefix("/jobs/").unwrap().parse().unwrap());
+    let pool = frugal_store::connect(world.database.url(), 1).unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    let mut rows: BTreeMap<u32, Vec<Observation>> = BTreeMap::new();
+    for (key, score) in scores::load(&mut connection, id).await.unwrap() {
+        rows.entry(key.instance).or_default().push(score.unwrap());
+    }
+    drop(connection);
+    pool.close().await;
+    let observed = rows.values().flatten();
+    let answered = observed.filter(|one| one.answer.is_some()).count();
+    assert!(
+        rows.values().all(|of_row| of_row.len() == 5) && answered > 30,
+        "{answered}"
+    );
+    let reduced = rows
+        .values()
+        .map(|of_row| reduce(Reducer::Majority, of_row));
+    let expected = reduced.sum::<f64>() / 12.0;
+    assert!((mean(trial, "majority") - expected).abs() < 1e-12);
+    assert_eq!(trial["utility"], metrics["majority"]);
     assert!(server.stop().await);
     world.end().await;
 }

@@ -4,6 +4,7 @@ use crate::Store;
 use chrono::Utc;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::request::{Purpose, RequestKey, ResponseId};
+use frugal_domain::scoring::{AnswerKey, Observation};
 use frugal_store::Error;
 use frugal_store::scores::{self, NewScore, Score, ScoreKey};
 use std::collections::BTreeMap;
@@ -43,12 +44,19 @@ async fn a_score_is_what_was_said_first_of_a_response_a_cap_and_a_row() {
     let other = JobId(Uuid::now_v7());
     // They differ in one thing each.
     let said = [
-        (key(0, None, None, 0), Ok(1.0)),
-        (key(1, None, None, 0), Ok(0.1 + 0.2)),
-        (key(0, Some(other), None, 0), Ok(0.25)),
-        (key(0, Some(other), None, 1), Ok(0.75)),
-        (key(0, None, Some(8), 0), Ok(0.0)),
+        (key(0, None, None, 0), Ok(1.0.into())),
+        (key(1, None, None, 0), Ok((0.1 + 0.2).into())),
+        (key(0, Some(other), None, 0), Ok(0.25.into())),
+        (key(0, Some(other), None, 1), Ok(0.75.into())),
+        (key(0, None, Some(8), 0), Ok(0.0.into())),
         (key(0, None, Some(9), 0), Err("no\0number".to_owned())),
+        (
+            key(2, None, None, 0),
+            Ok(Observation {
+                score: 1.0,
+                answer: Some(AnswerKey(u64::MAX - 7)),
+            }),
+        ),
     ];
     let mut stored: BTreeMap<_, _> = said.iter().cloned().collect();
     stored.insert(said[5].0, Err("no\u{FFFD}number".to_owned()));
@@ -61,11 +69,11 @@ async fn a_score_is_what_was_said_first_of_a_response_a_cap_and_a_row() {
     assert_eq!(found, stored);
 
     // Said again, and twice at once: what was said first stays.
-    let later = (key(7, None, None, 0), Ok(0.5));
+    let later = (key(7, None, None, 0), Ok(0.5.into()));
     let again: Vec<_> = said
         .iter()
-        .map(|(key, _)| (*key, Ok(0.9)))
-        .chain([later.clone(), (later.0, Ok(0.6))])
+        .map(|(key, _)| (*key, Ok(0.9.into())))
+        .chain([later.clone(), (later.0, Ok(0.6.into()))])
         .collect();
     for _ in 0..2 {
         scores::insert(&mut connection, first, &new(&again), now)
@@ -78,7 +86,7 @@ async fn a_score_is_what_was_said_first_of_a_response_a_cap_and_a_row() {
 
     // Another worker has taken over.
     let second = store.claim(60).await.unwrap();
-    let late = new(&[(key(8, None, None, 0), Ok(1.0))]);
+    let late = new(&[(key(8, None, None, 0), Ok(1.0.into()))]);
     let refused = scores::insert(&mut connection, first, &late, now).await;
     assert!(matches!(refused, Err(Error::LeaseLost)));
     let refused = scores::insert(&mut connection, first, &[], now).await;
@@ -109,7 +117,7 @@ async fn loading_a_jobs_scores_reads_no_others() {
     let count = 500;
     for claim in &jobs {
         let all: Vec<_> = (0..count)
-            .map(|ordinal| (key(ordinal, None, None, 0), Ok(0.5)))
+            .map(|ordinal| (key(ordinal, None, None, 0), Ok(0.5.into())))
             .collect();
         scores::insert(&mut connection, *claim, &new(&all), Utc::now())
             .await

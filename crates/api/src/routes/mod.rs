@@ -10,6 +10,7 @@ mod jobs;
 mod metrics;
 mod openapi;
 mod report;
+mod scorers;
 mod trials;
 
 use crate::state::AppState;
@@ -30,6 +31,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(datasets::create_dataset, datasets::list_datasets))
         .routes(routes!(datasets::get_dataset, datasets::delete_dataset))
         .routes(routes!(datasets::list_rows))
+        .routes(routes!(scorers::validate_scorer))
         .routes(routes!(endpoints::list_endpoints))
         .routes(routes!(endpoints::get_endpoint))
         .routes(routes!(health::healthz))

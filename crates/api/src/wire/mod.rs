@@ -17,6 +17,7 @@ mod report;
 mod search;
 mod space;
 mod trial;
+mod validation;
 
 pub use amounts::{Budget, CostEstimate, Estimate, Spend};
 pub use configuration::Configuration;
@@ -44,8 +45,8 @@ pub use names::{
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtraFieldsPost, ExtractName, ExtractPost,
     HoldoutPost, HoldoutRowsPost, JobPost, JudgeLabelsPost, JudgeStylePost, LimitsPost,
-    MatchesPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, ReferencesPost,
-    RougeMeasure, RougeVariant, RougeWords, SamplePost, ScorerPost, ScoringPost,
+    MatchesPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PartPost, PromptPost,
+    ReferencesPost, RougeMeasure, RougeVariant, RougeWords, SamplePost, ScorerPost, ScoringPost,
 };
 pub use report::{
     AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, Interval, IntervalEstimate,
@@ -54,6 +55,10 @@ pub use report::{
 pub use search::{Search, SearchOptions, SearchOptionsPost, SearchPost};
 pub use space::{ConfigurationPost, DimensionPost, SearchSpacePost};
 pub use trial::{Coverage, Prune, Trial, TrialLinks};
+pub use validation::{
+    PartValidation, RenderedMessage, RenderedPrompt, ResponseValidation, RowValidation, Validation,
+    ValidationPost,
+};
 
 use frugal_domain::fault::Fault;
 use frugal_intake::dataset::RowFault;

@@ -98,7 +98,12 @@ named! {
 }
 
 named! {
-    /// What is made of the scores of an instance's n responses.
+    /// What is made of the scores of an instance's n responses: the chance that one of n such answers is
+    /// right (`expected_success`), the best of them (`success`: pass@n), their mean, or the worst of them
+    /// (`min`: pass^n, all are right), or the score of the answer that most of them give (`majority`, or
+    /// self-consistency: one vote each, none where no answer is found; where several answers have as many
+    /// votes, the mean of their scores). The majority needs a scorer that tells answers apart: `exact`,
+    /// `choice`, `numeric`, `regex` or `json`.
     Reducer of scoring::Reducer
 }
 

@@ -219,7 +219,7 @@ pub struct ScoringPost {
     pub scorer: ScorerPost,
     /// What is made of the scores of an instance's n responses; `expected_success` by default, and `mean`
     /// where the scorer gives shares (`json`, `token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`,
-    /// `judge`).
+    /// `composite`, `judge`).
     pub reduce: Option<Reducer>,
 }
 
@@ -500,6 +500,27 @@ pub enum ScorerPost {
         /// Which part of the response is judged; all of it by default.
         extract: Option<ExtractPost>,
     },
+    /// The weighted mean of what several scorers say. It has no `expected` of its own.
+    Composite {
+        /// The scorers.
+        #[schema(min_items = 1, max_items = 16)]
+        parts: Vec<PartPost>,
+    },
+}
+
+/// A part of a composite scorer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartPost {
+    /// How much its score counts beside the others; 1 by default.
+    #[schema(nullable = true, minimum = 0.000_001, maximum = 1_000_000)]
+    pub weight: Option<f64>,
+    /// Whether all of it scores 0 where this part does; no by default.
+    #[schema(nullable = true)]
+    pub required: Option<bool>,
+    /// Any scorer but another composite.
+    #[schema(no_recursion)]
+    pub scorer: Box<ScorerPost>,
 }
 
 /// What `expected` holds.
@@ -653,7 +674,7 @@ pub struct ObjectivePost {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheapestPost {
-    /// What says how good answers are: `expected_success`, `success` or `mean`; `scoring.reduce` by
+    /// What says how good answers are: one of the reducers; `scoring.reduce` by
     /// default.
     pub metric: Option<Metric>,
     /// What they must be as good as: `"baseline"` (the default), instance by instance, or a mean of the

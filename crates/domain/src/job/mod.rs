@@ -16,7 +16,7 @@ pub use objective::{Direction, NonInferiority, Objective, Reference, measures_la
 
 use crate::configuration::Configuration;
 use crate::id::DatasetId;
-use crate::metric::Constraint;
+use crate::metric::{Constraint, Metric};
 use crate::money::{Budget, Prices, Unit};
 use crate::names::names;
 use crate::prompt::Prompt;
@@ -103,6 +103,15 @@ impl JobSpec {
     pub fn measures_own_latency(&self) -> bool {
         self.search.extent == ExtentChoice::Searched
             && measures_latency(&self.objective, &self.constraints)
+    }
+
+    /// Whether the objective, what must be as good, or a constraint is about a metric.
+    #[must_use]
+    pub fn asks_for(&self, metric: Metric) -> bool {
+        let standard = self.objective.cheapest.map(|standard| standard.metric);
+        self.objective.metric == metric
+            || standard == Some(metric)
+            || self.constraints.iter().any(|one| one.metric == metric)
     }
 
     /// The order in which every trial looks at the rows: drawn, since the first few stand for all.

@@ -31,7 +31,7 @@ fn arm(instances: &[&[(u64, f64)]]) -> Arm {
         for (position, (tokens, score)) in (0..).zip(*responses) {
             let draw = draw(instance, position, *tokens);
             arm.add(draw);
-            arm.remember([(ScoreKey::whole(draw.id, instance), *score)]);
+            arm.remember([(ScoreKey::whole(draw.id, instance), (*score).into())]);
         }
     }
     arm
@@ -63,10 +63,17 @@ fn utility_is_told_at_any_n() {
     );
     // One right of four: half of the pairs hold it.
     near(utility(&arm, 2, Reducer::Success), 0.75);
+    // All pairs of it hold a wrong one.
+    near(utility(&arm, 1, Reducer::Min), 0.625);
+    near(utility(&arm, 2, Reducer::Min), 0.5);
     // More than were drawn: the plug-in estimate.
     near(
         utility(&arm, 8, Reducer::Success),
         (1.0 - 0.75_f64.powi(8) + 1.0) / 2.0,
+    );
+    near(
+        utility(&arm, 8, Reducer::Min),
+        (0.25_f64.powi(8) + 1.0) / 2.0,
     );
     let sure = arm.utility(extent(100, 1), Reducer::Mean).unwrap();
     assert_eq!((sure.count, sure.standard_error), (2, Some(0.375)));
@@ -76,7 +83,12 @@ fn utility_is_told_at_any_n() {
 #[test]
 fn scores_outside_the_range_are_brought_within_it() {
     let arm = arm(&[&[(10, 7.0), (10, f64::NAN)]]);
-    for reducer in [Reducer::Mean, Reducer::ExpectedSuccess, Reducer::Success] {
+    for reducer in [
+        Reducer::Mean,
+        Reducer::ExpectedSuccess,
+        Reducer::Success,
+        Reducer::Min,
+    ] {
         assert_eq!(utility(&arm, 1, reducer), 0.5, "{reducer:?}");
     }
 }
@@ -94,7 +106,7 @@ fn what_is_not_scored_is_not_told() {
         wanted.iter().map(|plan| plan.cut).collect::<Vec<_>>(),
         [Some(cut)]
     );
-    arm.remember(wanted.iter().map(|plan| (plan.key, 0.0)));
+    arm.remember(wanted.iter().map(|plan| (plan.key, 0.0.into())));
     assert_eq!(arm.utility(extent(50, 1), Reducer::Mean).unwrap().mean, 0.5);
     assert!(arm.unscored(50).is_empty());
 }
@@ -123,12 +135,12 @@ fn what_serves_with_its_score_is_not_the_short_responses_alone() {
     let scored: Vec<_> = arm
         .unscored(50)
         .iter()
-        .map(|plan| (plan.key, 0.0))
+        .map(|plan| (plan.key, 0.0.into()))
         .collect();
     arm.remember(scored);
     let scores: Vec<f64> = arm
         .serving_with_scores(50)
-        .map(|(_, score)| score)
+        .map(|(_, observation)| observation.score)
         .collect();
     assert_eq!(scores, [1.0, 1.0, 1.0, 0.0]);
 }
@@ -159,13 +171,15 @@ fn cost_is_told_at_any_extent() {
 }
 
 proptest! {
-    /// More responses are never worth less where success counts, and never cost less.
+    /// More responses are never worth less where success counts, never more where the worst does, and
+    /// never cost less.
     #[test]
     fn utility_and_cost_grow_with_n(
         instances in prop::collection::vec(
             prop::collection::vec((1..100_u64, prop::bool::ANY), 1..8), 1..6),
         n in 1..12_u32,
-        reducer in prop::sample::select(vec![Reducer::Success, Reducer::ExpectedSuccess]),
+        reducer in prop::sample::select(
+            vec![Reducer::Success, Reducer::ExpectedSuccess, Reducer::Min]),
     ) {
         let instances: Vec<Vec<(u64, f64)>> = instances
             .iter()
@@ -181,7 +195,9 @@ proptest! {
         prop_assert!(cost(n) <= cost(n + 1));
         // The step from the unbiased estimate to the plug-in one, where the pool ends, apart.
         if reducer == Reducer::ExpectedSuccess || instances.iter().all(|one| one.len() > n as usize) {
-            prop_assert!(utility(&arm, n, reducer) <= utility(&arm, n + 1, reducer) + 1e-12);
+            let (few, more) = (utility(&arm, n, reducer), utility(&arm, n + 1, reducer));
+            let (low, high) = if reducer == Reducer::Min { (more, few) } else { (few, more) };
+            prop_assert!(low <= high + 1e-12);
         }
     }
 

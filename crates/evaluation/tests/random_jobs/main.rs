@@ -190,6 +190,7 @@ proptest! {
         };
         for (reducer, metric) in [
             (Reducer::Mean, Metric::Mean),
+            (Reducer::Min, Metric::Min),
             (Reducer::Success, Metric::Success),
             (Reducer::ExpectedSuccess, Metric::ExpectedSuccess),
         ] {

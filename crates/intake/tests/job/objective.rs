@@ -37,8 +37,8 @@ fn any_metric_can_be_the_objective() {
         }
     }
     let found = faults(|body| body["objective"]["metric"] = json!("vibes"));
-    let detail = "`vibes` is not known; use `expected_success`, `success`, `mean`, `latency_ms`, \
-                  `cut_rate`, `completion_tokens`, `inference_cost`";
+    let detail = "`vibes` is not known; use `expected_success`, `success`, `mean`, `min`, `majority`, \
+                  `latency_ms`, `cut_rate`, `completion_tokens`, `inference_cost`";
     assert_eq!(found, [("/objective/metric".to_owned(), detail.to_owned())]);
 }
 
@@ -104,7 +104,7 @@ fn the_cheapest_that_is_as_good_is_an_objective() {
 
 #[test]
 fn each_fault_of_what_is_to_be_as_good_has_its_place() {
-    let of_answers = "use `expected_success`, `success`, `mean`";
+    let of_answers = "use `expected_success`, `success`, `mean`, `min`, `majority`";
     for (objective, place, detail) in [
         (
             json!({"cheapest": "please"}),
@@ -212,6 +212,37 @@ fn constraints_are_read_and_stored() {
     assert_eq!(stored, spec);
 }
 
+#[test]
+fn the_majority_needs_a_scorer_that_tells_answers_apart() {
+    let of_contains = |change: fn(&mut Value)| {
+        faults(|body| {
+            body["scoring"] = json!({"scorer": {"type": "contains", "expected": "{{ answer }}"}});
+            body["objective"] = json!({});
+            change(body);
+        })
+    };
+    let detail = "`majority` counts responses that give the same answer, which the scorer `contains` \
+                  cannot tell; score by `exact`, `regex`, `choice`, `numeric` or `json`, or take \
+                  another one, such as `mean`";
+    for (place, change) in [
+        (
+            "/scoring/reduce",
+            (|body| body["scoring"]["reduce"] = json!("majority")) as fn(&mut Value),
+        ),
+        ("/objective/metric", |body| {
+            body["objective"] = json!({"metric": "majority"});
+        }),
+        ("/objective/cheapest/metric", |body| {
+            body["objective"] = json!({"cheapest": {"metric": "majority"}});
+        }),
+        ("/constraints/0/metric", |body| {
+            body["constraints"] = json!([{"metric": "majority", "at_least": 0.5}]);
+        }),
+    ] {
+        assert_eq!(of_contains(change), [(place.to_owned(), detail.to_owned())]);
+    }
+}
+
 /// As it was stored when a job had one of the reducers for its objective and no constraints.
 #[test]
 fn a_job_from_before_there_were_constraints_is_still_read() {
@@ -233,8 +264,8 @@ fn a_job_from_before_there_were_constraints_is_still_read() {
 
 #[test]
 fn each_fault_of_a_constraint_has_its_place() {
-    let others = "use `expected_success`, `success`, `mean`, `latency_ms`, `cut_rate`, \
-                  `completion_tokens`";
+    let others = "use `expected_success`, `success`, `mean`, `min`, `majority`, \
+                  `latency_ms`, `cut_rate`, `completion_tokens`";
     let unknown = format!("`speed` is not known; {others}");
     for (constraint, place, detail) in [
         (json!("fast"), "", "must be an object, not a string"),

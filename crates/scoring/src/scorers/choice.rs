@@ -29,6 +29,7 @@ impl Kind for Choice {
     /// The position of the right choice.
     type Wanted = usize;
     const NAME: &'static str = "choice";
+    const HAS_ANSWERS: bool = true;
 
     fn read(object: &ObjectReader<'_>) -> Option<Fields> {
         let choices = object.require("choices", "list what may be chosen, such as [\"A\", \"B\"]");
@@ -60,9 +61,20 @@ impl Kind for Choice {
     }
 
     fn score(&self, wanted: &usize, extractor: &Extractor, response: &str) -> f64 {
-        let text = extractor.apply(response);
-        let named = text.and_then(|text| first_named(&self.folding.fold(text), &self.choices));
-        right(named == Some(*wanted))
+        right(self.named(extractor, response) == Some(*wanted))
+    }
+
+    fn answer(&self, _: &usize, extractor: &Extractor, response: &str) -> Option<String> {
+        let named = self.named(extractor, response)?;
+        self.choices.get(named).cloned()
+    }
+}
+
+impl Choice {
+    /// The position of the choice that a response names.
+    fn named(&self, extractor: &Extractor, response: &str) -> Option<usize> {
+        let text = extractor.apply(response)?;
+        first_named(&self.folding.fold(text), &self.choices)
     }
 }
 

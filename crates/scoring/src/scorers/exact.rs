@@ -27,6 +27,7 @@ impl Kind for Exact {
     type Fields = FoldFields;
     type Wanted = Wanted;
     const NAME: &'static str = "exact";
+    const HAS_ANSWERS: bool = true;
 
     fn read(object: &ObjectReader<'_>) -> Option<FoldFields> {
         FoldFields::read(object)
@@ -55,17 +56,35 @@ impl Kind for Exact {
 
     fn score(&self, wanted: &Wanted, extractor: &Extractor, response: &str) -> f64 {
         right(match wanted {
-            Wanted::Text(wanted) => extractor
-                .apply(response)
-                .is_some_and(|text| self.folding.fold(text.trim()) == *wanted),
-            Wanted::Json(wanted) => {
-                // A list in front, such as a reference [1], is not the object that is asked for.
-                let opening = if wanted.is_object() { '{' } else { '[' };
-                json::first(response, &[opening])
-                    .and_then(|text| serde_json::from_str(text).ok())
-                    .is_some_and(|value| json::canonical(value, self.folding) == *wanted)
-            }
+            Wanted::Text(wanted) => self.text(extractor, response).as_ref() == Some(wanted),
+            Wanted::Json(wanted) => self.value(wanted, response).as_ref() == Some(wanted),
         })
+    }
+
+    fn answer(&self, wanted: &Wanted, extractor: &Extractor, response: &str) -> Option<String> {
+        match wanted {
+            Wanted::Text(_) => self
+                .text(extractor, response)
+                .filter(|text| !text.is_empty()),
+            Wanted::Json(wanted) => self.value(wanted, response).as_ref().map(json::written),
+        }
+    }
+}
+
+impl Exact {
+    /// The text that is compared.
+    fn text(&self, extractor: &Extractor, response: &str) -> Option<String> {
+        let text = extractor.apply(response)?;
+        Some(self.folding.fold(text.trim()))
+    }
+
+    /// The value that is compared.
+    fn value(&self, wanted: &Value, response: &str) -> Option<Value> {
+        // A list in front, such as a reference [1], is not the object that is asked for.
+        let opening = if wanted.is_object() { '{' } else { '[' };
+        let text = json::first(response, &[opening])?;
+        let value = serde_json::from_str(text).ok()?;
+        Some(json::canonical(value, self.folding))
     }
 }
 

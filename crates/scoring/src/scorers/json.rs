@@ -55,6 +55,7 @@ impl Kind for Json {
     const NAME: &'static str = "json";
     const EXTRACT: Extract = Extract::Json;
     const IS_GRADED: bool = true;
+    const HAS_ANSWERS: bool = true;
 
     fn without_expected() -> Option<Option<Value>> {
         Some(None)
@@ -99,18 +100,7 @@ impl Kind for Json {
     }
 
     fn score(&self, wanted: &Option<Value>, extractor: &Extractor, response: &str) -> f64 {
-        let text = match self.is_anywhere {
-            true => Some(response),
-            false => extractor.apply(response),
-        };
-        let openings: &[char] = match wanted {
-            // A list in front, such as a reference [1], is not the object that is asked for.
-            Some(Value::Object(_)) => &['{'],
-            Some(_) => &['['],
-            None => &['{', '['],
-        };
-        let value = text.and_then(|text| json::first(text, openings));
-        let Some(value) = value.and_then(|value| serde_json::from_str::<Value>(value).ok()) else {
+        let Some(value) = self.value(wanted.as_ref(), extractor, response) else {
             return right(false);
         };
         if self
@@ -125,9 +115,59 @@ impl Kind for Json {
             Some(wanted) => self.agreement(wanted, &json::canonical(value, self.folding)),
         }
     }
+
+    /// What of the schema is not kept.
+    fn reason(
+        &self,
+        wanted: &Option<Value>,
+        extractor: &Extractor,
+        response: &str,
+    ) -> Option<String> {
+        let value = self.value(wanted.as_ref(), extractor, response)?;
+        let error = self.schema.as_ref()?.validate(&value).err()?;
+        let place = error.instance_path().to_string();
+        let place = match place.is_empty() {
+            true => String::new(),
+            false => format!(" at `{}`", cut(&place)),
+        };
+        Some(format!(
+            "the value does not keep to the schema{place}: {}",
+            cut(&error.to_string())
+        ))
+    }
+
+    fn answer(
+        &self,
+        wanted: &Option<Value>,
+        extractor: &Extractor,
+        response: &str,
+    ) -> Option<String> {
+        let value = self.value(wanted.as_ref(), extractor, response)?;
+        Some(json::written(&json::canonical(value, self.folding)))
+    }
 }
 
 impl Json {
+    /// The value that a response holds, as it stands there.
+    fn value(
+        &self,
+        wanted: Option<&Value>,
+        extractor: &Extractor,
+        response: &str,
+    ) -> Option<Value> {
+        let text = match self.is_anywhere {
+            true => response,
+            false => extractor.apply(response)?,
+        };
+        let openings: &[char] = match wanted {
+            // A list in front, such as a reference [1], is not the object that is asked for.
+            Some(Value::Object(_)) => &['{'],
+            Some(_) => &['['],
+            None => &['{', '['],
+        };
+        serde_json::from_str(json::first(text, openings)?).ok()
+    }
+
     /// The share of fields that are the same. Fields of objects within objects count by themselves;
     /// lists are the same as a whole or not at all.
     fn agreement(&self, wanted: &Value, found: &Value) -> f64 {

@@ -37,6 +37,8 @@ pub(crate) trait Kind: Sized {
     /// Whether a response may be right in part, so that a mean of scores says more than the chance
     /// that one is right.
     const IS_GRADED: bool = false;
+    /// Whether a response gives one answer, which those of other responses may be the same as.
+    const HAS_ANSWERS: bool = false;
     /// What is wanted where `expected` is not given; `expected` is required where this is nothing.
     fn without_expected() -> Option<Self::Wanted> {
         None
@@ -63,6 +65,27 @@ pub(crate) trait Kind: Sized {
 
     /// Scores a response, from 0 for wrong to 1 for right.
     fn score(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> f64;
+
+    /// Why a response has its score, where more can be said than what was extracted and expected.
+    fn reason(
+        &self,
+        _wanted: &Self::Wanted,
+        _extractor: &Extractor,
+        _response: &str,
+    ) -> Option<String> {
+        None
+    }
+
+    /// The answer that a response gives, written so that answers which are compared as the same read the
+    /// same; nothing where it gives none.
+    fn answer(
+        &self,
+        _wanted: &Self::Wanted,
+        _extractor: &Extractor,
+        _response: &str,
+    ) -> Option<String> {
+        None
+    }
 }
 
 /// The fields that all scorers share.
@@ -84,6 +107,7 @@ pub(crate) struct About {
     pub(crate) extract: fn() -> Extract,
     pub(crate) expected_is_optional: fn() -> bool,
     pub(crate) is_graded: bool,
+    pub(crate) has_answers: bool,
 }
 
 macro_rules! scorers {
@@ -106,6 +130,7 @@ macro_rules! scorers {
             extract: || $file::$kind::EXTRACT,
             expected_is_optional: || $file::$kind::without_expected().is_some(),
             is_graded: $file::$kind::IS_GRADED,
+            has_answers: $file::$kind::HAS_ANSWERS,
         }),+];
 
         /// Reads the fields of the scorer of this name, as they are stored.
@@ -179,6 +204,43 @@ macro_rules! scorers {
                     })+
                     // What is wanted comes from the same rule.
                     _ => 0.0,
+                }
+            }
+
+            /// Why a response has its score, where there is more to say.
+            pub(crate) fn reason(
+                &self,
+                wanted: &Wanted,
+                extractor: &Extractor,
+                response: &str,
+            ) -> Option<String> {
+                match (self, wanted) {
+                    $((Self::$kind(rule), Wanted::$kind(wanted)) => {
+                        rule.reason(wanted, extractor, response)
+                    })+
+                    _ => None,
+                }
+            }
+
+            /// Whether responses give answers.
+            pub(crate) const fn has_answers(&self) -> bool {
+                match self {
+                    $(Self::$kind(_) => $file::$kind::HAS_ANSWERS),+
+                }
+            }
+
+            /// The answer that a response gives, if it gives one.
+            pub(crate) fn answer(
+                &self,
+                wanted: &Wanted,
+                extractor: &Extractor,
+                response: &str,
+            ) -> Option<String> {
+                match (self, wanted) {
+                    $((Self::$kind(rule), Wanted::$kind(wanted)) => {
+                        rule.answer(wanted, extractor, response)
+                    })+
+                    _ => None,
                 }
             }
         }

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// share of the larger one: one part in ten to this power.
 const ROUNDING_SCALE: i64 = 9;
 
+/// The digits by which answers are told apart that are no integers: as many as rounding leaves.
+const ANSWER_DIGITS: u64 = 9;
+
 /// The compiled scorer.
 #[derive(Debug, Clone)]
 pub(crate) struct Numeric {
@@ -30,6 +33,7 @@ impl Kind for Numeric {
     type Fields = Fields;
     type Wanted = BigDecimal;
     const NAME: &'static str = "numeric";
+    const HAS_ANSWERS: bool = true;
     const EXTRACT: Extract = Extract::LastNumber;
 
     fn read(object: &ObjectReader<'_>) -> Option<Fields> {
@@ -66,10 +70,31 @@ impl Kind for Numeric {
     }
 
     fn score(&self, wanted: &BigDecimal, extractor: &Extractor, response: &str) -> f64 {
-        let text = extractor.apply(response);
-        let number = text.and_then(|text| numbers(text).last());
-        right(number.is_some_and(|number| near(&number.value, wanted, &self.tolerance)))
+        let number = number(extractor, response);
+        right(number.is_some_and(|number| near(&number, wanted, &self.tolerance)))
     }
+
+    /// Its value. A tolerance says what is right, and not which answers are the same.
+    fn answer(&self, _: &BigDecimal, extractor: &Extractor, response: &str) -> Option<String> {
+        let number = number(extractor, response)?;
+        let told_apart = if number.is_integer() {
+            number
+        } else {
+            number.with_prec(ANSWER_DIGITS)
+        };
+        // The digits and the power of ten, which differ for no two ways to write a number.
+        let (digits, scale) = told_apart.normalized().into_bigint_and_exponent();
+        Some(match scale {
+            0 => digits.to_string(),
+            _ => format!("{digits}e{}", -scale),
+        })
+    }
+}
+
+/// The number that a response is taken to say.
+fn number(extractor: &Extractor, response: &str) -> Option<BigDecimal> {
+    let text = extractor.apply(response)?;
+    numbers(text).last().map(|number| number.value)
 }
 
 /// Whether a number is the expected one, up to `tolerance` as a share of it or of 1, whichever

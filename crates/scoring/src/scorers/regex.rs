@@ -31,6 +31,7 @@ impl Kind for Regex {
     /// What the capture must be; nothing in particular where `expected` is not given.
     type Wanted = Option<String>;
     const NAME: &'static str = "regex";
+    const HAS_ANSWERS: bool = true;
 
     fn without_expected() -> Option<Option<String>> {
         Some(None)
@@ -62,12 +63,21 @@ impl Kind for Regex {
         };
         right(match wanted {
             None => self.pattern.is_match(text),
-            Some(wanted) => self
-                .pattern
-                .captures(text)
-                .and_then(|captures| captured(&captures))
-                .is_some_and(|capture| self.folding.fold(capture.trim()) == *wanted),
+            Some(wanted) => self.capture(text).as_ref() == Some(wanted),
         })
+    }
+
+    fn answer(&self, _: &Option<String>, extractor: &Extractor, response: &str) -> Option<String> {
+        let text = extractor.apply(response)?;
+        self.capture(text).filter(|capture| !capture.is_empty())
+    }
+}
+
+impl Regex {
+    /// What the pattern captures, as it is compared.
+    fn capture(&self, text: &str) -> Option<String> {
+        let captures = self.pattern.captures(text)?;
+        Some(self.folding.fold(captured(&captures)?.trim()))
     }
 }
 

@@ -75,6 +75,7 @@ fn answers(batch: &frugal_search::profiled::Batch) -> Told {
             DrawnResponse {
                 tokens,
                 enough: tokens,
+                answer: None,
                 ended: true,
                 score: f64::from(u8::from(mix(lot + 1) % 100 > hard)),
                 latency_ms: 1,

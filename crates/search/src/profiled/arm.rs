@@ -2,6 +2,7 @@
 
 use super::whole::Allowed;
 use frugal_domain::configuration::Configuration;
+use frugal_domain::scoring::AnswerKey;
 use std::collections::BTreeMap;
 
 /// Where an arm lies.
@@ -67,6 +68,8 @@ pub(super) struct Row {
     pub(super) enough: Vec<f64>,
     /// How good each is, as it came.
     pub(super) scores: Vec<f64>,
+    /// Which answer each gives, if any.
+    pub(super) answers: Vec<Option<AnswerKey>>,
     /// How long each took, in milliseconds.
     pub(super) latencies: Vec<f64>,
     /// Whether each ended by itself.

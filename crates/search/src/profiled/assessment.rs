@@ -2,15 +2,17 @@
 
 use super::arm::Arm;
 use super::constants::SAMPLES;
-use super::goal::{Goal, is_of_answers};
+use super::goal::Goal;
 use super::kernels::Kernels;
 use super::posterior::{Counts, Posterior, logistic};
 use super::problem::Problem;
 use super::profile::{Known, Profile, Standing};
 use super::qualities::{Lots, Qualities};
 use super::reach::{GRID, Reach};
+use super::reduction::{is_of_answers, reduce};
 use super::standard::Standard;
 use super::tokens::{Cost, Counted, Tokens};
+use super::votes::Spread;
 use frugal_domain::metric::Metric;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -45,6 +47,7 @@ pub(super) struct Assessment {
     posterior: Posterior,
     reach: Reach,
     priors: Vec<OnceCell<Vec<[f64; GRID]>>>,
+    spreads: Vec<OnceCell<Vec<Spread>>>,
 }
 
 /// What an assessment is made from.
@@ -115,6 +118,7 @@ impl Assessment {
             posterior,
             reach,
             priors: vec![OnceCell::new(); arms.len()],
+            spreads: vec![OnceCell::new(); arms.len()],
         };
         let shares: Vec<Vec<f64>> = (0..problem.models.len())
             .map(|model| {
@@ -195,6 +199,7 @@ impl Assessment {
             posterior: &self.posterior,
             reach: &self.reach,
             priors: &self.priors,
+            spreads: &self.spreads,
         }
     }
 
@@ -314,9 +319,7 @@ impl Known<'_> {
                 let inference = self.goal.display(drawn.of(n, self.most(model)));
                 self.goal.weigh(|metric| {
                     if is_of_answers(metric) {
-                        let power = if metric == Metric::Mean { 1 } else { whole(n) };
-                        let wrong: f64 = wrong.iter().map(|wrong: &f64| wrong.powi(power)).sum();
-                        1.0 - wrong / rows as f64
+                        self.mean_of_rows(arm, metric, &wrong, n)
                     } else {
                         others.value(metric, n, inference)
                     }
@@ -341,6 +344,29 @@ impl Known<'_> {
                 (None, _) => 0.0,
             });
         (profile, Some(worths.collect()))
+    }
+
+    /// What n answers to each row come to, the mean over the rows, from the chance that one is wrong.
+    fn mean_of_rows(&self, arm: usize, metric: Metric, wrong: &[f64], n: f64) -> f64 {
+        let rows = wrong.len() as f64;
+        let all_wrong =
+            |power: i32| 1.0 - wrong.iter().map(|wrong| wrong.powi(power)).sum::<f64>() / rows;
+        match metric {
+            Metric::Min => {
+                wrong
+                    .iter()
+                    .map(|wrong| (1.0 - wrong).powi(whole(n)))
+                    .sum::<f64>()
+                    / rows
+            }
+            Metric::Majority => {
+                let both = wrong.iter().zip(self.spreads(arm));
+                let worth = both.map(|(wrong, spread)| reduce(metric, 1.0 - wrong, n, *spread));
+                worth.sum::<f64>() / rows
+            }
+            Metric::Mean => all_wrong(1),
+            _ => all_wrong(whole(n)),
+        }
     }
 
     /// Whether an arm that looks too dear may turn out to be affordable.

@@ -1,6 +1,10 @@
 //! How likely each chance of a right answer is for an arm, over all rows.
 
 use super::reach::GRID;
+use super::reduction::reduce;
+use super::votes::Spread;
+use frugal_domain::metric::Metric;
+use std::collections::BTreeMap;
 
 /// The mean chances of an arm under one limit: how likely each chance of the grid is, over all rows.
 #[derive(Debug, Clone)]
@@ -10,20 +14,29 @@ pub(super) struct Chances {
     /// Those of the chances of the grid.
     pub(super) weights: [f64; GRID],
     pub(super) chances: [f64; GRID],
+    /// The weights of the rows whose wrong answers spread alike, where it matters which answer most
+    /// responses give.
+    pub(super) by_spread: BTreeMap<Spread, [f64; GRID]>,
     /// The chance that each row is out of reach.
     pub(super) unreachable: Vec<f64>,
 }
 
 impl Chances {
-    /// The mean of something that depends on the chance and is 0 where that is 0.
-    pub(super) fn mean(&self, of: impl Fn(f64) -> f64) -> f64 {
+    /// What n answers come to by a metric of answers, the mean over the rows.
+    pub(super) fn mean(&self, metric: Metric, n: f64) -> f64 {
         let total = self.none + self.weights.iter().sum::<f64>();
-        let sum: f64 = self
-            .weights
-            .iter()
-            .zip(&self.chances)
-            .map(|(weight, chance)| weight * of(*chance))
-            .sum();
+        let of = |weights: &[f64; GRID], spread: Spread| -> f64 {
+            let both = weights.iter().zip(&self.chances);
+            both.map(|(weight, chance)| weight * reduce(metric, *chance, n, spread))
+                .sum()
+        };
+        let sum: f64 = match metric {
+            Metric::Majority => {
+                let spreads = self.by_spread.iter();
+                spreads.map(|(spread, weights)| of(weights, *spread)).sum()
+            }
+            _ => of(&self.weights, Spread::default()),
+        };
         sum / total.max(1e-300)
     }
 }

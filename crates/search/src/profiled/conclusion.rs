@@ -5,8 +5,8 @@ use super::arm::{Arm, Row};
 use super::assessment::Assessment;
 use super::constants::{COST_MARGIN, FEW_ROWS, UTILITY_MARGIN};
 use super::exchange::{ArmEstimate, ArmResult, Conclusion};
-use super::goal::is_of_answers;
 use super::profile::{Known, Profile};
+use super::reduction::is_of_answers;
 use super::tokens;
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
@@ -125,7 +125,11 @@ impl Profiled {
         };
         let model = self.problem.models[data.place.model];
         let value = |place: usize, row: &Row| match metric {
-            Metric::ExpectedSuccess | Metric::Success | Metric::Mean => expected[place],
+            Metric::ExpectedSuccess
+            | Metric::Success
+            | Metric::Mean
+            | Metric::Min
+            | Metric::Majority => expected[place],
             Metric::CutRate => row.cut_rate(cap),
             Metric::CompletionTokens => n * row.mean_tokens(cap),
             Metric::LatencyMs => row.latency(),

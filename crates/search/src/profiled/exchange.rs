@@ -2,6 +2,7 @@
 
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
+use frugal_domain::scoring::AnswerKey;
 use frugal_domain::trial::QualityDifference;
 use std::collections::BTreeMap;
 
@@ -83,6 +84,8 @@ pub struct DrawnResponse {
     pub ended: bool,
     /// How good it is, from 0 to 1.
     pub score: f64,
+    /// Which answer it gives, if its scorer knows answers and it gives one.
+    pub answer: Option<AnswerKey>,
     /// The fewest of its tokens that are known to score as well as all of it.
     pub enough: u64,
     /// How long its request took, in milliseconds.

@@ -2,6 +2,7 @@
 
 use super::arm::Arm;
 use super::chances::Chances;
+use super::reduction::is_of_answers;
 use super::standard::Standard;
 use super::tokens::mean;
 use super::whole::Allowed;
@@ -100,12 +101,22 @@ impl Goal {
             )
     }
 
+    /// Whether the fewest responses are always as good as any.
+    fn wants_few(&self) -> bool {
+        let falls = match self.objective.metric {
+            Metric::Mean => true,
+            Metric::Min => self.objective.direction == Direction::Maximize,
+            _ => false,
+        };
+        falls && self.constraints.is_empty()
+    }
+
     /// The numbers of responses worth looking at, up to the most that fits.
     pub(super) fn numbers(&self, allowed: &Allowed, most: u32) -> Vec<u32> {
         if self.wants_many() {
             return vec![most];
         }
-        if self.constraints.is_empty() && self.objective.metric == Metric::Mean {
+        if self.wants_few() {
             return vec![allowed.smallest()];
         }
         let few = NUMBERS
@@ -160,10 +171,11 @@ impl Goal {
     /// they must be; nothing where a constraint is violated.
     pub(super) fn worth(&self, measures: &Measures<'_>, n: f64, cost: f64) -> Option<f64> {
         let value = |metric: Metric| {
-            of_answers(metric, n).map_or_else(
-                || measures.others.value(metric, n, cost * self.cost_unit),
-                |reduce| measures.chances.mean(reduce),
-            )
+            if is_of_answers(metric) {
+                measures.chances.mean(metric, n)
+            } else {
+                measures.others.value(metric, n, cost * self.cost_unit)
+            }
         };
         let worth = self.weigh(value)?;
         let Some(standard) = &self.standard else {
@@ -185,7 +197,12 @@ impl Goal {
         } = self.objective;
         let value = value(metric);
         let half = match metric {
-            Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::CutRate => {
+            Metric::ExpectedSuccess
+            | Metric::Success
+            | Metric::Mean
+            | Metric::Min
+            | Metric::Majority
+            | Metric::CutRate => {
                 return Some(match direction {
                     Direction::Maximize => value,
                     Direction::Minimize => 1.0 - value,
@@ -210,6 +227,11 @@ impl Goal {
         std::iter::once(self.objective.metric)
             .chain(constrained)
             .chain(of_quality)
+    }
+
+    /// Whether it matters which answer most responses give.
+    pub(super) fn is_about_votes(&self) -> bool {
+        self.metrics().any(|metric| metric == Metric::Majority)
     }
 
     /// Whether n is chosen by its cost alone.
@@ -266,29 +288,11 @@ impl OtherMeasures {
             Metric::CompletionTokens => n * self.tokens,
             Metric::LatencyMs => self.latency,
             Metric::InferenceCost => cost,
-            Metric::ExpectedSuccess | Metric::Success | Metric::Mean => 0.0,
+            Metric::ExpectedSuccess
+            | Metric::Success
+            | Metric::Mean
+            | Metric::Min
+            | Metric::Majority => 0.0,
         }
-    }
-}
-
-/// Whether a metric is about the quality of answers.
-pub(super) const fn is_of_answers(metric: Metric) -> bool {
-    matches!(
-        metric,
-        Metric::ExpectedSuccess | Metric::Success | Metric::Mean
-    )
-}
-
-/// What n responses come to on a row where each is right with some chance.
-pub(super) fn of_answers(metric: Metric, n: f64) -> Option<impl Fn(f64) -> f64> {
-    is_of_answers(metric).then_some(move |chance: f64| reduce(metric, chance, n))
-}
-
-/// The same for one chance.
-pub(super) fn reduce(metric: Metric, chance: f64, n: f64) -> f64 {
-    if metric == Metric::Mean {
-        chance
-    } else {
-        -(n * (-chance.min(1.0 - 1e-9)).ln_1p()).exp_m1()
     }
 }

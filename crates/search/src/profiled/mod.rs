@@ -35,9 +35,11 @@ mod proposer;
 mod proposing;
 mod qualities;
 mod reach;
+mod reduction;
 mod standard;
 mod surrogate;
 mod tokens;
+mod votes;
 mod whole;
 
 pub use arm::{ArmPlace, Feature, Heat};
@@ -533,6 +535,7 @@ impl Profiled {
                 row.enough.push(response.enough.min(response.tokens) as f64);
                 row.ended.push(response.ended);
                 row.scores.push(within_range(response.score));
+                row.answers.push(response.answer);
                 row.latencies.push(response.latency_ms as f64);
             }
         }

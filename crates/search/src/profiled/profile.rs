@@ -9,11 +9,13 @@
 use super::arm::{Arm, Row};
 use super::chances::Chances;
 use super::constants::{FEW_ROWS, OWN_UNREACHABLE, WIDE};
-use super::goal::{Goal, reduce};
+use super::goal::Goal;
 use super::posterior::{Counts, Posterior, logistic};
 use super::problem::Problem;
 use super::reach::{GRID, Reach, bell, grid};
+use super::reduction::reduce;
 use super::tokens::{Cost, Tokens, mean};
+use super::votes::Spread;
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
 use std::cell::OnceCell;
@@ -51,6 +53,8 @@ pub(super) struct Known<'a> {
     pub(super) reach: &'a Reach,
     /// By arm, how likely each chance of the grid is on each row without the row's own answers.
     pub(super) priors: &'a [OnceCell<Vec<[f64; GRID]>>],
+    /// By arm, how the wrong answers to each row spread.
+    pub(super) spreads: &'a [OnceCell<Vec<Spread>>],
 }
 
 /// An arm at one extent.
@@ -200,9 +204,18 @@ impl Known<'_> {
             none: 0.0,
             weights: [0.0; GRID],
             chances: grid_under(limit),
+            by_spread: BTreeMap::new(),
             unreachable: Vec::with_capacity(self.problem.rows()),
         };
+        let by_spread = self.goal.is_about_votes();
         self.each_row(arm, limit, |none, weights| {
+            if by_spread {
+                let spread = self.spreads(arm)[mean.unreachable.len()];
+                let sums = mean.by_spread.entry(spread).or_insert([0.0; GRID]);
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum += (1.0 - none) * weight;
+                }
+            }
             mean.none += none;
             for (sum, weight) in mean.weights.iter_mut().zip(weights) {
                 *sum += (1.0 - none) * weight;
@@ -212,6 +225,11 @@ impl Known<'_> {
         mean
     }
 
+    /// How the wrong answers to each row of an arm spread.
+    pub(super) fn spreads(&self, arm: usize) -> &[Spread] {
+        self.spreads[arm].get_or_init(|| Spread::of_rows(&self.arms[arm], self.arms))
+    }
+
     /// The expected worth of an arm at an extent on each row, by the row's place in the order.
     pub(super) fn row_values(&self, arm: usize, profile: &Profile, metric: Metric) -> Vec<f64> {
         let limit = Limit {
@@ -219,10 +237,15 @@ impl Known<'_> {
             kept: profile.kept,
         };
         let n = f64::from(profile.extent.n);
-        let worths = grid_under(limit).map(|chance| reduce(metric, chance, n));
+        let worths = |spread| grid_under(limit).map(|chance| reduce(metric, chance, n, spread));
+        let of_all = worths(Spread::default());
         let mut values = Vec::with_capacity(self.problem.rows());
         self.each_row(arm, limit, |none, weights| {
-            let both = weights.iter().zip(&worths);
+            let of_row = match metric {
+                Metric::Majority => worths(self.spreads(arm)[values.len()]),
+                _ => of_all,
+            };
+            let both = weights.iter().zip(&of_row);
             let worth: f64 = both.map(|(weight, worth)| weight * worth).sum();
             values.push((1.0 - none) * worth);
         });
@@ -335,11 +358,17 @@ impl Known<'_> {
             let error = (count > 1.0).then(|| (squares / (count - 1.0) / count).sqrt());
             (centre, error)
         };
+        let gives_answer = |row: &&Row| row.answers.iter().any(Option::is_some);
+        let has_answers = rows.iter().any(gives_answer);
         let metrics = Metric::ALL.iter().filter_map(|metric| {
             let value = match metric {
-                Metric::ExpectedSuccess | Metric::Success | Metric::Mean => {
-                    (chances.mean(|chance| reduce(*metric, chance, n)), None)
+                Metric::ExpectedSuccess | Metric::Success | Metric::Mean | Metric::Min => {
+                    (chances.mean(*metric, n), None)
                 }
+                Metric::Majority if has_answers || self.goal.is_about_votes() => {
+                    (mean(&self.row_values(arm, profile, *metric)), None)
+                }
+                Metric::Majority => return None,
                 Metric::CutRate => of_rows(&|row| row.cut_rate(cap)),
                 Metric::CompletionTokens => of_rows(&|row| n * row.mean_tokens(cap)),
                 Metric::LatencyMs => of_rows(&|row| row.latency()),

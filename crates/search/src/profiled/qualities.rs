@@ -7,8 +7,10 @@ use super::arm::{Arm, Row};
 use super::constants::{FEW_ROWS, SAMPLES};
 use super::posterior::logistic;
 use super::profile::{Known, Profile, Standing};
+use super::reduction::reduce;
 use super::standard::{Standard, deviation, normal};
 use super::tokens::{Cost, mean};
+use super::votes::Spread;
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
 use frugal_domain::seed::mix;
@@ -23,6 +25,8 @@ const BANDWIDTH: f64 = 0.3;
 /// An arm of which next to nothing was seen is as good in at least one of so many draws. That models
 /// are alike is no more than a guess, by which the cheap ones might never be looked at.
 const HOPE: usize = 10;
+/// How far apart chances are that a slope is taken between.
+const SLOPE_STEP: f64 = 0.01;
 /// The least deviation that a chance is computed with.
 const LEAST_DEVIATION: f64 = 1e-6;
 
@@ -193,17 +197,21 @@ impl Known<'_> {
         let (mut counted, mut variance) = (0.0, 0.0);
         for (row, expected) in expected.iter().enumerate() {
             let data = self.arms[arm].rows[row].as_ref();
-            let seen = data.and_then(|data| counted_success(data, profile.extent, n));
+            let spread = match metric {
+                Metric::Majority => self.spreads(arm)[row],
+                _ => Spread::default(),
+            };
+            let seen = data.and_then(|data| counted_of(metric, data, profile.extent, n, spread));
             let mut of_model = 0.0;
             for (sample, sum) in sums.iter_mut().enumerate() {
                 let chance = chance(row, sample);
                 if seen.is_none() {
-                    let value = success(chance, n);
+                    let value = reduce(metric, chance, n.into(), spread);
                     *sum += value;
                     of_model += value / SAMPLES as f64;
                 } else {
                     let responses = data.map_or(1, Row::responses) as f64;
-                    let slope = f64::from(n) * (1.0 - chance).powi(n.cast_signed() - 1);
+                    let slope = slope(metric, chance, n, spread);
                     variance += slope * slope * chance * (1.0 - chance) / responses;
                 }
             }
@@ -223,27 +231,43 @@ impl Known<'_> {
     }
 }
 
-/// The chance that one of n answers is right, each being so with this chance.
-fn success(chance: f64, n: u32) -> f64 {
-    -(f64::from(n) * (-chance).ln_1p()).exp_m1()
+/// How much more n answers come to, for the chance that one is right.
+fn slope(metric: Metric, chance: f64, n: u32, spread: Spread) -> f64 {
+    let others = n.cast_signed() - 1;
+    match metric {
+        Metric::Min => f64::from(n) * chance.powi(others),
+        Metric::Majority => {
+            let [low, high] = [-SLOPE_STEP, SLOPE_STEP].map(|step| (chance + step).clamp(0.0, 1.0));
+            let worth = |chance| reduce(metric, chance, n.into(), spread);
+            (worth(high) - worth(low)) / (high - low)
+        }
+        _ => f64::from(n) * (1.0 - chance).powi(others),
+    }
 }
 
-/// The success of n answers to a row without bias from those that were drawn, where these are as many:
-/// that not all of n of them are wrong. A graded score counts as that share of a right answer.
-fn counted_success(row: &Row, extent: Extent, n: u32) -> Option<f64> {
+/// What n answers to a row come to by those that were drawn, where these are as many: for success that
+/// not all of n of them are wrong, for the worst that all are right, both without bias; for the majority
+/// by the share that is right. A graded score counts as that share of a right answer.
+fn counted_of(metric: Metric, row: &Row, extent: Extent, n: u32, spread: Spread) -> Option<f64> {
     let responses = row.responses() as f64;
-    let n = f64::from(n);
-    if responses < n {
+    if responses < f64::from(n) {
         return None;
     }
-    let wrong = responses - row.right_within(f64::from(extent.max_tokens));
-    let mut none_right = 1.0;
-    let mut taken = 0.0;
-    while taken < n {
-        none_right *= ((wrong - taken) / (responses - taken)).max(0.0);
-        taken += 1.0;
-    }
-    Some(1.0 - none_right)
+    let right = row.right_within(f64::from(extent.max_tokens));
+    Some(match metric {
+        Metric::Min => all_of(right, responses, n),
+        Metric::Majority => reduce(metric, right / responses, n.into(), spread),
+        _ => 1.0 - all_of(responses - right, responses, n),
+    })
+}
+
+/// The share of the n-subsets of a pool that lie within a part of it.
+fn all_of(part: f64, pool: f64, n: u32) -> f64 {
+    let factor = |taken: u32| {
+        let taken = f64::from(taken);
+        ((part - taken) / (pool - taken)).max(0.0)
+    };
+    (0..n).map(factor).product()
 }
 
 /// A profile of an arm at an extent that is given, apart from its cost.
@@ -310,21 +334,27 @@ mod tests {
             row.tokens.push(10.0);
             row.enough.push(10.0);
             row.scores.push(score);
+            row.answers.push(None);
         }
         let extent = Extent {
             max_tokens: 20,
             n: 2,
         };
-        let found = |n| counted_success(&row, extent, n);
+        let of = |metric, extent, n| counted_of(metric, &row, extent, n, Spread::default());
+        let found = |n| of(Metric::Success, extent, n);
         // Of ten pairs three have no right answer.
         assert!((found(1).unwrap() - 0.4).abs() < 1e-12);
         assert!((found(2).unwrap() - 0.7).abs() < 1e-12);
         assert_eq!((found(4), found(6)), (Some(1.0), None));
+        // Of ten pairs one has no wrong answer, and of ten triples none.
+        let worst = |n| of(Metric::Min, extent, n).unwrap();
+        assert!((worst(1) - 0.4).abs() < 1e-12 && (worst(2) - 0.1).abs() < 1e-12);
+        assert_eq!(worst(3), 0.0);
         let short = Extent {
             max_tokens: 9,
             n: 2,
         };
-        assert_eq!(counted_success(&row, short, 2), Some(0.0));
+        assert_eq!(of(Metric::Success, short, 2), Some(0.0));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Tuning {
                 configuration,
                 by_row(
                     arm.serving_with_scores(limit)
-                        .map(|(response, score)| ScoredDraw::whole(response, score)),
+                        .map(|(response, said)| ScoredDraw::whole(response, said)),
                     counted,
                 ),
             );

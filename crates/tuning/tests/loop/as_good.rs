@@ -94,7 +94,7 @@ impl Answers for Endpoint {
                 ^ self.job.spec.search.seed;
             let lot = (mix(place ^ mix(request.purpose as u64)) % 1_000) as f64 / 1_000.0;
             let right = lot < self.chance(self.models[&request], plan.key.instance);
-            (plan.key, Ok(f64::from(u8::from(right))))
+            (plan.key, Ok(f64::from(u8::from(right)).into()))
         };
         batch.plans.iter().map(score).collect()
     }

@@ -344,5 +344,5 @@ fn score(plan: &ScorePlan) -> Scored {
         ^ u64::from(max_tokens.unwrap_or_default());
     let hardness = mix(instance as u64) % 100;
     let right = mix(place) % 100 >= hardness;
-    (plan.key, Ok(f64::from(u8::from(right))))
+    (plan.key, Ok(f64::from(u8::from(right)).into()))
 }
