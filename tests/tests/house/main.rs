@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("admission", &["domain"]),
     ("search", &["domain"]),
     ("evaluation", &["domain"]),
+    ("sandbox", &["domain"]),
     ("scoring", &["domain"]),
     ("tokens", &["domain"]),
     ("llm", &["domain", "tokens"]),
@@ -32,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "evaluation",
             "tuning",
+            "sandbox",
             "scoring",
             "tokens",
             "llm",
@@ -41,7 +43,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &["admission", "domain", "intake", "store"]),
     (
         "frugal",
-        &["api", "domain", "llm", "simulator", "store", "worker"],
+        &[
+            "api",
+            "domain",
+            "llm",
+            "sandbox",
+            "simulator",
+            "store",
+            "worker",
+        ],
     ),
     (
         "benchmark",
@@ -49,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "evaluation",
             "intake",
+            "sandbox",
             "scoring",
             "simulator",
             "tuning",
@@ -80,7 +91,16 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("tiktoken-rs", &["tokens"]),
     (
         "tokio",
-        &["llm", "store", "worker", "api", "simulator", "frugal"],
+        &[
+            "llm",
+            "sandbox",
+            "store",
+            "worker",
+            "api",
+            "simulator",
+            "frugal",
+            "benchmark",
+        ],
     ),
 ];
 
