@@ -52,6 +52,11 @@ async fn ended(sandbox: &Sandbox, source: &str) -> Ended {
     sandbox.run(&program(source)).await.unwrap()
 }
 
+/// Whether it was ended for what it took. Where others use the processors, the wall clock runs out first.
+fn is_over_time(ended: &Ended) -> bool {
+    matches!(ended.ending, Ending::Killed(KILLED) | Ending::TimedOut)
+}
+
 /// What a program wrote that ended well.
 async fn said(source: &str) -> Option<String> {
     let ended = ended(&sandbox().await?, source).await;
@@ -209,7 +214,7 @@ async fn memory_time_files_and_output_have_an_end() {
     assert!(memory.stderr.contains("MemoryError"), "{memory:?}");
 
     let busy = ended(&sandbox, "while True: pass").await;
-    assert_eq!(busy.ending, Ending::Killed(KILLED), "{busy:?}");
+    assert!(is_over_time(&busy), "{busy:?}");
     let asleep = ended(
         &sandbox,
         "import time; print('a', flush=True); time.sleep(99)",
@@ -352,7 +357,7 @@ async fn without_isolation_time_and_output_have_an_end_all_the_same() {
     };
     let sandbox = Sandbox::probe(off).await.unwrap();
     let busy = ended(&sandbox, "while True: pass").await;
-    assert!(matches!(busy.ending, Ending::Killed(_)), "{busy:?}");
+    assert!(is_over_time(&busy), "{busy:?}");
     // What it leaves behind holds nobody up, and ends with it.
     let left =
         "import os, time\nif os.fork() == 0: time.sleep(99)\nprint(open('/etc/passwd').readable())";

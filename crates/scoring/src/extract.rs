@@ -44,6 +44,8 @@ extracts! {
     Json = "json",
     /// What is in its first fenced block of code, without the fences and the language's name.
     FirstCodeBlock = "first_code_block",
+    /// The same, and all of it where it has no such block.
+    Code = "code",
     /// What is in its last `\boxed{…}`, as mathematical answers are marked in LaTeX.
     Boxed = "boxed",
 }
@@ -79,6 +81,7 @@ pub(crate) enum Extractor {
     FirstLineLastNumber,
     Json,
     FirstCodeBlock,
+    Code,
     Boxed,
     Regex(Regex),
     After(String),
@@ -99,6 +102,7 @@ impl Extractor {
             Extract::FirstLineLastNumber => Self::FirstLineLastNumber,
             Extract::Json => Self::Json,
             Extract::FirstCodeBlock => Self::FirstCodeBlock,
+            Extract::Code => Self::Code,
             Extract::Boxed => Self::Boxed,
             Extract::Regex(text) => Self::Regex(pattern(text)?),
             Extract::After(mark) => Self::After(mark.clone()),
@@ -116,6 +120,7 @@ impl Extractor {
             Self::FirstLineLastNumber => first_line(text).and_then(last_number),
             Self::Json => json::first(text, &['{', '[']),
             Self::FirstCodeBlock => first_code_block(text),
+            Self::Code => Some(first_code_block(text).unwrap_or(text)),
             Self::Boxed => boxed(text),
             Self::After(mark) => text.rsplit_once(mark.as_str()).map(|(_, after)| after),
             Self::Regex(regex) => regex

@@ -3,8 +3,9 @@
 use crate::extract::{Extract, Extractor};
 use crate::pattern;
 use crate::scorer_error::{ScoreError, ScorerError};
-use crate::scorers::{self, Common, Rule, Wanted};
+use crate::scorers::{self, Common, Outside, Rule, Wanted};
 use crate::template::Template;
+use crate::verdict::Verdict;
 use frugal_domain::fault::ObjectReader;
 use frugal_domain::scoring::ScorerSpec;
 use serde_json::{Map, Value, json};
@@ -29,7 +30,8 @@ pub fn read(object: &ObjectReader<'_>) -> Option<ScorerSpec> {
     let about = object
         .require("type", &format!("use {}", alternatives(&names)))?
         .one_of(&choices)?;
-    let expected = if (about.expected_is_optional)() && !object.has("expected") {
+    let is_absent = (about.expected_is_optional)() && !object.has("expected");
+    let expected = if is_absent || !about.takes_expected {
         Some(None)
     } else {
         let at = object.require("expected", "give a template such as \"{{ answer }}\"");
@@ -51,9 +53,25 @@ pub fn read(object: &ObjectReader<'_>) -> Option<ScorerSpec> {
 /// the chance that one of them is right.
 #[must_use]
 pub fn is_graded(spec: &ScorerSpec) -> bool {
+    about(spec).is_some_and(|about| (about.is_graded)(&spec.0))
+}
+
+/// What has to be done outside of this crate before a response has its score; nothing for most scorers.
+#[must_use]
+pub fn outside(spec: &ScorerSpec) -> Option<Outside> {
+    about(spec).and_then(|about| about.outside)
+}
+
+/// The fields of the scorer of this name that are templates over an instance.
+#[must_use]
+pub fn templates(name: &str) -> &'static [&'static str] {
+    let about = scorers::ALL.iter().find(|about| about.name == name);
+    about.map_or(&["expected"], |about| about.templates)
+}
+
+fn about(spec: &ScorerSpec) -> Option<&'static scorers::About> {
     let name = spec.0.get("type").and_then(Value::as_str);
-    let about = scorers::ALL.iter().find(|about| Some(about.name) == name);
-    about.is_some_and(|about| about.is_graded)
+    scorers::ALL.iter().find(|about| Some(about.name) == name)
 }
 
 /// Names in a sentence: `a`, `b` or `c`.
@@ -104,9 +122,9 @@ impl Scorer {
     /// To score several responses to one instance, make its [`Expectation`] once.
     ///
     /// # Errors
-    /// As [`Scorer::expectation`]; a response is never an error.
+    /// As [`Scorer::expectation`] and [`Expectation::score`]; a response is never an error.
     pub fn score(&self, instance: &Map<String, Value>, response: &str) -> Result<f64, ScoreError> {
-        Ok(self.expectation(instance)?.score(response))
+        self.expectation(instance)?.score(response)
     }
 
     /// What a right response to an instance is.
@@ -125,7 +143,9 @@ impl Scorer {
             .transpose()
             .map_err(ScoreError::Template)?;
         Ok(Expectation {
-            wanted: self.rule.wanted(rendered.as_deref().map(str::trim))?,
+            wanted: self
+                .rule
+                .wanted(instance, rendered.as_deref().map(str::trim))?,
             scorer: self,
         })
     }
@@ -156,12 +176,23 @@ pub struct Expectation<'s> {
 }
 
 impl Expectation<'_> {
-    /// Scores a response: 1 for right, 0 for wrong, and between for what is right in part.
+    /// Judges a response: its score, or what has to be done outside of this crate for one.
     #[must_use]
-    pub fn score(&self, response: &str) -> f64 {
+    pub fn judge(&self, response: &str) -> Verdict {
         let Scorer {
             extractor, rule, ..
         } = self.scorer;
-        rule.score(&self.wanted, extractor, response)
+        rule.judge(&self.wanted, extractor, response)
+    }
+
+    /// Scores a response: 1 for right, 0 for wrong, and between for what is right in part.
+    ///
+    /// # Errors
+    /// The score takes more than this crate can do.
+    pub fn score(&self, response: &str) -> Result<f64, ScoreError> {
+        match self.judge(response) {
+            Verdict::Score(score) => Ok(score),
+            Verdict::Pending(_) => Err(ScoreError::Outside),
+        }
     }
 }

@@ -48,6 +48,17 @@ pub enum ScoreError {
     /// There is no text to compare with.
     #[error("expected: there is no text for this instance that a response could be compared with")]
     NoReference,
+    /// Another field than `expected` is of no use for this instance.
+    #[error("{field}: {detail}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The score takes more than reading the response.
+    #[error("the scorer needs a worker, which runs programs; it cannot be used here")]
+    Outside,
     /// It is no JSON object or array.
     #[error(
         "expected: `{text}` is no JSON object or array, which the extraction `json` is held against"
@@ -56,6 +67,18 @@ pub enum ScoreError {
         /// What it is, cut short.
         text: String,
     },
+}
+
+impl ScoreError {
+    /// The field of the scorer that is at fault.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Field { field, .. } => field,
+            Self::Outside => "type",
+            _ => "expected",
+        }
+    }
 }
 
 /// A text for a message: its first 80 characters.

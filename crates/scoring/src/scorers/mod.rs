@@ -6,6 +6,7 @@
 mod bleu;
 mod choice;
 mod chrf;
+mod code;
 mod contains;
 mod edit_similarity;
 mod exact;
@@ -17,6 +18,7 @@ mod token_f1;
 
 use crate::extract::{Extract, Extractor};
 use crate::scorer_error::{ScoreError, ScorerError};
+use crate::verdict::Verdict;
 use frugal_domain::fault::ObjectReader;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,6 +37,12 @@ pub(crate) trait Kind: Sized {
     /// Whether a response may be right in part, so that a mean of scores says more than the chance
     /// that one is right.
     const IS_GRADED: bool = false;
+    /// Whether it has the field `expected`.
+    const TAKES_EXPECTED: bool = true;
+    /// Its fields that are templates over an instance.
+    const TEMPLATES: &'static [&'static str] = &["expected"];
+    /// What has to be done outside of this crate before a response has its score.
+    const OUTSIDE: Option<Outside> = None;
     /// What is wanted where `expected` is not given; `expected` is required where this is nothing.
     fn without_expected() -> Option<Self::Wanted> {
         None
@@ -49,8 +57,41 @@ pub(crate) trait Kind: Sized {
     /// What a right response is, `expected` being rendered for the instance and trimmed.
     fn wanted(&self, expected: &str) -> Result<Self::Wanted, ScoreError>;
 
-    /// Scores a response, from 0 for wrong to 1 for right.
-    fn score(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> f64;
+    /// What a right response to an instance is, where more than `expected` says it.
+    fn wanted_of(
+        &self,
+        _instance: &Map<String, Value>,
+        expected: Option<&str>,
+    ) -> Result<Self::Wanted, ScoreError> {
+        match (expected, Self::without_expected()) {
+            (Some(expected), _) => self.wanted(expected),
+            (None, Some(wanted)) => Ok(wanted),
+            (None, None) => Err(ScoreError::Missing),
+        }
+    }
+
+    /// Whether these stored fields make it graded.
+    fn is_graded(_fields: &Map<String, Value>) -> bool {
+        Self::IS_GRADED
+    }
+
+    /// Scores a response, from 0 for wrong to 1 for right. It is not asked of a scorer that judges
+    /// otherwise.
+    fn score(&self, _wanted: &Self::Wanted, _extractor: &Extractor, _response: &str) -> f64 {
+        0.0
+    }
+
+    /// Judges a response: its score, or what has to be done for it.
+    fn judge(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> Verdict {
+        Verdict::Score(self.score(wanted, extractor, response))
+    }
+}
+
+/// What may have to be done outside of this crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// Programs are run.
+    Programs,
 }
 
 /// The fields that all scorers share.
@@ -71,7 +112,10 @@ pub(crate) struct About {
     pub(crate) name: &'static str,
     pub(crate) extract: fn() -> Extract,
     pub(crate) expected_is_optional: fn() -> bool,
-    pub(crate) is_graded: bool,
+    pub(crate) is_graded: fn(&Map<String, Value>) -> bool,
+    pub(crate) takes_expected: bool,
+    pub(crate) templates: &'static [&'static str],
+    pub(crate) outside: Option<Outside>,
 }
 
 macro_rules! scorers {
@@ -93,7 +137,10 @@ macro_rules! scorers {
             name: $file::$kind::NAME,
             extract: || $file::$kind::EXTRACT,
             expected_is_optional: || $file::$kind::without_expected().is_some(),
-            is_graded: $file::$kind::IS_GRADED,
+            is_graded: $file::$kind::is_graded,
+            takes_expected: $file::$kind::TAKES_EXPECTED,
+            templates: $file::$kind::TEMPLATES,
+            outside: $file::$kind::OUTSIDE,
         }),+];
 
         /// Reads the fields of the scorer of this name, as they are stored.
@@ -128,29 +175,29 @@ macro_rules! scorers {
             }
 
             /// What a right response is; `expected` is rendered for the instance and trimmed.
-            pub(crate) fn wanted(&self, expected: Option<&str>) -> Result<Wanted, ScoreError> {
+            pub(crate) fn wanted(
+                &self,
+                instance: &Map<String, Value>,
+                expected: Option<&str>,
+            ) -> Result<Wanted, ScoreError> {
                 match self {
-                    $(Self::$kind(rule) => match (expected, $file::$kind::without_expected()) {
-                        (Some(expected), _) => rule.wanted(expected).map(Wanted::$kind),
-                        (None, Some(wanted)) => Ok(Wanted::$kind(wanted)),
-                        (None, None) => Err(ScoreError::Missing),
-                    }),+
+                    $(Self::$kind(rule) => rule.wanted_of(instance, expected).map(Wanted::$kind)),+
                 }
             }
 
-            /// Scores a response, from 0 for wrong to 1 for right.
-            pub(crate) fn score(
+            /// Judges a response.
+            pub(crate) fn judge(
                 &self,
                 wanted: &Wanted,
                 extractor: &Extractor,
                 response: &str,
-            ) -> f64 {
+            ) -> Verdict {
                 match (self, wanted) {
                     $((Self::$kind(rule), Wanted::$kind(wanted)) => {
-                        rule.score(wanted, extractor, response)
+                        rule.judge(wanted, extractor, response)
                     })+
                     // What is wanted comes from the same rule.
-                    _ => 0.0,
+                    _ => Verdict::Score(0.0),
                 }
             }
         }
@@ -169,6 +216,7 @@ scorers! {
     Bleu in bleu,
     Chrf in chrf,
     EditSimilarity in edit_similarity,
+    Code in code,
 }
 
 fn stored(fields: &impl Serialize) -> Option<Map<String, Value>> {
