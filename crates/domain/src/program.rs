@@ -42,3 +42,26 @@ pub enum Ending {
     /// It was ended because it wrote too much.
     TooMuchOutput,
 }
+
+/// Whether a server runs programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Availability {
+    /// It does.
+    Ready {
+        /// What a program may be given at most.
+        seconds: u32,
+    },
+    /// It does not.
+    Absent {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl Default for Availability {
+    fn default() -> Self {
+        Self::Absent {
+            why: "it has no sandbox".to_owned(),
+        }
+    }
+}

@@ -5,9 +5,11 @@ use crate::cli::SimulateArgs;
 use crate::config::Config;
 use crate::database::Database;
 use crate::demo::{self, DemoArgs};
+use crate::sandbox::{self, Place};
 use anyhow::{Context, bail};
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
+use frugal_sandbox::Sandbox;
 use frugal_simulator::{Faults, Latency, Script, SimulatorOptions};
 use frugal_store::PgPool;
 use std::collections::BTreeMap;
@@ -36,7 +38,11 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
             .await
             .context("cannot bring the schema up to date")?;
         let listener = listen(config.listen).await?;
-        let catalog = Arc::new(config.endpoints.clone());
+        let Place { sandbox, programs } = sandbox::find(&config.sandbox).await;
+        let catalog = Arc::new(Catalog {
+            programs,
+            ..config.endpoints.clone()
+        });
         tell_of_prices(&catalog);
         if catalog.endpoints.is_empty() {
             tracing::warn!(
@@ -46,6 +52,7 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
         let server = Server {
             pool: database.pool().clone(),
             catalog,
+            sandbox,
             workers: config.workers,
             lease: config.lease,
             body_limit: config.body_limit_bytes,
@@ -73,7 +80,10 @@ pub async fn worker(config: &Config, shutdown: CancellationToken) -> anyhow::Res
     let database = Database::open(config).await?;
     let catalog = Arc::new(config.endpoints.clone());
     tell_of_prices(&catalog);
-    let options = worker_options(database.pool(), &catalog, config.workers, config.lease)?;
+    let options = frugal_worker::Options {
+        sandbox: sandbox::find(&config.sandbox).await.sandbox,
+        ..worker_options(database.pool(), &catalog, config.workers, config.lease)?
+    };
     tracing::info!(slots = config.workers, "driving jobs");
     frugal_worker::run(options, shutdown).await;
     database.close().await;
@@ -242,6 +252,7 @@ fn worker_options(
         pool: pool.clone(),
         catalog: catalog.clone(),
         clients: Arc::new(clients),
+        sandbox: None,
         name: format!("pid-{}", std::process::id()),
         slots,
         lease_seconds: u32::try_from(lease.as_secs()).unwrap_or(u32::MAX),
@@ -253,6 +264,7 @@ fn worker_options(
 struct Server {
     pool: PgPool,
     catalog: Arc<Catalog>,
+    sandbox: Option<Sandbox>,
     workers: u32,
     lease: Duration,
     body_limit: usize,
@@ -270,7 +282,10 @@ impl Server {
         });
         let mut parts = JoinSet::new();
         if self.workers > 0 {
-            let options = worker_options(&self.pool, &self.catalog, self.workers, self.lease)?;
+            let options = frugal_worker::Options {
+                sandbox: self.sandbox,
+                ..worker_options(&self.pool, &self.catalog, self.workers, self.lease)?
+            };
             let shutdown = shutdown.clone();
             parts.spawn(async move {
                 frugal_worker::run(options, shutdown).await;
@@ -328,6 +343,8 @@ pub async fn demo(
         let server = Server {
             pool: database.pool().clone(),
             catalog: Arc::new(catalog),
+            // The demo's job has numbers for answers.
+            sandbox: None,
             workers: config.workers.max(1),
             lease: config.lease,
             body_limit: config.body_limit_bytes,

@@ -14,5 +14,6 @@ pub mod config;
 pub mod database;
 pub mod demo;
 pub mod embedded_postgres;
+pub mod sandbox;
 pub mod signals;
 pub mod telemetry;

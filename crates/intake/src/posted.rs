@@ -127,7 +127,7 @@ fn read_job(
             "scoring",
             "say how an answer is scored, such as {\"scorer\": {\"type\": \"exact\", \"expected\": \"{{ answer }}\"}}",
         )
-        .and_then(|at| scoring::scoring(&at, rows.as_ref()));
+        .and_then(|at| scoring::scoring(&at, rows.as_ref(), &catalog.programs));
     let objective_at = job.get("objective");
     let objective = objective::objective(objective_at.clone(), scoring.as_ref());
     let constraints = objective::constraints(job.get("constraints"));

@@ -2,10 +2,11 @@
 
 use crate::rows::Rows;
 use crate::template;
-use frugal_domain::fault::Reader;
+use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::job::Instance;
+use frugal_domain::program::Availability;
 use frugal_domain::scoring::{Reducer, ScorerSpec};
-use frugal_scoring::Scorer;
+use frugal_scoring::{Outside, Scorer};
 use serde_json::Value;
 
 /// A scorer and the reducer over an instance's responses.
@@ -14,14 +15,18 @@ pub(crate) struct Scoring {
     pub reduce: Reducer,
 }
 
-pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Scoring> {
+pub(crate) fn scoring(
+    at: &Reader<'_>,
+    rows: Option<&Rows>,
+    programs: &Availability,
+) -> Option<Scoring> {
     let object = at.object()?;
     let scorer = object
         .require(
             "scorer",
             "say how one answer is scored, such as {\"type\": \"exact\", …}",
         )
-        .and_then(|at| scorer(&at, rows));
+        .and_then(|at| scorer(&at, rows, programs));
     let reducers: Vec<(&str, Reducer)> = Reducer::ALL
         .iter()
         .map(|reducer| (reducer.as_str(), *reducer))
@@ -42,21 +47,31 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Scoring> {
 
 /// The scorer, once it compiles and every row has a right answer for it: what could not be scored
 /// would be paid for all the same.
-fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
+fn scorer(at: &Reader<'_>, rows: Option<&Rows>, programs: &Availability) -> Option<ScorerSpec> {
     let object = at.object()?;
     let spec = frugal_scoring::read(&object);
-    let expected = object.get("expected");
-    let rendered = match &expected {
-        Some(at) => match at.value.as_str() {
-            Some(text) if !text.is_empty() => template::check(at, text, rows),
-            _ => None,
-        },
+    let name = object.get("type");
+    let name = name.and_then(|at| at.value.as_str()).unwrap_or_default();
+    let templates = frugal_scoring::templates(name);
+    let fields: Vec<Reader<'_>> = templates
+        .iter()
+        .filter_map(|name| object.get(name))
+        .collect();
+    let checks = fields.iter().map(|at| match at.value.as_str() {
+        Some(text) if !text.is_empty() => template::check(at, text, rows),
+        _ => None,
+    });
+    // All of them, so that all faults are found.
+    let checks: Vec<Option<()>> = checks.collect();
+    let rendered = checks.into_iter().collect::<Option<()>>();
+    let spec = spec?;
+    let can_be_done = match frugal_scoring::outside(&spec) {
+        Some(Outside::Programs) => has_sandbox(&object, &spec, programs),
         None => Some(()),
     };
-    let spec = spec?;
     let scorer = match Scorer::compile(&spec) {
         // What is wrong with the template was noted.
-        Err(error) if error.field == "expected" => return None,
+        Err(error) if templates.contains(&error.field) => return None,
         Err(error) => {
             rendered?;
             let field = object.get(error.field);
@@ -65,18 +80,46 @@ fn scorer(at: &Reader<'_>, rows: Option<&Rows>) -> Option<ScorerSpec> {
         Ok(scorer) => scorer,
     };
     rendered?;
-    if let (Some(at), Some(rows)) = (&expected, rows) {
-        has_labels(at, rows)?;
+    if let Some(rows) = rows {
+        fields.iter().try_for_each(|at| has_labels(at, rows))?;
     }
     for (row, instance) in rows.into_iter().flat_map(Rows::all).enumerate() {
         if let Err(error) = scorer.expectation(instance) {
-            return expected
+            let field = object.get(error.field());
+            return field
                 .as_ref()
                 .unwrap_or(at)
                 .fault(format!("row {row} of the data: {error}"));
         }
     }
+    can_be_done?;
     Some(spec)
+}
+
+/// Refuses a scorer that runs programs where the server runs none, or none for so long.
+fn has_sandbox(
+    object: &ObjectReader<'_>,
+    spec: &ScorerSpec,
+    programs: &Availability,
+) -> Option<()> {
+    let most = match programs {
+        Availability::Ready { seconds } => *seconds,
+        Availability::Absent { why } => {
+            return object.at.fault_below(
+                "/type",
+                format!(
+                    "runs programs, which this server does not: {why}; ask its operator, or use another scorer"
+                ),
+            );
+        }
+    };
+    match spec.0.get("seconds").and_then(Value::as_u64) {
+        Some(seconds) if seconds > u64::from(most) => object.at.fault_below(
+            "/seconds",
+            format!("this server gives a program at most {most}, not {seconds}"),
+        ),
+        _ => Some(()),
+    }
 }
 
 /// Refuses rows whose right answer is null: it is missing there, and would be written as the text

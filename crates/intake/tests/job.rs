@@ -7,6 +7,8 @@
 
 #[path = "job/baseline.rs"]
 mod baseline;
+#[path = "job/code.rs"]
+mod code;
 #[path = "job/objective.rs"]
 mod objective;
 #[path = "job/rendering.rs"]

@@ -22,6 +22,6 @@ mod unavailable;
 mod wire;
 
 pub use launcher::launch;
-pub use options::{Launcher, Limits, Mode, Options};
+pub use options::{Launcher, Limits, Mode, Options, is_launcher};
 pub use sandbox::{Sandbox, SandboxError};
 pub use unavailable::Unavailable;

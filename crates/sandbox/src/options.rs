@@ -1,6 +1,7 @@
 //! What an operator can set.
 
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// How programs are run.
@@ -23,6 +24,34 @@ pub struct Launcher {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
+}
+
+/// The argument by which a program is a launcher. Nobody but a sandbox gives it.
+const LAUNCH: &str = "sandbox-launch";
+
+impl Launcher {
+    /// The program that this process runs, even where its file has been replaced meanwhile. It has to look
+    /// whether it [is a launcher](is_launcher) before it does anything else.
+    #[must_use]
+    pub fn this_program() -> Self {
+        Self::of(PathBuf::from("/proc/self/exe"))
+    }
+
+    /// Another program that does the same.
+    #[must_use]
+    pub fn of(program: PathBuf) -> Self {
+        Self {
+            program,
+            arguments: vec![LAUNCH.to_owned()],
+        }
+    }
+}
+
+/// Whether these arguments, the program's own name among them, make it a launcher: it is then to call
+/// [`crate::launch`] and do nothing else.
+#[must_use]
+pub fn is_launcher(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.nth(1).is_some_and(|first| first == LAUNCH)
 }
 
 /// Whether programs are isolated.
@@ -56,5 +85,19 @@ impl Default for Limits {
             memory_mib: 512,
             programs_at_once: u32::try_from(cores).unwrap_or(1),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_argument_makes_a_launcher() {
+        let is = |arguments: &[&str]| is_launcher(arguments.iter().map(OsString::from));
+        assert!(is(&["frugal", LAUNCH]));
+        assert!(!is(&["frugal"]));
+        assert!(!is(&[LAUNCH, "serve"]));
+        assert!(!is(&["frugal", "serve", LAUNCH]));
     }
 }

@@ -7,7 +7,7 @@
 )]
 
 use frugal_domain::program::{Ended, Ending, Program};
-use frugal_sandbox::{Launcher, Limits, Mode, Options, Sandbox, Unavailable};
+use frugal_sandbox::{Launcher, Limits, Mode, Options, Sandbox, SandboxError, Unavailable};
 use futures::future::join_all;
 use std::path::PathBuf;
 
@@ -332,6 +332,32 @@ async fn a_launcher_that_is_lost_is_replaced_and_those_dropped_leave_nothing() {
     for (it, ended) in ended.into_iter().enumerate() {
         assert_eq!(ended.unwrap().stdout, format!("{it}\n"));
     }
+}
+
+#[tokio::test]
+async fn a_fault_of_the_sandbox_is_no_ending() {
+    // A launcher that does not start any more once this file is there.
+    let flag = std::env::temp_dir().join(format!("frugal-sandbox-{}", std::process::id()));
+    let launcher = env!("CARGO_BIN_EXE_frugal-sandbox-launcher");
+    let command = format!("test -e {} && exit 1; exec {launcher}", flag.display());
+    let breaking = Options {
+        mode: Mode::Off,
+        launcher: Launcher {
+            program: PathBuf::from("/bin/sh"),
+            arguments: vec!["-c".to_owned(), command],
+        },
+        ..options()
+    };
+    let sandbox = Sandbox::probe(breaking).await.unwrap();
+    std::fs::write(&flag, "").unwrap();
+    let program = program("print(1)");
+    // One that began before goes on; it ends with whoever gave up waiting for it.
+    assert!(sandbox.run(&program).await.is_ok());
+    let given_up = futures::poll!(Box::pin(sandbox.run(&program)));
+    assert!(given_up.is_pending());
+    let error = sandbox.run(&program).await.unwrap_err();
+    std::fs::remove_file(&flag).unwrap();
+    assert!(matches!(error, SandboxError::Launcher(_)), "{error}");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! Scores: the one place where a scorer is called. What it said is stored before anything is
-//! derived from it.
+//! derived from it. What a scorer cannot do by itself is done here: programs are run in the sandbox.
 
 use crate::context::Context;
 use crate::error::DriveError;
@@ -7,10 +7,12 @@ use chrono::Utc;
 use frugal_domain::job::Instance;
 use frugal_domain::request::ResponseId;
 use frugal_evaluation::{Cut, ScorePlan};
-use frugal_scoring::Scorer;
+use frugal_sandbox::Sandbox;
+use frugal_scoring::{Pending, Run, Scorer, Verdict};
 use frugal_store::responses;
 use frugal_store::scores::{self, NewScore};
 use frugal_tuning::{ScoreBatch, Scored};
+use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -36,14 +38,24 @@ pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Vec<Sc
     }
     let (data, scorer) = (Arc::clone(&context.data), Arc::clone(&context.scorer));
     let split = batch.of.purpose.split();
-    let scored = tokio::task::spawn_blocking(move || {
+    let judged = tokio::task::spawn_blocking(move || {
         let one = |(plan, (text, estimated)): (ScorePlan, (Arc<str>, u64))| {
-            let score = score_one(&scorer, data.rows(split), &plan, &text, estimated);
-            (plan.key, score)
+            let verdict = judge_one(&scorer, data.rows(split), &plan, &text, estimated);
+            (plan.key, verdict)
         };
         work.into_iter().map(one).collect::<Vec<_>>()
     })
     .await?;
+    // The sandbox, which all jobs share, says how many of them run at a time.
+    let scored = judged.into_iter().map(async |(key, verdict)| {
+        let score = match verdict {
+            Ok(Verdict::Score(score)) => Ok(score),
+            Ok(Verdict::Pending(Pending::Run(run))) => run_programs(context, run).await,
+            Err(error) => Err(error),
+        };
+        (key, score)
+    });
+    let scored: Vec<Scored> = join_all(scored).await;
     let new: Vec<NewScore> = scored
         .iter()
         .map(|(key, score)| {
@@ -62,13 +74,32 @@ pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Vec<Sc
     Ok(scored)
 }
 
-fn score_one(
+/// Runs the programs that a score takes. What goes wrong with the sandbox is a score that is missing, and
+/// never a bad one.
+async fn run_programs(context: &Context, mut run: Run) -> Result<f64, String> {
+    let sandbox: &Sandbox = match &context.sandbox {
+        Some(sandbox) => sandbox,
+        None => return Err("there is no sandbox".to_owned()),
+    };
+    while let Some(program) = run.next() {
+        match sandbox.run(program).await {
+            Ok(ended) => run.ended(&ended),
+            Err(error) => {
+                tracing::error!(%error, cause = ?std::error::Error::source(&error), "a program could not be run");
+                return Err(error.to_string());
+            }
+        }
+    }
+    Ok(run.score())
+}
+
+fn judge_one(
     scorer: &Scorer,
     rows: &[Instance],
     plan: &ScorePlan,
     text: &str,
     estimated: u64,
-) -> Result<f64, String> {
+) -> Result<Verdict, String> {
     let row = rows
         .get(plan.key.instance)
         .ok_or_else(|| format!("there is no row {}", plan.key.instance))?;
@@ -76,7 +107,8 @@ fn score_one(
         Some(cut) => frugal_tokens::cut(text, kept(cut, estimated)),
         None => text,
     };
-    scorer.score(row, text).map_err(|error| error.to_string())
+    let expectation = scorer.expectation(row).map_err(|error| error.to_string())?;
+    Ok(expectation.judge(text))
 }
 
 /// How many tokens of a text to keep by our tokenizer, which counts `estimated` in all of it.

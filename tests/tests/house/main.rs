@@ -81,6 +81,10 @@ const PURE: &[&str] = &[
 
 /// Libraries that only some crates may use, and why.
 const LIBRARIES: &[(&str, &[&str])] = &[
+    // What the kernel is asked for to hold programs.
+    ("landlock", &["sandbox"]),
+    ("libc", &["sandbox"]),
+    ("seccompiler", &["sandbox"]),
     // HTTP is served by the API; the simulator is a program of its own.
     ("axum", &["api", "simulator"]),
     // Endpoints are called by `llm`; the program's demonstration is a client of Frugal's own API.
@@ -252,6 +256,18 @@ fn the_pure_crates_touch_nothing_outside_of_them() {
                 assert!(!text.contains(what), "{} has {what}", path.display());
             }
         }
+    }
+}
+
+#[test]
+fn one_file_alone_is_unsafe() {
+    for (_, path, text) in program_sources() {
+        let makes_processes = path.ends_with("sandbox/src/launcher/process.rs");
+        assert!(
+            !text.contains("unsafe {") || makes_processes,
+            "{} has unsafe code",
+            path.display()
+        );
     }
 }
 

@@ -32,10 +32,15 @@ pub(super) fn give_up_root() -> Result<(), String> {
         return Ok(());
     }
     let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-    rustix::thread::set_thread_groups(&[]).map_err(|error| told("setgroups", error))?;
-    rustix::thread::set_thread_res_gid(group, group, group)
-        .map_err(|error| told("setresgid", error))?;
-    rustix::thread::set_thread_res_uid(user, user, user).map_err(|error| told("setresuid", error))
+    rustix::thread::set_thread_groups(&[])
+        .and_then(|()| rustix::thread::set_thread_res_gid(group, group, group))
+        .and_then(|()| rustix::thread::set_thread_res_uid(user, user, user))
+        .map_err(|error| {
+            told(
+                "this root account cannot become nobody; let another account run this",
+                error,
+            )
+        })
 }
 
 /// Goes into namespaces of its own. The process that starts programs is a copy of this one, the first of
