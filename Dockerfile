@@ -7,7 +7,7 @@ RUN cargo build --release --locked --package frugal
 
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates \
+    && apt-get install --yes --no-install-recommends ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --create-home --home-dir /var/lib/frugal frugal
 COPY --from=build /frugal/target/release/frugal /usr/local/bin/frugal

@@ -142,7 +142,10 @@ impl Frugal {
 }
 
 /// The program, built if it is not there. Tests of a workspace run are built together with it.
-async fn program() -> PathBuf {
+///
+/// # Panics
+/// It cannot be built.
+pub async fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the test knows where it is");
     let program = test
         .parent()

@@ -61,6 +61,7 @@ impl World {
             pool: pool.clone(),
             catalog: catalog.clone(),
             clients: Arc::new(Clients::new(&catalog, |_| None).unwrap()),
+            sandbox: None,
             name: "demo".to_owned(),
             slots: 1,
             lease_seconds: 60,

@@ -92,6 +92,7 @@ fn catalog(models: &[Priced<'_>]) -> anyhow::Result<Catalog> {
     };
     Ok(Catalog {
         endpoints: BTreeMap::from([(ENDPOINT.to_owned(), endpoint)]),
+        ..Catalog::default()
     })
 }
 

@@ -9,6 +9,7 @@ mod archive;
 mod bootstrap;
 mod ceiling;
 mod certainty;
+mod code;
 mod corpus;
 mod coverage;
 mod data_set;
@@ -81,6 +82,18 @@ enum Measured {
         #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
         samples: u64,
     },
+    /// Whether the scorer `code` tells right programs from wrong ones, and how many it gets through: on HumanEval.
+    Code {
+        /// The folder of HumanEval.jsonl.gz, and of humaneval_codegen16b_labelled.jsonl.gz where it is at hand.
+        #[arg(long, env = "FRUGAL_HUMANEVAL_DIR")]
+        humaneval: PathBuf,
+        /// Labelled answers to each problem.
+        #[arg(long, default_value_t = 100)]
+        answers: usize,
+        /// The interpreter.
+        #[arg(long, default_value = "/usr/bin/python3")]
+        python: PathBuf,
+    },
     /// How many calls a worker process gets through, and what each costs; real programs, on Linux.
     Throughput {
         /// The program `frugal`; by default the one beside this one.
@@ -96,6 +109,11 @@ enum Measured {
 }
 
 fn main() -> anyhow::Result<()> {
+    if frugal_sandbox::is_launcher(std::env::args_os()) {
+        // Whoever started it sees by the pipes how it ended.
+        let _status = frugal_sandbox::launch();
+        return Ok(());
+    }
     let mut out = std::io::stdout().lock();
     match Arguments::parse().measured {
         Measured::Pruning {
@@ -129,6 +147,18 @@ fn main() -> anyhow::Result<()> {
                 ways,
                 settings,
                 folder: worlds,
+            },
+        ),
+        Measured::Code {
+            humaneval,
+            answers,
+            python,
+        } => code::print(
+            &mut out,
+            &code::Measure {
+                folder: humaneval,
+                answers,
+                python,
             },
         ),
         Measured::Certainty { seeds, samples } => certainty::print(&mut out, seeds, samples),

@@ -196,9 +196,9 @@ fn cell(
             let samples = responses
                 .iter()
                 .map(|one| sample(one, recordings.stop(), task.shortest, expectation));
-            (temperature, samples.collect())
+            Ok((temperature, samples.collect::<anyhow::Result<_>>()?))
         })
-        .collect();
+        .collect::<anyhow::Result<_>>()?;
     anyhow::ensure!(!by_temperature.is_empty(), "{key:?} has no responses");
     Ok(Cell {
         prompt_tokens: recordings
@@ -214,19 +214,19 @@ fn sample(
     stop: &[String],
     shortest: u32,
     expectation: &Expectation<'_>,
-) -> Sample {
+) -> anyhow::Result<Sample> {
     let whole = recorded.cut(u32::MAX, stop);
     let mut when_cut: Vec<(u32, f64)> = Vec::new();
     for max_tokens in shortest..whole.completion_tokens {
-        let score = expectation.score(&recorded.cut(max_tokens, stop).text);
+        let score = expectation.score(&recorded.cut(max_tokens, stop).text)?;
         if when_cut.last().map_or(0.0, |(_, before)| *before) != score {
             when_cut.push((max_tokens, score));
         }
     }
-    Sample {
+    Ok(Sample {
         tokens: whole.completion_tokens,
         ended: whole.finish_reason == FinishReason::Stop,
-        score: expectation.score(&whole.text),
+        score: expectation.score(&whole.text)?,
         when_cut,
-    }
+    })
 }

@@ -1,22 +1,26 @@
 //! The operator's catalogue of endpoints: where they are, which models they serve, what those
-//! charge. It holds no secret: a key is named by its environment variable.
+//! charge; and whether programs are run. It holds no secret: a key is named by its environment variable.
 
 mod deployment;
 
 use crate::money::{PICO_PER_USD, Prices};
+use crate::program::Availability;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use deployment::{Deployment, FIRST};
 
-/// Every endpoint that jobs may name.
+/// Every endpoint that jobs may name, and what else they may ask for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalog {
     /// The endpoints by the name that jobs use.
     #[serde(default)]
     pub endpoints: BTreeMap<String, Endpoint>,
+    /// Whether programs are run. It is found out when the server starts.
+    #[serde(skip)]
+    pub programs: Availability,
 }
 
 impl Catalog {

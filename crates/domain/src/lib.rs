@@ -19,6 +19,7 @@ pub mod job;
 pub mod metric;
 pub mod money;
 pub mod names;
+pub mod program;
 pub mod prompt;
 pub mod rank;
 pub mod request;

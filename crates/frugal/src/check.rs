@@ -147,6 +147,7 @@ async fn check_deployment(
 fn client(name: &str, endpoint: &Endpoint) -> Result<Client, String> {
     let alone = Catalog {
         endpoints: BTreeMap::from([(name.to_owned(), endpoint.clone())]),
+        ..Catalog::default()
     };
     let clients = Clients::new(&alone, |variable| std::env::var(variable).ok());
     let clients = clients.map_err(|error| error.to_string())?;

@@ -6,10 +6,12 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::datasets::{self, DatasetsCommand};
 use crate::demo::{self, DemoArgs};
+use crate::sandbox::{self, Place};
 use anyhow::{Context, bail};
 use frugal_api::DatasetLimits;
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
+use frugal_sandbox::Sandbox;
 use frugal_simulator::{Faults, Latency, Script, SimulatorOptions};
 use frugal_store::PgPool;
 use std::collections::BTreeMap;
@@ -38,7 +40,11 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
             .await
             .context("cannot bring the schema up to date")?;
         let listener = listen(config.listen).await?;
-        let catalog = Arc::new(config.endpoints.clone());
+        let Place { sandbox, programs } = sandbox::find(&config.sandbox).await;
+        let catalog = Arc::new(Catalog {
+            programs,
+            ..config.endpoints.clone()
+        });
         tell_of_prices(&catalog);
         if catalog.endpoints.is_empty() {
             tracing::warn!(
@@ -48,6 +54,7 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
         let server = Server {
             pool: database.pool().clone(),
             catalog,
+            sandbox,
             workers: config.workers,
             lease: config.lease,
             body_limit: config.body_limit_bytes,
@@ -76,7 +83,10 @@ pub async fn worker(config: &Config, shutdown: CancellationToken) -> anyhow::Res
     let database = Database::open(config).await?;
     let catalog = Arc::new(config.endpoints.clone());
     tell_of_prices(&catalog);
-    let options = worker_options(database.pool(), &catalog, config.workers, config.lease)?;
+    let options = frugal_worker::Options {
+        sandbox: sandbox::find(&config.sandbox).await.sandbox,
+        ..worker_options(database.pool(), &catalog, config.workers, config.lease)?
+    };
     tracing::info!(slots = config.workers, "driving jobs");
     frugal_worker::run(options, shutdown).await;
     database.close().await;
@@ -259,6 +269,7 @@ fn worker_options(
         pool: pool.clone(),
         catalog: catalog.clone(),
         clients: Arc::new(clients),
+        sandbox: None,
         name: format!("pid-{}", std::process::id()),
         slots,
         lease_seconds: u32::try_from(lease.as_secs()).unwrap_or(u32::MAX),
@@ -278,6 +289,7 @@ const fn dataset_limits(config: &Config) -> DatasetLimits {
 struct Server {
     pool: PgPool,
     catalog: Arc<Catalog>,
+    sandbox: Option<Sandbox>,
     workers: u32,
     lease: Duration,
     body_limit: usize,
@@ -297,7 +309,10 @@ impl Server {
         });
         let mut parts = JoinSet::new();
         if self.workers > 0 {
-            let options = worker_options(&self.pool, &self.catalog, self.workers, self.lease)?;
+            let options = frugal_worker::Options {
+                sandbox: self.sandbox,
+                ..worker_options(&self.pool, &self.catalog, self.workers, self.lease)?
+            };
             let shutdown = shutdown.clone();
             parts.spawn(async move {
                 frugal_worker::run(options, shutdown).await;
@@ -355,6 +370,8 @@ pub async fn demo(
         let server = Server {
             pool: database.pool().clone(),
             catalog: Arc::new(catalog),
+            // The demo's job has numbers for answers.
+            sandbox: None,
             workers: config.workers.max(1),
             lease: config.lease,
             body_limit: config.body_limit_bytes,

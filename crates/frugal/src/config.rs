@@ -17,14 +17,18 @@
 //! | `log` | `FRUGAL_LOG` | `--log` | `info` |
 //! | `log_format` | `FRUGAL_LOG_FORMAT` | `--log-format` | `auto` |
 //! | `[endpoints.NAME]` | - | - | none |
+//! | `[sandbox]` | - | - | [`SandboxConfig::default`] |
 //!
 //! An empty environment variable counts as not set.
 
 mod prices;
+mod sandbox;
 
 pub use prices::PriceListError;
+pub use sandbox::SandboxConfig;
 
 use prices::PriceList;
+use sandbox::SandboxKeys;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -72,6 +76,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The endpoints that jobs may name.
     pub endpoints: Catalog,
+    /// How programs are run that models wrote.
+    pub sandbox: SandboxConfig,
 }
 
 /// A database's URL. It may hold a password, so it is never printed.
@@ -193,6 +199,8 @@ struct FileKeys {
     log_format: Option<String>,
     #[serde(default)]
     endpoints: BTreeMap<String, Endpoint>,
+    #[serde(default)]
+    sandbox: SandboxKeys,
 }
 
 /// A value and where it comes from.
@@ -375,6 +383,7 @@ impl Config {
 
         let endpoints = Catalog {
             endpoints: keys.endpoints,
+            ..Catalog::default()
         };
         endpoints
             .validate()
@@ -382,6 +391,11 @@ impl Config {
                 path: path.to_owned(),
                 fault,
             })?;
+
+        let sandbox = keys.sandbox.resolve().map_err(|fault| ConfigError::Value {
+            origin: format!("{}: sandbox.{}", path.display(), fault.key),
+            problem: fault.problem,
+        })?;
 
         Ok(Self {
             listen,
@@ -417,6 +431,7 @@ impl Config {
                 .as_ref()
                 .map_or(Ok(LogFormat::Auto), parse_log_format)?,
             endpoints,
+            sandbox,
         })
     }
 }

@@ -15,5 +15,6 @@ pub mod database;
 pub mod datasets;
 pub mod demo;
 pub mod embedded_postgres;
+pub mod sandbox;
 pub mod signals;
 pub mod telemetry;

@@ -10,6 +10,9 @@ use frugal::telemetry;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if frugal_sandbox::is_launcher(std::env::args_os()) {
+        return frugal_sandbox::launch();
+    }
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -7,8 +7,9 @@ use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::job::{Instance, JudgeSpec};
 use frugal_domain::metric::Metric;
+use frugal_domain::program::Availability;
 use frugal_domain::scoring::{Reducer, ScorerSpec};
-use frugal_scoring::{Judge, Scorer};
+use frugal_scoring::{Judge, Outside, Scorer};
 use serde_json::Value;
 
 /// A scorer and the reducer over an instance's responses.
@@ -110,18 +111,28 @@ fn checked(
     rows: Option<&Rows>,
     catalog: &Catalog,
 ) -> Option<Checked> {
-    let expected = object.get("expected");
-    let rendered = match &expected {
-        Some(at) => match at.value.as_str() {
-            Some(text) if !text.is_empty() => template::check(at, text, rows),
-            _ => None,
-        },
-        None => Some(()),
-    };
+    let name = object.get("type");
+    let name = name.and_then(|at| at.value.as_str()).unwrap_or_default();
+    let templates = frugal_scoring::templates(name);
+    let fields: Vec<Reader<'_>> = templates
+        .iter()
+        .filter_map(|name| object.get(name))
+        .collect();
+    let checks = fields.iter().map(|at| match at.value.as_str() {
+        Some(text) if !text.is_empty() => template::check(at, text, rows),
+        _ => None,
+    });
+    // All of them, so that all faults are found.
+    let checks: Vec<Option<()>> = checks.collect();
+    let rendered = checks.into_iter().collect::<Option<()>>();
     let spec = spec?;
+    let can_be_done = match frugal_scoring::outside(&spec) {
+        Some(Outside::Programs) => has_sandbox(object, &spec, &catalog.programs),
+        Some(Outside::Judge) | None => Some(()),
+    };
     let scorer = match Scorer::compile(&spec) {
         // What is wrong with the template was noted.
-        Err(error) if error.field == "expected" && expected.is_some() => return None,
+        Err(error) if templates.contains(&error.field) && object.has(error.field) => return None,
         Err(error) => {
             rendered?;
             let field = object.get(error.field);
@@ -130,8 +141,8 @@ fn checked(
         Ok(scorer) => scorer,
     };
     rendered?;
-    if let (Some(at), Some(rows)) = (&expected, rows) {
-        has_labels(at, rows)?;
+    if let Some(rows) = rows {
+        fields.iter().try_for_each(|at| has_labels(at, rows))?;
     }
     let judge = match scorer.judge() {
         Some(asked) => Some(judge(object, asked, rows, catalog)?),
@@ -139,13 +150,41 @@ fn checked(
     };
     for (row, instance) in rows.into_iter().flat_map(Rows::numbered) {
         if let Err(error) = scorer.expectation(instance) {
-            return expected
+            let field = object.get(error.field());
+            return field
                 .as_ref()
                 .unwrap_or(at)
                 .fault(format!("row {row} of the data: {error}"));
         }
     }
+    can_be_done?;
     Some((spec, judge))
+}
+
+/// Refuses a scorer that runs programs where the server runs none, or none for so long.
+fn has_sandbox(
+    object: &ObjectReader<'_>,
+    spec: &ScorerSpec,
+    programs: &Availability,
+) -> Option<()> {
+    let most = match programs {
+        Availability::Ready { seconds } => *seconds,
+        Availability::Absent { why } => {
+            return object.at.fault_below(
+                "/type",
+                format!(
+                    "runs programs, which this server does not: {why}; ask its operator, or use another scorer"
+                ),
+            );
+        }
+    };
+    match spec.0.get("seconds").and_then(Value::as_u64) {
+        Some(seconds) if seconds > u64::from(most) => object.at.fault_below(
+            "/seconds",
+            format!("this server gives a program at most {most}, not {seconds}"),
+        ),
+        _ => Some(()),
+    }
 }
 
 /// The judge of a scorer whose own fields are sound: the operator has it, and its rubric can be rendered
@@ -162,10 +201,8 @@ fn judge(
         Some((at, text))
     };
     let known = models::known(text("endpoint")?, text("model")?, catalog);
-    let (rubric_at, rubric) = text("rubric")?;
-    let rubric = template::check(&rubric_at, rubric, rows);
+    let (rubric_at, _) = text("rubric")?;
     let known = known?;
-    rubric?;
     for (row, instance) in rows.into_iter().flat_map(Rows::numbered) {
         if let Err(error) = asked.rubric(instance) {
             return rubric_at.fault(format!("row {row} of the data: {error}"));

@@ -8,7 +8,7 @@ use frugal_domain::fault::{Fault, Faults, Reader};
 use frugal_domain::prompt::{Prompt, PromptBody};
 use frugal_domain::scoring::{Observation, Reducer};
 use frugal_evaluation::reduce;
-use frugal_scoring::{CompiledPrompt, Explained, RenderedPrompt, Scorer};
+use frugal_scoring::{CompiledPrompt, Explained, Outside, RenderedPrompt, Scorer};
 use serde_json::Value;
 
 /// The most rows.
@@ -99,13 +99,15 @@ fn read(at: &Reader<'_>, catalog: &Catalog) -> Option<Posted> {
 
 /// Refuses a scorer whose word takes more than a rule: nothing is paid and nothing is run here.
 fn by_rule(at: &Reader<'_>, scoring: Scoring) -> Option<Scoring> {
-    if scoring.judge.is_some() {
-        return at.fault_below(
-            "/type",
-            "asks a model, which costs money; a validation asks nobody, so try it in a small job",
-        );
-    }
-    Some(scoring)
+    let takes = match frugal_scoring::outside(&scoring.scorer) {
+        None => return Some(scoring),
+        Some(Outside::Judge) => "asks a model, which costs money",
+        Some(Outside::Programs) => "runs programs, which is for workers",
+    };
+    at.fault_below(
+        "/type",
+        format!("{takes}; a validation reads responses and no more, so try it in a small job"),
+    )
 }
 
 fn few_rows(at: &Reader<'_>) -> Option<Rows> {
@@ -169,7 +171,9 @@ impl Posted {
             let explained: Vec<Explained> = responses
                 .iter()
                 .map(|response| expectation.explain(response))
-                .collect();
+                .collect::<Result<_, _>>()
+                .or_else(|error| at.fault(error.to_string()).ok_or(()))
+                .ok()?;
             rows.push(ValidatedRow {
                 values: self.values(&explained),
                 responses: explained,

@@ -7,6 +7,8 @@
 
 #[path = "job/baseline.rs"]
 mod baseline;
+#[path = "job/code.rs"]
+mod code;
 #[path = "job/data.rs"]
 mod data;
 #[path = "job/objective.rs"]

@@ -44,6 +44,8 @@ extracts! {
     Json = "json",
     /// What is in its first fenced block of code, without the fences and the language's name.
     FirstCodeBlock = "first_code_block",
+    /// The same, and all of it where it has no such block.
+    Code = "code",
     /// What is in its last `\boxed{…}`, as mathematical answers are marked in LaTeX.
     Boxed = "boxed",
 }
@@ -52,7 +54,7 @@ impl Extract {
     /// What a response does not have from which nothing is extracted.
     pub(crate) fn lacking(&self) -> String {
         let told = match self {
-            Self::All => "there is no response",
+            Self::All | Self::Code => "there is no response",
             Self::FirstLine | Self::LastLine => "the response is blank",
             Self::FirstNumber | Self::LastNumber => "the response holds no number",
             Self::FirstLineLastNumber => "the first line of the response holds no number",
@@ -95,6 +97,7 @@ pub(crate) enum Extractor {
     FirstLineLastNumber,
     Json,
     FirstCodeBlock,
+    Code,
     Boxed,
     Regex(Regex),
     After(String),
@@ -115,6 +118,7 @@ impl Extractor {
             Extract::FirstLineLastNumber => Self::FirstLineLastNumber,
             Extract::Json => Self::Json,
             Extract::FirstCodeBlock => Self::FirstCodeBlock,
+            Extract::Code => Self::Code,
             Extract::Boxed => Self::Boxed,
             Extract::Regex(text) => Self::Regex(pattern(text)?),
             Extract::After(mark) => Self::After(mark.clone()),
@@ -132,6 +136,7 @@ impl Extractor {
             Self::FirstLineLastNumber => first_line(text).and_then(last_number),
             Self::Json => json::first(text, &['{', '[']),
             Self::FirstCodeBlock => first_code_block(text),
+            Self::Code => Some(first_code_block(text).unwrap_or(text)),
             Self::Boxed => boxed(text),
             Self::After(mark) => text.rsplit_once(mark.as_str()).map(|(_, after)| after),
             Self::Regex(regex) => regex

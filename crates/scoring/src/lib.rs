@@ -2,7 +2,8 @@
 //! how good it is.
 //!
 //! This crate does no I/O, reads no clock and knows no runtime; the same input always gives
-//! the same output. It never runs code that a model wrote, loads no template but the text that
+//! the same output. It never runs code that a model wrote: where a score takes that, it says what is to
+//! be run and what the outcome is worth ([`Verdict`]). It loads no template but the text that
 //! it is given, and bounds the work that a template or a pattern may cause.
 //!
 //! Start with [`Scorer`] (is one response right?), then [`CompiledPrompt`] and [`Template`].
@@ -18,18 +19,25 @@ mod overlap;
 mod pattern;
 mod prompt;
 mod references;
+mod run;
 mod scorer;
 mod scorer_error;
 mod scorers;
 mod template;
+mod verdict;
 
 pub use explained::{Explained, ExplainedPart};
 pub use extract::Extract;
 pub use judge::{Judge, Label, Style};
 pub use pattern::MAX_PATTERN_BYTES;
 pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};
-pub use scorer::{Expectation, Scorer, has_answers, is_graded, parts, read, with_answers};
+pub use run::Run;
+pub use scorer::{
+    Expectation, Scorer, has_answers, is_graded, outside, parts, read, templates, with_answers,
+};
 pub use scorer_error::{ScoreError, ScorerError};
+pub use scorers::Outside;
 pub use template::{
     FUEL, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MAX_TEMPLATE_TOKENS, ROW, Template, TemplateError,
 };
+pub use verdict::{Pending, Verdict};

@@ -7,8 +7,9 @@ use crate::judge::Judge;
 use crate::pattern;
 use crate::prompt::RenderedPrompt;
 use crate::scorer_error::{ScoreError, ScorerError};
-use crate::scorers::{self, Common, Rule, Wanted};
+use crate::scorers::{self, Common, Outside, Rule, Wanted};
 use crate::template::Template;
+use crate::verdict::{Pending, Verdict};
 use frugal_domain::fault::ObjectReader;
 use frugal_domain::scoring::{AnswerKey, Observation, ScorerSpec};
 use serde_json::{Map, Value, json};
@@ -54,12 +55,19 @@ fn read_type(object: &ObjectReader<'_>, composite_may_be: bool) -> Option<Option
     if !composite_may_be && at.value == composite::NAME {
         return at.fault("a composite holds no other one; list its parts beside the others");
     }
-    at.one_of(&choices)
+    let about = at.one_of(&choices)?;
+    if !composite_may_be && about.is_some_and(|about| about.outside.is_some()) {
+        return at.fault(
+            "takes more than reading the response, and can be no part of a composite; use it by itself",
+        );
+    }
+    Some(about)
 }
 
 /// Reads a scorer of its own, or that of a part.
 fn read_part(about: scorers::About, object: &ObjectReader<'_>) -> Option<ScorerSpec> {
-    let expected = if (about.expected_is_optional)() && !object.has("expected") {
+    let is_absent = (about.expected_is_optional)() && !object.has("expected");
+    let expected = if is_absent || !about.takes_expected {
         Some(None)
     } else {
         let at = object.require("expected", "give a template such as \"{{ answer }}\"");
@@ -81,7 +89,20 @@ fn read_part(about: scorers::About, object: &ObjectReader<'_>) -> Option<ScorerS
 /// the chance that one of them is right.
 #[must_use]
 pub fn is_graded(spec: &ScorerSpec) -> bool {
-    parts(spec).is_some() || about(spec).is_some_and(|about| about.is_graded)
+    parts(spec).is_some() || about(spec).is_some_and(|about| (about.is_graded)(&spec.0))
+}
+
+/// What has to be done outside of this crate before a response has its score; nothing for most scorers.
+#[must_use]
+pub fn outside(spec: &ScorerSpec) -> Option<Outside> {
+    about(spec).and_then(|about| about.outside)
+}
+
+/// The fields of the scorer of this name that are templates over an instance.
+#[must_use]
+pub fn templates(name: &str) -> &'static [&'static str] {
+    let about = scorers::ALL.iter().find(|about| about.name == name);
+    about.map_or(&["expected"], |about| about.templates)
 }
 
 /// The scorers of the parts of a composite, in their order; nothing of another scorer.
@@ -159,21 +180,21 @@ impl Scorer {
     /// To score several responses to one instance, make its [`Expectation`] once.
     ///
     /// # Errors
-    /// As [`Scorer::expectation`]; a response is never an error.
+    /// As [`Scorer::expectation`] and [`Expectation::score`]; a response is never an error.
     pub fn score(&self, instance: &Map<String, Value>, response: &str) -> Result<f64, ScoreError> {
-        Ok(self.expectation(instance)?.score(response))
+        self.expectation(instance)?.score(response)
     }
 
     /// Scores a response to an instance, and says which answer it gives.
     ///
     /// # Errors
-    /// As [`Scorer::expectation`]; a response is never an error.
+    /// As [`Scorer::expectation`] and [`Expectation::score`]; a response is never an error.
     pub fn observe(
         &self,
         instance: &Map<String, Value>,
         response: &str,
     ) -> Result<Observation, ScoreError> {
-        Ok(self.expectation(instance)?.observe(response))
+        self.expectation(instance)?.observe(response)
     }
 
     /// What a judge is asked, where one says how good a response is. Nothing else scores it then.
@@ -251,7 +272,9 @@ impl Part {
             .transpose()
             .map_err(ScoreError::Template)?;
         Ok(PartExpectation {
-            wanted: self.rule.wanted(rendered.as_deref().map(str::trim))?,
+            wanted: self
+                .rule
+                .wanted(instance, rendered.as_deref().map(str::trim))?,
             rendered,
             part: self,
         })
@@ -291,23 +314,37 @@ struct PartExpectation<'s> {
 }
 
 impl Expectation<'_> {
-    /// Scores a response: 1 for right, 0 for wrong, and between for what is right in part.
+    /// What is said of a response: its score with the answer that it gives, or what has to be done outside
+    /// of this crate for one.
     #[must_use]
-    pub fn score(&self, response: &str) -> f64 {
-        let parts = self.parts.iter();
-        composite::combine(parts.map(|(weight, part)| (*weight, part.score(response))))
+    pub fn verdict(&self, response: &str) -> Verdict {
+        match self.parts.as_slice() {
+            [(_, part)] => part.verdict(response),
+            // No part of a composite takes more than reading.
+            parts => {
+                let parts = parts.iter();
+                let scores = parts.map(|(weight, part)| (*weight, part.score(response)));
+                Verdict::Score(composite::combine(scores).into())
+            }
+        }
+    }
+
+    /// Scores a response: 1 for right, 0 for wrong, and between for what is right in part.
+    ///
+    /// # Errors
+    /// The score takes more than this crate can do.
+    pub fn score(&self, response: &str) -> Result<f64, ScoreError> {
+        self.observe(response).map(|observed| observed.score)
     }
 
     /// Scores a response, and says which answer it gives.
-    #[must_use]
-    pub fn observe(&self, response: &str) -> Observation {
-        let answer = match self.parts.as_slice() {
-            [(_, part)] => part.answer(response),
-            _ => None,
-        };
-        Observation {
-            score: self.score(response),
-            answer: answer.map(|answer| key(&answer)),
+    ///
+    /// # Errors
+    /// The score takes more than this crate can do.
+    pub fn observe(&self, response: &str) -> Result<Observation, ScoreError> {
+        match self.verdict(response) {
+            Verdict::Score(observed) => Ok(observed),
+            Verdict::Pending(_) => Err(ScoreError::Outside),
         }
     }
 
@@ -332,8 +369,11 @@ impl Expectation<'_> {
     }
 
     /// Scores a response, and says why.
-    #[must_use]
-    pub fn explain(&self, response: &str) -> Explained {
+    ///
+    /// # Errors
+    /// The score takes more than this crate can do.
+    pub fn explain(&self, response: &str) -> Result<Explained, ScoreError> {
+        let observation = self.observe(response)?;
         let parts = self.parts.iter();
         let parts: Vec<ExplainedPart> = parts.map(|(_, part)| part.explain(response)).collect();
         let why = match parts.as_slice() {
@@ -343,20 +383,34 @@ impl Expectation<'_> {
                 composite::told(weights.zip(parts.iter().map(|part| part.score)))
             }
         };
-        Explained {
-            observation: self.observe(response),
+        Ok(Explained {
+            observation,
             why,
             parts,
-        }
+        })
     }
 }
 
 impl PartExpectation<'_> {
-    fn score(&self, response: &str) -> f64 {
+    fn verdict(&self, response: &str) -> Verdict {
         let Part {
             extractor, rule, ..
         } = self.part;
-        rule.score(&self.wanted, extractor, response)
+        match rule.verdict(&self.wanted, extractor, response) {
+            Verdict::Score(Observation { score, .. }) => Verdict::Score(Observation {
+                score,
+                answer: self.answer(response).map(|answer| key(&answer)),
+            }),
+            pending @ Verdict::Pending(Pending::Run(_) | Pending::Ask) => pending,
+        }
+    }
+
+    /// The score of what takes no more than reading.
+    fn score(&self, response: &str) -> f64 {
+        match self.verdict(response) {
+            Verdict::Score(observed) => observed.score,
+            Verdict::Pending(_) => 0.0,
+        }
     }
 
     fn explain(&self, response: &str) -> ExplainedPart {

@@ -72,6 +72,17 @@ pub enum ScoreError {
         /// What is wrong.
         error: Box<Self>,
     },
+    /// Another field than `expected` is of no use for this instance.
+    #[error("{field}: {detail}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The score takes more than reading the response.
+    #[error("the scorer needs a worker, which runs programs; it cannot be used here")]
+    Outside,
     /// It is no JSON object or array.
     #[error(
         "expected: `{text}` is no JSON object or array, which the extraction `json` is held against"
@@ -80,6 +91,18 @@ pub enum ScoreError {
         /// What it is, cut short.
         text: String,
     },
+}
+
+impl ScoreError {
+    /// The field of the scorer that is at fault.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Field { field, .. } => field,
+            Self::Outside => "type",
+            _ => "expected",
+        }
+    }
 }
 
 /// A text for a message: its first 80 characters.

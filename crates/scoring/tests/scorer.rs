@@ -125,7 +125,7 @@ fn an_expectation_scores_many_responses() {
     let expectation = scorer.expectation(&instance).unwrap();
     let scores: Vec<f64> = ["19", "20", ""]
         .iter()
-        .map(|text| expectation.score(text))
+        .map(|text| expectation.score(text).unwrap())
         .collect();
     assert_eq!(scores, [1.0, 0.0, 0.0]);
 }

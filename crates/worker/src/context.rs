@@ -14,7 +14,8 @@ use frugal_domain::abilities::Abilities;
 use frugal_domain::job::{Data, JobSpec, ModelChoice};
 use frugal_domain::request::ResponseId;
 use frugal_llm::Client;
-use frugal_scoring::{CompiledPrompt, Scorer};
+use frugal_sandbox::Sandbox;
+use frugal_scoring::{CompiledPrompt, Outside, Scorer};
 use frugal_store::queue::Claim;
 use frugal_store::{PgConnection, PgPool, jobs};
 use frugal_tuning::{Job, Past, PromptTokenBounds, Tuning};
@@ -42,6 +43,8 @@ pub(crate) struct Context {
     pub models: Vec<Access>,
     pub prompts: Vec<CompiledPrompt>,
     pub scorer: Arc<Scorer>,
+    /// Where programs are run; there where the scorer needs it.
+    pub sandbox: Option<Sandbox>,
     /// How long requests under way may take to arrive once the job is to stop.
     pub grace: Duration,
     tuning: Mutex<Tuning>,
@@ -65,6 +68,11 @@ impl Context {
         let job = jobs::find(&mut connection, claim.job)
             .await?
             .ok_or(DriveError::LetGo)?;
+        if frugal_scoring::outside(&job.spec.scorer) == Some(Outside::Programs)
+            && options.sandbox.is_none()
+        {
+            return Err(DriveError::NoSandbox);
+        }
         let data = frugal_store::instances::load(&mut connection, claim.job).await?;
         let past = past::load(&mut connection, claim.job).await?;
         let models = models(options, admission, watch, &job.spec)?;
@@ -95,6 +103,7 @@ impl Context {
             models,
             prompts,
             scorer: Arc::new(scorer),
+            sandbox: options.sandbox.clone(),
             grace: options.grace,
             tuning: Mutex::new(Tuning::new(tuned, past)?),
             arrived: Mutex::default(),

@@ -151,6 +151,12 @@ async fn end_failed(
         DriveError::LetGo => return Err(error),
         DriveError::Store(cause) if cause.may_pass() => return Err(error),
         DriveError::Endpoint(reason) => (StopReason::EndpointUnusable, reason.clone()),
+        DriveError::NoSandbox => {
+            tracing::error!(%error, "the job has failed; the log says why when the worker starts");
+            let detail = "the scorer runs programs, and the worker that took the job cannot run \
+                          any; its operator finds out why from its log";
+            (StopReason::InternalError, detail.to_owned())
+        }
         DriveError::WorkersLost(count) => {
             tracing::error!(%error, "the job is set aside");
             let detail = format!(

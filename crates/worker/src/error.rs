@@ -16,6 +16,9 @@ pub(crate) enum DriveError {
     /// The job cannot go on. The text is for its owner.
     #[error("the endpoint is of no use: {0}")]
     Endpoint(String),
+    /// The job's scorer runs programs, and this worker does not.
+    #[error("the scorer runs programs, and this worker has no sandbox")]
+    NoSandbox,
     /// The job's loop cannot go on.
     #[error(transparent)]
     Tuning(#[from] TuningError),

@@ -2,6 +2,7 @@
 
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
+use frugal_sandbox::Sandbox;
 use frugal_store::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub struct Options {
     pub catalog: Arc<Catalog>,
     /// Their clients.
     pub clients: Arc<Clients>,
+    /// Where programs are run that models wrote; nothing where there is no such place.
+    pub sandbox: Option<Sandbox>,
     /// A name for logs and the job's row.
     pub name: String,
     /// Jobs driven at the same time.

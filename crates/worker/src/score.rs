@@ -1,5 +1,6 @@
 //! Scores: the one place where a scorer is called. What it said is stored before anything is
-//! derived from it.
+//! derived from it. What a scorer cannot do by itself is done here: programs are run in the sandbox, and a
+//! judge's replies are read.
 
 use crate::context::Context;
 use crate::error::DriveError;
@@ -9,10 +10,12 @@ use frugal_domain::job::Instance;
 use frugal_domain::request::ResponseId;
 use frugal_domain::scoring::Observation;
 use frugal_evaluation::{Cut, ScorePlan};
-use frugal_scoring::Scorer;
+use frugal_sandbox::Sandbox;
+use frugal_scoring::{Pending, Run, Scorer, Verdict};
 use frugal_store::responses::{self, StoredResponse};
 use frugal_store::scores::{self, NewScore};
 use frugal_tuning::{ScoreBatch, Scored};
+use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -93,29 +96,57 @@ async fn by_rule(context: &Context, batch: ScoreBatch) -> Result<Vec<Scored>, Dr
     }
     let (data, scorer) = (Arc::clone(&context.data), Arc::clone(&context.scorer));
     let split = batch.of.purpose.split();
-    let scored = tokio::task::spawn_blocking(move || {
+    let verdicts = tokio::task::spawn_blocking(move || {
         let one = |(plan, text): (ScorePlan, Text)| {
-            let score = score_one(&scorer, data.rows(split), &plan, &text);
-            (plan.key, score)
+            let verdict = verdict(&scorer, data.rows(split), &plan, &text);
+            (plan.key, verdict)
         };
         work.into_iter().map(one).collect::<Vec<_>>()
     })
     .await?;
-    Ok(scored)
+    // The sandbox, which all jobs share, says how many of them run at a time.
+    let scored = verdicts.into_iter().map(async |(key, verdict)| {
+        let observed = match verdict {
+            Ok(Verdict::Score(observed)) => Ok(observed),
+            Ok(Verdict::Pending(Pending::Run(run))) => run_programs(context, run).await,
+            Ok(Verdict::Pending(Pending::Ask)) => Err("the judge was not asked".to_owned()),
+            Err(error) => Err(error),
+        };
+        (key, observed)
+    });
+    Ok(join_all(scored).await)
 }
 
-fn score_one(
+/// Runs the programs that a score takes. What goes wrong with the sandbox is a score that is missing, and
+/// never a bad one.
+async fn run_programs(context: &Context, mut run: Run) -> Result<Observation, String> {
+    let sandbox: &Sandbox = match &context.sandbox {
+        Some(sandbox) => sandbox,
+        None => return Err("there is no sandbox".to_owned()),
+    };
+    while let Some(program) = run.next() {
+        match sandbox.run(program).await {
+            Ok(ended) => run.ended(&ended),
+            Err(error) => {
+                tracing::error!(%error, cause = ?std::error::Error::source(&error), "a program could not be run");
+                return Err(error.to_string());
+            }
+        }
+    }
+    Ok(run.score().into())
+}
+
+fn verdict(
     scorer: &Scorer,
     rows: &[Instance],
     plan: &ScorePlan,
     text: &Text,
-) -> Result<Observation, String> {
+) -> Result<Verdict, String> {
     let row = rows
         .get(plan.key.instance)
         .ok_or_else(|| format!("there is no row {}", plan.key.instance))?;
-    scorer
-        .observe(row, text.as_scored(plan))
-        .map_err(|error| error.to_string())
+    let expectation = scorer.expectation(row).map_err(|error| error.to_string())?;
+    Ok(expectation.verdict(text.as_scored(plan)))
 }
 
 /// How many tokens of a text to keep by our tokenizer, which counts `estimated` in all of it.

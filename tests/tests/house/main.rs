@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("admission", &["domain"]),
     ("search", &["domain"]),
     ("evaluation", &["domain"]),
+    ("sandbox", &["domain"]),
     ("scoring", &["domain"]),
     ("tokens", &["domain"]),
     ("llm", &["domain", "tokens"]),
@@ -32,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "evaluation",
             "tuning",
+            "sandbox",
             "scoring",
             "tokens",
             "llm",
@@ -41,7 +43,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &["admission", "domain", "intake", "store"]),
     (
         "frugal",
-        &["api", "domain", "llm", "simulator", "store", "worker"],
+        &[
+            "api",
+            "domain",
+            "llm",
+            "sandbox",
+            "simulator",
+            "store",
+            "worker",
+        ],
     ),
     (
         "benchmark",
@@ -49,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "evaluation",
             "intake",
+            "sandbox",
             "scoring",
             "simulator",
             "tuning",
@@ -70,6 +81,10 @@ const PURE: &[&str] = &[
 
 /// Libraries that only some crates may use, and why.
 const LIBRARIES: &[(&str, &[&str])] = &[
+    // What the kernel is asked for to hold programs.
+    ("landlock", &["sandbox"]),
+    ("libc", &["sandbox"]),
+    ("seccompiler", &["sandbox"]),
     // HTTP is served by the API; the simulator is a program of its own.
     ("axum", &["api", "simulator"]),
     // Endpoints are called by `llm`; the program's demonstration is a client of Frugal's own API.
@@ -80,7 +95,16 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("tiktoken-rs", &["tokens"]),
     (
         "tokio",
-        &["llm", "store", "worker", "api", "simulator", "frugal"],
+        &[
+            "llm",
+            "sandbox",
+            "store",
+            "worker",
+            "api",
+            "simulator",
+            "frugal",
+            "benchmark",
+        ],
     ),
 ];
 
@@ -232,6 +256,18 @@ fn the_pure_crates_touch_nothing_outside_of_them() {
                 assert!(!text.contains(what), "{} has {what}", path.display());
             }
         }
+    }
+}
+
+#[test]
+fn one_file_alone_is_unsafe() {
+    for (_, path, text) in program_sources() {
+        let makes_processes = path.ends_with("sandbox/src/launcher/process.rs");
+        assert!(
+            !text.contains("unsafe {") || makes_processes,
+            "{} has unsafe code",
+            path.display()
+        );
     }
 }
 

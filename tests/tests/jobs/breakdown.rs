@@ -33,6 +33,7 @@ impl Worker {
             pool,
             catalog: Arc::new(catalog),
             clients: Arc::new(clients),
+            sandbox: None,
             name: "test".to_owned(),
             slots: 1,
             lease_seconds: 60,

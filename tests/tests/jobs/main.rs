@@ -8,6 +8,7 @@ mod abilities;
 mod algorithms;
 mod breakdown;
 mod cheapest;
+mod code;
 mod datasets;
 mod door;
 mod endpoints;

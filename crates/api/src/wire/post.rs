@@ -218,8 +218,8 @@ pub struct ScoringPost {
     /// Scores one response: 1 for right, 0 for wrong.
     pub scorer: ScorerPost,
     /// What is made of the scores of an instance's n responses; `expected_success` by default, and `mean`
-    /// where the scorer gives shares (`json`, `token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`,
-    /// `composite`, `judge`).
+    /// where the scorer gives shares (`json`, `token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`, `code` with
+    /// `partial`, `composite`, `judge`).
     pub reduce: Option<Reducer>,
 }
 
@@ -506,6 +506,45 @@ pub enum ScorerPost {
         #[schema(min_items = 1, max_items = 16)]
         parts: Vec<PartPost>,
     },
+    /// The response is a program, which is run in a sandbox without network and files. Either `tests` or
+    /// `cases` is given. A server that has no sandbox refuses it.
+    Code {
+        /// What it is written in; `python` by default.
+        language: Option<LanguagePost>,
+        /// What is run after the program, in the same module: a program passes where this runs to its end.
+        #[schema(nullable = true, min_length = 1, example = "{{ test }}")]
+        tests: Option<String>,
+        /// The name of the function that `check`, which the tests define, is called with.
+        #[schema(nullable = true, min_length = 1, example = "{{ entry_point }}")]
+        entry_point: Option<String>,
+        /// What is put before the response, where that is the rest of a program.
+        #[schema(nullable = true, min_length = 1, example = "{{ prompt }}")]
+        prefix: Option<String>,
+        /// What the program is given and has to write, a run for each: a JSON array of
+        /// `{"stdin": …, "stdout": …}`, or an object of two arrays, `inputs` and `outputs`. Outputs are compared
+        /// by lines without white space at their ends.
+        #[schema(nullable = true, min_length = 1, example = "{{ cases }}")]
+        cases: Option<String>,
+        /// Whether the score is the share of cases that pass, and not 1 where all do; no by default.
+        #[schema(nullable = true)]
+        partial: Option<bool>,
+        /// What a run may take of processor time, and twice that of time; 5 by default.
+        #[schema(nullable = true, minimum = 1, maximum = 60)]
+        seconds: Option<u32>,
+        /// Which part of the response is the program; `code` by default.
+        extract: Option<ExtractPost>,
+        /// Marks at the first of which the program ends; none by default.
+        #[schema(nullable = true, example = json!(["\nclass", "\ndef", "\n#", "\nif", "\nprint"]))]
+        stop_at: Option<Vec<String>>,
+    },
+}
+
+/// What a program is written in.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LanguagePost {
+    /// Python 3, its standard library alone.
+    Python,
 }
 
 /// A part of a composite scorer.
@@ -630,6 +669,8 @@ pub enum ExtractName {
     Json,
     /// What is in its first fenced block of code.
     FirstCodeBlock,
+    /// The same, and all of it where it has no such block.
+    Code,
     /// What is in its last `\boxed{…}`.
     Boxed,
 }

@@ -152,5 +152,6 @@ fn catalog(world: &World) -> Catalog {
     };
     Catalog {
         endpoints: BTreeMap::from([(ENDPOINT.to_owned(), endpoint)]),
+        ..Catalog::default()
     }
 }

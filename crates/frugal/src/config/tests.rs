@@ -39,6 +39,22 @@ fn everything_has_a_default() {
     assert_eq!(config.log, "info");
     assert_eq!(config.log_format, LogFormat::Auto);
     assert_eq!(config.endpoints, Catalog::default());
+    assert_eq!(config.sandbox, SandboxConfig::default());
+}
+
+#[test]
+fn the_sandbox_has_a_table_of_its_own() {
+    let text = "[sandbox]\nmode = \"off\"\npython = \"/opt/python\"\nseconds = 9\nmemory_mib = 64\nprograms_at_once = 1\n";
+    let config = resolve(text, &[], &Flags::default()).unwrap().sandbox;
+    assert_eq!(config.mode, frugal_sandbox::Mode::Off);
+    assert_eq!(config.python, Path::new("/opt/python"));
+    let limits = config.limits;
+    assert_eq!((limits.seconds, limits.memory_mib), (9, 64));
+    assert_eq!(limits.programs_at_once, 1);
+    let refused = |line: &str| refusal(&format!("[sandbox]\n{line}\n"), &[], &Flags::default());
+    insta::assert_snapshot!(refused("mode = \"maybe\""), @r#"frugal.toml: sandbox.mode: `maybe` will not do; give "on" or "off""#);
+    insta::assert_snapshot!(refused("seconds = 0"), @"frugal.toml: sandbox.seconds: `0` will not do; give a whole number from 1 to 600");
+    insta::assert_snapshot!(refused("python = \"python3\""), @"frugal.toml: sandbox.python: `python3` will not do; give the interpreter's whole path");
 }
 
 #[test]

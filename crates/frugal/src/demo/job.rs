@@ -82,6 +82,7 @@ pub fn catalog(args: &DemoArgs, simulator: Option<&str>) -> anyhow::Result<Catal
     };
     let catalog = Catalog {
         endpoints: BTreeMap::from([(ENDPOINT.to_owned(), endpoint)]),
+        ..Catalog::default()
     };
     catalog.validate().context("the endpoint makes no sense")?;
     Ok(catalog)

@@ -100,6 +100,7 @@ async fn deployments_are_reached_by_path_query_and_headers() {
     azure.models.insert("m".to_owned(), Model::default());
     let catalog = Catalog {
         endpoints: [("azure".to_owned(), azure)].into(),
+        ..Catalog::default()
     };
     let variable = |name: &str| (name == "AZURE_KEY").then(|| "hunter2-hunter2".to_owned());
     let clients = Clients::new(&catalog, variable).unwrap();
@@ -125,6 +126,7 @@ async fn a_key_is_read_from_its_file() {
     filed.api_key_file = Some(file.to_str().unwrap().to_owned());
     let catalog = Catalog {
         endpoints: [("local".to_owned(), filed)].into(),
+        ..Catalog::default()
     };
     let clients = Clients::new(&catalog, |_| None).unwrap();
     std::fs::remove_file(&file).unwrap();

@@ -1,9 +1,10 @@
 //! `judge`: a model says how good a response is.
 
-use super::{Common, Kind};
+use super::{Common, Kind, Outside};
 use crate::extract::Extractor;
 use crate::judge::{Asked, Judge, LabelFields, Style};
 use crate::scorer_error::{ScoreError, ScorerError};
+use crate::verdict::{Pending, Verdict};
 use frugal_domain::fault::{ObjectReader, Reader};
 
 /// The most questions of a kind about one answer.
@@ -27,6 +28,8 @@ impl Kind for Judged {
     type Wanted = Option<String>;
     const NAME: &'static str = "judge";
     const IS_GRADED: bool = true;
+    const TEMPLATES: &'static [&'static str] = &["expected", "rubric"];
+    const OUTSIDE: Option<Outside> = Some(Outside::Judge);
 
     fn without_expected() -> Option<Option<String>> {
         Some(None)
@@ -121,9 +124,8 @@ impl Kind for Judged {
         wanted.as_deref()
     }
 
-    /// What can be said without the judge's word.
-    fn score(&self, _: &Option<String>, _: &Extractor, _: &str) -> f64 {
-        0.0
+    fn verdict(&self, _: &Option<String>, _: &Extractor, _: &str) -> Verdict {
+        Verdict::Pending(Pending::Ask)
     }
 }
 

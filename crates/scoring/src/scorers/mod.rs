@@ -6,6 +6,7 @@
 mod bleu;
 mod choice;
 mod chrf;
+mod code;
 mod contains;
 mod edit_similarity;
 mod exact;
@@ -19,6 +20,7 @@ mod token_f1;
 use crate::extract::{Extract, Extractor};
 use crate::judge::Judge;
 use crate::scorer_error::{ScoreError, ScorerError};
+use crate::verdict::Verdict;
 use frugal_domain::fault::ObjectReader;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +41,12 @@ pub(crate) trait Kind: Sized {
     const IS_GRADED: bool = false;
     /// Whether a response gives one answer, which those of other responses may be the same as.
     const HAS_ANSWERS: bool = false;
+    /// Whether it has the field `expected`.
+    const TAKES_EXPECTED: bool = true;
+    /// Its fields that are templates over an instance.
+    const TEMPLATES: &'static [&'static str] = &["expected"];
+    /// What has to be done outside of this crate before a response has its score.
+    const OUTSIDE: Option<Outside> = None;
     /// What is wanted where `expected` is not given; `expected` is required where this is nothing.
     fn without_expected() -> Option<Self::Wanted> {
         None
@@ -63,9 +71,6 @@ pub(crate) trait Kind: Sized {
         None
     }
 
-    /// Scores a response, from 0 for wrong to 1 for right.
-    fn score(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> f64;
-
     /// Why a response has its score, where more can be said than what was extracted and expected.
     fn reason(
         &self,
@@ -86,6 +91,44 @@ pub(crate) trait Kind: Sized {
     ) -> Option<String> {
         None
     }
+
+    /// What a right response to an instance is, where more than `expected` says it.
+    fn wanted_of(
+        &self,
+        _instance: &Map<String, Value>,
+        expected: Option<&str>,
+    ) -> Result<Self::Wanted, ScoreError> {
+        match (expected, Self::without_expected()) {
+            (Some(expected), _) => self.wanted(expected),
+            (None, Some(wanted)) => Ok(wanted),
+            (None, None) => Err(ScoreError::Missing),
+        }
+    }
+
+    /// Whether these stored fields make it graded.
+    fn is_graded(_fields: &Map<String, Value>) -> bool {
+        Self::IS_GRADED
+    }
+
+    /// Scores a response, from 0 for wrong to 1 for right. It is not asked of a scorer whose verdict is
+    /// another one.
+    fn score(&self, _wanted: &Self::Wanted, _extractor: &Extractor, _response: &str) -> f64 {
+        0.0
+    }
+
+    /// What it says of a response: its score, or what has to be done for it.
+    fn verdict(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> Verdict {
+        Verdict::Score(self.score(wanted, extractor, response).into())
+    }
+}
+
+/// What may have to be done outside of this crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// Programs are run.
+    Programs,
+    /// A model is asked.
+    Judge,
 }
 
 /// The fields that all scorers share.
@@ -106,8 +149,11 @@ pub(crate) struct About {
     pub(crate) name: &'static str,
     pub(crate) extract: fn() -> Extract,
     pub(crate) expected_is_optional: fn() -> bool,
-    pub(crate) is_graded: bool,
     pub(crate) has_answers: bool,
+    pub(crate) is_graded: fn(&Map<String, Value>) -> bool,
+    pub(crate) takes_expected: bool,
+    pub(crate) templates: &'static [&'static str],
+    pub(crate) outside: Option<Outside>,
 }
 
 macro_rules! scorers {
@@ -129,8 +175,11 @@ macro_rules! scorers {
             name: $file::$kind::NAME,
             extract: || $file::$kind::EXTRACT,
             expected_is_optional: || $file::$kind::without_expected().is_some(),
-            is_graded: $file::$kind::IS_GRADED,
             has_answers: $file::$kind::HAS_ANSWERS,
+            is_graded: $file::$kind::is_graded,
+            takes_expected: $file::$kind::TAKES_EXPECTED,
+            templates: $file::$kind::TEMPLATES,
+            outside: $file::$kind::OUTSIDE,
         }),+];
 
         /// Reads the fields of the scorer of this name, as they are stored.
@@ -174,13 +223,13 @@ macro_rules! scorers {
             }
 
             /// What a right response is; `expected` is rendered for the instance and trimmed.
-            pub(crate) fn wanted(&self, expected: Option<&str>) -> Result<Wanted, ScoreError> {
+            pub(crate) fn wanted(
+                &self,
+                instance: &Map<String, Value>,
+                expected: Option<&str>,
+            ) -> Result<Wanted, ScoreError> {
                 match self {
-                    $(Self::$kind(rule) => match (expected, $file::$kind::without_expected()) {
-                        (Some(expected), _) => rule.wanted(expected).map(Wanted::$kind),
-                        (None, Some(wanted)) => Ok(Wanted::$kind(wanted)),
-                        (None, None) => Err(ScoreError::Missing),
-                    }),+
+                    $(Self::$kind(rule) => rule.wanted_of(instance, expected).map(Wanted::$kind)),+
                 }
             }
 
@@ -191,19 +240,19 @@ macro_rules! scorers {
                 }
             }
 
-            /// Scores a response, from 0 for wrong to 1 for right.
-            pub(crate) fn score(
+            /// What it says of a response.
+            pub(crate) fn verdict(
                 &self,
                 wanted: &Wanted,
                 extractor: &Extractor,
                 response: &str,
-            ) -> f64 {
+            ) -> Verdict {
                 match (self, wanted) {
                     $((Self::$kind(rule), Wanted::$kind(wanted)) => {
-                        rule.score(wanted, extractor, response)
+                        rule.verdict(wanted, extractor, response)
                     })+
                     // What is wanted comes from the same rule.
-                    _ => 0.0,
+                    _ => Verdict::Score(0.0.into()),
                 }
             }
 
@@ -260,6 +309,7 @@ scorers! {
     Chrf in chrf,
     EditSimilarity in edit_similarity,
     Judged in judge,
+    Code in code,
 }
 
 fn stored(fields: &impl Serialize) -> Option<Map<String, Value>> {
