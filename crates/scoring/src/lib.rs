@@ -10,6 +10,7 @@
 mod extract;
 mod fold;
 mod json;
+mod math;
 mod number;
 mod overlap;
 mod pattern;

@@ -10,6 +10,7 @@ mod contains;
 mod edit_similarity;
 mod exact;
 mod json;
+mod math;
 mod numeric;
 mod regex;
 mod rouge;
@@ -163,6 +164,7 @@ scorers! {
     Regex in regex,
     Choice in choice,
     Numeric in numeric,
+    Math in math,
     Json in json,
     TokenF1 in token_f1,
     Rouge in rouge,

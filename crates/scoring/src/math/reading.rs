@@ -1,0 +1,154 @@
+//! A text that was read, and whether it says the same as another.
+
+use super::compare::Comparison;
+use super::cursor::is_name;
+use super::exact::Work;
+use super::lex::{self, Kind, Token};
+use super::parse::parse;
+use super::syntax::{Node, Unreadable};
+use super::value::{self, Value};
+
+/// An answer that was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    /// The text without what says only how it looks.
+    text: String,
+    /// The words, where there is nothing else.
+    words: Option<String>,
+    /// What it says; nothing where it is beyond what is reckoned.
+    value: Option<Value>,
+}
+
+impl Reading {
+    /// Reads an answer. A text without any mathematics in it is an answer in words.
+    ///
+    /// # Errors
+    /// It is no answer, such as a fraction without its lower half.
+    pub(crate) fn new(text: &str) -> Result<Self, Unreadable> {
+        let trimmed = trimmed(text);
+        if trimmed.is_empty() {
+            return Err(Unreadable::Malformed("nothing where an answer should be"));
+        }
+        let bare = bare(trimmed);
+        let tokens = match lex::tokens(trimmed) {
+            Ok(tokens) => tokens,
+            // A text that is too long may still be met by the same text.
+            Err(Unreadable::TooLong | Unreadable::TooDeep) => {
+                return Ok(Self {
+                    text: bare,
+                    words: None,
+                    value: None,
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        let words = words(&tokens);
+        let value = match parse(tokens) {
+            Ok(node) => value::value(&node, &mut Work::new()),
+            Err(Unreadable::TooLong | Unreadable::TooDeep) => None,
+            Err(_) if words.is_some() || is_prose(trimmed) => {
+                Some(Value::Text(trimmed.to_lowercase()))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            text: bare,
+            words,
+            value,
+        })
+    }
+
+    /// Whether a response says the same. `decimals` are what numbers with a point are rounded to; without it,
+    /// they are where the other number has no end, to six.
+    pub(crate) fn is_met_by(&self, response: &Self, decimals: Option<u32>) -> bool {
+        if self.text == response.text {
+            return true;
+        }
+        if let (Some(expected), Some(response)) = (&self.words, &response.words)
+            && expected == response
+        {
+            return true;
+        }
+        match (&self.value, &response.value) {
+            (Some(expected), Some(response)) => Comparison::new(decimals).same(expected, response),
+            _ => false,
+        }
+    }
+}
+
+/// Without white space and the marks that end a sentence.
+fn trimmed(text: &str) -> &str {
+    let is_around = |c: char| c.is_whitespace() || matches!(c, '*' | '`' | ':' | '"');
+    let text = text.trim_matches(is_around);
+    let text = text
+        .trim_end_matches(['.', ',', ';', '?'])
+        .trim_end_matches(is_around);
+    // The point may be within the marks around mathematics.
+    match text.strip_suffix(".$") {
+        Some(inside) if inside.matches('$').count() == 1 => inside.trim_start_matches('$'),
+        _ => text,
+    }
+}
+
+/// The text in the form in which it is the same however it is laid out.
+fn bare(text: &str) -> String {
+    let mut bare = text.replace("\\left", "").replace("\\right", "");
+    for mark in ["\\,", "\\!", "\\;", "\\ ", "$"] {
+        bare = bare.replace(mark, "");
+    }
+    bare.retain(|c| !c.is_whitespace());
+    bare
+}
+
+/// The words of a text that has nothing else, in lower case; a single letter stays as it is.
+fn words(tokens: &[Token]) -> Option<String> {
+    let words: Option<Vec<&str>> = tokens
+        .iter()
+        .map(|token| match &token.kind {
+            Kind::Word(word) | Kind::Text(word) => Some(word.as_str()),
+            _ => None,
+        })
+        .collect();
+    let words = words?.join(" ");
+    Some(match words.len() {
+        0 | 1 => words,
+        _ => words.to_lowercase(),
+    })
+}
+
+/// Whether a text has nothing that only mathematics is written with, and a word.
+fn is_prose(text: &str) -> bool {
+    let has_word = text
+        .split(|c: char| !c.is_alphabetic())
+        .any(|word| word.chars().count() > 2);
+    has_word && !text.contains(['\\', '{', '}', '^', '_'])
+}
+
+/// Whether a text out of running words is mathematics, with a unit behind it at most.
+pub(crate) fn reads_as_mathematics(text: &str) -> bool {
+    let Ok(tokens) = lex::tokens(trimmed(text)) else {
+        return false;
+    };
+    // `we get 3/4` would be a product of letters.
+    let is_word = |token: &Token| match &token.kind {
+        Kind::Word(word) => {
+            let is_written =
+                is_name(word) || word.ends_with("matrix") || ["and", "or"].contains(&word.as_str());
+            word.len() > 1 && !is_written
+        }
+        _ => false,
+    };
+    let is_unit = |token: &Token| {
+        matches!(
+            token.kind,
+            Kind::Word(_) | Kind::Text(_) | Kind::Number { .. } | Kind::Mark('/' | '^' | '.')
+        )
+    };
+    if let Some(first) = tokens.iter().position(is_word)
+        && (first == 0 || !tokens[first..].iter().all(is_unit))
+    {
+        return false;
+    }
+    let has_text = |node: &Node| node.any(|part| matches!(part, Node::Text(_)));
+    parse(tokens).is_ok_and(|node| !has_text(&node))
+}
