@@ -14,6 +14,7 @@ mod coverage;
 mod data_set;
 mod endpoint;
 mod jhu;
+mod math;
 mod parallel;
 mod pruning;
 mod recorded;
@@ -81,6 +82,15 @@ enum Measured {
         #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
         samples: u64,
     },
+    /// What the scorer `math` and the Python package math-verify say of the same answers.
+    Math {
+        /// A Python that has math-verify (`pip install 'math-verify[antlr4_13_2]'`).
+        #[arg(long, env = "FRUGAL_PYTHON", default_value = "python3")]
+        python: PathBuf,
+        /// A folder with the folders `gsm8k` and `jhu`, where they are at hand.
+        #[arg(long, env = "FRUGAL_DATA_DIR")]
+        data: Option<PathBuf>,
+    },
     /// How many calls a worker process gets through, and what each costs; real programs, on Linux.
     Throughput {
         /// The program `frugal`; by default the one beside this one.
@@ -132,6 +142,7 @@ fn main() -> anyhow::Result<()> {
             },
         ),
         Measured::Certainty { seeds, samples } => certainty::print(&mut out, seeds, samples),
+        Measured::Math { python, data } => math::print(&mut out, &python, data.as_deref()),
         Measured::Throughput {
             frugal,
             jobs,

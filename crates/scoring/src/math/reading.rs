@@ -15,6 +15,8 @@ pub(crate) struct Reading {
     text: String,
     /// The words, where there is nothing else.
     words: Option<String>,
+    /// The choice that it names in front of what it says, as in `(C) 12` or `C: 4`.
+    choice: Option<char>,
     /// What it says; nothing where it is beyond what is reckoned.
     value: Option<Value>,
 }
@@ -37,6 +39,7 @@ impl Reading {
                 return Ok(Self {
                     text: bare,
                     words: None,
+                    choice: None,
                     value: None,
                 });
             }
@@ -54,6 +57,7 @@ impl Reading {
         Ok(Self {
             text: bare,
             words,
+            choice: choice(trimmed),
             value,
         })
     }
@@ -66,6 +70,11 @@ impl Reading {
         }
         if let (Some(expected), Some(response)) = (&self.words, &response.words)
             && expected == response
+        {
+            return true;
+        }
+        if let (Some(expected), Some(choice)) = (&self.words, response.choice)
+            && expected.chars().eq(std::iter::once(choice))
         {
             return true;
         }
@@ -114,6 +123,14 @@ fn words(tokens: &[Token]) -> Option<String> {
         0 | 1 => words,
         _ => words.to_lowercase(),
     })
+}
+
+/// The choice that a text begins with: a capital letter in brackets or with a mark behind it.
+fn choice(text: &str) -> Option<char> {
+    let inside = text.strip_prefix('(').unwrap_or(text);
+    let letter = inside.chars().next().filter(char::is_ascii_uppercase)?;
+    let after = inside[1..].strip_prefix([')', ':', '.', ','])?;
+    (after.is_empty() || after.starts_with(' ')).then_some(letter)
 }
 
 /// Whether a text has nothing that only mathematics is written with, and a word.
