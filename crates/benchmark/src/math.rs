@@ -58,21 +58,25 @@ pub fn print(out: &mut dyn Write, python: &Path, data: Option<&Path>) -> anyhow:
     for (name, pairs) in &sets {
         let ours = ours(pairs)?;
         let theirs = theirs(python, pairs)?;
-        let share = |is_so: &dyn Fn(usize) -> bool| {
-            let count = (0..pairs.len()).filter(|place| is_so(*place)).count();
-            100.0 * count as f64 / pairs.len().max(1) as f64
-        };
+        let agree = ours
+            .iter()
+            .zip(&theirs)
+            .map(|(ours, theirs)| ours == theirs);
+        let agree: Vec<bool> = agree.collect();
         let right = |verdicts: &[bool]| {
-            let is_right = |place: usize| pairs[place].truth == Some(verdicts[place]);
-            match pairs.iter().any(|pair| pair.truth.is_some()) {
-                true => format!("{:.1}", share(&is_right)),
-                false => "—".to_owned(),
+            let known = pairs.iter().zip(verdicts);
+            let known: Vec<bool> = known
+                .filter_map(|(pair, verdict)| Some(pair.truth? == *verdict))
+                .collect();
+            match known.is_empty() {
+                true => "—".to_owned(),
+                false => format!("{:.1}", share(&known)),
             }
         };
         rows.add_row([
             (*name).to_owned(),
             pairs.len().to_string(),
-            format!("{:.1}", share(&|place| ours[place] == theirs[place])),
+            format!("{:.1}", share(&agree)),
             right(&ours),
             right(&theirs),
         ]);
@@ -90,6 +94,12 @@ pub fn print(out: &mut dyn Write, python: &Path, data: Option<&Path>) -> anyhow:
     }
     writeln!(out, "{rows}")?;
     Ok(())
+}
+
+/// How many of them are so, in percent.
+fn share(are_so: &[bool]) -> f64 {
+    let count = are_so.iter().filter(|is_so| **is_so).count();
+    100.0 * count as f64 / are_so.len().max(1) as f64
 }
 
 /// The end of a text.

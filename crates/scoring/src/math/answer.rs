@@ -1,6 +1,6 @@
 //! Where the answer is in a response.
 
-use super::reading::reads_as_mathematics;
+use super::reading::{choice, reads_as_mathematics};
 use crate::number::numbers;
 use regex::Regex;
 use std::sync::LazyLock;
@@ -12,14 +12,14 @@ const MAX_WORDS: usize = 24;
 
 /// What an answer stands behind. `####` is how GSM8K has it.
 static MARKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)\banswer(?:\s+to\s+[^\n.:]{0,60})?\s*(?:\*\*)?\s*(?:\s+is\b|\s+are\b|:|=)\s*(?:\*\*)?\s*:?|####|\banswers\s+(?:is|are)\b\s*:?")
+    Regex::new(r"(?i)\banswer(?:\s+to\s+[^\n.:]{0,60})?\s*(?:\*\*)?\s*(?:\s+is\b|\s+are\b|:|=)\s*(?:\*\*)?\s*:?|\banswer\(|<answer>|####|\banswers\s+(?:is|are)\b\s*:?")
         .ok()
 });
 
 /// The part of a response that is its answer. The first of these that there is:
 ///
 /// 1. what is in the last `\boxed{…}` or `\fbox{…}`, and in those that `and`, `or` or a comma ties to it;
-/// 2. what follows the last `answer is`, `answer:` or `####`, up to the end of its sentence or line: the
+/// 2. what follows the last `answer is`, `answer:`, `<answer>` or `####`, up to the end of its sentence or line: the
 ///    mathematics in it where it has marks around it, and otherwise all of it;
 /// 3. the last mathematics between `$…$`, `$$…$$`, `\(…\)` or `\[…\]`, unless a number follows it;
 /// 4. the longest end of the last line that reads as mathematics;
@@ -34,7 +34,17 @@ pub(crate) fn answer(response: &str) -> Option<&str> {
         .and_then(|marks| marks.find_iter(response).last())
         && let Some(sentence) = sentence(&response[marked.end()..])
     {
-        return Some(between_marks(sentence).unwrap_or(sentence));
+        // `Answer("5")`, as where answers are calls.
+        if marked.as_str().ends_with('(')
+            && let Some((inside, _)) = sentence.rsplit_once(')')
+        {
+            return Some(inside);
+        }
+        // A choice stands in front of what it says.
+        return match choice(sentence) {
+            Some(_) => Some(sentence),
+            None => Some(between_marks(sentence).unwrap_or(sentence)),
+        };
     }
     let last_number = numbers(response).last().map(|number| number.text);
     if let Some(found) = between_marks(response) {
@@ -136,6 +146,7 @@ fn sentence(text: &str) -> Option<&str> {
     let text = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '*'));
     // A display may begin a line of its own, and end lines later.
     let is_display = ["$$", "\\["].iter().any(|mark| text.starts_with(mark));
+    let text = text.split("</answer>").next().unwrap_or_default();
     let line = match is_display {
         true => text,
         false => text.lines().next().unwrap_or_default(),

@@ -107,11 +107,18 @@ impl Comparison {
 
     /// Several answers, at one side at least.
     fn same_lists(&mut self, expected: &Value, response: &Value) -> bool {
+        let is_ordered = [expected, response]
+            .iter()
+            .any(|side| matches!(side, Value::Ordered(..)));
         // A tuple says an order, and a list of the same answers keeps it or does not.
-        if let (Value::Ordered(_, _, items), Value::List(list)) = (expected, response)
-            && items.len() == list.len()
+        if let (
+            Value::Ordered(_, _, expected) | Value::List(expected),
+            Value::Ordered(_, _, response) | Value::List(response),
+        ) = (expected, response)
+            && is_ordered
+            && expected.len() == response.len()
         {
-            return self.same_in_order(items, list);
+            return self.same_in_order(expected, response);
         }
         let (expected, response) = (answers(expected), answers(response));
         // Of several things with names, bare values are those of the things in their order.

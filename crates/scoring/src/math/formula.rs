@@ -6,6 +6,11 @@ use super::syntax::{Node, Rational, Unreadable};
 use super::units;
 use num_traits::{Signed, ToPrimitive};
 
+/// Words of two letters that follow a number in a sentence.
+const SHORT_WORDS: &[&str] = &[
+    "of", "in", "on", "at", "to", "is", "by", "as", "if", "so", "we", "he", "it", "an", "or",
+];
+
 impl Parser {
     /// Terms and their signs.
     pub(super) fn formula(&mut self) -> Parsed<Node> {
@@ -122,9 +127,8 @@ impl Parser {
         };
         match word.len() {
             1 => is_number && self.is_spaced() && is_last && units::is_letter(word),
-            2 if matches!(word, "or") => true,
             _ if is_number && units::is_unit(word) => true,
-            2 => false,
+            2 => is_number && self.is_spaced() && SHORT_WORDS.contains(&word),
             _ => self.is_spaced() || word.len() > 3,
         }
     }

@@ -31,13 +31,12 @@ impl Reading {
         if trimmed.is_empty() {
             return Err(Unreadable::Malformed("nothing where an answer should be"));
         }
-        let bare = bare(trimmed);
         let tokens = match lex::tokens(trimmed) {
             Ok(tokens) => tokens,
             // A text that is too long may still be met by the same text.
             Err(Unreadable::TooLong | Unreadable::TooDeep) => {
                 return Ok(Self {
-                    text: bare,
+                    text: trimmed.to_owned(),
                     words: None,
                     choice: None,
                     value: None,
@@ -45,21 +44,33 @@ impl Reading {
             }
             Err(error) => return Err(error),
         };
-        let words = words(&tokens);
-        let value = match parse(tokens) {
+        let choice = choice(trimmed);
+        let mut reading = Self {
+            text: plain(&tokens),
+            words: words(&tokens),
+            choice: choice.map(|(letter, _)| letter),
+            value: None,
+        };
+        // What a choice says is as good as its letter.
+        if let Some((_, said)) = choice
+            && let Ok(node) = lex::tokens(said).and_then(parse)
+        {
+            reading.value = value::value(&node, &mut Work::new());
+            return Ok(reading);
+        }
+        let is_prose = reading.words.is_some() || is_prose(&tokens);
+        reading.value = match parse(tokens) {
             Ok(node) => value::value(&node, &mut Work::new()),
             Err(Unreadable::TooLong | Unreadable::TooDeep) => None,
-            Err(_) if words.is_some() || is_prose(trimmed) => {
-                Some(Value::Text(trimmed.to_lowercase()))
-            }
+            Err(_) if is_prose => Some(Value::Text(reading.text.to_lowercase())),
             Err(error) => return Err(error),
         };
-        Ok(Self {
-            text: bare,
-            words,
-            choice: choice(trimmed),
-            value,
-        })
+        Ok(reading)
+    }
+
+    /// Whether a response is the same text but for its layout.
+    pub(crate) fn is_text_of(&self, response: &str) -> bool {
+        lex::tokens(trimmed(response)).is_ok_and(|tokens| plain(&tokens) == self.text)
     }
 
     /// Whether a response says the same. `decimals` are what numbers with a point are rounded to; without it,
@@ -100,13 +111,28 @@ fn trimmed(text: &str) -> &str {
 }
 
 /// The text in the form in which it is the same however it is laid out.
-fn bare(text: &str) -> String {
-    let mut bare = text.replace("\\left", "").replace("\\right", "");
-    for mark in ["\\,", "\\!", "\\;", "\\ ", "$"] {
-        bare = bare.replace(mark, "");
+fn plain(tokens: &[Token]) -> String {
+    let mut text = String::new();
+    let mut after_number = false;
+    for token in tokens {
+        let is_number = matches!(token.kind, Kind::Number { .. });
+        if is_number && after_number {
+            text.push(' ');
+        }
+        after_number = is_number;
+        match &token.kind {
+            Kind::Number { value, .. } => text.push_str(&value.to_string()),
+            Kind::Word(word) => text.push_str(word),
+            Kind::Text(words) => text.extend(words.chars().filter(|c| !c.is_whitespace())),
+            Kind::Name(name) => text.push_str(name),
+            Kind::Command(name) => {
+                text.push('\\');
+                text.push_str(name);
+            }
+            Kind::Mark(mark) => text.push(*mark),
+        }
     }
-    bare.retain(|c| !c.is_whitespace());
-    bare
+    text.trim_end_matches('.').to_owned()
 }
 
 /// The words of a text that has nothing else, in lower case; a single letter stays as it is.
@@ -125,20 +151,34 @@ fn words(tokens: &[Token]) -> Option<String> {
     })
 }
 
-/// The choice that a text begins with: a capital letter in brackets or with a mark behind it.
-fn choice(text: &str) -> Option<char> {
-    let inside = text.strip_prefix('(').unwrap_or(text);
+/// The choice that a text begins with, a capital letter in brackets or with a mark behind it, and what it says.
+pub(crate) fn choice(text: &str) -> Option<(char, &str)> {
+    let names = ["option ", "Option ", "choice ", "Choice "];
+    let bare = names.iter().find_map(|name| text.strip_prefix(name));
+    let is_named = bare.is_some();
+    let bare = bare.unwrap_or(text);
+    let inside = bare.strip_prefix('(').unwrap_or(bare);
     let letter = inside.chars().next().filter(char::is_ascii_uppercase)?;
-    let after = inside[1..].strip_prefix([')', ':', '.', ','])?;
-    (after.is_empty() || after.starts_with(' ')).then_some(letter)
+    let after = match inside[1..].strip_prefix([')', ':', '.']) {
+        Some(after) => after,
+        None if is_named => &inside[1..],
+        None => return None,
+    };
+    (after.is_empty() || after.starts_with(' ')).then_some((letter, after.trim()))
 }
 
-/// Whether a text has nothing that only mathematics is written with, and a word.
-fn is_prose(text: &str) -> bool {
-    let has_word = text
-        .split(|c: char| !c.is_alphabetic())
-        .any(|word| word.chars().count() > 2);
-    has_word && !text.contains(['\\', '{', '}', '^', '_'])
+/// Whether there is nothing that only mathematics is written with, and a word.
+fn is_prose(tokens: &[Token]) -> bool {
+    let has_word = tokens.iter().any(|token| match &token.kind {
+        Kind::Word(word) | Kind::Text(word) => word.len() > 2,
+        _ => false,
+    });
+    let is_plain = tokens.iter().all(|token| match &token.kind {
+        Kind::Command(_) => false,
+        Kind::Mark(mark) => !matches!(mark, '{' | '}' | '^' | '_'),
+        _ => true,
+    });
+    has_word && is_plain
 }
 
 /// Whether a text out of running words is mathematics, with a unit behind it at most.

@@ -106,9 +106,4 @@ impl Node {
     pub(super) fn any(&self, is_so: fn(&Self) -> bool) -> bool {
         is_so(self) || self.parts().into_iter().any(|part| part.any(is_so))
     }
-
-    /// Whether it has both signs somewhere.
-    pub(super) fn has_both_signs(&self) -> bool {
-        self.any(|node| matches!(node, Self::PlusMinus(_) | Self::MinusPlus(_)))
-    }
 }

@@ -98,10 +98,13 @@ pub(super) fn normal(written: &[String]) -> Option<String> {
             power = None;
         }
     }
-    let is_bare = unit.is_empty() || unit.starts_with('/');
-    (!is_bare)
-        .then(|| unit.trim_start_matches("unit").to_owned())
-        .filter(|unit| !unit.starts_with('^') && !unit.is_empty())
+    let unit = unit.strip_prefix("unit").unwrap_or(&unit);
+    match unit {
+        "mi/h" => Some("mph".to_owned()),
+        "km/h" => Some("kmh".to_owned()),
+        _ if unit.is_empty() || unit.starts_with(['^', '/']) => None,
+        _ => Some(unit.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +126,7 @@ mod tests {
             ("m / s", Some("m/s")),
             ("meters per second", Some("m/s")),
             ("miles", Some("mi")),
+            ("miles per hour", Some("mph")),
             ("square units", None),
             ("units", None),
             ("apples", None),

@@ -77,7 +77,7 @@ fn both_signs(node: &Node, work: &mut Work) -> Option<Vec<Value>> {
         }
         .make(node)?,
     ];
-    if node.has_both_signs() {
+    if has_both_signs(node) {
         answers.push(
             Maker {
                 work,
@@ -87,6 +87,15 @@ fn both_signs(node: &Node, work: &mut Work) -> Option<Vec<Value>> {
         );
     }
     Some(answers)
+}
+
+/// Whether it has both signs somewhere; a set has its own elements of either.
+fn has_both_signs(node: &Node) -> bool {
+    match node {
+        Node::PlusMinus(_) | Node::MinusPlus(_) => true,
+        Node::Set(_) => false,
+        node => node.parts().into_iter().any(has_both_signs),
+    }
 }
 
 struct Maker<'w> {

@@ -14,6 +14,8 @@ const MOST_DECIMALS: u32 = 30;
 #[derive(Debug, Clone)]
 pub(crate) struct Math {
     precision: Option<u32>,
+    /// Whether the answer is searched for, and not at a place that is given.
+    searches: bool,
 }
 
 /// Its own fields.
@@ -41,13 +43,16 @@ impl Kind for Math {
         })
     }
 
-    fn compile(Fields { precision }: Fields, _: &Common) -> Result<Self, ScorerError> {
+    fn compile(Fields { precision }: Fields, common: &Common) -> Result<Self, ScorerError> {
         match precision {
             Some(decimals) if decimals > MOST_DECIMALS => Err(ScorerError {
                 field: "precision",
                 detail: format!("must be at most {MOST_DECIMALS}"),
             }),
-            _ => Ok(Self { precision }),
+            _ => Ok(Self {
+                precision,
+                searches: common.extract == Extract::MathAnswer,
+            }),
         }
     }
 
@@ -65,6 +70,10 @@ impl Kind for Math {
     }
 
     fn score(&self, wanted: &Reading, extractor: &Extractor, response: &str) -> f64 {
+        // `June 20` is an answer as a whole, though a number is what is found in it.
+        if self.searches && wanted.is_text_of(response) {
+            return 1.0;
+        }
         let answer = extractor.apply(response);
         let reading = answer.and_then(|answer| Reading::new(answer).ok());
         right(reading.is_some_and(|reading| wanted.is_met_by(&reading, self.precision)))
