@@ -116,6 +116,34 @@ fn an_expectation_that_cannot_be_read_is_a_fault_of_the_row() {
     insta::assert_snapshot!(fault("2^"), @"expected: `2^` cannot be read as mathematics: there is nothing where a number or a symbol should be");
 }
 
+#[test]
+fn beyond_its_bounds_only_the_same_text_is_the_same() {
+    let scorer = scorer(&json!({}));
+    let brackets = |depth: usize| format!("{}x{}", "(".repeat(depth), ")".repeat(depth));
+    for text in [
+        "9^{9^{9}}".to_owned(),
+        "(a+b+c+d)^{40}".to_owned(),
+        "9".repeat(3_000),
+        brackets(500),
+        "x!".repeat(1_500),
+        format!("x{}", "!".repeat(3_000)),
+        "x^".repeat(1_500) + "x",
+        "1/".repeat(1_900) + "1",
+        "\\binom{300}{150}".repeat(200),
+        (1..99)
+            .map(|i| format!("\\frac{{1}}{{x+{i}}}+"))
+            .collect::<String>()
+            + "1",
+        "1,".repeat(1_000) + "1",
+        "x ".repeat(5_000),
+    ] {
+        let told = &text[..text.len().min(40)];
+        assert_eq!(scorer.score(&row(&text), &text), Ok(1.0), "{told}");
+        let other = format!("{text}+1");
+        assert_eq!(scorer.score(&row(&text), &other), Ok(0.0), "{told}");
+    }
+}
+
 /// Texts of what mathematics is made of.
 fn tangle() -> impl Strategy<Value = String> {
     let parts = prop::sample::select(vec![

@@ -26,8 +26,12 @@ static MARKS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// 5. the last number.
 pub(crate) fn answer(response: &str) -> Option<&str> {
     let response = end_of(response);
-    if let Some(boxes) = boxes(response) {
-        return Some(boxes);
+    if let Some(last) = last_box(response) {
+        let boxes = boxes(response, last);
+        // A box that is not closed was cut, and its answer with it.
+        if boxes.is_some() || box_content(response, last).trim_start().starts_with('{') {
+            return boxes;
+        }
     }
     if let Some(marked) = MARKS
         .as_ref()
@@ -97,8 +101,7 @@ fn braced(text: &str) -> Option<&str> {
 }
 
 /// What is in the last box, or the boxes at the end that belong together with what is between them.
-fn boxes(text: &str) -> Option<&str> {
-    let last = last_box(text)?;
+fn boxes(text: &str, last: usize) -> Option<&str> {
     let (inside, end) = open(text, last)?;
     let mut start = last;
     while let Some(before) = last_box(&text[..start]) {
@@ -122,14 +125,16 @@ fn last_box(text: &str) -> Option<usize> {
     text.rfind("\\boxed").max(text.rfind("\\fbox"))
 }
 
+/// What follows the command of a box.
+fn box_content(text: &str, start: usize) -> &str {
+    let command = ["\\boxed", "\\fbox"].iter();
+    let mut after = command.filter_map(|command| text[start..].strip_prefix(command));
+    after.next().unwrap_or_default()
+}
+
 /// What is in a box, and where the box ends.
 fn open(text: &str, start: usize) -> Option<(&str, usize)> {
-    let command = if text[start..].starts_with("\\boxed") {
-        6
-    } else {
-        5
-    };
-    let after = &text[start + command..];
+    let after = box_content(text, start);
     if let Some(inside) = braced(after) {
         return Some((inside, place(text, inside) + inside.len() + 1));
     }
@@ -274,4 +279,47 @@ fn end_of_line(text: &str) -> Option<&str> {
     let found = found.next();
     // A line that is all words is an answer in words where there is nothing else.
     found.or_else(|| (words <= 3 && text.trim() == line).then_some(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_found_in_the_order_of_the_rules() {
+        for (response, found) in [
+            ("$1$, the answer is 2, \\boxed{3}", Some("3")),
+            (
+                "\\boxed{1}, no, it must be \\boxed{\\frac{1}{2}}.",
+                Some("\\frac{1}{2}"),
+            ),
+            (
+                "\\boxed{1} and \\boxed{2}",
+                Some("\\boxed{1} and \\boxed{2}"),
+            ),
+            ("\\boxed 5", Some("5")),
+            ("\\boxed{5", None),
+            ("The answer is 4. It is not 5.", Some("4")),
+            ("The answer is $4$ or $5$, as $6$ is not.", Some("$6$")),
+            ("Answer: 3.5\nThat is all of 7.", Some("3.5")),
+            ("<answer>12</answer> 13", Some("12")),
+            ("Action: Answer(\"C\")", Some("\"C\"")),
+            ("1 + 1\n#### 2\n", Some("2")),
+            ("It is $x = 1$ and $x = 2$.", Some("$x = 1$ and $x = 2$")),
+            ("With $x = 1$ she has 7 apples", Some("7 apples")),
+            ("It costs $5 and $6.", Some("6")),
+            ("So it is \\frac{3}{4}", Some("\\frac{3}{4}")),
+            ("no", Some("no")),
+            ("I cannot tell at all", None),
+            ("", None),
+        ] {
+            assert_eq!(answer(response), found, "{response}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_long_response_is_searched() {
+        let response = format!("{}\nThe answer is 5.", "é1 ".repeat(MAX_SEARCHED));
+        assert_eq!(answer(&response), Some("5."));
+    }
 }

@@ -31,7 +31,7 @@ pub(super) struct Work {
 impl Work {
     /// Enough for every answer that a person would write.
     pub(super) const fn new() -> Self {
-        Self { left: 100_000 }
+        Self { left: 20_000 }
     }
 
     /// Takes so much of it; nothing where it is used up.
@@ -79,9 +79,26 @@ pub(super) fn integer(value: i64) -> Rational {
     Rational::from_integer(BigInt::from(value))
 }
 
+/// What arithmetic on a number costs: shortening a fraction takes time with the square of its length.
 fn size(value: &Rational) -> usize {
     let bits = value.numer().bits() + value.denom().bits();
-    usize::try_from(bits / 64).unwrap_or(usize::MAX)
+    usize::try_from(bits * bits / 250_000).unwrap_or(usize::MAX)
+}
+
+/// A product; of integers without looking for what could be shortened.
+fn multiplied(left: &Rational, right: &Rational) -> Rational {
+    match left.is_integer() && right.is_integer() {
+        true => Rational::from_integer(left.numer() * right.numer()),
+        false => left * right,
+    }
+}
+
+/// A sum; of integers without looking for what could be shortened.
+fn added(left: &Rational, right: &Rational) -> Rational {
+    match left.is_integer() && right.is_integer() {
+        true => Rational::from_integer(left.numer() + right.numer()),
+        false => left + right,
+    }
 }
 
 /// A rational number to the power of an integer.
@@ -192,15 +209,16 @@ impl Sum {
 
     pub(super) fn plus(&self, other: &Self, work: &mut Work) -> Option<Self> {
         let mut sum = self.clone();
-        work.spend(1 + other.0.len())?;
         for (product, coefficient) in &other.0 {
+            work.spend(1 + size(coefficient))?;
             sum.add(product.clone(), coefficient);
         }
         (sum.0.len() <= MAX_TERMS).then_some(sum)
     }
 
     fn add(&mut self, product: Product, coefficient: &Rational) {
-        let total = self.0.remove(&product).unwrap_or_else(Rational::zero) + coefficient;
+        let before = self.0.remove(&product).unwrap_or_else(Rational::zero);
+        let total = added(&before, coefficient);
         if !total.is_zero() {
             self.0.insert(product, total);
         }
@@ -219,8 +237,9 @@ impl Sum {
         let mut result = Self::default();
         for (left, left_coefficient) in &self.0 {
             for (right, right_coefficient) in &other.0 {
-                let coefficient = left_coefficient * right_coefficient;
-                work.spend(1 + left.len() + right.len() + size(&coefficient))?;
+                work.spend(1 + left.len() + right.len())?;
+                work.spend(size(left_coefficient) + size(right_coefficient))?;
+                let coefficient = multiplied(left_coefficient, right_coefficient);
                 let mut exponents = left.clone();
                 for (atom, exponent) in right {
                     *exponents.entry(atom.clone()).or_insert_with(Rational::zero) += exponent;

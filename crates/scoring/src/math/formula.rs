@@ -6,6 +6,9 @@ use super::syntax::{Node, Rational, Unreadable};
 use super::units;
 use num_traits::{Signed, ToPrimitive};
 
+/// How many divisions, or marks behind a factor, may follow one another.
+const MAX_CHAIN: usize = 12;
+
 /// Words of two letters that follow a number in a sentence.
 const SHORT_WORDS: &[&str] = &[
     "of", "in", "on", "at", "to", "is", "by", "as", "if", "so", "we", "he", "it", "an", "or",
@@ -45,13 +48,18 @@ impl Parser {
 
     pub(super) fn term(&mut self) -> Parsed<Node> {
         let mut product = self.signed_factor()?;
+        let mut divisions = 0;
         loop {
+            if divisions > MAX_CHAIN {
+                return Err(Unreadable::TooDeep);
+            }
             if self.eat('*') {
                 let factor = self.signed_factor()?;
                 product = times(product, factor);
             } else if self.eat('/') || self.eat(':') {
                 let factor = self.signed_factor()?;
                 product = Node::Quotient(boxed(product), boxed(factor));
+                divisions += 1;
             } else if self.begins_factor(&product) {
                 let factor = self.factor()?;
                 product = times(product, factor);
@@ -135,7 +143,12 @@ impl Parser {
 
     pub(super) fn factor(&mut self) -> Parsed<Node> {
         let mut node = self.primary()?;
+        // Each adds a level to what was read.
+        let start = self.at;
         loop {
+            if self.at - start > 4 * MAX_CHAIN {
+                return Err(Unreadable::TooDeep);
+            }
             match self.peek() {
                 Some(Kind::Mark('^')) => {
                     self.at += 1;
@@ -217,10 +230,10 @@ impl Parser {
                 return Ok(Node::Negative(boxed(parser.exponent()?)));
             }
             parser.eat('+');
-            if matches!(parser.peek(), Some(Kind::Word(_))) {
-                return parser.argument();
-            }
-            let base = parser.primary()?;
+            let base = match parser.peek() {
+                Some(Kind::Word(_)) => parser.argument()?,
+                _ => parser.primary()?,
+            };
             // `2^{3^2}` may be written without braces.
             if parser.eat('^') {
                 let exponent = parser.exponent()?;

@@ -8,6 +8,9 @@ use super::lex::{Kind, Token};
 use super::syntax::{Node, Relation, Unreadable};
 use super::units;
 
+/// How many sets may be taken away one after another.
+const MAX_DIFFERENCES: usize = 12;
+
 /// Reads all of the tokens.
 ///
 /// # Errors
@@ -185,6 +188,7 @@ impl Parser {
 
     pub(super) fn unions(&mut self) -> Parsed<Node> {
         let mut left = self.formula()?;
+        let mut differences = 0;
         loop {
             if self.eat_command("cup") {
                 let right = self.formula()?;
@@ -198,6 +202,10 @@ impl Parser {
             } else if self.eat_command("setminus") || self.eat_command("backslash") {
                 let right = self.formula()?;
                 left = Node::Without(boxed(left), boxed(right));
+                differences += 1;
+                if differences > MAX_DIFFERENCES {
+                    return Err(Unreadable::TooDeep);
+                }
             } else {
                 return Ok(left);
             }

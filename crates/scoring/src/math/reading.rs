@@ -70,7 +70,11 @@ impl Reading {
 
     /// Whether a response is the same text but for its layout.
     pub(crate) fn is_text_of(&self, response: &str) -> bool {
-        lex::tokens(trimmed(response)).is_ok_and(|tokens| plain(&tokens) == self.text)
+        let response = trimmed(response);
+        match lex::tokens(response) {
+            Ok(tokens) => plain(&tokens) == self.text,
+            Err(_) => response == self.text,
+        }
     }
 
     /// Whether a response says the same. `decimals` are what numbers with a point are rounded to; without it,

@@ -79,3 +79,57 @@ impl Kind for Math {
         right(reading.is_some_and(|reading| wanted.is_met_by(&reading, self.precision)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::scorers::testing::check;
+    use serde_json::json;
+
+    #[test]
+    fn math_compares_what_answers_mean() {
+        let math = json!({"type": "math", "expected": "{{ answer }}"});
+        check(
+            math.clone(),
+            json!("\\frac{1}{2}"),
+            &[
+                ("So it is $\\boxed{0.5}$.", true),
+                ("The answer is 1/2.", true),
+                ("#### 50%", true),
+                ("x = \\frac{2}{4}", true),
+                ("The answer is 2.", false),
+                ("", false),
+            ],
+        );
+        check(
+            math.clone(),
+            json!(9_007_199_254_740_993_u64),
+            &[
+                ("9{,}007{,}199{,}254{,}740{,}993", true),
+                ("9007199254740992", false),
+            ],
+        );
+        check(
+            math,
+            json!("June 20"),
+            &[("June 20.", true), ("June 21", false), ("20", false)],
+        );
+    }
+
+    #[test]
+    fn decimals_are_rounded_where_precision_is_given() {
+        check(
+            json!({"type": "math", "expected": "{{ answer }}", "precision": 2}),
+            json!("2.72"),
+            &[("e", true), ("2.718", true), ("2.7", false)],
+        );
+    }
+
+    #[test]
+    fn a_place_that_is_given_is_the_only_one_that_is_looked_at() {
+        check(
+            json!({"type": "math", "expected": "{{ answer }}", "extract": "first_line"}),
+            json!("2x + 2"),
+            &[("2(x+1)\nThe answer is 5.", true), ("5\n2x + 2", false)],
+        );
+    }
+}
