@@ -307,7 +307,7 @@ mod tests {
             ("1 + 1\n#### 2\n", Some("2")),
             ("It is $x = 1$ and $x = 2$.", Some("$x = 1$ and $x = 2$")),
             ("With $x = 1$ she has 7 apples", Some("7 apples")),
-            ("It costs $5 and $6.", Some("6")),
+            ("It costs $5 and $6.", Some("$5 and $6.")),
             ("So it is \\frac{3}{4}", Some("\\frac{3}{4}")),
             ("no", Some("no")),
             ("I cannot tell at all", None),
