@@ -1,6 +1,6 @@
 //! Whole jobs in memory against recorded answers of real models: no database, no network, no clock,
 //! thousands of jobs a minute. It measures what pruning is worth and whether what reports say can
-//! be trusted. [`throughput`] alone runs the real programs.
+//! be trusted. [`throughput`] alone runs the real programs, and [`math`] a Python package.
 //!
 //! Start with [`run`] (a job from its baseline to its held-out rows) and [`endpoint`] (what answers
 //! it); [`pruning`] and [`certainty`] are what is measured.

@@ -178,9 +178,11 @@ async fn answers_are_tuned_by_what_they_mean_as_mathematics() {
     assert_eq!(job["state"], "succeeded", "{job}");
     let winner = &job["best"];
     assert_eq!(winner["configuration"]["model"], "gemma-3-270m", "{winner}");
-    assert_eq!(winner["utility"]["mean"], 1.0, "{winner}");
+    let mean = winner["utility"]["mean"].as_f64().unwrap();
+    assert!(mean > 0.95, "right each time: {winner}");
     let baseline = api.json(&format!("{path}/trials/0")).await;
-    assert_eq!(baseline["utility"]["mean"], 0.0, "{baseline}");
+    let mean = baseline["utility"]["mean"].as_f64().unwrap();
+    assert!(mean < 0.05, "wrong each time: {baseline}");
     assert!(server.stop().await);
     world.end().await;
 }

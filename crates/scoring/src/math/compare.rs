@@ -269,7 +269,7 @@ fn difference(left: &Quotient, right: &Quotient, work: &mut Work) -> Option<Sum>
 
 /// How many times as much the first is as the second, where that is a number other than 0.
 fn proportion(left: &Quotient, right: &Quotient) -> Option<Rational> {
-    if left.below.rational()? != integer(1) || right.below.rational()? != integer(1) {
+    if !left.is_sum() || !right.is_sum() {
         return (left == right).then(|| integer(1));
     }
     let (_, first) = left.above.0.first_key_value()?;
@@ -296,12 +296,12 @@ fn interval(related: &Related) -> Option<Value> {
     let is_symbol = |value: &Value| match value {
         Value::Formula(formula) => {
             let single = formula.value.above.single();
-            formula.value.below.rational() == Some(integer(1))
-                && single.is_some_and(|(product, coefficient)| {
-                    let mut atoms = product.iter();
-                    let is_one = matches!(atoms.next(), Some((Atom::Symbol(_), power)) if *power == integer(1));
-                    is_one && atoms.next().is_none() && *coefficient == integer(1)
-                })
+            formula.value.is_sum() && single.is_some_and(|(product, coefficient)| {
+                let mut atoms = product.iter();
+                let is_one =
+                    matches!(atoms.next(), Some((Atom::Symbol(_), power)) if *power == integer(1));
+                is_one && atoms.next().is_none() && *coefficient == integer(1)
+            })
         }
         _ => false,
     };

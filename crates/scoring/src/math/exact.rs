@@ -318,12 +318,38 @@ impl Sum {
 
     /// Whether nothing in it is of unknown value, so that it is 0 only where it has no terms.
     pub(super) fn is_known(&self) -> bool {
-        let known = |atom: &Atom| !matches!(atom, Atom::Function(..) | Atom::Sum(_));
-        self.0.keys().flat_map(|product| product.keys()).all(known)
+        self.0
+            .keys()
+            .flat_map(|product| product.keys())
+            .all(is_known)
+    }
+}
+
+/// Whether an atom is independent of the others, as far as anybody knows.
+fn is_known(atom: &Atom) -> bool {
+    match atom {
+        Atom::Function(..) | Atom::Sum(_) => false,
+        // `e` to the power of a logarithm or of an angle may come to something else.
+        Atom::Power(base, exponent) => {
+            let base = base.above.single().filter(|_| base.is_sum());
+            base.is_some_and(|(own, _)| own.len() <= 1 && own.keys().all(is_known))
+                && exponent.keys().all(|atom| {
+                    matches!(
+                        atom,
+                        Atom::Symbol(_) | Atom::Pi | Atom::Euler | Atom::Integer(_)
+                    )
+                })
+        }
+        _ => true,
     }
 }
 
 impl Quotient {
+    /// Whether it is a sum, over 1.
+    pub(super) fn is_sum(&self) -> bool {
+        self.below.rational().is_some_and(|below| below.is_one())
+    }
+
     pub(super) fn from_sum(above: Sum) -> Self {
         let below = Sum::constant(Rational::one());
         Self { above, below }
@@ -403,7 +429,7 @@ impl Quotient {
             return power.is_positive().then(|| self.clone());
         }
         let above = root(&self.above, power, work)?;
-        if self.below.rational().is_some_and(|below| below.is_one()) {
+        if self.is_sum() {
             return Some(above);
         }
         above.divided_by(&root(&self.below, power, work)?, work)

@@ -153,8 +153,7 @@ impl<'w> Reckoner<'w> {
             let atom = Atom::Power(Box::new(base), product.clone());
             Quotient::from_sum(Sum::term(Product::from([(atom, power)]), integer(1)))
         };
-        let below_is_one = base.below.rational().is_some_and(|below| below.is_one());
-        let single = base.above.single().filter(|_| below_is_one);
+        let single = base.above.single().filter(|_| base.is_sum());
         let Some((own, factor)) = single.filter(|(_, factor)| factor.is_positive()) else {
             return Some(to(base.clone(), coefficient.clone()));
         };
@@ -243,8 +242,7 @@ fn is_half_turns(product: &Product) -> bool {
 
 /// The natural logarithm of a product of what is surely positive.
 fn logarithm(of: &Quotient, work: &mut Work) -> Option<Quotient> {
-    of.below.rational().filter(One::is_one)?;
-    let (product, coefficient) = of.above.single()?;
+    let (product, coefficient) = of.above.single().filter(|_| of.is_sum())?;
     if !coefficient.is_positive() {
         return None;
     }
