@@ -84,7 +84,7 @@ enum Measured {
     },
     /// What the scorer `math` and the Python package math-verify say of the same answers.
     Math {
-        /// A Python that has math-verify (`pip install 'math-verify[antlr4_13_2]'`).
+        /// A Python that has math-verify (`pip install math-verify`).
         #[arg(long, env = "FRUGAL_PYTHON", default_value = "python3")]
         python: PathBuf,
         /// A folder with the folders `gsm8k` and `jhu`, where they are at hand.

@@ -20,7 +20,7 @@ use std::process::{Command, Stdio};
 /// The table of what is the same in mathematics.
 const TABLE: &str = include_str!("../../scoring/tests/math/pairs.txt");
 /// What asks math-verify.
-const SCRIPT: &str = include_str!("math_verify.py");
+const SCRIPT: &str = include_str!("ask_math_verify.py");
 /// Responses of each recorded cell at each temperature.
 const OF_EACH: usize = 2;
 /// Files of model answers among the exam questions.

@@ -148,7 +148,7 @@ fn open(text: &str, start: usize) -> Option<(&str, usize)> {
 
 /// A text up to the end of its first sentence or line that is not blank.
 fn sentence(text: &str) -> Option<&str> {
-    let text = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '*'));
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '*' | '}'));
     // A display may begin a line of its own, and end lines later.
     let is_display = ["$$", "\\["].iter().any(|mark| text.starts_with(mark));
     let text = text.split("</answer>").next().unwrap_or_default();

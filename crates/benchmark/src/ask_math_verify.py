@@ -2,8 +2,8 @@
 
 Reads JSON lines of `expected` and `response`, and writes a line `true` or `false` for each.
 
-    pip install 'math-verify[antlr4_13_2]'
-    python math_verify.py < pairs.jsonl
+    pip install math-verify
+    python ask_math_verify.py < pairs.jsonl
 """
 
 import json
