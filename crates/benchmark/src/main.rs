@@ -1,6 +1,6 @@
 //! Whole jobs in memory against recorded answers of real models: no database, no network, no clock,
 //! thousands of jobs a minute. It measures what pruning is worth and whether what reports say can
-//! be trusted. [`throughput`] alone runs the real programs.
+//! be trusted. [`throughput`] alone runs the real programs, and [`math`] a Python package.
 //!
 //! Start with [`run`] (a job from its baseline to its held-out rows) and [`endpoint`] (what answers
 //! it); [`pruning`] and [`certainty`] are what is measured.
@@ -15,6 +15,7 @@ mod coverage;
 mod data_set;
 mod endpoint;
 mod jhu;
+mod math;
 mod parallel;
 mod pruning;
 mod recorded;
@@ -94,6 +95,15 @@ enum Measured {
         #[arg(long, default_value = "/usr/bin/python3")]
         python: PathBuf,
     },
+    /// What the scorer `math` and the Python package math-verify say of the same answers.
+    Math {
+        /// A Python that has math-verify (`pip install math-verify`).
+        #[arg(long, env = "FRUGAL_PYTHON", default_value = "python3")]
+        python: PathBuf,
+        /// A folder with the folders `gsm8k` and `jhu`, where they are at hand.
+        #[arg(long, env = "FRUGAL_DATA_DIR")]
+        data: Option<PathBuf>,
+    },
     /// How many calls a worker process gets through, and what each costs; real programs, on Linux.
     Throughput {
         /// The program `frugal`; by default the one beside this one.
@@ -162,6 +172,7 @@ fn main() -> anyhow::Result<()> {
             },
         ),
         Measured::Certainty { seeds, samples } => certainty::print(&mut out, seeds, samples),
+        Measured::Math { python, data } => math::print(&mut out, &python, data.as_deref()),
         Measured::Throughput {
             frugal,
             jobs,

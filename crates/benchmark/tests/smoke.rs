@@ -1,4 +1,4 @@
-//! Both subcommands of the program, with few seeds.
+//! Subcommands of the program, with few seeds.
 #![expect(
     clippy::unwrap_used,
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
@@ -51,4 +51,16 @@ fn a_folder_that_is_not_there_is_an_error() {
         .unwrap()
         .status;
     assert!(!status.success());
+}
+
+#[test]
+fn a_python_that_is_not_there_is_an_error() {
+    let output = Command::new(env!("CARGO_BIN_EXE_frugal-benchmark"))
+        .args(["math", "--python", "/nowhere/python"])
+        .env_remove("FRUGAL_DATA_DIR")
+        .output()
+        .unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(complaints.contains("/nowhere/python"), "{complaints}");
 }

@@ -1,6 +1,7 @@
 //! The part of a response that is looked at.
 
 use crate::json;
+use crate::math;
 use crate::number::numbers;
 use frugal_domain::fault::Reader;
 use regex::{Captures, Regex};
@@ -48,6 +49,9 @@ extracts! {
     Code = "code",
     /// What is in its last `\boxed{…}`, as mathematical answers are marked in LaTeX.
     Boxed = "boxed",
+    /// Its mathematical answer: the last box, what follows the last `answer is`, `answer:` or `####`, the last
+    /// `$…$`, the mathematics that its last line ends with, or its last number.
+    MathAnswer = "math_answer",
 }
 
 impl Extract {
@@ -61,6 +65,7 @@ impl Extract {
             Self::Json => "the response holds no JSON object or array",
             Self::FirstCodeBlock => "the response holds no fenced block of code",
             Self::Boxed => "the response holds no closed `\\boxed{…}`",
+            Self::MathAnswer => "the response holds no mathematical answer",
             Self::Regex(pattern) => return format!("the response does not match `{pattern}`"),
             Self::After(mark) => return format!("the response does not hold the mark `{mark}`"),
         };
@@ -99,6 +104,7 @@ pub(crate) enum Extractor {
     FirstCodeBlock,
     Code,
     Boxed,
+    MathAnswer,
     Regex(Regex),
     After(String),
 }
@@ -120,6 +126,7 @@ impl Extractor {
             Extract::FirstCodeBlock => Self::FirstCodeBlock,
             Extract::Code => Self::Code,
             Extract::Boxed => Self::Boxed,
+            Extract::MathAnswer => Self::MathAnswer,
             Extract::Regex(text) => Self::Regex(pattern(text)?),
             Extract::After(mark) => Self::After(mark.clone()),
         })
@@ -137,7 +144,8 @@ impl Extractor {
             Self::Json => json::first(text, &['{', '[']),
             Self::FirstCodeBlock => first_code_block(text),
             Self::Code => Some(first_code_block(text).unwrap_or(text)),
-            Self::Boxed => boxed(text),
+            Self::Boxed => math::boxed(text),
+            Self::MathAnswer => math::answer(text),
             Self::After(mark) => text.rsplit_once(mark.as_str()).map(|(_, after)| after),
             Self::Regex(regex) => regex
                 .captures(text)
@@ -187,27 +195,6 @@ fn first_code_block(text: &str) -> Option<&str> {
         }
     }
     fence.map(|(from, _)| &text[from..])
-}
-
-/// What is in the braces of the last `\boxed`; nothing where they are not closed.
-fn boxed(text: &str) -> Option<&str> {
-    let (_, after) = text.rsplit_once("\\boxed")?;
-    let inside = after.trim_start().strip_prefix('{')?;
-    let mut depth = 1_usize;
-    let mut is_escaped = false;
-    for (place, character) in inside.char_indices() {
-        match character {
-            _ if is_escaped => {}
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        is_escaped = character == '\\' && !is_escaped;
-        if depth == 0 {
-            return Some(&inside[..place]);
-        }
-    }
-    None
 }
 
 fn last_number(text: &str) -> Option<&str> {
@@ -280,6 +267,7 @@ mod tests {
             Extract::Json,
             Extract::FirstCodeBlock,
             Extract::Boxed,
+            Extract::MathAnswer,
         ] {
             let extractor = Extractor::compile(&extract, Regex::new).unwrap();
             assert_eq!(extractor.apply(" \n\t\n"), None, "{extract:?}");

@@ -14,6 +14,7 @@ mod extract;
 mod fold;
 mod json;
 mod judge;
+mod math;
 mod number;
 mod overlap;
 mod pattern;

@@ -49,6 +49,14 @@ pub enum ScoreError {
         /// How many numbers it holds.
         count: usize,
     },
+    /// It cannot be read as mathematics.
+    #[error("expected: `{text}` cannot be read as mathematics: {why}")]
+    NotMathematics {
+        /// What it is, cut short.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// It is none of the choices.
     #[error("expected: `{text}` is none of the choices")]
     NotAChoice {

@@ -343,6 +343,21 @@ pub enum ScorerPost {
         #[schema(nullable = true, minimum = 0)]
         tolerance: Option<f64>,
     },
+    /// The answer is the expected one as mathematics, in LaTeX or without: numbers to the last digit, fractions,
+    /// roots, percent, sets, points, intervals, matrices, equations, expressions in symbols, several answers,
+    /// and words.
+    Math {
+        /// The right answer, such as `\frac{1}{2}`, or a worked solution with its answer in `\boxed{…}` or
+        /// behind `####`.
+        #[schema(min_length = 1, example = "{{ answer }}")]
+        expected: String,
+        /// Which part of the response is the answer; `math_answer` by default.
+        extract: Option<ExtractPost>,
+        /// The decimals that numbers with a point are rounded to. Without it numbers that end are compared
+        /// exactly, and with one that has no end, such as 1/3 or π, to six decimals.
+        #[schema(nullable = true, minimum = 0, maximum = 30)]
+        precision: Option<u32>,
+    },
     /// The text holds a JSON value: 1 where it keeps to the schema, or is any where none is given; with
     /// `expected`, the share of its fields that are right.
     Json {
@@ -673,6 +688,9 @@ pub enum ExtractName {
     Code,
     /// What is in its last `\boxed{…}`.
     Boxed,
+    /// Its mathematical answer: the last box, what follows the last `answer is`, `answer:` or `####`, the last
+    /// `$…$`, the mathematics that its last line ends with, or its last number.
+    MathAnswer,
 }
 
 /// Answers that people have rated, as templates over the instance.

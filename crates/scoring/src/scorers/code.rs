@@ -380,7 +380,7 @@ mod tests {
         let expectation = scorer.expectation(row.as_object().unwrap()).unwrap();
         match expectation.verdict(response) {
             Verdict::Pending(Pending::Run(run)) => run.next().unwrap().clone(),
-            Verdict::Score(score) => panic!("{score}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -12,6 +12,7 @@ mod edit_similarity;
 mod exact;
 mod json;
 mod judge;
+mod math;
 mod numeric;
 mod regex;
 mod rouge;
@@ -302,6 +303,7 @@ scorers! {
     Regex in regex,
     Choice in choice,
     Numeric in numeric,
+    Math in math,
     Json in json,
     TokenF1 in token_f1,
     Rouge in rouge,
