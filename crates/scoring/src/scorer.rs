@@ -536,6 +536,19 @@ mod tests {
                 vec![Some(0), Some(0), Some(2), None, None],
             ),
             (
+                json!({"type": "math", "expected": expected}),
+                json!("\\frac{1}{2}"),
+                vec![
+                    "0.5",
+                    "\\boxed{2/4}",
+                    "1/3",
+                    "\\frac26",
+                    "x+1",
+                    "none at all",
+                ],
+                vec![Some(0), Some(0), Some(2), Some(2), Some(4), Some(5)],
+            ),
+            (
                 json!({"type": "contains", "expected": expected}),
                 json!("red"),
                 vec!["red", "red"],
@@ -554,7 +567,7 @@ mod tests {
 
     #[test]
     fn scorers_with_answers_are_named() {
-        let all = "`exact`, `regex`, `choice`, `numeric` or `json`";
+        let all = "`exact`, `regex`, `choice`, `numeric`, `math` or `json`";
         assert_eq!(with_answers(), all);
     }
 

@@ -35,6 +35,8 @@ async fn found(name: &str) -> Value {
     let local = "http://127.0.0.1:8081/v1";
     assert!(configuration.contains(local));
     world.setting.endpoints = configuration.replace(local, &world.simulator.base_url());
+    // The programs are the examples' own, so they are run where the kernel has no namespaces too.
+    world.setting.endpoints += "\n[sandbox]\nmode = \"off\"\n";
     let (server, url) = world.setting.serve(1).await;
     let api = ApiClient::new(&url);
     let job = std::fs::read_to_string(folder.join("job.json")).unwrap();
@@ -50,6 +52,7 @@ async fn found(name: &str) -> Value {
         "metric": job["objective"]["metric"],
         "model": winner["configuration"]["model"],
         "prompt": winner["configuration"]["prompt"],
+        "n": winner["configuration"]["n"],
         "utility": rounded(&winner["utility"]["mean"]),
         "baseline": rounded(&report["baseline"]["utility"]["mean"]),
         "trials": report["trials"]["evaluated"],

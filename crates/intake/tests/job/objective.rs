@@ -222,7 +222,7 @@ fn the_majority_needs_a_scorer_that_tells_answers_apart() {
         })
     };
     let detail = "`majority` counts responses that give the same answer, which the scorer `contains` \
-                  cannot tell; score by `exact`, `regex`, `choice`, `numeric` or `json`, or take \
+                  cannot tell; score by `exact`, `regex`, `choice`, `numeric`, `math` or `json`, or take \
                   another one, such as `mean`";
     for (place, change) in [
         (

@@ -68,6 +68,21 @@ impl Reading {
         Ok(reading)
     }
 
+    /// The answer in a form in which it is the same however a number is written. What is no number is told
+    /// apart by its text.
+    pub(crate) fn key(&self) -> String {
+        let number = match &self.value {
+            Some(Value::Formula(formula)) if formula.unit.is_none() && !formula.is_percent => {
+                formula.value.rational()
+            }
+            _ => None,
+        };
+        match number {
+            Some(number) => number.to_string(),
+            None => self.text.to_lowercase(),
+        }
+    }
+
     /// Whether a response is the same text but for its layout.
     pub(crate) fn is_text_of(&self, response: &str) -> bool {
         let response = trimmed(response);

@@ -32,6 +32,7 @@ impl Kind for Math {
     type Wanted = Reading;
     const NAME: &'static str = "math";
     const EXTRACT: Extract = Extract::MathAnswer;
+    const HAS_ANSWERS: bool = true;
 
     fn read(object: &ObjectReader<'_>) -> Option<Fields> {
         let precision = match object.get("precision") {
@@ -67,6 +68,15 @@ impl Kind for Math {
             text: cut(expected),
             why: why.to_string(),
         })
+    }
+
+    /// All right answers are the same one; numbers among the others are told apart by their values.
+    fn answer(&self, wanted: &Reading, extractor: &Extractor, response: &str) -> Option<String> {
+        if self.score(wanted, extractor, response) > 0.0 {
+            return Some("right".to_owned());
+        }
+        let reading = Reading::new(extractor.apply(response)?).ok()?;
+        Some(format!("wrong: {}", reading.key()))
     }
 
     fn score(&self, wanted: &Reading, extractor: &Extractor, response: &str) -> f64 {
