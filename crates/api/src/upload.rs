@@ -29,8 +29,11 @@ pub(crate) async fn read(
     body: Body,
     limits: Limits,
 ) -> Result<DatasetRows, ApiError> {
-    let format = format(headers)?;
-    let is_packed = is_packed(headers)?;
+    let declared = format(headers).and_then(|format| Ok((format, is_packed(headers)?)));
+    let (format, is_packed) = match declared {
+        Ok(declared) => declared,
+        Err(error) => return Err(refuse(body, limits, error).await),
+    };
     let _turn = TURNS
         .acquire()
         .await
@@ -64,6 +67,15 @@ pub(crate) async fn read(
         let detail = format!("the body did not arrive within {seconds} seconds");
         ApiError::new(Code::BodyTimeout, detail)
     })?
+}
+
+/// Refuses a body that nothing was read of: it is passed over first.
+pub(crate) async fn refuse(body: Body, limits: Limits, error: ApiError) -> ApiError {
+    let mut chunks = body.into_data_stream();
+    let passing = pass_over(&mut chunks, limits.bytes);
+    // One that does not come to its end in time hears of nothing.
+    let _ = tokio::time::timeout(TIMEOUT, passing).await;
+    error
 }
 
 async fn off_the_async_threads<T: Send + 'static>(

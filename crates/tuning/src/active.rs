@@ -2,18 +2,18 @@
 //! job answer it, until it has its ending.
 
 use crate::books::Books;
-use crate::ended::{BASELINE, EndedTrial};
+use crate::ended::EndedTrial;
 use crate::error::TuningError;
 use crate::judging::{Around, Inquiry, Judging};
 use crate::outcome::Found;
 use crate::past::{Past, PastRequest, Question};
 use crate::refusals::{EndedRequest, Refusal};
 use crate::requests::Requests;
+use crate::run_key::RunKey;
 use crate::step::{Change, LookUp, Record, RequestToSend, ScoreBatch, Scored, Step};
 use crate::tally::{SettledRequest, Tally};
 use frugal_domain::configuration::Settings;
 use frugal_domain::event::EventBody;
-use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Pruning, Reuse};
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey, ResponseId};
@@ -24,43 +24,6 @@ use frugal_evaluation::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-
-/// Which evaluation: the winner's trial is evaluated once more on the held-out rows, and an arm is
-/// drawn for in several batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RunKey {
-    pub(crate) purpose: Purpose,
-    pub(crate) trial: TrialNumber,
-    /// The ordinal of its first request.
-    pub(crate) first: u32,
-}
-
-impl RunKey {
-    /// The evaluation of a trial on the rows that the search sees.
-    pub(crate) fn of_trial(trial: TrialNumber) -> Self {
-        let purpose = if trial == BASELINE {
-            Purpose::Baseline
-        } else {
-            Purpose::Search
-        };
-        Self {
-            purpose,
-            trial,
-            first: 0,
-        }
-    }
-}
-
-/// The evaluation that would begin with this request.
-impl From<RequestKey> for RunKey {
-    fn from(key: RequestKey) -> Self {
-        Self {
-            purpose: key.purpose,
-            trial: key.trial,
-            first: key.ordinal,
-        }
-    }
-}
 
 /// A trial under way, or a batch of draws for one.
 #[derive(Debug)]

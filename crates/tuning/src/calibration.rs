@@ -2,11 +2,11 @@
 //!
 //! It is asked about them first, before anything is paid that rests on its word.
 
-use crate::active::RunKey;
 use crate::ended::BASELINE;
 use crate::job::{Job, LabelledAnswer};
 use crate::judging::{Around, Inquiry, labelled};
 use crate::past::Question;
+use crate::run_key::RunKey;
 use crate::step::{RequestEnd, ScoreBatch, Scored};
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_evaluation::{ScoreKey, ScorePlan};

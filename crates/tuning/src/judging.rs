@@ -5,12 +5,12 @@
 //! judged in the order of their arrival. Once all questions about an answer have ended, a scorer reads
 //! the replies; an answer that has none that can be read has no score, which is not the same as a bad one.
 
-use crate::active::RunKey;
 use crate::ended::BASELINE;
 use crate::job::Job;
 use crate::past::{Past, Question};
 use crate::refusals::{EndedRequest, Refusal, Refusals};
 use crate::requests::Requests;
+use crate::run_key::RunKey;
 use crate::step::{Judged, RequestToSend, Scored};
 use crate::tally::{SettledRequest, Tally};
 use frugal_domain::configuration::Settings;

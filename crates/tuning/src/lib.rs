@@ -40,6 +40,7 @@ mod profiled;
 mod refusals;
 pub mod report;
 mod requests;
+mod run_key;
 mod search;
 mod step;
 mod tally;

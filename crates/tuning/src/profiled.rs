@@ -3,8 +3,8 @@
 //! Batches are told in the order in which they were decided, whatever the order in which they come
 //! back; so what is decided never depends on that.
 
-use crate::active::RunKey;
 use crate::refusals::EndedRequest;
+use crate::run_key::RunKey;
 use crate::tally::Tally;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;

@@ -3,7 +3,7 @@
 mod arms;
 mod turns;
 
-use crate::active::{Active, RunKey};
+use crate::active::Active;
 use crate::books::Books;
 use crate::calibration::Calibration;
 use crate::ended::EndedTrials;
@@ -19,6 +19,7 @@ use crate::profiled::ProfiledLoop;
 use crate::refusals::{EndedRequest, Refusal, Refusals};
 use crate::report;
 use crate::requests::{NextRequest, Requests};
+use crate::run_key::RunKey;
 use crate::search::SearchLoop;
 use crate::step::{Change, RequestEnd, Scored, Step};
 use crate::validation::Validation;

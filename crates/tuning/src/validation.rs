@@ -1,7 +1,7 @@
 //! The held-out rows: the winner's turn, then the baseline's.
 
-use crate::active::RunKey;
 use crate::ended::{BASELINE, EndedTrial, EndedTrials};
+use crate::run_key::RunKey;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::request::Purpose;
 

@@ -3,12 +3,11 @@
 use crate::admission::{Admission, Entrance};
 use crate::error::DriveError;
 use crate::halt::Halt;
-use crate::judge;
 use crate::options::Options;
 use crate::past;
 use crate::prompt;
-use crate::score::Text;
 use crate::sightings::{Sight, Watch};
+use crate::text::Text;
 use crate::writes::Writes;
 use frugal_domain::abilities::Abilities;
 use frugal_domain::job::{Data, JobSpec, ModelChoice};
@@ -89,10 +88,10 @@ impl Context {
             prompt_token_bounds: PromptTokenBounds {
                 tuning: prompt::token_bounds(&prompts, &data.tuning)?,
                 holdout: prompt::token_bounds(&prompts, &data.holdout)?,
-                judge_tuning: judge::token_bounds(&scorer, &data.tuning)?,
-                judge_holdout: judge::token_bounds(&scorer, &data.holdout)?,
+                judge_tuning: prompt::question_bounds(&scorer, &data.tuning)?,
+                judge_holdout: prompt::question_bounds(&scorer, &data.holdout)?,
             },
-            labels: judge::labels(&scorer, &data.tuning)?,
+            labels: prompt::labels(&scorer, &data.tuning)?,
         };
         Ok(Self {
             pool: options.pool.clone(),

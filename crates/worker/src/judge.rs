@@ -2,53 +2,13 @@
 
 use crate::context::Context;
 use crate::error::DriveError;
-use crate::score;
+use crate::texts::texts;
 use frugal_domain::job::Instance;
 use frugal_domain::request::Purpose;
 use frugal_domain::scoring::Observation;
-use frugal_scoring::{RenderedPrompt, Scorer};
+use frugal_scoring::RenderedPrompt;
 use frugal_store::requests;
-use frugal_tuning::{Judged, LabelledAnswer, ScoreBatch, Scored};
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// Upper bounds on the tokens of a question about an empty answer to each row; none where no judge is
-/// asked.
-pub(crate) fn token_bounds(scorer: &Scorer, rows: &[Instance]) -> Result<Arc<[u64]>, DriveError> {
-    let Some(judge) = scorer.judge() else {
-        return Ok(Arc::default());
-    };
-    let bound = |row| {
-        let expectation = scorer.expectation(row)?;
-        let mut questions =
-            (0..judge.questions()).map(|number| expectation.question(row, "", number));
-        questions.try_fold(0, |most: u64, question| {
-            Ok(most.max(question?.token_bound()))
-        })
-    };
-    rows.iter().map(bound).collect()
-}
-
-/// The answers of rows that people have rated; none where no judge is asked.
-pub(crate) fn labels(
-    scorer: &Scorer,
-    rows: &[Instance],
-) -> Result<BTreeMap<usize, LabelledAnswer>, DriveError> {
-    let Some(judge) = scorer.judge() else {
-        return Ok(BTreeMap::new());
-    };
-    let label = |(row, instance): (usize, &Instance)| match judge.label(instance) {
-        Ok(label) => label.map(|label| {
-            let answer = LabelledAnswer {
-                rating: label.rating,
-                bytes: label.answer.len() as u64,
-            };
-            Ok((row, answer))
-        }),
-        Err(error) => Some(Err(error.into())),
-    };
-    rows.iter().enumerate().filter_map(label).collect()
-}
+use frugal_tuning::{Judged, ScoreBatch, Scored};
 
 /// The prompt of a question.
 pub(crate) async fn question(
@@ -69,8 +29,8 @@ pub(crate) async fn question(
     let text = match at_hand {
         Some(text) => text,
         None => {
-            let texts = score::texts(context, std::iter::once(response)).await?;
-            let text = texts.into_values().next();
+            let stored = texts(context, std::iter::once(response)).await?;
+            let text = stored.into_values().next();
             text.ok_or(DriveError::NoText(response))?
         }
     };
@@ -94,7 +54,7 @@ pub(crate) async fn read_replies(
     batch: ScoreBatch,
 ) -> Result<Vec<Scored>, DriveError> {
     let replies = batch.replies.values().flatten();
-    let texts = score::texts(context, replies.map(|(_, reply)| *reply)).await?;
+    let found = texts(context, replies.map(|(_, reply)| *reply)).await?;
     let judge = context.scorer.judge().ok_or(DriveError::NoJudge)?;
     let mut scored = Vec::with_capacity(batch.plans.len());
     for plan in batch.plans {
@@ -102,7 +62,7 @@ pub(crate) async fn read_replies(
         context.arrived().remove(&plan.key.response);
         let replies = batch.replies.get(&plan.key).into_iter().flatten();
         let read = replies.map(|(number, reply)| {
-            let text = texts.get(reply).ok_or(DriveError::NoText(*reply))?;
+            let text = found.get(reply).ok_or(DriveError::NoText(*reply))?;
             Ok((*number, text.whole()))
         });
         let read: Vec<(u32, &str)> = read.collect::<Result<_, DriveError>>()?;

@@ -29,6 +29,8 @@ mod score;
 mod send;
 mod sightings;
 mod tell;
+mod text;
+mod texts;
 mod writes;
 
 pub use admission::{Admission, Admittance, Entrance, Hearing, Permit};

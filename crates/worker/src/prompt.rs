@@ -1,12 +1,14 @@
-//! The prompts of a job, rendered for its rows.
+//! The prompts of a job and of its judge, rendered for its rows.
 
 use crate::error::DriveError;
 use frugal_domain::configuration::Sampling;
 use frugal_domain::job::{Instance, JobSpec, ModelChoice};
-use frugal_scoring::{CompiledPrompt, RenderedPrompt};
+use frugal_scoring::{CompiledPrompt, RenderedPrompt, Scorer};
 use frugal_store::requests::ReuseKey;
+use frugal_tuning::LabelledAnswer;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Compiles the prompts of a job, by position.
@@ -30,6 +32,47 @@ pub(crate) fn token_bounds(
         bounds.map_err(|source| DriveError::Prompt { prompt, source })
     };
     prompts.iter().enumerate().map(of).collect()
+}
+
+/// Upper bounds on the tokens of a question about an empty answer to each row; none where no judge is
+/// asked.
+pub(crate) fn question_bounds(
+    scorer: &Scorer,
+    rows: &[Instance],
+) -> Result<Arc<[u64]>, DriveError> {
+    let Some(judge) = scorer.judge() else {
+        return Ok(Arc::default());
+    };
+    let bound = |row| {
+        let expectation = scorer.expectation(row)?;
+        let mut questions =
+            (0..judge.questions()).map(|number| expectation.question(row, "", number));
+        questions.try_fold(0, |most: u64, question| {
+            Ok(most.max(question?.token_bound()))
+        })
+    };
+    rows.iter().map(bound).collect()
+}
+
+/// The answers of rows that people have rated; none where no judge is asked.
+pub(crate) fn labels(
+    scorer: &Scorer,
+    rows: &[Instance],
+) -> Result<BTreeMap<usize, LabelledAnswer>, DriveError> {
+    let Some(judge) = scorer.judge() else {
+        return Ok(BTreeMap::new());
+    };
+    let label = |(row, instance): (usize, &Instance)| match judge.label(instance) {
+        Ok(label) => label.map(|label| {
+            let answer = LabelledAnswer {
+                rating: label.rating,
+                bytes: label.answer.len() as u64,
+            };
+            Ok((row, answer))
+        }),
+        Err(error) => Some(Err(error.into())),
+    };
+    rows.iter().enumerate().filter_map(label).collect()
 }
 
 /// The prompt of a row under some settings.

@@ -83,11 +83,19 @@ pub(super) async fn create_dataset(
     body: Body,
 ) -> Result<Response, ApiError> {
     let invalid = |detail| ApiError::new(Code::InvalidParameter, detail);
+    let limits = state.dataset_limits();
     let name = parameters.name.ok_or_else(|| {
         invalid("the dataset needs a name; give it as in `/datasets?name=questions`".to_owned())
-    })?;
-    dataset::name(&name).map_err(|detail| invalid(format!("`name` {detail}")))?;
-    let read = upload::read(&headers, body, state.dataset_limits()).await?;
+    });
+    let checked = name.and_then(|name| {
+        dataset::name(&name).map_err(|detail| invalid(format!("`name` {detail}")))?;
+        Ok(name)
+    });
+    let name = match checked {
+        Ok(name) => name,
+        Err(error) => return Err(upload::refuse(body, limits, error).await),
+    };
+    let read = upload::read(&headers, body, limits).await?;
     let columns = read.columns.into_iter().map(|column| datasets::Column {
         name: column.name,
         rows: column.rows,

@@ -2,11 +2,12 @@
 
 use super::turns::plan_error;
 use super::{Phase, Tuning};
-use crate::active::{Active, RunKey};
+use crate::active::Active;
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
 use crate::outcome::{self, Utilities};
 use crate::profiled::{ArmTrial, Arrived, InAir, ProfiledLoop, by_row, told};
+use crate::run_key::RunKey;
 use crate::search;
 use crate::step::{BegunTrial, Change};
 use frugal_domain::configuration::{Configuration, Extent, Settings};

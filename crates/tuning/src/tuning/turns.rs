@@ -1,13 +1,14 @@
 //! What moves a job: its phases, one turn at a time, and the trials within them.
 
 use super::{Phase, Tuning};
-use crate::active::{Active, RunEnd, RunKey, Surroundings};
+use crate::active::{Active, RunEnd, Surroundings};
 use crate::calibration::CalibrationMove;
 use crate::ended::{BASELINE, EndedTrial};
 use crate::error::TuningError;
 use crate::judging::Around;
 use crate::outcome::{self, Against, Utilities};
 use crate::refusals::EndedRequest;
+use crate::run_key::RunKey;
 use crate::search::{self, Circumstances};
 use crate::step::{BegunTrial, Change, Record, Step};
 use crate::validation::{self, Validation};
