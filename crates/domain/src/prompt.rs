@@ -9,6 +9,33 @@ pub struct Prompt {
     pub name: String,
     /// What it says.
     pub body: PromptBody,
+    /// Which demonstrations it shows, if it shows any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demonstrations: Option<Demonstrations>,
+}
+
+/// Which rows of the job's pool a prompt shows as examples. No row is its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demonstrations {
+    /// How many.
+    pub count: u32,
+    /// Which of them.
+    pub choice: DemonstrationChoice,
+}
+
+/// Which rows of a pool are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DemonstrationChoice {
+    /// The first ones.
+    First,
+    /// Those that come first in an order that is drawn, the same for all rows.
+    Random {
+        /// Which draw.
+        draw: u32,
+    },
+    /// Those that have most words in common with the row, the nearest one last.
+    Similar,
 }
 
 /// What a prompt says, in Jinja syntax.

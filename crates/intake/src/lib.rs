@@ -12,6 +12,7 @@ mod budgets;
 mod choice;
 pub mod dataset;
 mod default_model;
+mod demonstrations;
 pub mod estimate;
 mod instance;
 mod limits;

@@ -4,11 +4,13 @@ use crate::default_model::default_model;
 use crate::limits::MAX_CHOICES;
 use crate::rows::{self, Datasets, Rows};
 use crate::scoring::{self, Scoring};
-use crate::{budgets, models, nul, objective, prompts, search, space};
+use crate::{budgets, demonstrations, models, nul, objective, prompts, search, space};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::{Fault, Faults, ObjectReader, Reader};
 use frugal_domain::job::{Data, JobSpec, measures_latency};
+use frugal_domain::prompt::Prompt;
+use frugal_scoring::DEMONSTRATIONS;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -111,7 +113,14 @@ fn read_job(
     // Read before; only its name is still to be known.
     let _ = job.get("data");
     let models = models::models(&job, catalog);
-    let prompts = prompts::prompts(&job, &models, rows.as_ref());
+    let demonstrations_at = job.get("demonstrations");
+    // Where they have faults, prompts are read as if there were none in the way of showing them.
+    let demonstrations = demonstrations_at.as_ref();
+    let demonstrations = demonstrations.map(|at| demonstrations::read(at).unwrap_or_default());
+    let prompts = prompts::prompts(&job, &models, demonstrations.as_ref(), rows.as_ref());
+    if let Some(at) = &demonstrations_at {
+        are_shown(at, &prompts, rows.as_ref());
+    }
     let space = space::space(&job, &models, &prompts);
     let scoring = job
         .require(
@@ -151,6 +160,10 @@ fn read_job(
             .collect::<Option<_>>()?,
         prompts: prompts.into_iter().collect::<Option<_>>()?,
         space: space?,
+        pool: match (&demonstrations, &rows) {
+            (Some(read), Some(rows)) => read.pool_of(rows.all()),
+            _ => Vec::new(),
+        },
         scorer,
         judge: judge.map(|(judge, _)| judge),
         objective: objective?,
@@ -169,6 +182,10 @@ fn read_job(
         None => 0,
     };
     let data = rows.map(|rows| rows.split(search.seed));
+    // What is held out is shown to nobody.
+    if let (Some(read), Some(data)) = (&demonstrations, &data) {
+        spec.pool = read.pool_of(data.tuning.iter());
+    }
     spec.baseline = match baseline {
         Some(at) if at.value == &Value::Bool(false) => None,
         Some(at) => {
@@ -183,6 +200,25 @@ fn read_job(
         .map(|row| read_point(row, |settings| spec.configuration_of(settings, model)))
         .collect::<Option<_>>()?;
     Some((spec, data?))
+}
+
+/// Refuses demonstrations that no prompt shows, or that a field of the rows hides.
+fn are_shown(at: &Reader<'_>, prompts: &[Option<Prompt>], rows: Option<&Rows>) {
+    let mut all = rows.into_iter().flat_map(Rows::all);
+    if all.any(|row| row.contains_key(DEMONSTRATIONS)) {
+        at.fault::<()>(format!(
+            "the rows have a field `{DEMONSTRATIONS}`; rename it"
+        ));
+        return;
+    }
+    let sound = prompts.iter().all(Option::is_some);
+    let shown = prompts.iter().flatten();
+    if sound && shown.clone().all(|prompt| prompt.demonstrations.is_none()) {
+        at.fault::<()>(format!(
+            "no prompt shows them; loop over `{DEMONSTRATIONS}` in one, such as {{% for one in \
+             {DEMONSTRATIONS} %}}{{{{ one.question }}}} {{{{ one.answer }}}} {{% endfor %}}"
+        ));
+    }
 }
 
 fn read_name(at: &Reader<'_>) -> Option<String> {

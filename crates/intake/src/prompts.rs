@@ -3,10 +3,11 @@
 use crate::limits::MAX_CHOICES;
 use crate::models::ModelRead;
 use crate::rows::Rows;
-use crate::{rendering, template};
+use crate::{demonstrations, rendering, template};
 use frugal_domain::endpoint::Api;
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::prompt::{Message, Prompt, PromptBody};
+use frugal_scoring::{CompiledPrompt, DEMONSTRATIONS};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 pub(crate) fn prompts(
     job: &ObjectReader<'_>,
     models: &[Option<ModelRead<'_>>],
+    demonstrations: Option<&demonstrations::Read>,
     rows: Option<&Rows>,
 ) -> Vec<Option<Prompt>> {
     let places = match (job.get("prompts"), job.get("prompt")) {
@@ -40,25 +42,56 @@ pub(crate) fn prompts(
         .flatten()
         .find(|model| model.api == Api::Completions)
         .map(|model| model.choice.model.as_str());
+    let given: &[&str] = match demonstrations {
+        Some(_) => &[DEMONSTRATIONS],
+        None => &[],
+    };
+    let pool = match (demonstrations, rows) {
+        (Some(read), Some(rows)) => read.pool_of(rows.all()),
+        _ => Vec::new(),
+    };
     let mut names = BTreeSet::new();
     let mut work_left = rendering::MAX_JOB_WORK;
-    places
-        .iter()
-        .enumerate()
-        .map(|(index, at)| {
-            let prompt = read_prompt(at, index, completions_only, rows)?;
-            if let Some(rows) = rows {
-                rendering::check(at, &prompt, rows, &mut work_left)?;
+    let mut prompts = Vec::with_capacity(places.len());
+    for (index, at) in places.iter().enumerate() {
+        let Some(prompt) = read_prompt(at, index, completions_only, rows, given) else {
+            prompts.push(None);
+            continue;
+        };
+        // One that shows demonstrations is a prompt in each of the ways of showing them.
+        let ways = match demonstrations.filter(|_| shows(&prompt)) {
+            Some(read) => read.spread(&prompt),
+            None => vec![prompt],
+        };
+        for prompt in ways {
+            let sound = rows.is_none_or(|rows| {
+                rendering::check(at, &prompt, &pool, rows, &mut work_left).is_some()
+            });
+            let name = prompt.name.clone();
+            prompts.push(sound.then_some(prompt));
+            if !names.insert(name.clone()) {
+                at.fault::<()>(format!("the name `{name}` is taken by another prompt"));
             }
-            if !names.insert(prompt.name.clone()) {
-                return at.fault(format!(
-                    "the name `{}` is taken by another prompt",
-                    prompt.name
-                ));
+            // The others have the same fault.
+            if !sound {
+                break;
             }
-            Some(prompt)
-        })
-        .collect()
+        }
+    }
+    if prompts.len() > MAX_CHOICES && places.len() <= MAX_CHOICES {
+        job.at.fault::<()>(format!(
+            "the prompts and the ways of showing demonstrations make {} prompts; at most {MAX_CHOICES} are \
+             allowed",
+            prompts.len()
+        ));
+    }
+    prompts
+}
+
+/// Whether a prompt has demonstrations in it.
+fn shows(prompt: &Prompt) -> bool {
+    CompiledPrompt::compile(prompt)
+        .is_ok_and(|compiled| compiled.variables().contains(DEMONSTRATIONS))
 }
 
 fn read_prompt(
@@ -66,13 +99,15 @@ fn read_prompt(
     index: usize,
     completions_only: Option<&str>,
     rows: Option<&Rows>,
+    given: &[&str],
 ) -> Option<Prompt> {
     let default_name = format!("prompt-{index}");
     if let Value::String(text) = at.value {
-        template::check(at, text, rows)?;
+        template::check_with(at, text, rows, given)?;
         return Some(Prompt {
             name: default_name,
             body: PromptBody::Text(text.clone()),
+            demonstrations: None,
         });
     }
     let object = at.object()?;
@@ -81,7 +116,7 @@ fn read_prompt(
         .map(|at| at.filled_string().map(str::to_owned));
     let text = object.get("text").map(|at| {
         let text = at.filled_string()?;
-        template::check(&at, text, rows)?;
+        template::check_with(&at, text, rows, given)?;
         Some(text.to_owned())
     });
     let messages = object.get("messages").map(|at| {
@@ -91,7 +126,10 @@ fn read_prompt(
             ));
         }
         let places = at.filled_array("message")?;
-        let messages: Vec<_> = places.iter().map(|at| read_message(at, rows)).collect();
+        let messages: Vec<_> = places
+            .iter()
+            .map(|at| read_message(at, rows, given))
+            .collect();
         messages.into_iter().collect::<Option<Vec<_>>>()
     });
     object.finish();
@@ -103,10 +141,11 @@ fn read_prompt(
     Some(Prompt {
         name: name.unwrap_or(Some(default_name))?,
         body,
+        demonstrations: None,
     })
 }
 
-fn read_message(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Message> {
+fn read_message(at: &Reader<'_>, rows: Option<&Rows>, given: &[&str]) -> Option<Message> {
     let object = at.object()?;
     let role = object
         .require("role", "use `system`, `user` or `assistant`")
@@ -122,7 +161,7 @@ fn read_message(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Message> {
         .require("content", "give the message's text")
         .and_then(|at| {
             let text = at.string()?;
-            template::check(&at, text, rows)?;
+            template::check_with(&at, text, rows, given)?;
             Some(text.to_owned())
         });
     object.finish();

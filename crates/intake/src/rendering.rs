@@ -2,6 +2,7 @@
 
 use crate::rows::Rows;
 use frugal_domain::fault::Reader;
+use frugal_domain::job::Instance;
 use frugal_domain::prompt::{Prompt, PromptBody};
 use frugal_scoring::{CompiledPrompt, FUEL, PromptError, TemplateError};
 use serde_json::Value;
@@ -15,10 +16,11 @@ pub(crate) const MAX_JOB_WORK: u64 = 10_000 * FUEL;
 pub(crate) fn check(
     at: &Reader<'_>,
     prompt: &Prompt,
+    pool: &[Instance],
     rows: &Rows,
     work_left: &mut u64,
 ) -> Option<()> {
-    let compiled = match CompiledPrompt::compile(prompt) {
+    let compiled = match CompiledPrompt::of_job(prompt, pool) {
         Ok(compiled) => compiled,
         Err(error) => return fault(at, &error, String::new()),
     };
@@ -131,18 +133,19 @@ mod tests {
         let prompt = Prompt {
             name: "loops".to_owned(),
             body: PromptBody::Text(place.as_str().unwrap().to_owned()),
+            demonstrations: None,
         };
         let faults = Faults::default();
         let rows = rows::rows(&Reader::new(&data, &faults), Datasets::new()).unwrap();
         let at = Reader::new(&place, &faults);
         let mut left = MAX_JOB_WORK;
-        assert_eq!(check(&at, &prompt, &rows, &mut left), Some(()));
+        assert_eq!(check(&at, &prompt, &[], &rows, &mut left), Some(()));
         let both_rows = MAX_JOB_WORK - left;
         assert!((2 * 50..2 * FUEL).contains(&both_rows), "{both_rows}");
         // What is left is for all prompts together.
         let mut left = 2 * both_rows - 1;
-        assert_eq!(check(&at, &prompt, &rows, &mut left), Some(()));
-        assert_eq!(check(&at, &prompt, &rows, &mut left), None);
+        assert_eq!(check(&at, &prompt, &[], &rows, &mut left), Some(()));
+        assert_eq!(check(&at, &prompt, &[], &rows, &mut left), None);
         let found = faults.into_vec();
         assert_eq!(found.len(), 1);
         let told = "rendering the prompts for all rows takes too much work (at row 1 of the data)";

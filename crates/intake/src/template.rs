@@ -6,6 +6,16 @@ use frugal_scoring::{ROW, Template};
 
 /// Checks that a template compiles and that every row has the variables that it needs.
 pub(crate) fn check(at: &Reader<'_>, text: &str, rows: Option<&Rows>) -> Option<()> {
+    check_with(at, text, rows, &[])
+}
+
+/// The same of a template that has these variables besides the fields of the rows.
+pub(crate) fn check_with(
+    at: &Reader<'_>,
+    text: &str,
+    rows: Option<&Rows>,
+    given: &[&str],
+) -> Option<()> {
     let variables = match Template::compile(text) {
         Ok(template) => template.variables().clone(),
         Err(error) => {
@@ -15,7 +25,8 @@ pub(crate) fn check(at: &Reader<'_>, text: &str, rows: Option<&Rows>) -> Option<
     };
     let rows = rows?;
     let mut complete = Some(());
-    for variable in variables {
+    let of_rows = variables.into_iter();
+    for variable in of_rows.filter(|name| !given.contains(&name.as_str())) {
         let mut lacking = rows
             .numbered()
             .filter(|(_, row)| variable != ROW && !row.contains_key(&variable));

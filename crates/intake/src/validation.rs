@@ -85,7 +85,7 @@ fn read(at: &Reader<'_>, catalog: &Catalog) -> Option<Posted> {
         .and_then(|at| responses(&at, rows.as_ref()));
     let has_prompts = object.has("prompt") || object.has("prompts");
     let prompts = match has_prompts {
-        true => prompts::prompts(&object, &[], rows.as_ref()),
+        true => prompts::prompts(&object, &[], None, rows.as_ref()),
         false => Vec::new(),
     };
     object.finish();
@@ -226,6 +226,7 @@ impl Posted {
                 row.push(Prompt {
                     name: prompt.name.clone(),
                     body,
+                    demonstrations: None,
                 });
             }
         }

@@ -2,6 +2,7 @@
 
 use frugal_domain::fault::Fault;
 use frugal_domain::job::{Data, JobSpec};
+use frugal_domain::prompt::Prompt;
 use frugal_scoring::{CompiledPrompt, ROW, Template};
 use rapidfuzz::distance::levenshtein;
 use serde_json::{Map, Value};
@@ -37,8 +38,11 @@ pub fn warnings(document: &Value, spec: &JobSpec, data: &Data) -> Vec<Fault> {
         .collect();
     let is_field = |name: &String| name == ROW || fields.contains(name.as_str());
     let mut found = Vec::new();
-    for (index, prompt) in spec.prompts.iter().enumerate() {
-        let Ok(compiled) = CompiledPrompt::compile(prompt) else {
+    // One that shows demonstrations stands for the posted one in each way of showing them.
+    let mut posted: Vec<&Prompt> = spec.prompts.iter().collect();
+    posted.dedup_by(|one, before| one.demonstrations.is_some() && one.body == before.body);
+    for (index, prompt) in posted.into_iter().enumerate() {
+        let Ok(compiled) = CompiledPrompt::of_job(prompt, &spec.pool) else {
             continue;
         };
         if compiled.variables().iter().any(&is_field) {

@@ -11,6 +11,8 @@ mod baseline;
 mod code;
 #[path = "job/data.rs"]
 mod data;
+#[path = "job/demonstrations.rs"]
+mod demonstrations;
 #[path = "job/objective.rs"]
 mod objective;
 #[path = "job/rendering.rs"]

@@ -9,6 +9,7 @@
 //! Start with [`Scorer`] (is one response right?), then [`CompiledPrompt`] and [`Template`].
 
 mod composite;
+mod demonstrations;
 mod explained;
 mod extract;
 mod fold;
@@ -27,6 +28,7 @@ mod scorers;
 mod template;
 mod verdict;
 
+pub use demonstrations::DEMONSTRATIONS;
 pub use explained::{Explained, ExplainedPart};
 pub use extract::Extract;
 pub use judge::{Judge, Label, Style};

@@ -1,6 +1,7 @@
 //! From a prompt and an instance to what is sent.
 
-use crate::template::{Template, TemplateError};
+use crate::demonstrations::{DEMONSTRATIONS, Shown};
+use crate::template::{ROW, Template, TemplateError};
 use frugal_domain::prompt::{Message, Prompt, PromptBody};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ const CHAT_TOKENS: u64 = 128;
 #[derive(Debug, Clone)]
 pub struct CompiledPrompt {
     body: Body,
+    shown: Option<Shown>,
 }
 
 #[derive(Debug, Clone)]
@@ -70,19 +72,41 @@ impl CompiledPrompt {
                     .collect::<Result<_, PromptError>>()?,
             ),
         };
-        Ok(Self { body })
+        Ok(Self { body, shown: None })
+    }
+
+    /// Compiles the templates of a job's prompt, which may show rows of the job's pool.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn of_job(prompt: &Prompt, pool: &[Map<String, Value>]) -> Result<Self, PromptError> {
+        let mut compiled = Self::compile(prompt)?;
+        if let Some(demonstrations) = prompt.demonstrations {
+            // Which rows are near is not asked of what only the demonstrations show.
+            let mut fields = compiled.variables();
+            fields.remove(DEMONSTRATIONS);
+            if fields.contains(ROW) {
+                fields.clear();
+            }
+            compiled.shown = Some(Shown::new(demonstrations, pool.into(), fields));
+        }
+        Ok(compiled)
     }
 
     /// The variables that the prompt takes from an instance, by name.
     #[must_use]
     pub fn variables(&self) -> BTreeSet<String> {
-        match &self.body {
+        let mut variables: BTreeSet<String> = match &self.body {
             Body::Text(template) => template.variables().clone(),
             Body::Messages(messages) => messages
                 .iter()
                 .flat_map(|(_, template)| template.variables().iter().cloned())
                 .collect(),
+        };
+        if self.shown.is_some() {
+            variables.remove(DEMONSTRATIONS);
         }
+        variables
     }
 
     /// What is sent for an instance.
@@ -99,6 +123,18 @@ impl CompiledPrompt {
     /// # Errors
     /// As [`Self::render`].
     pub fn render_measured(
+        &self,
+        instance: &Map<String, Value>,
+    ) -> Result<(RenderedPrompt, u64), PromptError> {
+        if let Some(shown) = &self.shown {
+            let mut instance = instance.clone();
+            instance.insert(DEMONSTRATIONS.to_owned(), shown.of(&instance));
+            return self.render_body(&instance);
+        }
+        self.render_body(instance)
+    }
+
+    fn render_body(
         &self,
         instance: &Map<String, Value>,
     ) -> Result<(RenderedPrompt, u64), PromptError> {

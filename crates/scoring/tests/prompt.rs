@@ -28,6 +28,7 @@ fn compile(body: PromptBody) -> Result<CompiledPrompt, PromptError> {
     CompiledPrompt::compile(&Prompt {
         name: "direct".to_owned(),
         body,
+        demonstrations: None,
     })
 }
 

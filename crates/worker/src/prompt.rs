@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// Compiles the prompts of a job, by position.
 pub(crate) fn compile(spec: &JobSpec) -> Result<Vec<CompiledPrompt>, DriveError> {
     let compiled = spec.prompts.iter().enumerate().map(|(prompt, source)| {
-        CompiledPrompt::compile(source).map_err(|source| DriveError::Prompt { prompt, source })
+        let compiled = CompiledPrompt::of_job(source, &spec.pool);
+        compiled.map_err(|source| DriveError::Prompt { prompt, source })
     });
     compiled.collect()
 }

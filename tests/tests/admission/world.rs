@@ -257,6 +257,7 @@ fn request(row: usize) -> CompletionRequest {
     let prompt = CompiledPrompt::compile(&Prompt {
         name: "prompt".to_owned(),
         body: PromptBody::Text(template.clone()),
+        demonstrations: None,
     });
     let row = rows[row % rows.len()].as_object().unwrap();
     let RenderedPrompt::Text(text) = prompt.unwrap().render(row).unwrap() else {

@@ -6,6 +6,7 @@
 mod amounts;
 mod configuration;
 mod dataset;
+mod demonstrations;
 mod endpoint;
 mod estimate;
 mod event;
@@ -14,6 +15,7 @@ mod job;
 mod names;
 mod post;
 mod report;
+mod scorer;
 mod search;
 mod space;
 mod trial;
@@ -23,6 +25,10 @@ pub use amounts::{Budget, CostEstimate, Estimate, Spend};
 pub use configuration::Configuration;
 pub(crate) use dataset::dataset_path;
 pub use dataset::{Dataset, DatasetColumn, DatasetLinks, DatasetRow};
+pub use demonstrations::{
+    DemonstrationChoicePost, DemonstrationCountPost, DemonstrationWay, DemonstrationsPost,
+    PoolName, PoolPost,
+};
 pub(crate) use endpoint::Known;
 pub use endpoint::{
     Api, Endpoint, EndpointDeployment, EndpointLimits, Health, Model, ModelHealth, Outage, Prices,
@@ -43,14 +49,17 @@ pub use names::{
     TrialRole, TrialState, Unit, UntriedReason, WaitReason,
 };
 pub use post::{
-    BaselinePost, BudgetsPost, CheapestPost, DataPost, ExtraFieldsPost, ExtractName, ExtractPost,
-    HoldoutPost, HoldoutRowsPost, JobPost, JudgeLabelsPost, JudgeStylePost, LimitsPost,
-    MatchesPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PartPost, PromptPost,
-    ReferencesPost, RougeMeasure, RougeVariant, RougeWords, SamplePost, ScorerPost, ScoringPost,
+    BaselinePost, BudgetsPost, CheapestPost, DataPost, HoldoutPost, HoldoutRowsPost, JobPost,
+    LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, SamplePost,
+    ScoringPost,
 };
 pub use report::{
     AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, Interval, IntervalEstimate,
     NearlyAsGood, Note, Pruned, QualityDifference, Report, Saving, Savings, Scored, Violation,
+};
+pub use scorer::{
+    ExtraFieldsPost, ExtractName, ExtractPost, JudgeLabelsPost, JudgeStylePost, MatchesPost,
+    PartPost, ReferencesPost, RougeMeasure, RougeVariant, RougeWords, ScorerPost,
 };
 pub use search::{Search, SearchOptions, SearchOptionsPost, SearchPost};
 pub use space::{ConfigurationPost, DimensionPost, SearchSpacePost};

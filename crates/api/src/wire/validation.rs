@@ -1,7 +1,8 @@
 //! Scorers tried on responses: what is posted, and what they say.
 
 use super::Reducer;
-use super::post::{PromptPost, ScorerPost, ScoringPost};
+use super::post::{PromptPost, ScoringPost};
+use super::scorer::ScorerPost;
 use frugal_domain::prompt::{Prompt, PromptBody};
 use frugal_intake::{Explained, ExplainedPart, ValidatedRow};
 use serde::Serialize;

@@ -70,6 +70,9 @@ pub struct JobSpec {
     pub models: Vec<ModelChoice>,
     /// The prompts to choose from, at least one, with names of their own.
     pub prompts: Vec<Prompt>,
+    /// The rows that prompts may show as demonstrations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pool: Vec<Instance>,
     /// The whole search space, model and prompt included.
     pub space: Space,
     /// How an answer is scored.

@@ -104,16 +104,21 @@ fn count_all(spec: &JobSpec, data: &Data, apis: &[Api]) -> Vec<(Api, Vec<PromptT
     let parts = (forms.len() * spec.prompts.len()).max(1);
     let count_in = |api| {
         let prompts = spec.prompts.iter();
-        (api, prompts.map(|it| count(it, data, api, parts)).collect())
+        (
+            api,
+            prompts
+                .map(|it| count(it, &spec.pool, data, api, parts))
+                .collect(),
+        )
     };
     forms.into_iter().map(count_in).collect()
 }
 
 /// Counts a prompt's tokens on the rows, with its part of the work that an estimate may take:
 /// one of so many.
-fn count(prompt: &Prompt, data: &Data, api: Api, parts: usize) -> PromptTokens {
+fn count(prompt: &Prompt, pool: &[Instance], data: &Data, api: Api, parts: usize) -> PromptTokens {
     // A job is not read whose prompts cannot be compiled, or rendered for every row.
-    let Ok(compiled) = CompiledPrompt::compile(prompt) else {
+    let Ok(compiled) = CompiledPrompt::of_job(prompt, pool) else {
         return PromptTokens::new(&[], &[]);
     };
     let mut rows_left = (MOST_RENDERED / parts).max(1);
