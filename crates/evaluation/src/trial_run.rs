@@ -220,7 +220,7 @@ impl TrialRun {
     }
 
     /// Takes the scores of the responses of the last [`Step::Score`], all at once: how good each
-    /// is, or why that cannot be said. A request with a response that cannot be scored has failed;
+    /// is, or why that cannot be said. A response that cannot be scored is left out, and a request without any other has failed;
     /// what was there before and cannot be scored is left out and does not serve.
     pub fn receive_scores<O: Into<Observation>>(
         &mut self,
@@ -552,7 +552,7 @@ impl TrialRun {
         &self.left_out
     }
 
-    /// The responses of a reply, scored, or why there are none.
+    /// The responses of a reply that have a score, or why none has.
     fn outcome(
         &mut self,
         plan: RequestPlan,
@@ -580,24 +580,34 @@ impl TrialRun {
             .collect();
         let shares = share_out(receipt.usage.completion_tokens, &lengths);
         let held = (0..).zip(receipt.responses.iter().zip(shares));
-        let held = held.map(|(position, (response, tokens))| {
+        let mut unscored = None;
+        let held = held.filter_map(|(position, (response, tokens))| {
             let id = response_id(&plan, position);
-            let Observation { score, answer } =
-                match scores.get(&ScoreKey::whole(id, plan.instance)) {
-                    Some(Ok(observation)) => *observation,
-                    Some(Err(reason)) => return Err(format!("scoring failed: {reason}")),
-                    None => return Err("scoring failed: there is no score".to_owned()),
-                };
-            Ok(ScoredResponse {
+            let observed = match scores.get(&ScoreKey::whole(id, plan.instance)) {
+                Some(Ok(observation)) => *observation,
+                // A score that is missing is no bad one.
+                Some(Err(reason)) => {
+                    unscored.get_or_insert_with(|| format!("scoring failed: {reason}"));
+                    return None;
+                }
+                None => {
+                    unscored.get_or_insert_with(|| "scoring failed: there is no score".to_owned());
+                    return None;
+                }
+            };
+            Some(ScoredResponse {
                 id,
-                score,
-                answer,
+                score: observed.score,
+                answer: observed.answer,
                 tokens,
                 ended: response.ended,
                 latency_ms: receipt.latency_ms,
             })
         });
-        let held: Vec<ScoredResponse> = held.collect::<Result<_, _>>()?;
+        let held: Vec<ScoredResponse> = held.collect();
+        if let (true, Some(why)) = (held.is_empty(), unscored) {
+            return Err(why);
+        }
         self.bought
             .extend(held.iter().map(|held| (plan.instance, held.clone())));
         Ok(held)

@@ -22,6 +22,9 @@ pub struct Basis {
     pub holdout_rows: u64,
     /// What is known of the job's models, by their positions.
     pub models: Vec<ModelBasis>,
+    /// The tokens of a question to the judge about an empty answer, on the row where it has most; 0 where no
+    /// judge is asked.
+    pub judge_prompt: u64,
 }
 
 /// Tokens of a chat template beyond the usual ones, a short system prompt of the model's own included:
@@ -109,8 +112,8 @@ pub struct Estimate {
 pub struct Point {
     /// The configuration.
     pub settings: Settings,
-    /// A full evaluation on all tuning rows, where a response has half of `max_tokens`. Dollars
-    /// are zero for a model without prices.
+    /// A full evaluation on all tuning rows, where a response, and a judge's reply, has half of its
+    /// `max_tokens`. Dollars are zero for a model without prices.
     pub expected: Spend,
     /// The same where every response has `max_tokens`, and every prompt the
     /// [allowance](ModelBasis::prompt_allowance) besides.
@@ -140,8 +143,8 @@ pub struct Trials {
     /// Of the middle of the space, every response at `max_tokens`.
     pub at_least: u32,
     /// Of configurations that cost the whole inference budget, which no valid one passes, after
-    /// a baseline with every response at `max_tokens`. Absent without an inference budget and
-    /// where the two budgets are in different units.
+    /// a baseline with every response at `max_tokens`. Absent without an inference budget, where the two
+    /// budgets are in different units, and where a judge has to be paid besides.
     pub at_least_within_budget: Option<u32>,
 }
 
@@ -189,6 +192,13 @@ struct Cost {
 }
 
 impl Cost {
+    const fn and(self, other: Self) -> Self {
+        Self {
+            pico: self.pico.saturating_add(other.pico),
+            tokens: self.tokens.saturating_add(other.tokens),
+        }
+    }
+
     const fn of(self, unit: Unit) -> u128 {
         match unit {
             Unit::Usd => self.pico,
@@ -211,6 +221,36 @@ impl Costs<'_> {
         let Sampling { model, prompt, .. } = settings.sampling;
         let Extent { max_tokens, n } = settings.extent;
         self.of(model, prompt, n, max_tokens, responses)
+    }
+
+    /// What it costs besides to have a judge asked about all responses.
+    fn judged(&self, settings: &Settings, responses: Responses) -> Cost {
+        let Some(judge) = &self.spec.judge else {
+            return Cost { pico: 0, tokens: 0 };
+        };
+        let Extent { max_tokens, n } = settings.extent;
+        let questions =
+            u128::from(self.basis.tuning_rows) * u128::from(n) * u128::from(judge.questions);
+        let long = |most: u32| match responses {
+            Responses::Empty => 0,
+            Responses::Half => u128::from(most.div_ceil(2)),
+            Responses::Full => u128::from(most),
+        };
+        let prompt = questions * (u128::from(self.basis.judge_prompt) + long(max_tokens));
+        let replies = questions * long(judge.max_tokens);
+        let prices = judge.model.prices;
+        Cost {
+            pico: questions * u128::from(prices.request_pico)
+                + prompt * u128::from(prices.input_pico)
+                + replies * u128::from(prices.output_pico),
+            tokens: prompt + replies,
+        }
+    }
+
+    /// What a full evaluation takes of the optimization budget.
+    fn spent(&self, settings: &Settings, responses: Responses) -> Cost {
+        self.full(settings, responses)
+            .and(self.judged(settings, responses))
     }
 
     fn of(
@@ -250,8 +290,8 @@ impl Costs<'_> {
 
     fn point(&self, settings: Settings) -> Point {
         Point {
-            expected: self.full(&settings, Responses::Half).spend(),
-            at_most: self.full(&settings, Responses::Full).spend(),
+            expected: self.spent(&settings, Responses::Half).spend(),
+            at_most: self.spent(&settings, Responses::Full).spend(),
             within_inference_budget: self.within(&settings),
             settings,
         }
@@ -300,7 +340,7 @@ impl Costs<'_> {
         let budget = self.spec.optimization_budget;
         let unit = budget.unit();
         let left = |responses| {
-            let spent = baseline.map_or(0, |it| self.full(it, responses).of(unit));
+            let spent = baseline.map_or(0, |it| self.spent(it, responses).of(unit));
             let kept = kept.map_or(0, Budget::amount);
             u128::from(budget.amount().saturating_sub(kept)).saturating_sub(spent)
         };
@@ -310,9 +350,10 @@ impl Costs<'_> {
             Some(trials) => u32::try_from(trials).map_or(limit, |trials| trials.min(limit)),
         };
         let of_mid_space =
-            |responses| buys(left(responses), self.full(mid_space, responses).of(unit));
+            |responses| buys(left(responses), self.spent(mid_space, responses).of(unit));
         let inference = self.spec.inference_budget;
-        let within = inference.filter(|inference| inference.unit() == unit);
+        let within =
+            inference.filter(|inference| inference.unit() == unit && self.spec.judge.is_none());
         Trials {
             expected: of_mid_space(Responses::Half),
             at_least: of_mid_space(Responses::Full),

@@ -3,6 +3,7 @@
 use crate::books::Books;
 use crate::calibration::Calibration;
 use crate::ended::{BASELINE, EndedTrial, EndedTrials};
+use crate::judging::Heard;
 use crate::overheads::Overheads;
 use crate::refusals::Refusals;
 use frugal_domain::job::JobSpec;
@@ -30,6 +31,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) overheads: &'a Overheads,
     /// What the judge says of answers that people have rated.
     pub(crate) calibration: Option<&'a Calibration>,
+    /// What came of the answers that a judge was asked about.
+    pub(crate) judged: Option<&'a Heard>,
 }
 
 impl<'a> Findings<'a> {

@@ -18,6 +18,7 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JudgeSpec;
 use frugal_domain::money::{Budget, Spend, Usage};
 use frugal_domain::request::{Purpose, RequestKey, ResponseId, Scope};
+use frugal_domain::scoring::Observation;
 use frugal_domain::seed::mix;
 use frugal_evaluation::{OfferedResponse, RequestFailure, ScoreKey, ScorePlan};
 use std::collections::BTreeMap;
@@ -45,6 +46,18 @@ pub(crate) struct Judging {
     refusals: Refusals,
     seed: u64,
     budget: Budget,
+    heard: Heard,
+}
+
+/// What came of the answers that the judge was asked about.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Heard {
+    /// Answers.
+    pub(crate) answers: u64,
+    /// Those of them of which it said nothing that could be read.
+    pub(crate) silent: u64,
+    /// Why the first of them has no score.
+    pub(crate) reason: Option<String>,
 }
 
 impl Judging {
@@ -63,6 +76,7 @@ impl Judging {
             refusals: Refusals::of_endpoints([spec.model.endpoint.clone()]),
             seed: job.spec.search.seed,
             budget: job.spec.optimization_budget,
+            heard: Heard::default(),
             spec,
         };
         for (key, request) in &past.requests {
@@ -77,7 +91,24 @@ impl Judging {
         for (question, judgement) in &past.judgements {
             judging.note(judgement.key, question.score.instance, &judgement.settled);
         }
+        for score in past.scores.values() {
+            judging.scored(score);
+        }
         Some(judging)
+    }
+
+    /// Takes in what the judge said of an answer.
+    pub(crate) fn scored(&mut self, score: &Result<Observation, String>) {
+        self.heard.answers += 1;
+        if let Err(reason) = score {
+            self.heard.silent += 1;
+            self.heard.reason.get_or_insert_with(|| reason.clone());
+        }
+    }
+
+    /// What came of the answers that it was asked about.
+    pub(crate) const fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     /// What judging one answer may cost, before anything is known: a third of the bound on the tokens, as

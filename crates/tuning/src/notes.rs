@@ -12,6 +12,7 @@ use crate::as_good;
 use crate::calibration::Agreement;
 use crate::ended::EndedTrial;
 use crate::findings::Findings;
+use crate::judging::Heard;
 use costs::Cheapest;
 use fact::share;
 pub use fact::{Fact, Note};
@@ -38,6 +39,7 @@ pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> 
     notes.extend(failures::requests_failed(findings));
     notes.extend(failures::uncertain_spend(findings));
     notes.extend(judge_agreement(findings));
+    notes.extend(judge_silent(findings));
     notes.extend(latency_load(findings));
     notes.extend(baseline_partial(findings));
     notes.extend(never_tried(findings, stop_reason));
@@ -106,6 +108,28 @@ fn judge_agreement(findings: &Findings<'_>) -> Option<Note> {
             mean_absolute_difference: distance,
             mean_difference: lenience,
             same_order,
+        },
+    })
+}
+
+/// That the judge said nothing of some answers, which have no score then.
+fn judge_silent(findings: &Findings<'_>) -> Option<Note> {
+    let Heard {
+        answers,
+        silent,
+        reason,
+    } = findings.judged?;
+    let share = share(*silent, *answers).filter(|_| *silent > 0)?;
+    let reason = reason.as_deref().unwrap_or_default();
+    Some(Note {
+        detail: format!(
+            "{silent} of {answers} answers ({}) have no score: {reason}. They count neither as good nor as \
+             bad; a larger `max_tokens` of the judge, `repeats` or another judge may help",
+            amounts::percent(share)
+        ),
+        fact: Fact::JudgeSilent {
+            answers: *answers,
+            silent: *silent,
         },
     })
 }

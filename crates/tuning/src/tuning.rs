@@ -184,6 +184,9 @@ impl Tuning {
     pub fn scored(&mut self, of: RequestKey, scores: Vec<Scored>) {
         for (key, score) in &scores {
             self.past.scores.insert(*key, score.clone());
+            if let Some(judging) = &mut self.judging {
+                judging.scored(score);
+            }
         }
         if of.purpose == Purpose::Labelled {
             if let Some(calibration) = &mut self.calibration {
@@ -330,6 +333,7 @@ impl Tuning {
             unusable: self.unusable.as_deref(),
             overheads: self.requests.overheads(),
             calibration: self.calibration.as_ref(),
+            judged: self.judging.as_ref().map(Judging::heard),
         };
         let (state, event) = match (stop_reason, detail.clone()) {
             (StopReason::Cancelled, _) => (JobState::Cancelled, EventBody::JobCancelled {}),

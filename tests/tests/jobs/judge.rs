@@ -114,6 +114,19 @@ async fn an_answer_that_the_judge_says_nothing_of_has_no_score() {
         (0.4..0.8).contains(&mean),
         "of what was judged three in five are good: {report}"
     );
+    let notes = report["notes"].as_array().unwrap();
+    let note = notes.iter().find(|note| note["code"] == "judge_silent");
+    let (answers, silent) = (&note.unwrap()["answers"], &note.unwrap()["silent"]);
+    assert!(
+        silent.as_u64() > Some(0) && silent.as_u64() < answers.as_u64(),
+        "{notes:?}"
+    );
+    assert!(
+        note.unwrap()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("`I cannot say.`")
+    );
     assert!(server.stop().await);
     world.end().await;
 }
@@ -242,6 +255,7 @@ async fn pairs_are_asked_about_in_both_orders() {
     let mut body = body();
     body["data"].as_object_mut().unwrap().remove("holdout");
     body["search_space"] = json!({"temperature": 1, "max_tokens": 40, "n": 1});
+    body["search"]["extent"] = json!("searched");
     body["scoring"]["scorer"]["style"] = json!("pairwise");
     body["scoring"]["scorer"]["expected"] = json!("a reference for {{ subject }}");
     let path = api.submit(&body).await;

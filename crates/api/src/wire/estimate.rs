@@ -75,7 +75,7 @@ pub struct ConfigurationEstimate {
     /// The configuration.
     pub configuration: Configuration,
     /// Where responses have half of `max_tokens`: a convention, for how long responses are is not
-    /// known before the first of them.
+    /// known before the first of them. What a judge is paid is in it, and in what it costs at most.
     pub expected: ConfigurationCost,
     /// Where every response has `max_tokens`, and each request to a chat model 32 tokens of prompt
     /// more than were counted.
@@ -142,8 +142,8 @@ pub struct TrialEstimate {
     #[schema(example = 44)]
     pub at_least: u32,
     /// Of configurations that cost the whole inference budget on each row, which no valid one
-    /// passes. `null` without an inference budget, and where the two budgets are in different
-    /// units.
+    /// passes. `null` without an inference budget, where the two budgets are in different units, and
+    /// where a judge has to be paid besides.
     #[schema(example = 17)]
     pub at_least_within_budget: Option<u32>,
 }

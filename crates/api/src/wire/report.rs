@@ -198,6 +198,17 @@ pub enum Note {
         /// The same in words, with the remedy.
         detail: String,
     },
+    /// The judge said nothing that could be read of some answers, which count neither as good nor as bad.
+    JudgeSilent {
+        /// Answers that it was asked about.
+        #[schema(example = 240)]
+        answers: u64,
+        /// Those that have no score.
+        #[schema(example = 3)]
+        silent: u64,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
     /// Latency is in the objective or in a constraint: each configuration was asked for by requests of
     /// its own, so many of the job in flight at most.
     LatencyLoad {

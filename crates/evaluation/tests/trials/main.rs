@@ -489,16 +489,39 @@ fn what_a_request_brought_is_scored_before_anything_follows_from_it() {
     assert!(plans.iter().all(|plan| plan.cut.is_none()));
     assert_eq!(trial.step(), Step::Wait);
     assert_eq!(trial.progress().seen, 0);
-    // What cannot be scored makes its request a failed one.
+    // A request of which nothing can be scored has failed.
     trial.receive_scores(plans.iter().map(|plan| {
-        let score = match (plan.key.instance, plan.key.response.position) {
-            (3, 1) => Err("no such row".to_owned()),
+        let score = match plan.key.instance {
+            3 => Err("no such row".to_owned()),
             _ => Ok(0.5),
         };
         (plan.key, score)
     }));
     let detail = "1 of 4 instances have no answer: scoring failed: no such row".to_owned();
     assert_eq!(trial.step(), Step::Ended(Ending::Failed(detail)));
+}
+
+#[test]
+fn a_response_without_a_score_is_asked_for_again_and_is_no_bad_one() {
+    let mut trial = evaluator(Pruning::Off, 1_000)
+        .begin(plan(0, 2, 100))
+        .unwrap();
+    for request in batch(&mut trial) {
+        trial.receive(request.key.ordinal, answer(2, 50)).unwrap();
+    }
+    let Step::Score(plans) = trial.step() else {
+        panic!("nothing is to be scored");
+    };
+    trial.receive_scores(plans.iter().map(|plan| {
+        let score = match (plan.key.instance, plan.key.response.position) {
+            (3, 1) => Err("the judge says nothing".to_owned()),
+            _ => Ok(1.0),
+        };
+        (plan.key, score)
+    }));
+    let again = batch(&mut trial);
+    let asked: Vec<_> = again.iter().map(|plan| (plan.instance, plan.n)).collect();
+    assert_eq!(asked, [(3, 1)]);
 }
 
 #[test]

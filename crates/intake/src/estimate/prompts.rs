@@ -7,12 +7,14 @@ use frugal_domain::endpoint::{Api, Catalog};
 use frugal_domain::fault::Fault;
 use frugal_domain::job::{Data, Instance, JobSpec};
 use frugal_domain::prompt::Prompt;
-use frugal_scoring::{CompiledPrompt, RenderedPrompt};
+use frugal_scoring::{CompiledPrompt, RenderedPrompt, Scorer};
 use serde_json::Value;
 
 /// The most prompts that are rendered for one estimate, and the most bytes of them; a sample of
 /// the rows is counted where all of them are more. (Each prompt is rendered at least once.)
 const MOST_RENDERED: usize = 10_000;
+/// The most rows that a judge's question is counted for.
+const MOST_QUESTIONS: usize = 200;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// The seed of a job that names none. It chooses the rows that are held out by a share; the job
@@ -58,6 +60,7 @@ pub fn of_document(
     let basis = Basis {
         tuning_rows: u64::try_from(data.tuning.len()).unwrap_or(u64::MAX),
         holdout_rows: u64::try_from(data.holdout.len()).unwrap_or(u64::MAX),
+        judge_prompt: judge_prompt(&spec, &data),
         models: models
             .iter()
             .zip(&apis)
@@ -91,6 +94,22 @@ pub fn of_document(
         basis,
         estimate,
     })
+}
+
+/// The tokens of a question to the job's judge about an empty answer, the most over a sample of the rows.
+fn judge_prompt(spec: &JobSpec, data: &Data) -> u64 {
+    let Ok(scorer) = Scorer::compile(&spec.scorer) else {
+        return 0;
+    };
+    if scorer.judge().is_none() {
+        return 0;
+    }
+    let rows = shuffled(&data.tuning).take(MOST_QUESTIONS);
+    let tokens = rows.filter_map(|row| {
+        let question = scorer.expectation(row).ok()?.question(row, "", 0).ok()?;
+        Some(frugal_tokens::count_prompt(as_sent(&question, Api::Chat)))
+    });
+    tokens.max().unwrap_or_default()
 }
 
 /// The tokens of every prompt in each form in which some model gets it.

@@ -47,7 +47,49 @@ fn basis(max_n: Option<u32>) -> Basis {
             prompt_allowance: 0,
             prompts: vec![PromptTokens::new(&[10, 20], &[])],
         }],
+        judge_prompt: 0,
     }
+}
+
+#[test]
+fn a_judge_costs_besides() {
+    let ruled = spec(|_| {});
+    let judged = spec(|body| {
+        body["scoring"]["scorer"] = json!({
+            "type": "judge", "endpoint": "e", "model": "fee", "rubric": "Good?", "max_tokens": 10
+        });
+    });
+    let basis = Basis {
+        judge_prompt: 50,
+        ..basis(None)
+    };
+    let (ruled, judged) = (
+        estimate(&ruled, &basis).unwrap(),
+        estimate(&judged, &basis).unwrap(),
+    );
+    // 2 rows, 4 responses: 8 questions of 50 and 10 tokens with replies of 5, then of 50 and 20 with 10.
+    let middle = |estimate: &Estimate| estimate.mid_space.clone();
+    let more = |one: Spend, other: Spend| one.saturating_sub(other);
+    assert_eq!(
+        middle(&judged).settings.extent,
+        Extent {
+            max_tokens: 20,
+            n: 4
+        }
+    );
+    assert_eq!(
+        more(middle(&judged).expected, middle(&ruled).expected),
+        spend(8 * 1000 + 480 + 80, 520)
+    );
+    assert_eq!(
+        more(middle(&judged).at_most, middle(&ruled).at_most),
+        spend(8 * 1000 + 560 + 160, 640)
+    );
+    assert_eq!(
+        middle(&judged).within_inference_budget,
+        middle(&ruled).within_inference_budget
+    );
+    assert!(judged.trials.expected < ruled.trials.expected);
 }
 
 fn spend(pico: u64, tokens: u64) -> Spend {
@@ -280,6 +322,7 @@ fn the_most_expensive_has_the_model_and_the_prompt_that_cost_most() {
         tokens.map(prompt).to_vec()
     };
     let mut basis = Basis {
+        judge_prompt: 0,
         tuning_rows: 2,
         holdout_rows: 0,
         models: [[10, 30], [10, 30]]

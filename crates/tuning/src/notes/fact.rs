@@ -107,6 +107,13 @@ pub enum Fact {
         /// Of the pairs of answers that people rate differently, the share that the judge orders alike.
         same_order: Option<f64>,
     },
+    /// The judge said nothing of some answers.
+    JudgeSilent {
+        /// Answers that it was asked about.
+        answers: u64,
+        /// Those that have no score.
+        silent: u64,
+    },
     /// Latency counts, and was measured under a load.
     LatencyLoad {
         /// The most requests of the job that were in flight.

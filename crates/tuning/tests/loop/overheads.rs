@@ -93,7 +93,7 @@ proptest! {
             ("/search/seed", json!(seed)),
             ("/search/extent", json!(extent)),
             // A budget that what is lost does not reach.
-            ("/optimization_budget", json!({"usd": 0.5})),
+            ("/optimization_budget", json!({"usd": 5})),
             ("/inference_budget", json!({"usd": 0.000_4})),
         ];
         let little = Beside { prompt: 60, response: 50, failures: 0 };

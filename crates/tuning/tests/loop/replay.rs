@@ -117,7 +117,7 @@ proptest! {
             ("/search/seed", json!(seed)),
             ("/search/extent", json!(extent)),
             ("/search/pruning", json!(pruning)),
-            ("/optimization_budget", json!({"usd": 0.5})),
+            ("/optimization_budget", json!({"usd": 5})),
         ]);
         let mut undisturbed = World::new(job(), 0);
         let expected = undisturbed.run();
