@@ -417,6 +417,10 @@ fn a_scorer_is_stored_with_every_field_that_it_has() {
     for (extract, stored) in [
         (json!("first_line"), json!("first_line")),
         (json!({"regex": "A: (.*)"}), json!({"regex": "A: (.*)"})),
+        (
+            json!({"json_path": "$.a[0]"}),
+            json!({"json_path": "$.a[0]"}),
+        ),
     ] {
         let mut body = example();
         body["scoring"]["scorer"]["extract"] = extract;
@@ -427,6 +431,18 @@ fn a_scorer_is_stored_with_every_field_that_it_has() {
                    "tolerance": 0.0})
         );
     }
+}
+
+#[test]
+fn a_path_that_is_none_is_refused() {
+    let found = faults(|body| {
+        body["scoring"]["scorer"]["extract"] = json!({"json_path": "answer"});
+    });
+    let detail = "json_path: must begin with `$`, such as `$.answer` or `$.items[0]`";
+    assert_eq!(
+        found,
+        [("/scoring/scorer/extract".to_owned(), detail.to_owned())]
+    );
 }
 
 #[test]

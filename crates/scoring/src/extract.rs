@@ -1,12 +1,16 @@
 //! The part of a response that is looked at.
 
 use crate::json;
+use crate::json_path::JsonPath;
 use crate::math;
 use crate::number::numbers;
+use crate::pattern;
+use crate::scorer_error::ScorerError;
 use frugal_domain::fault::Reader;
 use regex::{Captures, Regex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Defines the extractions that have a name: the enum, its stored form and the list for its reader.
 macro_rules! extracts {
@@ -21,6 +25,9 @@ macro_rules! extracts {
             /// What comes after the last of these marks.
             #[serde(rename = "after")]
             After(String),
+            /// What is at this path of its first JSON object or array.
+            #[serde(rename = "json_path")]
+            JsonPath(String),
         }
 
         const NAMED: &[(&str, fn() -> Extract)] = &[$(($name, || Extract::$variant)),+];
@@ -68,21 +75,30 @@ impl Extract {
             Self::MathAnswer => "the response holds no mathematical answer",
             Self::Regex(pattern) => return format!("the response does not match `{pattern}`"),
             Self::After(mark) => return format!("the response does not hold the mark `{mark}`"),
+            Self::JsonPath(path) => return format!("the response holds no JSON with `{path}`"),
         };
         told.to_owned()
     }
 
-    /// Reads an extraction: a name, `{"regex": …}` or `{"after": …}`.
+    /// Reads an extraction: a name, `{"regex": …}`, `{"after": …}` or `{"json_path": …}`.
     pub(crate) fn read(at: &Reader<'_>) -> Option<Self> {
         if let Value::Object(_) = at.value {
             let object = at.object()?;
+            if object.has("json_path") {
+                let path = object.get("json_path")?.filled_string().map(str::to_owned);
+                object.finish();
+                return path.map(Self::JsonPath);
+            }
             if object.has("after") {
                 let mark = object.get("after")?.filled_string().map(str::to_owned);
                 object.finish();
                 return mark.map(Self::After);
             }
             let pattern = object
-                .require("regex", "give a regular expression, or `after` with a mark")
+                .require(
+                    "regex",
+                    "give a regular expression, or `after` with a mark, or `json_path`",
+                )
                 .and_then(|at| at.filled_string().map(str::to_owned));
             object.finish();
             return pattern.map(Self::Regex);
@@ -107,14 +123,15 @@ pub(crate) enum Extractor {
     MathAnswer,
     Regex(Regex),
     After(String),
+    JsonPath(JsonPath),
 }
 
 impl Extractor {
-    /// Compiles an extraction with `pattern` for regular expressions.
-    pub(crate) fn compile<E>(
-        extract: &Extract,
-        pattern: impl Fn(&str) -> Result<Regex, E>,
-    ) -> Result<Self, E> {
+    /// Compiles an extraction.
+    ///
+    /// # Errors
+    /// It has a regular expression or a path that is none.
+    pub(crate) fn compile(extract: &Extract) -> Result<Self, ScorerError> {
         Ok(match extract {
             Extract::All => Self::All,
             Extract::FirstLine => Self::FirstLine,
@@ -127,14 +144,29 @@ impl Extractor {
             Extract::Code => Self::Code,
             Extract::Boxed => Self::Boxed,
             Extract::MathAnswer => Self::MathAnswer,
-            Extract::Regex(text) => Self::Regex(pattern(text)?),
+            Extract::Regex(text) => Self::Regex(pattern::compile("extract", text)?),
             Extract::After(mark) => Self::After(mark.clone()),
+            Extract::JsonPath(path) => {
+                Self::JsonPath(JsonPath::parse(path).map_err(|detail| ScorerError {
+                    field: "extract",
+                    detail: format!("json_path: {detail}"),
+                })?)
+            }
         })
     }
 
     /// The part of a text; `None` where it has no such part.
-    pub(crate) fn apply<'t>(&self, text: &'t str) -> Option<&'t str> {
+    pub(crate) fn apply<'t>(&self, text: &'t str) -> Option<Cow<'t, str>> {
+        if let Self::JsonPath(path) = self {
+            return path.find(json::first(text, &['{', '['])?);
+        }
+        self.slice(text).map(Cow::Borrowed)
+    }
+
+    /// The part of a text that is written there as it is.
+    fn slice<'t>(&self, text: &'t str) -> Option<&'t str> {
         match self {
+            Self::JsonPath(_) => None,
             Self::All => Some(text),
             Self::FirstLine => first_line(text),
             Self::LastLine => lines(text).last(),
@@ -216,6 +248,8 @@ mod tests {
             (Extract::LastNumber, Some("5")),
             (Extract::FirstLineLastNumber, Some("4")),
             (Extract::Json, Some("{\"a\": [1]}")),
+            (Extract::JsonPath("$.a[0]".to_owned()), Some("1")),
+            (Extract::JsonPath("$.b".to_owned()), None),
             (Extract::Regex(r"is \$?\d".to_owned()), Some("is 3")),
             (Extract::Regex(r"is \$(\d)".to_owned()), Some("5")),
             (Extract::Regex(r"x(\d)|of (\d)".to_owned()), Some("4")),
@@ -223,16 +257,20 @@ mod tests {
             (Extract::Regex("absent".to_owned()), None),
         ];
         for (extract, expected) in cases {
-            let extractor = Extractor::compile(&extract, Regex::new).unwrap();
-            assert_eq!(extractor.apply(text), expected, "{extract:?}");
+            let extractor = Extractor::compile(&extract).unwrap();
+            assert_eq!(extractor.apply(text).as_deref(), expected, "{extract:?}");
         }
     }
 
     #[test]
     fn code_boxes_and_marks_are_found() {
         let check = |extract: Extract, text: &str, expected: Option<&str>| {
-            let extractor = Extractor::compile(&extract, Regex::new).unwrap();
-            assert_eq!(extractor.apply(text), expected, "{extract:?} {text:?}");
+            let extractor = Extractor::compile(&extract).unwrap();
+            assert_eq!(
+                extractor.apply(text).as_deref(),
+                expected,
+                "{extract:?} {text:?}"
+            );
         };
         let code = |text: &str, expected| check(Extract::FirstCodeBlock, text, expected);
         code(
@@ -269,7 +307,7 @@ mod tests {
             Extract::Boxed,
             Extract::MathAnswer,
         ] {
-            let extractor = Extractor::compile(&extract, Regex::new).unwrap();
+            let extractor = Extractor::compile(&extract).unwrap();
             assert_eq!(extractor.apply(" \n\t\n"), None, "{extract:?}");
         }
     }

@@ -14,6 +14,7 @@ mod explained;
 mod extract;
 mod fold;
 mod json;
+mod json_path;
 mod judge;
 mod math;
 mod number;

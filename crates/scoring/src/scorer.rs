@@ -4,7 +4,6 @@ use crate::composite::{self, Weight};
 use crate::explained::{Explained, ExplainedPart, Facts};
 use crate::extract::{Extract, Extractor};
 use crate::judge::Judge;
-use crate::pattern;
 use crate::prompt::RenderedPrompt;
 use crate::scorer_error::{ScoreError, ScorerError};
 use crate::scorers::{self, Common, Outside, Rule, Wanted};
@@ -251,8 +250,7 @@ impl Part {
                 field: "expected",
                 detail: error.to_string(),
             })?;
-        let extractor =
-            Extractor::compile(&common.extract, |text| pattern::compile("extract", text))?;
+        let extractor = Extractor::compile(&common.extract)?;
         Ok(Self {
             expected,
             extract: common.extract,
@@ -364,7 +362,7 @@ impl Expectation<'_> {
         let judge = part.rule.judge().ok_or(ScoreError::NoJudge)?;
         let answer = part.extractor.apply(response).unwrap_or_default();
         judge
-            .question(instance, wanted.reference(), answer, number)
+            .question(instance, wanted.reference(), &answer, number)
             .map_err(ScoreError::Rubric)
     }
 
@@ -420,10 +418,11 @@ impl PartExpectation<'_> {
             rule,
             ..
         } = self.part;
+        let extracted = extractor.apply(response);
         let facts = Facts {
             score: self.score(response),
             extract,
-            extracted: extractor.apply(response),
+            extracted: extracted.as_deref(),
             has_answers: rule.has_answers(),
             answer: self.answer(response),
             expected: self.rendered.as_deref().map(str::trim),

@@ -437,6 +437,12 @@ pub enum ExtractPost {
         #[schema(min_length = 1)]
         regex: String,
     },
+    /// What is at a path of its first JSON object or array; a text without its quotes.
+    JsonPath {
+        /// Names and places, one after the other (RFC 9535, singular queries).
+        #[schema(min_length = 1, example = "$.answers[0].value")]
+        json_path: String,
+    },
     /// What comes after the last of these marks.
     After {
         /// The mark, such as `####`.

@@ -77,7 +77,7 @@ impl Kind for Bleu {
         let Some(text) = extractor.apply(response) else {
             return 0.0;
         };
-        let words = self.words(text);
+        let words = self.words(&text);
         // The reference of the nearest length, the shorter of two that are as near.
         let lengths = wanted.iter().map(Vec::len);
         let nearest = lengths.min_by_key(|length| (length.abs_diff(words.len()), *length));

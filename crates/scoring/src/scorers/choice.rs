@@ -74,7 +74,7 @@ impl Choice {
     /// The position of the choice that a response names.
     fn named(&self, extractor: &Extractor, response: &str) -> Option<usize> {
         let text = extractor.apply(response)?;
-        first_named(&self.folding.fold(text), &self.choices)
+        first_named(&self.folding.fold(&text), &self.choices)
     }
 }
 

@@ -86,7 +86,7 @@ impl Kind for Chrf {
         let Some(text) = extractor.apply(response) else {
             return 0.0;
         };
-        let text = self.text(text);
+        let text = self.text(&text);
         let scores = wanted
             .iter()
             .map(|reference| self.agreement(&text, reference));

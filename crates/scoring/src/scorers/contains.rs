@@ -78,7 +78,7 @@ impl Kind for Contains {
         let Some(text) = extractor.apply(response) else {
             return right(false);
         };
-        let text = self.folding.fold(text);
+        let text = self.folding.fold(&text);
         let is_there = |wanted: &String| text.contains(wanted.as_str());
         right(match self.matches {
             Matches::Any => wanted.iter().any(is_there),

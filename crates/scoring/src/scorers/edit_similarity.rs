@@ -57,7 +57,7 @@ impl Kind for EditSimilarity {
         let Some(text) = extractor.apply(response) else {
             return 0.0;
         };
-        let text = self.text(text);
+        let text = self.text(&text);
         let similarity = |reference: &String| {
             levenshtein::normalized_similarity(text.chars(), reference.chars())
         };

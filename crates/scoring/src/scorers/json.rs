@@ -12,6 +12,7 @@ use frugal_domain::fault::ObjectReader;
 use jsonschema::{PatternOptions, Validator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -156,7 +157,7 @@ impl Json {
         response: &str,
     ) -> Option<Value> {
         let text = match self.is_anywhere {
-            true => response,
+            true => Cow::Borrowed(response),
             false => extractor.apply(response)?,
         };
         let openings: &[char] = match wanted {
@@ -165,7 +166,7 @@ impl Json {
             Some(_) => &['['],
             None => &['{', '['],
         };
-        serde_json::from_str(json::first(text, openings)?).ok()
+        serde_json::from_str(json::first(&text, openings)?).ok()
     }
 
     /// The share of fields that are the same. Fields of objects within objects count by themselves;

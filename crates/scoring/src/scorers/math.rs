@@ -75,7 +75,7 @@ impl Kind for Math {
         if self.score(wanted, extractor, response) > 0.0 {
             return Some("right".to_owned());
         }
-        let reading = Reading::new(extractor.apply(response)?).ok()?;
+        let reading = Reading::new(&extractor.apply(response)?).ok()?;
         Some(format!("wrong: {}", reading.key()))
     }
 
@@ -85,7 +85,7 @@ impl Kind for Math {
             return 1.0;
         }
         let answer = extractor.apply(response);
-        let reading = answer.and_then(|answer| Reading::new(answer).ok());
+        let reading = answer.and_then(|answer| Reading::new(&answer).ok());
         right(reading.is_some_and(|reading| wanted.is_met_by(&reading, self.precision)))
     }
 }

@@ -94,7 +94,7 @@ impl Kind for Numeric {
 /// The number that a response is taken to say.
 fn number(extractor: &Extractor, response: &str) -> Option<BigDecimal> {
     let text = extractor.apply(response)?;
-    numbers(text).last().map(|number| number.value)
+    numbers(&text).last().map(|number| number.value)
 }
 
 /// Whether a number is the expected one, up to `tolerance` as a share of it or of 1, whichever

@@ -62,14 +62,14 @@ impl Kind for Regex {
             return right(false);
         };
         right(match wanted {
-            None => self.pattern.is_match(text),
-            Some(wanted) => self.capture(text).as_ref() == Some(wanted),
+            None => self.pattern.is_match(&text),
+            Some(wanted) => self.capture(&text).as_ref() == Some(wanted),
         })
     }
 
     fn answer(&self, _: &Option<String>, extractor: &Extractor, response: &str) -> Option<String> {
         let text = extractor.apply(response)?;
-        self.capture(text).filter(|capture| !capture.is_empty())
+        self.capture(&text).filter(|capture| !capture.is_empty())
     }
 }
 

@@ -112,7 +112,7 @@ impl Kind for Rouge {
         let Some(text) = extractor.apply(response) else {
             return 0.0;
         };
-        let words = self.words(text);
+        let words = self.words(&text);
         let agreements = wanted
             .iter()
             .map(|reference| self.agreement(&words, reference));

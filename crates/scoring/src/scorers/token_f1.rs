@@ -52,7 +52,7 @@ impl Kind for TokenF1 {
         let Some(text) = extractor.apply(response) else {
             return 0.0;
         };
-        let words = self.words(text);
+        let words = self.words(&text);
         let found = Ngrams::of(&words, 1);
         let agreement = |reference: &Vec<String>| {
             // What has no words is right only where there are none to find.
