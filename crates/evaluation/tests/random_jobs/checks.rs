@@ -21,14 +21,11 @@ pub(crate) struct Given {
     ended: bool,
 }
 
-/// What the requests of a trial gave: nothing where one failed.
+/// What the requests of a trial gave: the responses that have a score.
 pub(crate) fn given(job: &Job, record: &Record) -> BTreeMap<ResponseId, Given> {
     let mut all = BTreeMap::new();
     for (request, reply) in record.batches.iter().flatten().zip(&record.replies) {
         let Ok(receipt) = reply else { continue };
-        if is_failed(job, request, reply) {
-            continue;
-        }
         let lengths: Vec<u64> = receipt
             .responses
             .iter()
@@ -41,6 +38,9 @@ pub(crate) fn given(job: &Job, record: &Record) -> BTreeMap<ResponseId, Given> {
                 request: request.key,
                 position,
             };
+            if job.score(ScoreKey::whole(id, request.instance)).is_err() {
+                continue;
+            }
             all.insert(
                 id,
                 Given {
@@ -95,18 +95,23 @@ pub(crate) fn failed(job: &Job, record: &Record) -> BTreeSet<usize> {
         .collect()
 }
 
-/// Whether a request brought no response, or one that cannot be scored.
-fn is_failed(job: &Job, request: &RequestPlan, reply: &Reply) -> bool {
-    let Ok(receipt) = reply else { return true };
-    let mut responses = (0..)
+/// The responses of a request that have a score.
+fn scored(job: &Job, request: &RequestPlan, reply: &Reply) -> u32 {
+    let Ok(receipt) = reply else { return 0 };
+    let responses = (0..)
         .zip(&receipt.responses)
         .map(|(position, _)| ResponseId {
             job: None,
             request: request.key,
             position,
         });
-    receipt.responses.is_empty()
-        || responses.any(|id| job.score(ScoreKey::whole(id, request.instance)).is_err())
+    let scores = responses.map(|id| job.score(ScoreKey::whole(id, request.instance)));
+    scores.filter(Result::is_ok).count() as u32
+}
+
+/// Whether a request brought no response that can be scored.
+fn is_failed(job: &Job, request: &RequestPlan, reply: &Reply) -> bool {
+    scored(job, request, reply) == 0
 }
 
 /// Every response of a batch is scored once, whole, when all of the batch has come back; before
@@ -168,9 +173,8 @@ pub(crate) fn check_requests(
         for (request, reply) in batch.iter().zip(replies.by_ref()) {
             if is_failed(job, request, reply) {
                 failed.insert(request.instance);
-            } else if let Ok(receipt) = reply {
-                let count = receipt.responses.len() as u32;
-                *held.entry(request.instance).or_default() += count;
+            } else {
+                *held.entry(request.instance).or_default() += scored(job, request, reply);
             }
             if let Ok(receipt) = reply {
                 let actual = Spend::of(receipt.usage, plan.prices);
