@@ -76,6 +76,7 @@ mod reference;
 mod rival;
 mod schedule;
 mod scores;
+mod share;
 pub mod sharing;
 mod speculation;
 pub mod statistics;

@@ -9,6 +9,7 @@
 //! asked for, for a binomial distribution without replacement and for a Poisson one with it. For each
 //! number of votes that may win, one pass over the answers counts the ways in which none has more.
 
+use crate::share::{real, within_range};
 use frugal_domain::scoring::{AnswerKey, Observation};
 use std::collections::BTreeMap;
 
@@ -209,22 +210,6 @@ fn around(mode: f64, largest: usize, step: impl Fn(usize) -> f64) -> Vec<f64> {
 /// The chance of a value that may be beyond all that have any.
 fn at(chances: &[f64], votes: usize) -> f64 {
     chances.get(votes).copied().unwrap_or_default()
-}
-
-fn within_range(score: f64) -> f64 {
-    if score.is_nan() {
-        0.0
-    } else {
-        score.clamp(0.0, 1.0)
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of responses lie far below 2^53"
-)]
-const fn real(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! response where responses are counted, and as itself where the best or the worst is taken.
 
 use crate::majority::majority;
+use crate::share::{real, within_range};
 use frugal_domain::scoring::{Observation, Reducer};
 
 /// What the n responses of an instance are worth together, from 0 to 1.
@@ -25,7 +26,7 @@ pub fn reduce<O: Copy + Into<Observation>>(reducer: Reducer, responses: &[O]) ->
     let observations = responses.iter().map(|response| (*response).into());
     let scores = observations.clone();
     let scores = scores.map(|one: Observation| within_range(one.score));
-    let n = as_float(responses.len());
+    let n = real(responses.len());
     match reducer {
         Reducer::ExpectedSuccess => expected_success(scores.sum(), n),
         Reducer::Success => scores.fold(0.0, f64::max),
@@ -88,14 +89,14 @@ pub fn pooled_best(scores: &[f64], n: usize) -> Option<f64> {
     scores.sort_unstable_by(f64::total_cmp);
     // The i-th smallest is the best of C(i−1, n−1) subsets; from i = m downwards these shrink
     // by (i − n)/(i − 1).
-    let mut weight = as_float(n) / as_float(m);
+    let mut weight = real(n) / real(m);
     let mut total = 0.0;
     for (index, score) in scores.iter().enumerate().rev() {
         total += weight * score;
         if index < n {
             break;
         }
-        weight *= as_float(index + 1 - n) / as_float(index);
+        weight *= real(index + 1 - n) / real(index);
     }
     Some(within_range(total))
 }
@@ -111,22 +112,6 @@ pub fn pooled_worst(scores: &[f64], n: usize) -> Option<f64> {
         .map(|score| 1.0 - within_range(*score))
         .collect();
     pooled_best(&lacking, n).map(|most| 1.0 - most)
-}
-
-fn within_range(score: f64) -> f64 {
-    if score.is_nan() {
-        0.0
-    } else {
-        score.clamp(0.0, 1.0)
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of responses lie far below 2^53"
-)]
-const fn as_float(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]
@@ -194,7 +179,7 @@ mod tests {
                 reduce(reducer, &scores)
             })
             .collect();
-        values.iter().sum::<f64>() / as_float(values.len())
+        values.iter().sum::<f64>() / real(values.len())
     }
 
     proptest! {

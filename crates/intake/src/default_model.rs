@@ -54,7 +54,11 @@ fn expected_cost(
     let choice = spec.models.get(model)?;
     let endpoint = catalog.endpoint(&choice.endpoint)?;
     let served = endpoint.model(&choice.model)?;
-    let prompt = CompiledPrompt::of_job(spec.prompts.get(sampling.prompt)?, &spec.pool).ok()?;
+    let prompt = CompiledPrompt::of_job(
+        spec.prompts.get(sampling.prompt)?,
+        &spec.pool.as_slice().into(),
+    )
+    .ok()?;
     let api = endpoint.api_of(served);
     let prompt_tokens = mean_tokens(&prompt, rows, |rendered| count(rendered, api))?;
     let requests = served

@@ -10,6 +10,7 @@ use frugal_domain::prompt::{Message, Prompt, PromptBody};
 use frugal_scoring::{CompiledPrompt, DEMONSTRATIONS};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The prompts; `None` for one with a fault.
 pub(crate) fn prompts(
@@ -47,8 +48,8 @@ pub(crate) fn prompts(
         None => &[],
     };
     let pool = match (demonstrations, rows) {
-        (Some(read), Some(rows)) => read.pool_of(rows.all()),
-        _ => Vec::new(),
+        (Some(read), Some(rows)) => read.pool_of(rows.all()).into(),
+        _ => Arc::default(),
     };
     let mut names = BTreeSet::new();
     let mut work_left = rendering::MAX_JOB_WORK;

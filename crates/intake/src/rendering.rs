@@ -6,6 +6,7 @@ use frugal_domain::job::Instance;
 use frugal_domain::prompt::{Prompt, PromptBody};
 use frugal_scoring::{CompiledPrompt, FUEL, PromptError, TemplateError};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The most work of rendering every prompt of a job for every row, in units of [`FUEL`]: ten thousand
 /// of the hardest prompts there may be, or some hundred million plain ones.
@@ -16,7 +17,7 @@ pub(crate) const MAX_JOB_WORK: u64 = 10_000 * FUEL;
 pub(crate) fn check(
     at: &Reader<'_>,
     prompt: &Prompt,
-    pool: &[Instance],
+    pool: &Arc<[Instance]>,
     rows: &Rows,
     work_left: &mut u64,
 ) -> Option<()> {
@@ -139,13 +140,19 @@ mod tests {
         let rows = rows::rows(&Reader::new(&data, &faults), Datasets::new()).unwrap();
         let at = Reader::new(&place, &faults);
         let mut left = MAX_JOB_WORK;
-        assert_eq!(check(&at, &prompt, &[], &rows, &mut left), Some(()));
+        assert_eq!(
+            check(&at, &prompt, &Arc::default(), &rows, &mut left),
+            Some(())
+        );
         let both_rows = MAX_JOB_WORK - left;
         assert!((2 * 50..2 * FUEL).contains(&both_rows), "{both_rows}");
         // What is left is for all prompts together.
         let mut left = 2 * both_rows - 1;
-        assert_eq!(check(&at, &prompt, &[], &rows, &mut left), Some(()));
-        assert_eq!(check(&at, &prompt, &[], &rows, &mut left), None);
+        assert_eq!(
+            check(&at, &prompt, &Arc::default(), &rows, &mut left),
+            Some(())
+        );
+        assert_eq!(check(&at, &prompt, &Arc::default(), &rows, &mut left), None);
         let found = faults.into_vec();
         assert_eq!(found.len(), 1);
         let told = "rendering the prompts for all rows takes too much work (at row 1 of the data)";

@@ -41,8 +41,9 @@ pub fn warnings(document: &Value, spec: &JobSpec, data: &Data) -> Vec<Fault> {
     // One that shows demonstrations stands for the posted one in each way of showing them.
     let mut posted: Vec<&Prompt> = spec.prompts.iter().collect();
     posted.dedup_by(|one, before| one.demonstrations.is_some() && one.body == before.body);
+    let pool = spec.pool.as_slice().into();
     for (index, prompt) in posted.into_iter().enumerate() {
-        let Ok(compiled) = CompiledPrompt::of_job(prompt, &spec.pool) else {
+        let Ok(compiled) = CompiledPrompt::of_job(prompt, &pool) else {
             continue;
         };
         if compiled.variables().iter().any(&is_field) {

@@ -124,7 +124,7 @@ mod tests {
             body: PromptBody::Text(text.to_owned()),
             demonstrations: Some(Demonstrations { count, choice }),
         };
-        let pool: Vec<_> = pool.iter().map(|question| row(question)).collect();
+        let pool = pool.iter().map(|question| row(question)).collect();
         let compiled = CompiledPrompt::of_job(&prompt, &pool).unwrap();
         assert_eq!(compiled.variables().into_iter().collect::<Vec<_>>(), ["q"]);
         match compiled.render(&row(question)).unwrap() {

@@ -5,6 +5,7 @@ use crate::template::{ROW, Template, TemplateError};
 use frugal_domain::prompt::{Message, Prompt, PromptBody};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The longest rendered prompt, in bytes, all its messages together.
 pub const MAX_PROMPT_BYTES: usize = 4 * 1024 * 1024;
@@ -79,7 +80,7 @@ impl CompiledPrompt {
     ///
     /// # Errors
     /// As [`Self::compile`].
-    pub fn of_job(prompt: &Prompt, pool: &[Map<String, Value>]) -> Result<Self, PromptError> {
+    pub fn of_job(prompt: &Prompt, pool: &Arc<[Map<String, Value>]>) -> Result<Self, PromptError> {
         let mut compiled = Self::compile(prompt)?;
         if let Some(demonstrations) = prompt.demonstrations {
             // Which rows are near is not asked of what only the demonstrations show.
@@ -88,7 +89,7 @@ impl CompiledPrompt {
             if fields.contains(ROW) {
                 fields.clear();
             }
-            compiled.shown = Some(Shown::new(demonstrations, pool.into(), fields));
+            compiled.shown = Some(Shown::new(demonstrations, Arc::clone(pool), fields));
         }
         Ok(compiled)
     }

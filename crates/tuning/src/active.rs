@@ -10,14 +10,14 @@ use crate::past::{Past, PastRequest, Question};
 use crate::refusals::{EndedRequest, Refusal};
 use crate::requests::Requests;
 use crate::run_key::RunKey;
-use crate::step::{Change, LookUp, Record, RequestToSend, ScoreBatch, Scored, Step};
+use crate::seed;
+use crate::step::{Change, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step};
 use crate::tally::{SettledRequest, Tally};
 use frugal_domain::configuration::Settings;
 use frugal_domain::event::EventBody;
 use frugal_domain::job::{JobSpec, Pruning, Reuse};
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey, ResponseId};
-use frugal_domain::seed::mix;
 use frugal_evaluation::{
     Ending, OfferedResponse, RequestFailure, RequestPlan, ScoreKey, ScorePlan, Step as RunStep,
     TrialRun,
@@ -157,14 +157,9 @@ impl Active {
     }
 
     /// Takes what became of a question to the judge.
-    pub(crate) fn judged(&mut self, key: RequestKey, question: Question, settled: &SettledRequest) {
-        self.untold = true;
-        self.inquiry.settled(key, question, settled);
-    }
-
-    /// Hears that a question to the judge will not be answered: the job is to stop, or cannot pay it.
-    pub(crate) fn not_judged(&mut self, question: Question) {
-        self.inquiry.not_asked(question);
+    pub(crate) fn judged(&mut self, key: RequestKey, question: Question, end: &RequestEnd) {
+        self.untold |= matches!(end, RequestEnd::Settled(_));
+        self.inquiry.ended(key, question, end);
     }
 
     /// The model that it asks, by position.
@@ -423,7 +418,7 @@ impl Active {
                     prompt_tokens: plan.prompt_tokens,
                     prompt_is_counted: plan.prompt_is_counted,
                     worst_case: plan.worst_case,
-                    seed: seed(around.spec.search.seed, plan.key),
+                    seed: seed::of_request(around.spec.search.seed, plan.key),
                     judged: None,
                 });
             }
@@ -472,14 +467,4 @@ impl Active {
             run: Some(self.run),
         }
     }
-}
-
-/// A seed for each request of its own, from the job's seed and the request's place in the job.
-fn seed(job: u64, key: RequestKey) -> u32 {
-    let purpose = Purpose::ALL
-        .iter()
-        .position(|purpose| *purpose == key.purpose)
-        .unwrap_or_default() as u64;
-    let place = (u64::from(key.trial.0) << 32) | u64::from(key.ordinal);
-    u32::try_from(mix(mix(job ^ purpose) ^ place) >> 33).unwrap_or_default()
 }

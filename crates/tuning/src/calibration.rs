@@ -142,10 +142,7 @@ impl Calibration {
 
     /// Takes what became of a question.
     pub(crate) fn judged(&mut self, key: RequestKey, question: Question, end: &RequestEnd) {
-        match end {
-            RequestEnd::Settled(settled) => self.inquiry.settled(key, question, settled),
-            RequestEnd::NotSent | RequestEnd::GivenUp { .. } => self.inquiry.not_asked(question),
-        }
+        self.inquiry.ended(key, question, end);
     }
 
     /// Takes what the replies come to.

@@ -11,7 +11,8 @@ use crate::past::{Past, Question};
 use crate::refusals::{EndedRequest, Refusal, Refusals};
 use crate::requests::Requests;
 use crate::run_key::RunKey;
-use crate::step::{Judged, RequestToSend, Scored};
+use crate::seed;
+use crate::step::{Judged, RequestEnd, RequestToSend, Scored};
 use crate::tally::{SettledRequest, Tally};
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
@@ -19,7 +20,6 @@ use frugal_domain::job::JudgeSpec;
 use frugal_domain::money::{Budget, Spend, Usage};
 use frugal_domain::request::{Purpose, RequestKey, ResponseId, Scope};
 use frugal_domain::scoring::Observation;
-use frugal_domain::seed::mix;
 use frugal_evaluation::{OfferedResponse, RequestFailure, ScoreKey, ScorePlan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -184,7 +184,7 @@ impl Judging {
             prompt_tokens: prompt_bound,
             prompt_is_counted: false,
             worst_case: Spend::of(usage, self.spec.model.prices),
-            seed: seed(self.seed, question),
+            seed: seed::of_question(self.seed, question),
             judged: Some(Judged {
                 plan,
                 number,
@@ -254,31 +254,6 @@ pub(crate) const fn labelled(row: usize) -> ResponseId {
         },
         position: 0,
     }
-}
-
-/// A seed for each question of its own, which is the same in whatever order answers arrive.
-fn seed(job: u64, question: Question) -> u32 {
-    let Question { score, number } = question;
-    let response = score.response;
-    let other = response.job.map_or(0, |job| {
-        let (high, low) = job.0.as_u64_pair();
-        mix(high) ^ low
-    });
-    let purpose = Purpose::ALL
-        .iter()
-        .position(|purpose| *purpose == response.request.purpose)
-        .unwrap_or_default() as u64;
-    let parts = [
-        other,
-        purpose,
-        (u64::from(response.request.trial.0) << 32) | u64::from(response.request.ordinal),
-        (u64::from(response.position) << 32) | u64::from(score.max_tokens.unwrap_or_default()),
-        (score.instance as u64) << 8 | u64::from(number),
-    ];
-    let mixed = parts
-        .into_iter()
-        .fold(mix(job), |seed, part| mix(seed ^ part));
-    u32::try_from(mixed >> 33).unwrap_or_default()
 }
 
 /// What it takes to ask a judge.
@@ -355,26 +330,20 @@ impl Inquiry {
         around.requests.push_first(requests);
     }
 
-    /// Takes what became of a question.
-    pub(crate) fn settled(
-        &mut self,
-        key: RequestKey,
-        question: Question,
-        settled: &SettledRequest,
-    ) {
-        self.count(settled);
-        if let Some(answer) = self.answers.get_mut(&question.score) {
-            answer.open = answer.open.saturating_sub(1);
-            answer.take(key, question.number, settled);
+    /// Takes what became of a question. One that was not asked, or given up, is not answered any more: the
+    /// job is to stop, or cannot pay it.
+    pub(crate) fn ended(&mut self, key: RequestKey, question: Question, end: &RequestEnd) {
+        match end {
+            RequestEnd::Settled(settled) => self.count(settled),
+            RequestEnd::NotSent | RequestEnd::GivenUp { .. } => self.cut_off = true,
         }
-    }
-
-    /// Hears that a question will not be answered: the job is to stop, or cannot pay it.
-    pub(crate) fn not_asked(&mut self, question: Question) {
-        self.cut_off = true;
-        if let Some(answer) = self.answers.get_mut(&question.score) {
-            answer.open = answer.open.saturating_sub(1);
-            answer.fail(NOT_ASKED);
+        let Some(answer) = self.answers.get_mut(&question.score) else {
+            return;
+        };
+        answer.open = answer.open.saturating_sub(1);
+        match end {
+            RequestEnd::Settled(settled) => answer.take(key, question.number, settled),
+            RequestEnd::NotSent | RequestEnd::GivenUp { .. } => answer.fail(NOT_ASKED),
         }
     }
 

@@ -42,6 +42,7 @@ pub mod report;
 mod requests;
 mod run_key;
 mod search;
+mod seed;
 mod step;
 mod tally;
 mod tuning;

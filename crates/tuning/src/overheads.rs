@@ -18,7 +18,7 @@ use crate::past::Past;
 use crate::step::RequestToSend;
 use crate::tally::SettledRequest;
 use frugal_domain::event::EventBody;
-use frugal_domain::job::{JobSpec, ModelChoice};
+use frugal_domain::job::JobSpec;
 use frugal_domain::money::{Prices, Spend, Usage};
 use frugal_domain::request::RequestKey;
 use std::collections::BTreeMap;
@@ -133,8 +133,8 @@ impl Overheads {
     pub(crate) fn new(job: &Job, past: &Past) -> Self {
         let spec = &job.spec;
         let mut overheads = Self {
-            models: vec![Overhead::default(); choices(spec).count()],
-            prices: choices(spec).map(|model| model.prices).collect(),
+            models: vec![Overhead::default(); spec.asked_models().count()],
+            prices: spec.asked_models().map(|model| model.prices).collect(),
             bounds: job.prompt_token_bounds.clone(),
             pairs: BTreeMap::new(),
         };
@@ -241,7 +241,7 @@ impl Overheads {
         let untold = self
             .models
             .iter_mut()
-            .zip(choices(spec))
+            .zip(spec.asked_models())
             .filter(|(overhead, _)| overhead.is_notable() && !overhead.told);
         let events = untold.map(|(overhead, choice)| {
             overhead.told = true;
@@ -254,12 +254,6 @@ impl Overheads {
         });
         events.collect()
     }
-}
-
-/// The models that a job asks, by position: behind those to choose from its judge.
-fn choices(spec: &JobSpec) -> impl Iterator<Item = &ModelChoice> {
-    let judge = spec.judge.iter().map(|judge| &judge.model);
-    spec.models.iter().chain(judge)
 }
 
 /// The pair that a request is about.

@@ -14,7 +14,7 @@ use crate::job::Job;
 use crate::judging::Judging;
 use crate::outcome::Utilities;
 use crate::overheads::Overheads;
-use crate::past::Past;
+use crate::past::{Past, Question};
 use crate::profiled::ProfiledLoop;
 use crate::refusals::{EndedRequest, Refusal, Refusals};
 use crate::report;
@@ -247,16 +247,7 @@ impl Tuning {
             judging.note(key, question.score.instance, settled);
             refusal = judging.refusal();
         }
-        if run.purpose == Purpose::Labelled {
-            if let Some(calibration) = &mut self.calibration {
-                calibration.judged(key, question, &end);
-            }
-        } else {
-            self.with(run, |active| match &end {
-                RequestEnd::Settled(settled) => active.judged(key, question, settled),
-                RequestEnd::NotSent | RequestEnd::GivenUp { .. } => active.not_judged(question),
-            });
-        }
+        self.judge_ended(run, key, question, &end);
         // Without its word nothing that is bought is of use.
         if let Some(refusal) = refusal {
             self.endpoint_unusable(refusal.reason);
@@ -267,14 +258,17 @@ impl Tuning {
     /// A question to the judge is not asked.
     fn judge_not_asked(&mut self, key: RequestKey) {
         let ended = self.judging.as_mut().and_then(|judging| judging.end(key));
-        let Some((run, question)) = ended else {
-            return;
-        };
-        match &mut self.calibration {
-            Some(calibration) if run.purpose == Purpose::Labelled => {
-                calibration.judged(key, question, &RequestEnd::NotSent);
-            }
-            _ => self.with(run, |active| active.not_judged(question)),
+        if let Some((run, question)) = ended {
+            self.judge_ended(run, key, question, &RequestEnd::NotSent);
+        }
+    }
+
+    /// Tells whoever waits for a question to the judge what became of it.
+    fn judge_ended(&mut self, run: RunKey, key: RequestKey, question: Question, end: &RequestEnd) {
+        if run.purpose != Purpose::Labelled {
+            self.with(run, |active| active.judged(key, question, end));
+        } else if let Some(calibration) = &mut self.calibration {
+            calibration.judged(key, question, end);
         }
     }
 

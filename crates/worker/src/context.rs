@@ -178,10 +178,7 @@ fn models(
             "{what} is no longer among this server's endpoints; ask its operator"
         ))
     };
-    let judge = spec.judge.iter().map(|judge| &judge.model);
-    spec.models
-        .iter()
-        .chain(judge)
+    spec.asked_models()
         .map(|choice| {
             let client = options
                 .clients

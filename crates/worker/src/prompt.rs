@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 /// Compiles the prompts of a job, by position.
 pub(crate) fn compile(spec: &JobSpec) -> Result<Vec<CompiledPrompt>, DriveError> {
+    let pool = spec.pool.as_slice().into();
     let compiled = spec.prompts.iter().enumerate().map(|(prompt, source)| {
-        let compiled = CompiledPrompt::of_job(source, &spec.pool);
+        let compiled = CompiledPrompt::of_job(source, &pool);
         compiled.map_err(|source| DriveError::Prompt { prompt, source })
     });
     compiled.collect()

@@ -108,6 +108,12 @@ impl JobSpec {
             && measures_latency(&self.objective, &self.constraints)
     }
 
+    /// All models that are asked, by position: those to choose from, and behind them the judge.
+    pub fn asked_models(&self) -> impl Iterator<Item = &ModelChoice> {
+        let judge = self.judge.iter().map(|judge| &judge.model);
+        self.models.iter().chain(judge)
+    }
+
     /// Whether the objective, what must be as good, or a constraint is about a metric.
     #[must_use]
     pub fn asks_for(&self, metric: Metric) -> bool {

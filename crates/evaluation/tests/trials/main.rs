@@ -16,7 +16,7 @@ use frugal_domain::request::{Purpose, Scope};
 use frugal_domain::trial::PruneReason;
 use frugal_evaluation::{
     Ending, Evaluator, EvaluatorOptions, InvalidPlan, Mode, NotExpected, Receipt, ReceivedResponse,
-    RequestFailure, RequestPlan, Step, TrialPlan, TrialRun,
+    RequestFailure, RequestPlan, ScorePlan, Step, TrialPlan, TrialRun,
 };
 use std::collections::BTreeMap;
 
@@ -474,8 +474,8 @@ fn worst_cases_use_the_bound_until_the_prompt_is_known() {
     }
 }
 
-#[test]
-fn what_a_request_brought_is_scored_before_anything_follows_from_it() {
+/// A trial whose first requests are answered, and what is to be scored of that.
+fn to_be_scored() -> (TrialRun, Vec<ScorePlan>) {
     let mut trial = evaluator(Pruning::Off, 1_000)
         .begin(plan(0, 2, 100))
         .unwrap();
@@ -485,6 +485,12 @@ fn what_a_request_brought_is_scored_before_anything_follows_from_it() {
     let Step::Score(plans) = trial.step() else {
         panic!("nothing is to be scored");
     };
+    (trial, plans)
+}
+
+#[test]
+fn what_a_request_brought_is_scored_before_anything_follows_from_it() {
+    let (mut trial, plans) = to_be_scored();
     assert_eq!(plans.len(), 8);
     assert!(plans.iter().all(|plan| plan.cut.is_none()));
     assert_eq!(trial.step(), Step::Wait);
@@ -503,15 +509,7 @@ fn what_a_request_brought_is_scored_before_anything_follows_from_it() {
 
 #[test]
 fn a_response_without_a_score_is_asked_for_again_and_is_no_bad_one() {
-    let mut trial = evaluator(Pruning::Off, 1_000)
-        .begin(plan(0, 2, 100))
-        .unwrap();
-    for request in batch(&mut trial) {
-        trial.receive(request.key.ordinal, answer(2, 50)).unwrap();
-    }
-    let Step::Score(plans) = trial.step() else {
-        panic!("nothing is to be scored");
-    };
+    let (mut trial, plans) = to_be_scored();
     trial.receive_scores(plans.iter().map(|plan| {
         let score = match (plan.key.instance, plan.key.response.position) {
             (3, 1) => Err("the judge says nothing".to_owned()),

@@ -9,6 +9,7 @@ use frugal_domain::job::{Data, Instance, JobSpec};
 use frugal_domain::prompt::Prompt;
 use frugal_scoring::{CompiledPrompt, RenderedPrompt, Scorer};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The most prompts that are rendered for one estimate, and the most bytes of them; a sample of
 /// the rows is counted where all of them are more. (Each prompt is rendered at least once.)
@@ -121,12 +122,13 @@ fn count_all(spec: &JobSpec, data: &Data, apis: &[Api]) -> Vec<(Api, Vec<PromptT
         }
     }
     let parts = (forms.len() * spec.prompts.len()).max(1);
+    let pool = spec.pool.as_slice().into();
     let count_in = |api| {
         let prompts = spec.prompts.iter();
         (
             api,
             prompts
-                .map(|it| count(it, &spec.pool, data, api, parts))
+                .map(|it| count(it, &pool, data, api, parts))
                 .collect(),
         )
     };
@@ -135,7 +137,13 @@ fn count_all(spec: &JobSpec, data: &Data, apis: &[Api]) -> Vec<(Api, Vec<PromptT
 
 /// Counts a prompt's tokens on the rows, with its part of the work that an estimate may take:
 /// one of so many.
-fn count(prompt: &Prompt, pool: &[Instance], data: &Data, api: Api, parts: usize) -> PromptTokens {
+fn count(
+    prompt: &Prompt,
+    pool: &Arc<[Instance]>,
+    data: &Data,
+    api: Api,
+    parts: usize,
+) -> PromptTokens {
     // A job is not read whose prompts cannot be compiled, or rendered for every row.
     let Ok(compiled) = CompiledPrompt::of_job(prompt, pool) else {
         return PromptTokens::new(&[], &[]);

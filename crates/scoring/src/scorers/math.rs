@@ -72,21 +72,35 @@ impl Kind for Math {
 
     /// All right answers are the same one; numbers among the others are told apart by their values.
     fn answer(&self, wanted: &Reading, extractor: &Extractor, response: &str) -> Option<String> {
-        if self.score(wanted, extractor, response) > 0.0 {
-            return Some("right".to_owned());
+        match self.look(wanted, extractor, response) {
+            (true, _) => Some("right".to_owned()),
+            (false, reading) => Some(format!("wrong: {}", reading?.key())),
         }
-        let reading = Reading::new(&extractor.apply(response)?).ok()?;
-        Some(format!("wrong: {}", reading.key()))
     }
 
     fn score(&self, wanted: &Reading, extractor: &Extractor, response: &str) -> f64 {
+        let (is_right, _) = self.look(wanted, extractor, response);
+        right(is_right)
+    }
+}
+
+impl Math {
+    /// Whether a response is right, and what was read of it.
+    fn look(
+        &self,
+        wanted: &Reading,
+        extractor: &Extractor,
+        response: &str,
+    ) -> (bool, Option<Reading>) {
         // `June 20` is an answer as a whole, though a number is what is found in it.
         if self.searches && wanted.is_text_of(response) {
-            return 1.0;
+            return (true, None);
         }
         let answer = extractor.apply(response);
         let reading = answer.and_then(|answer| Reading::new(&answer).ok());
-        right(reading.is_some_and(|reading| wanted.is_met_by(&reading, self.precision)))
+        let met = reading.as_ref();
+        let is_right = met.is_some_and(|reading| wanted.is_met_by(reading, self.precision));
+        (is_right, reading)
     }
 }
 
