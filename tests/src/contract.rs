@@ -141,6 +141,15 @@ impl Contract {
             .map_err(|mismatch| format!("an event is not as described: {mismatch}\n{payload}"))
     }
 
+    /// Holds a line of a job's export against its description.
+    ///
+    /// # Errors
+    /// What does not match.
+    pub fn check_export_line(&self, line: &Value) -> Result<(), String> {
+        self.validate("/components/schemas/ExportLine", line)
+            .map_err(|mismatch| format!("a line is not as described: {mismatch}\n{line}"))
+    }
+
     /// Holds the body of a request against its description, as a client would before sending it.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod broadcast;
 mod data;
 pub mod errors;
 mod etag;
+mod export;
 mod extract;
 mod idempotency;
 mod openapi;

@@ -4,6 +4,7 @@ use crate::{Error, Result, write_json};
 use chrono::{DateTime, Utc};
 use frugal_domain::event::{Event, EventBody};
 use frugal_domain::id::JobId;
+use futures::{Stream, StreamExt};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -65,7 +66,8 @@ pub async fn after(
     seq: i64,
     limit: u32,
 ) -> Result<Vec<Event>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        EventRow,
         r#"
         SELECT seq, type, data, created_at FROM events
         WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
@@ -76,17 +78,40 @@ pub async fn after(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let body = json!({ "type": row.r#type, "data": row.data });
-            Ok(Event {
-                seq: row.seq,
-                job_id: job,
-                created_at: row.created_at,
-                body: crate::read_json("event", body)?,
-            })
+    rows.into_iter().map(|row| row.read(job)).collect()
+}
+
+/// All events of a job, in order, as they are read.
+pub(crate) fn stream(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> impl Stream<Item = Result<Event>> + Send + '_ {
+    sqlx::query_as!(
+        EventRow,
+        "SELECT seq, type, data, created_at FROM events WHERE job_id = $1 ORDER BY seq",
+        job.0
+    )
+    .fetch(connection)
+    .map(move |row| row?.read(job))
+}
+
+struct EventRow {
+    seq: i64,
+    r#type: String,
+    data: serde_json::Value,
+    created_at: DateTime<Utc>,
+}
+
+impl EventRow {
+    fn read(self, job: JobId) -> Result<Event> {
+        let body = json!({ "type": self.r#type, "data": self.data });
+        Ok(Event {
+            seq: self.seq,
+            job_id: job,
+            created_at: self.created_at,
+            body: crate::read_json("event", body)?,
         })
-        .collect()
+    }
 }
 
 /// Whether a job has an event of this type.

@@ -17,6 +17,7 @@ mod claim;
 pub mod datasets;
 pub mod endpoint_models;
 pub mod events;
+pub mod exports;
 pub mod instances;
 pub mod jobs;
 pub mod listen;

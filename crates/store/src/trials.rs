@@ -10,6 +10,7 @@ use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::Spend;
 use frugal_domain::state::TrialState;
 use frugal_domain::trial::{Evaluation, TrialOutcome, TrialRole};
+use futures::{Stream, StreamExt, TryStreamExt};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -313,7 +314,15 @@ pub(crate) async fn stop(
 /// # Errors
 /// The database is away.
 pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<Vec<StoredTrial>> {
-    let rows = sqlx::query_as!(
+    stream(connection, job).try_collect().await
+}
+
+/// All trials of a job, in the order of proposal, as they are read.
+pub(crate) fn stream(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> impl Stream<Item = Result<StoredTrial>> + Send + '_ {
+    sqlx::query_as!(
         TrialRow,
         r#"
         SELECT number, role, origin, state, configuration, settings, outcome, spend_usd_pico,
@@ -322,9 +331,8 @@ pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<Vec<Store
         "#,
         job.0
     )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(StoredTrial::try_from).collect()
+    .fetch(connection)
+    .map(|row| StoredTrial::try_from(row?))
 }
 
 /// Trials of a job, newest first, with numbers below `before`, optionally in one state only.

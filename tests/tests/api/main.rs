@@ -10,6 +10,7 @@ mod datasets;
 mod endpoints;
 mod estimate;
 mod events;
+mod export;
 mod idempotency;
 mod life;
 mod lists;

@@ -13,6 +13,7 @@ mod datasets;
 mod door;
 mod endpoints;
 mod examples;
+mod export;
 mod judge;
 mod latency;
 mod life;

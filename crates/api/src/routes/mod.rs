@@ -5,6 +5,7 @@ mod datasets;
 mod endpoints;
 mod estimate;
 mod events;
+mod export;
 mod health;
 mod jobs;
 mod metrics;
@@ -28,6 +29,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(trials::get_trial))
         .routes(routes!(events::list_events))
         .routes(routes!(report::get_report))
+        .routes(routes!(export::export_job))
         .routes(routes!(datasets::create_dataset, datasets::list_datasets))
         .routes(routes!(datasets::get_dataset, datasets::delete_dataset))
         .routes(routes!(datasets::list_rows))

@@ -306,6 +306,8 @@ pub struct JobLinks {
     pub events: String,
     /// Its report, once it has ended.
     pub report: String,
+    /// Everything of it, as lines of JSON.
+    pub export: String,
     /// Where to ask it to stop (`POST`).
     pub cancel: String,
 }
@@ -316,6 +318,7 @@ impl JobLinks {
             trials: format!("{this}/trials"),
             events: format!("{this}/events"),
             report: format!("{this}/report"),
+            export: format!("{this}/export"),
             cancel: format!("{this}/cancel"),
             this,
         }

@@ -11,6 +11,7 @@ mod endpoint;
 mod estimate;
 mod event;
 mod example;
+mod export;
 mod job;
 mod names;
 mod post;
@@ -38,6 +39,12 @@ pub use estimate::{
     PromptTokenEstimate, RowCounts, TrialEstimate, WithinBudget,
 };
 pub use event::{Event, EventBody, EventPage};
+pub(crate) use export::EXPORT_FORMAT;
+pub use export::{
+    ExportEnd, ExportLine, ExportStart, ExportedAdoption, ExportedFailure, ExportedInstance,
+    ExportedQuestion, ExportedReport, ExportedRequest, ExportedRequestKey, ExportedResponse,
+    ExportedResponseKey, ExportedScore,
+};
 pub(crate) use job::path;
 pub use job::{
     Best, Budgets, Constraint, Job, JobDataset, JobLinks, JobSpend, Limits, NonInferiority,
