@@ -6,7 +6,7 @@
 
 use frugal_domain::fault::{Faults, Reader};
 use frugal_sandbox::{Launcher, Limits, Mode, Options, Sandbox, Unavailable};
-use frugal_scoring::{Pending, Scorer, Verdict};
+use frugal_scoring::Scorer;
 use frugal_tests::processes::program;
 use serde_json::{Value, json};
 
@@ -43,7 +43,8 @@ fn scorer(posted: &Value) -> Scorer {
 
 async fn score(sandbox: &Sandbox, scorer: &Scorer, row: &Value, response: &str) -> f64 {
     let expectation = scorer.expectation(row.as_object().unwrap()).unwrap();
-    let Verdict::Pending(Pending::Run(mut run)) = expectation.verdict(response) else {
+    let mut assessed = expectation.assess(response);
+    let Some(run) = assessed.run(0) else {
         return 0.0;
     };
     while let Some(program) = run.next() {

@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use frugal_domain::fault::{Faults, Reader};
 use frugal_domain::job::Instance;
 use frugal_sandbox::{Launcher, Limits, Mode, Options, Sandbox};
-use frugal_scoring::{Expectation, Pending, Scorer, Verdict};
+use frugal_scoring::{Expectation, Scorer};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -222,11 +222,11 @@ async fn run<'a>(
 ) -> anyhow::Result<Vec<bool>> {
     let passed = answers.enumerate().map(async |(index, (row, answer))| {
         let expectation: Expectation<'_> = scorer.expectation(row)?;
-        let mut run = match expectation.verdict(answer) {
-            Verdict::Score(observed) => return Ok((index, observed.score > 0.0)),
-            Verdict::Pending(Pending::Run(run)) => run,
-            Verdict::Pending(Pending::Ask) => anyhow::bail!("the scorer asks a judge"),
-        };
+        let mut assessed = expectation.assess(answer);
+        if let Some(Ok(observed)) = assessed.outcome() {
+            return Ok((index, observed.score > 0.0));
+        }
+        let run = assessed.run(0).context("the scorer runs no program")?;
         while let Some(program) = run.next() {
             run.ended(&sandbox.run(program).await?);
         }

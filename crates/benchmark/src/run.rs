@@ -13,7 +13,7 @@ use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse};
 use frugal_tuning::{
     Answers, Change, LookUp, Past, PromptTokenBounds, Record, Report, RequestEnd, RequestToSend,
-    ScoreBatch, Scored, SettledRequest, Tuning, drive,
+    ScoreBatch, Scored, ScoredBatch, SettledRequest, Tuning, drive,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub fn run(job: Job<'_>) -> anyhow::Result<Found> {
             holdout: job.bounds(Split::Holdout),
             ..PromptTokenBounds::default()
         },
-        labels: BTreeMap::new(),
+        labels: Vec::new(),
     };
     let mut tuning = Tuning::new(tuned, Past::default())?;
     let mut memory = Memory {
@@ -186,7 +186,7 @@ impl Answers for Memory<'_> {
         })
     }
 
-    fn score(&mut self, batch: &ScoreBatch) -> Vec<Scored> {
+    fn score(&mut self, batch: &ScoreBatch) -> ScoredBatch {
         let one = |key: frugal_evaluation::ScoreKey| {
             let archive = match key.response.job {
                 None => Some(&self.bought),
@@ -196,7 +196,8 @@ impl Answers for Memory<'_> {
             let score = score.map(Observation::from);
             (key, score.ok_or_else(|| "nobody bought it".to_owned()))
         };
-        batch.plans.iter().map(|plan| one(plan.key)).collect()
+        let scores = batch.plans.iter().map(|plan| one(plan.key));
+        scores.collect::<Vec<Scored>>().into()
     }
 
     fn look_up(&mut self, wanted: &LookUp) -> Vec<OfferedResponse> {

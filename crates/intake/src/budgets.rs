@@ -16,11 +16,11 @@ pub(crate) fn budgets(
     models: &[Option<ModelRead<'_>>],
     scoring: Option<&Scoring>,
 ) -> Option<(Option<Budget>, Budget)> {
-    let judge = scoring.and_then(|scoring| scoring.judge.as_ref());
-    let judge = judge.map(|(judge, priced)| (judge.model.model.as_str(), *priced));
+    let judges = scoring.into_iter().flat_map(|scoring| &scoring.judges);
+    let judges = judges.map(|(judge, priced)| (judge.model.model.as_str(), *priced));
     let models = models.iter().flatten();
     let models = models.map(|model| (model.choice.model.as_str(), model.priced));
-    let unpriced = models.chain(judge).find(|(_, priced)| !priced);
+    let unpriced = models.chain(judges).find(|(_, priced)| !priced);
     let unpriced = unpriced.map(|(model, _)| model);
     let default = match unpriced {
         Some(_) => Budget::Tokens(DEFAULT_BUDGET_TOKENS),

@@ -9,8 +9,8 @@ mod prompts;
 pub use prompts::{Estimated, of_document};
 
 use frugal_domain::configuration::{Configuration, Extent, Sampling, Settings};
-use frugal_domain::job::JobSpec;
 use frugal_domain::job::points::NotAPoint;
+use frugal_domain::job::{JobSpec, JudgeSpec};
 use frugal_domain::money::{Budget, Spend, Unit, Usd};
 
 /// What an estimate rests on, besides the job.
@@ -22,9 +22,8 @@ pub struct Basis {
     pub holdout_rows: u64,
     /// What is known of the job's models, by their positions.
     pub models: Vec<ModelBasis>,
-    /// The tokens of a question to the judge about an empty answer, on the row where it has most; 0 where no
-    /// judge is asked.
-    pub judge_prompt: u64,
+    /// By judge, the tokens of a question about an empty answer, on the row where it has most.
+    pub judge_prompts: Vec<u64>,
 }
 
 /// Tokens of a chat template beyond the usual ones, a short system prompt of the model's own included:
@@ -223,11 +222,23 @@ impl Costs<'_> {
         self.of(model, prompt, n, max_tokens, responses)
     }
 
-    /// What it costs besides to have a judge asked about all responses.
+    /// What it costs besides to have all judges asked about all responses.
     fn judged(&self, settings: &Settings, responses: Responses) -> Cost {
-        let Some(judge) = &self.spec.judge else {
-            return Cost { pico: 0, tokens: 0 };
-        };
+        let judges = self.spec.judges.iter().enumerate();
+        judges.fold(Cost { pico: 0, tokens: 0 }, |sum, (number, judge)| {
+            let prompt = self.basis.judge_prompts.get(number).copied();
+            sum.and(self.judged_by(judge, prompt.unwrap_or_default(), settings, responses))
+        })
+    }
+
+    /// The same of one judge, whose questions about an empty answer have so many tokens.
+    fn judged_by(
+        &self,
+        judge: &JudgeSpec,
+        prompt: u64,
+        settings: &Settings,
+        responses: Responses,
+    ) -> Cost {
         let Extent { max_tokens, n } = settings.extent;
         let questions =
             u128::from(self.basis.tuning_rows) * u128::from(n) * u128::from(judge.questions);
@@ -236,7 +247,7 @@ impl Costs<'_> {
             Responses::Half => u128::from(most.div_ceil(2)),
             Responses::Full => u128::from(most),
         };
-        let prompt = questions * (u128::from(self.basis.judge_prompt) + long(max_tokens));
+        let prompt = questions * (u128::from(prompt) + long(max_tokens));
         let replies = questions * long(judge.max_tokens);
         let prices = judge.model.prices;
         Cost {
@@ -353,7 +364,7 @@ impl Costs<'_> {
             |responses| buys(left(responses), self.spent(mid_space, responses).of(unit));
         let inference = self.spec.inference_budget;
         let within =
-            inference.filter(|inference| inference.unit() == unit && self.spec.judge.is_none());
+            inference.filter(|inference| inference.unit() == unit && self.spec.judges.is_empty());
         Trials {
             expected: of_mid_space(Responses::Half),
             at_least: of_mid_space(Responses::Full),

@@ -147,7 +147,7 @@ fn read_job(
     job.finish();
 
     let search = search?;
-    let Scoring { scorer, judge, .. } = scoring?;
+    let Scoring { scorer, judges, .. } = scoring?;
     let (inference_budget, optimization_budget) = budgets?;
     let mut spec = JobSpec {
         name,
@@ -165,7 +165,7 @@ fn read_job(
             _ => Vec::new(),
         },
         scorer,
-        judge: judge.map(|(judge, _)| judge),
+        judges: judges.into_iter().map(|(judge, _)| judge).collect(),
         objective: objective?,
         constraints: constraints?,
         inference_budget,

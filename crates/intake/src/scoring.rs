@@ -15,13 +15,14 @@ use serde_json::Value;
 /// A scorer and the reducer over an instance's responses.
 pub(crate) struct Scoring {
     pub scorer: ScorerSpec,
-    /// The model that is asked how good answers are, if any, and whether its price is known.
-    pub judge: Option<(JudgeSpec, bool)>,
+    /// The models that are asked how good answers are, in the order of the parts, and whether their prices
+    /// are known.
+    pub judges: Vec<(JudgeSpec, bool)>,
     pub reduce: Reducer,
 }
 
-/// A scorer that was checked, with the model that it asks.
-type Checked = (ScorerSpec, Option<(JudgeSpec, bool)>);
+/// A scorer that was checked, with the models that it asks.
+type Checked = (ScorerSpec, Vec<(JudgeSpec, bool)>);
 
 pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -> Option<Scoring> {
     let object = at.object()?;
@@ -38,14 +39,14 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -
     let place = object.get("reduce");
     let reduce = place.as_ref().map(|at| at.one_of(&reducers));
     object.finish();
-    let (scorer, judge) = scorer?;
+    let (scorer, judges) = scorer?;
     if let (Some(at), Some(Some(reducer))) = (&place, reduce) {
         can_be_measured(at, reducer.into(), &scorer)?;
     }
     Some(Scoring {
         reduce: reduce.unwrap_or_else(|| Some(usual(&scorer)))?,
         scorer,
-        judge,
+        judges,
     })
 }
 
@@ -55,11 +56,11 @@ pub(crate) fn by_itself(
     rows: Option<&Rows>,
     catalog: &Catalog,
 ) -> Option<Scoring> {
-    let (scorer, judge) = scorer(at, rows, catalog)?;
+    let (scorer, judges) = scorer(at, rows, catalog)?;
     Some(Scoring {
         reduce: usual(&scorer),
         scorer,
-        judge,
+        judges,
     })
 }
 
@@ -98,9 +99,11 @@ fn scorer(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -> Option<Che
         let at = at.object()?.get("scorer")?;
         checked(&at, &at.object()?, Some(part), rows, catalog)
     });
+    // All of them, so that all faults are found.
     let all: Vec<Option<Checked>> = checks.collect();
-    let is_sound = all.iter().all(Option::is_some);
-    is_sound.then_some((spec?, None))
+    let all: Vec<Checked> = all.into_iter().collect::<Option<_>>()?;
+    let judges = all.into_iter().flat_map(|(_, judges)| judges);
+    Some((spec?, judges.collect()))
 }
 
 /// A scorer that was read, once it compiles and every row has a right answer for it.
@@ -126,9 +129,9 @@ fn checked(
     let checks: Vec<Option<()>> = checks.collect();
     let rendered = checks.into_iter().collect::<Option<()>>();
     let spec = spec?;
-    let can_be_done = match frugal_scoring::outside(&spec) {
-        Some(Outside::Programs) => has_sandbox(object, &spec, &catalog.programs),
-        Some(Outside::Judge) | None => Some(()),
+    let can_be_done = match frugal_scoring::outside(&spec).as_slice() {
+        [Outside::Programs] => has_sandbox(object, &spec, &catalog.programs),
+        _ => Some(()),
     };
     let scorer = match Scorer::compile(&spec) {
         // What is wrong with the template was noted.
@@ -144,10 +147,10 @@ fn checked(
     if let Some(rows) = rows {
         fields.iter().try_for_each(|at| has_labels(at, rows))?;
     }
-    let judge = match scorer.judge() {
-        Some(asked) => Some(judge(object, asked, rows, catalog)?),
-        None => None,
-    };
+    let judges = scorer
+        .judges()
+        .map(|asked| judge(object, asked, rows, catalog));
+    let judges = judges.collect::<Option<Vec<_>>>()?;
     for (row, instance) in rows.into_iter().flat_map(Rows::numbered) {
         if let Err(error) = scorer.expectation(instance) {
             let field = object.get(error.field());
@@ -158,7 +161,7 @@ fn checked(
         }
     }
     can_be_done?;
-    Some((spec, judge))
+    Some((spec, judges))
 }
 
 /// Refuses a scorer that runs programs where the server runs none, or none for so long.

@@ -99,7 +99,7 @@ fn read(at: &Reader<'_>, catalog: &Catalog) -> Option<Posted> {
 
 /// Refuses a scorer whose word takes more than a rule: nothing is paid and nothing is run here.
 fn by_rule(at: &Reader<'_>, scoring: Scoring) -> Option<Scoring> {
-    let takes = match frugal_scoring::outside(&scoring.scorer) {
+    let takes = match frugal_scoring::outside(&scoring.scorer).first() {
         None => return Some(scoring),
         Some(Outside::Judge) => "asks a model, which costs money",
         Some(Outside::Programs) => "runs programs, which is for workers",

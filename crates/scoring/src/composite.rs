@@ -36,6 +36,21 @@ impl Weight {
         weight: 1.0,
         required: false,
     };
+
+    #[cfg(test)]
+    pub(crate) const fn of(weight: f64, required: bool) -> Self {
+        Self { weight, required }
+    }
+
+    /// Whether all of it scores 0 where the part does.
+    pub(crate) const fn is_required(self) -> bool {
+        self.required
+    }
+
+    /// Whether the part is required and scores 0.
+    pub(crate) fn missed(self, score: f64) -> bool {
+        self.required && score <= 0.0
+    }
 }
 
 /// Reads the parts, noting what is wrong with them; `scorer` reads that of one.
@@ -89,12 +104,12 @@ fn part(at: &Reader<'_>, scorer: impl Fn(&ObjectReader<'_>) -> Option<ScorerSpec
 /// The weighted mean of scores; 0 where one is that must not be.
 pub(crate) fn combine(scores: impl Iterator<Item = (Weight, f64)>) -> f64 {
     let (mut sum, mut weights) = (0.0, 0.0);
-    for (Weight { weight, required }, score) in scores {
-        if required && score <= 0.0 {
+    for (weight, score) in scores {
+        if weight.missed(score) {
             return 0.0;
         }
-        sum += weight * score;
-        weights += weight;
+        sum += weight.weight * score;
+        weights += weight.weight;
     }
     if weights > 0.0 { sum / weights } else { 0.0 }
 }
@@ -102,7 +117,7 @@ pub(crate) fn combine(scores: impl Iterator<Item = (Weight, f64)>) -> f64 {
 /// How scores were weighed, in a sentence.
 pub(crate) fn told(scores: impl Iterator<Item = (Weight, f64)>) -> String {
     let scores: Vec<(Weight, f64)> = scores.collect();
-    let missed = |(weight, score): &(Weight, f64)| weight.required && *score <= 0.0;
+    let missed = |(weight, score): &(Weight, f64)| weight.missed(*score);
     if let Some(number) = scores.iter().position(missed) {
         return format!("part {number} is required and scores 0");
     }
@@ -120,7 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     const fn weight(weight: f64, required: bool) -> Weight {
-        Weight { weight, required }
+        Weight::of(weight, required)
     }
 
     #[test]

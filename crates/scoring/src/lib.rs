@@ -3,11 +3,12 @@
 //!
 //! This crate does no I/O, reads no clock and knows no runtime; the same input always gives
 //! the same output. It never runs code that a model wrote: where a score takes that, it says what is to
-//! be run and what the outcome is worth ([`Verdict`]). It loads no template but the text that
+//! be run and what the outcome is worth ([`Assessment`]). It loads no template but the text that
 //! it is given, and bounds the work that a template or a pattern may cause.
 //!
 //! Start with [`Scorer`] (is one response right?), then [`CompiledPrompt`] and [`Template`].
 
+mod assessment;
 mod composite;
 mod demonstrations;
 mod explained;
@@ -29,6 +30,7 @@ mod scorers;
 mod template;
 mod verdict;
 
+pub use assessment::Assessment;
 pub use demonstrations::DEMONSTRATIONS;
 pub use explained::{Explained, ExplainedPart};
 pub use extract::Extract;
@@ -37,11 +39,12 @@ pub use pattern::MAX_PATTERN_BYTES;
 pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};
 pub use run::Run;
 pub use scorer::{
-    Expectation, Scorer, has_answers, is_graded, outside, parts, read, templates, with_answers,
+    Expectation, Scorer, has_answers, is_graded, keeps_parts, outside, parts, read, templates,
+    with_answers,
 };
 pub use scorer_error::{ScoreError, ScorerError};
 pub use scorers::Outside;
 pub use template::{
     FUEL, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, MAX_TEMPLATE_TOKENS, ROW, Template, TemplateError,
 };
-pub use verdict::{Pending, Verdict};
+pub use verdict::Pending;

@@ -1,5 +1,6 @@
 //! A scorer of responses: what all kinds share, around the rule of one.
 
+use crate::assessment::Assessment;
 use crate::composite::{self, Weight};
 use crate::explained::{Explained, ExplainedPart, Facts};
 use crate::extract::{Extract, Extractor};
@@ -8,16 +9,18 @@ use crate::prompt::RenderedPrompt;
 use crate::scorer_error::{ScoreError, ScorerError};
 use crate::scorers::{self, Common, Outside, Rule, Wanted};
 use crate::template::Template;
-use crate::verdict::{Pending, Verdict};
+use crate::verdict::Verdict;
 use frugal_domain::fault::ObjectReader;
 use frugal_domain::scoring::{AnswerKey, Observation, ScorerSpec};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use std::ops::Range;
 
 /// A scorer whose templates and patterns are compiled: one, or the parts of a composite.
 #[derive(Debug, Clone)]
 pub struct Scorer {
     parts: Vec<(Weight, Part)>,
+    is_composite: bool,
 }
 
 /// A scorer of its own, or one part of a composite.
@@ -54,13 +57,7 @@ fn read_type(object: &ObjectReader<'_>, composite_may_be: bool) -> Option<Option
     if !composite_may_be && at.value == composite::NAME {
         return at.fault("a composite holds no other one; list its parts beside the others");
     }
-    let about = at.one_of(&choices)?;
-    if !composite_may_be && about.is_some_and(|about| about.outside.is_some()) {
-        return at.fault(
-            "takes more than reading the response, and can be no part of a composite; use it by itself",
-        );
-    }
-    Some(about)
+    at.one_of(&choices)
 }
 
 /// Reads a scorer of its own, or that of a part.
@@ -92,9 +89,25 @@ pub fn is_graded(spec: &ScorerSpec) -> bool {
 }
 
 /// What has to be done outside of this crate before a response has its score; nothing for most scorers.
+/// A composite takes what its parts take.
 #[must_use]
-pub fn outside(spec: &ScorerSpec) -> Option<Outside> {
-    about(spec).and_then(|about| about.outside)
+pub fn outside(spec: &ScorerSpec) -> Vec<Outside> {
+    let parts = parts(spec).unwrap_or_else(|| vec![spec.clone()]);
+    let of_parts = parts.iter().filter_map(|part| about(part)?.outside);
+    let mut kinds = Vec::new();
+    for kind in of_parts {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds
+}
+
+/// Whether what some of its parts come to is worth keeping before it has a score: programs are not run a
+/// second time for it.
+#[must_use]
+pub fn keeps_parts(spec: &ScorerSpec) -> bool {
+    parts(spec).is_some() && outside(spec).contains(&Outside::Programs)
 }
 
 /// The fields of the scorer of this name that are templates over an instance.
@@ -158,8 +171,10 @@ impl Scorer {
     /// The first field that is at fault.
     pub fn compile(spec: &ScorerSpec) -> Result<Self, ScorerError> {
         let Some(parts) = stored_parts(spec) else {
-            let parts = vec![(Weight::ALONE, Part::compile(spec)?)];
-            return Ok(Self { parts });
+            return Ok(Self {
+                parts: vec![(Weight::ALONE, Part::compile(spec)?)],
+                is_composite: false,
+            });
         };
         let of_part = |(number, part): (usize, composite::Part)| {
             let compiled = Part::compile(&part.scorer).map_err(|error| ScorerError {
@@ -171,6 +186,7 @@ impl Scorer {
         let parts = parts?.into_iter().enumerate().map(of_part);
         Ok(Self {
             parts: parts.collect::<Result<_, _>>()?,
+            is_composite: true,
         })
     }
 
@@ -196,12 +212,55 @@ impl Scorer {
         self.expectation(instance)?.observe(response)
     }
 
-    /// What a judge is asked, where one says how good a response is. Nothing else scores it then.
+    /// The judges that are asked, in the order of the parts. Their numbers, from 0, are those of the job's
+    /// judges.
+    pub fn judges(&self) -> impl Iterator<Item = &Judge> {
+        self.parts.iter().filter_map(|(_, part)| part.rule.judge())
+    }
+
+    /// The number of the judge that a part asks.
     #[must_use]
-    pub fn judge(&self) -> Option<&Judge> {
-        match self.parts.as_slice() {
-            [(_, part)] => part.rule.judge(),
-            _ => None,
+    pub fn judge_of(&self, part: usize) -> Option<usize> {
+        self.judging_parts().position(|number| number == part)
+    }
+
+    /// The part that a judge is asked for.
+    #[must_use]
+    pub fn part_of(&self, judge: usize) -> Option<usize> {
+        self.judging_parts().nth(judge)
+    }
+
+    fn judging_parts(&self) -> impl Iterator<Item = usize> {
+        let parts = self.parts.iter().enumerate();
+        parts.filter_map(|(number, (_, part))| part.rule.judge().map(|_| number))
+    }
+
+    /// Which questions about an answer are a judge's: they are numbered through those of all judges.
+    #[must_use]
+    pub fn questions_of(&self, judge: usize) -> Range<u32> {
+        let first = self.judges().take(judge).map(Judge::questions).sum();
+        let count = self.judges().nth(judge).map_or(0, Judge::questions);
+        first..first + count
+    }
+
+    /// What replies to questions about an answer say by the word of one judge: the mean of those of its own
+    /// that say anything. Others are passed over.
+    ///
+    /// # Errors
+    /// None of its own says anything.
+    pub fn said<'t>(
+        &self,
+        judge: usize,
+        replies: impl IntoIterator<Item = (u32, &'t str)>,
+    ) -> Result<f64, String> {
+        let questions = self.questions_of(judge);
+        let own = replies.into_iter().filter_map(|(number, reply)| {
+            let own = questions.contains(&number);
+            own.then(|| (number - questions.start, reply))
+        });
+        match self.judges().nth(judge) {
+            Some(judge) => judge.score(own),
+            None => Err(ScoreError::NoJudge.to_string()),
         }
     }
 
@@ -217,16 +276,19 @@ impl Scorer {
         let mut parts = Vec::with_capacity(self.parts.len());
         for (number, (weight, part)) in self.parts.iter().enumerate() {
             let expectation = part.expectation(instance);
-            let expectation = expectation.map_err(|error| match self.parts.len() {
-                1 => error,
-                _ => ScoreError::Part {
+            let expectation = expectation.map_err(|error| match self.is_composite {
+                false => error,
+                true => ScoreError::Part {
                     number,
                     error: Box::new(error),
                 },
             })?;
             parts.push((*weight, expectation));
         }
-        Ok(Expectation { parts })
+        Ok(Expectation {
+            scorer: self,
+            parts,
+        })
     }
 }
 
@@ -299,6 +361,7 @@ fn default_extract(name: &str) -> Extract {
 /// What a right response to one instance is.
 #[derive(Debug, Clone)]
 pub struct Expectation<'s> {
+    scorer: &'s Scorer,
     parts: Vec<(Weight, PartExpectation<'s>)>,
 }
 
@@ -312,19 +375,13 @@ struct PartExpectation<'s> {
 }
 
 impl Expectation<'_> {
-    /// What is said of a response: its score with the answer that it gives, or what has to be done outside
+    /// What is known of a response: its score with the answer that it gives, or what has to be done outside
     /// of this crate for one.
     #[must_use]
-    pub fn verdict(&self, response: &str) -> Verdict {
-        match self.parts.as_slice() {
-            [(_, part)] => part.verdict(response),
-            // No part of a composite takes more than reading.
-            parts => {
-                let parts = parts.iter();
-                let scores = parts.map(|(weight, part)| (*weight, part.score(response)));
-                Verdict::Score(composite::combine(scores).into())
-            }
-        }
+    pub fn assess(&self, response: &str) -> Assessment {
+        let parts = self.parts.iter();
+        let verdicts = parts.map(|(weight, part)| (*weight, part.verdict(response)));
+        Assessment::new(verdicts, self.scorer.is_composite)
     }
 
     /// Scores a response: 1 for right, 0 for wrong, and between for what is right in part.
@@ -340,13 +397,14 @@ impl Expectation<'_> {
     /// # Errors
     /// The score takes more than this crate can do.
     pub fn observe(&self, response: &str) -> Result<Observation, ScoreError> {
-        match self.verdict(response) {
-            Verdict::Score(observed) => Ok(observed),
-            Verdict::Pending(_) => Err(ScoreError::Outside),
+        match self.assess(response).outcome() {
+            Some(Ok(observed)) => Ok(observed),
+            Some(Err(_)) | None => Err(ScoreError::Outside),
         }
     }
 
-    /// The prompt of a question to the judge about a response to the same instance, by its number from 0.
+    /// The prompt of a question to a judge about a response to the same instance, by its number from 0
+    /// through the questions of all judges.
     ///
     /// # Errors
     /// No judge is asked, or the rubric cannot be rendered for the instance.
@@ -356,14 +414,20 @@ impl Expectation<'_> {
         response: &str,
         number: u32,
     ) -> Result<RenderedPrompt, ScoreError> {
-        let [(_, PartExpectation { part, wanted, .. })] = self.parts.as_slice() else {
-            return Err(ScoreError::NoJudge);
-        };
-        let judge = part.rule.judge().ok_or(ScoreError::NoJudge)?;
-        let answer = part.extractor.apply(response).unwrap_or_default();
-        judge
-            .question(instance, wanted.reference(), &answer, number)
-            .map_err(ScoreError::Rubric)
+        let mut first = 0;
+        for (_, PartExpectation { part, wanted, .. }) in &self.parts {
+            let Some(judge) = part.rule.judge() else {
+                continue;
+            };
+            if number < first + judge.questions() {
+                let answer = part.extractor.apply(response).unwrap_or_default();
+                return judge
+                    .question(instance, wanted.reference(), &answer, number - first)
+                    .map_err(ScoreError::Rubric);
+            }
+            first += judge.questions();
+        }
+        Err(ScoreError::NoJudge)
     }
 
     /// Scores a response, and says why.
@@ -374,8 +438,8 @@ impl Expectation<'_> {
         let observation = self.observe(response)?;
         let parts = self.parts.iter();
         let parts: Vec<ExplainedPart> = parts.map(|(_, part)| part.explain(response)).collect();
-        let why = match parts.as_slice() {
-            [part] => part.why.clone(),
+        let why = match (parts.as_slice(), self.scorer.is_composite) {
+            ([part], false) => part.why.clone(),
             _ => {
                 let weights = self.parts.iter().map(|(weight, _)| *weight);
                 composite::told(weights.zip(parts.iter().map(|part| part.score)))
@@ -399,7 +463,7 @@ impl PartExpectation<'_> {
                 score,
                 answer: self.answer(response).map(|answer| key(&answer)),
             }),
-            pending @ Verdict::Pending(Pending::Run(_) | Pending::Ask) => pending,
+            pending @ Verdict::Pending(_) => pending,
         }
     }
 

@@ -28,6 +28,8 @@ pub type Score = Result<Observation, String>;
 pub struct NewScore {
     /// What was scored.
     pub key: ScoreKey,
+    /// The part of a composite that said it, by its number; absent where it is the word of the whole scorer.
+    pub part: Option<u32>,
     /// What the scorer said.
     pub score: Score,
 }
@@ -44,8 +46,8 @@ pub async fn insert(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let mut rows = Columns::default();
-    for NewScore { key, score } in scores {
-        rows.push(key, score)?;
+    for score in scores {
+        rows.push(score)?;
     }
     // Whether the lease is held is asked apart from what was stored, which may be nothing.
     let held = sqlx::query_scalar!(
@@ -54,11 +56,11 @@ pub async fn insert(
             SELECT id FROM jobs WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
         ), inserted AS (
             INSERT INTO scores (job_id, source_job, purpose, trial, ordinal, position, instance,
-                                max_tokens, score, failure, answer, scored_at)
+                                max_tokens, score, failure, answer, part, scored_at)
             SELECT held.id, row.*, $3
             FROM held, unnest($4::uuid[], $5::text[], $6::integer[], $7::integer[], $8::integer[],
                               $9::integer[], $10::integer[], $11::float8[], $12::text[],
-                              $13::bigint[]) AS row
+                              $13::bigint[], $14::integer[]) AS row
             ON CONFLICT DO NOTHING
         )
         SELECT EXISTS (SELECT FROM held) AS "held!"
@@ -75,7 +77,8 @@ pub async fn insert(
         &rows.max_tokens as &[Option<i32>],
         &rows.score as &[Option<f64>],
         &rows.failure as &[Option<String>],
-        &rows.answer as &[Option<i64>]
+        &rows.answer as &[Option<i64>],
+        &rows.part as &[Option<i32>]
     )
     .fetch_one(connection)
     .await?;
@@ -96,10 +99,11 @@ struct Columns {
     failure: Vec<Option<String>>,
     /// The bits of the answers' keys.
     answer: Vec<Option<i64>>,
+    part: Vec<Option<i32>>,
 }
 
 impl Columns {
-    fn push(&mut self, key: &ScoreKey, score: &Score) -> Result<()> {
+    fn push(&mut self, NewScore { key, part, score }: &NewScore) -> Result<()> {
         let ResponseId {
             job,
             request,
@@ -127,20 +131,47 @@ impl Columns {
         let failure = score.as_ref().err();
         self.failure
             .push(failure.map(|failure| failure.replace('\0', "\u{FFFD}")));
+        let part = part.map(|part| to_integer("part", part));
+        self.part.push(part.transpose()?);
         Ok(())
     }
 }
 
-/// All scores of a job.
+/// All scores of a job, by the whole scorer.
 ///
 /// # Errors
 /// The database is away.
 pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<BTreeMap<ScoreKey, Score>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"
         SELECT source_job, purpose, trial, ordinal, position, instance, max_tokens, score, failure,
-               answer
-        FROM scores WHERE job_id = $1
+               answer, part
+        FROM scores WHERE job_id = $1 AND part IS NULL
+        "#,
+        job.0
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((row.key()?, row.score())))
+        .collect()
+}
+
+/// All scores of a job by parts of its scorer, by their numbers.
+///
+/// # Errors
+/// The database is away.
+pub async fn load_parts(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> Result<BTreeMap<(ScoreKey, u32), Score>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        SELECT source_job, purpose, trial, ordinal, position, instance, max_tokens, score, failure,
+               answer, part
+        FROM scores WHERE job_id = $1 AND part IS NOT NULL
         "#,
         job.0
     )
@@ -148,22 +179,44 @@ pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<BTreeMap<
     .await?;
     rows.into_iter()
         .map(|row| {
-            let key = ScoreKey {
-                response: ResponseId {
-                    job: row.source_job.map(JobId),
-                    request: to_request_key(&row.purpose, row.trial, row.ordinal)?,
-                    position: to_u32("position", row.position)?,
-                },
-                max_tokens: row
-                    .max_tokens
-                    .map(|cap| to_u32("max_tokens", cap))
-                    .transpose()?,
-                instance: to_u32("instance", row.instance)?,
-            };
-            let answer = row.answer.map(|answer| AnswerKey(answer.cast_unsigned()));
-            let observation = row.score.map(|score| Observation { score, answer });
-            let score = observation.ok_or(row.failure.unwrap_or_default());
-            Ok((key, score))
+            let part = to_u32("part", row.part.unwrap_or_default())?;
+            Ok(((row.key()?, part), row.score()))
         })
         .collect()
+}
+
+/// A score as it is stored.
+struct Row {
+    source_job: Option<sqlx::types::Uuid>,
+    purpose: String,
+    trial: i32,
+    ordinal: i32,
+    position: i32,
+    instance: i32,
+    max_tokens: Option<i32>,
+    score: Option<f64>,
+    failure: Option<String>,
+    answer: Option<i64>,
+    part: Option<i32>,
+}
+
+impl Row {
+    fn key(&self) -> Result<ScoreKey> {
+        let max_tokens = self.max_tokens.map(|cap| to_u32("max_tokens", cap));
+        Ok(ScoreKey {
+            response: ResponseId {
+                job: self.source_job.map(JobId),
+                request: to_request_key(&self.purpose, self.trial, self.ordinal)?,
+                position: to_u32("position", self.position)?,
+            },
+            max_tokens: max_tokens.transpose()?,
+            instance: to_u32("instance", self.instance)?,
+        })
+    }
+
+    fn score(self) -> Score {
+        let answer = self.answer.map(|answer| AnswerKey(answer.cast_unsigned()));
+        let observation = self.score.map(|score| Observation { score, answer });
+        observation.ok_or(self.failure.unwrap_or_default())
+    }
 }

@@ -11,7 +11,9 @@ use crate::refusals::{EndedRequest, Refusal};
 use crate::requests::Requests;
 use crate::run_key::RunKey;
 use crate::seed;
-use crate::step::{Change, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step};
+use crate::step::{
+    Change, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, ScoredBatch, Step,
+};
 use crate::tally::{SettledRequest, Tally};
 use frugal_domain::configuration::Settings;
 use frugal_domain::event::EventBody;
@@ -39,8 +41,11 @@ pub(crate) struct Active {
     outstanding: BTreeSet<u32>,
     /// Scores that are known already of a batch of which others are being made.
     scored: Vec<Scored>,
-    scoring: bool,
-    /// What the judge is being asked.
+    /// What is being scored.
+    scoring: Vec<ScorePlan>,
+    /// Whose word is needed about which answers before they have a score.
+    asks: Vec<(ScorePlan, Vec<usize>)>,
+    /// What judges are being asked.
     inquiry: Inquiry,
     /// Whether a batch was paid for that no event has told of yet.
     untold: bool,
@@ -80,7 +85,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) past: &'a mut Past,
     pub(crate) books: &'a mut Books,
     pub(crate) requests: &'a mut Requests,
-    /// The judge, where one scores.
+    /// The judges, where any score.
     pub(crate) judging: Option<&'a mut Judging>,
     pub(crate) steps: &'a mut VecDeque<Step>,
     /// Whether nothing new is to be sent for the trial.
@@ -103,7 +108,8 @@ impl Active {
             },
             outstanding: BTreeSet::new(),
             scored: Vec::new(),
-            scoring: false,
+            scoring: Vec::new(),
+            asks: Vec::new(),
             inquiry: Inquiry::default(),
             untold: false,
             cut_off: false,
@@ -134,10 +140,27 @@ impl Active {
         }
     }
 
-    /// Takes the scores that were asked for.
-    pub(crate) fn scores_made(&mut self, scores: Vec<Scored>) {
-        if std::mem::take(&mut self.scoring) {
-            self.scored.extend(scores);
+    /// Takes the scores that were asked for, and whose word is needed about others.
+    pub(crate) fn scores_made(&mut self, ScoredBatch { scores, asks }: ScoredBatch) {
+        let plans = std::mem::take(&mut self.scoring);
+        if plans.is_empty() {
+            return;
+        }
+        for (key, _) in &scores {
+            self.inquiry.settle(*key);
+        }
+        self.scored.extend(scores);
+        let plan = |key| plans.iter().find(|plan| plan.key == key).copied();
+        let asks = asks.into_iter();
+        self.asks = asks
+            .filter_map(|(key, judges)| Some((plan(key)?, judges)))
+            .collect();
+        self.hand_over();
+    }
+
+    /// Gives the evaluation its scores, once there is one for each response.
+    fn hand_over(&mut self) {
+        if self.asks.is_empty() {
             self.run.receive_scores(std::mem::take(&mut self.scored));
         }
     }
@@ -156,10 +179,16 @@ impl Active {
         self.take(ordinal, settled)
     }
 
-    /// Takes what became of a question to the judge.
-    pub(crate) fn judged(&mut self, key: RequestKey, question: Question, end: &RequestEnd) {
+    /// Takes what became of a question to a judge.
+    pub(crate) fn judged(
+        &mut self,
+        key: RequestKey,
+        question: Question,
+        end: &RequestEnd,
+        judging: &Judging,
+    ) {
         self.untold |= matches!(end, RequestEnd::Settled(_));
-        self.inquiry.ended(key, question, end);
+        self.inquiry.ended(key, question, end, judging);
     }
 
     /// The model that it asks, by position.
@@ -212,7 +241,7 @@ impl Active {
         self.cut_off || self.inquiry.was_cut_off()
     }
 
-    /// What the judge was paid for this, and about how many answers it was asked.
+    /// What judges were paid for this, and about how many answers they were asked.
     pub(crate) const fn paid_judge(&self) -> (Spend, usize) {
         self.inquiry.paid()
     }
@@ -286,12 +315,17 @@ impl Active {
                 Stage::Begun => self.look_up(around),
                 Stage::Running => {}
             }
-            let waits = self.scoring || self.inquiry.is_open() || !self.outstanding.is_empty();
+            let is_scoring = !self.scoring.is_empty();
+            let waits = is_scoring || self.inquiry.is_open() || !self.outstanding.is_empty();
             if self.stage != Stage::Running || waits {
                 return Ok(None);
             }
             if self.was_cut_off() && !self.draws {
                 return Ok(Some(RunEnd::CutOff));
+            }
+            if !self.asks.is_empty() {
+                self.ask_judges(around);
+                continue;
             }
             if self.inquiry.is_unread() {
                 self.have_replies_read(around);
@@ -335,27 +369,14 @@ impl Active {
         let mut unknown = Vec::new();
         for plan in plans {
             match around.past.scores.get(&plan.key) {
-                Some(score) => self.scored.push((plan.key, score.clone())),
+                Some(score) => {
+                    self.scored.push((plan.key, score.clone()));
+                    self.inquiry.recall(self.key, plan.key, around.past);
+                }
                 None => unknown.push(plan),
             }
         }
-        if unknown.is_empty() {
-            self.run.receive_scores(std::mem::take(&mut self.scored));
-            return;
-        }
-        match around.judging.as_deref_mut() {
-            None => self.have_scored(unknown, BTreeMap::new(), around),
-            Some(judging) => self.inquiry.ask(
-                self.key,
-                unknown,
-                &mut Around {
-                    judging,
-                    past: around.past,
-                    requests: around.requests,
-                    halted: around.halted,
-                },
-            ),
-        }
+        self.have_scored(unknown, BTreeMap::new(), around);
     }
 
     fn have_scored(
@@ -364,7 +385,10 @@ impl Active {
         replies: BTreeMap<ScoreKey, Vec<(u32, ResponseId)>>,
         around: &mut Surroundings<'_>,
     ) {
-        self.scoring = true;
+        if plans.is_empty() {
+            return self.hand_over();
+        }
+        self.scoring.clone_from(&plans);
         around.steps.push_back(Step::Score(ScoreBatch {
             of: self.request_key(self.key.first),
             plans,
@@ -372,15 +396,31 @@ impl Active {
         }));
     }
 
-    /// Has the judge's replies read. Answers without any have no score.
+    /// Asks the judges whose word is needed. Without any there is nobody to ask, and no score.
+    fn ask_judges(&mut self, around: &mut Surroundings<'_>) {
+        let asks = std::mem::take(&mut self.asks);
+        let Some(judging) = around.judging.as_deref_mut() else {
+            let none = |(plan, _): (ScorePlan, _)| (plan.key, Err("there is no judge".to_owned()));
+            self.scored.extend(asks.into_iter().map(none));
+            return self.hand_over();
+        };
+        let mut around = Around {
+            judging,
+            past: around.past,
+            requests: around.requests,
+            halted: around.halted,
+        };
+        self.inquiry.ask(self.key, asks, &mut around);
+    }
+
+    /// Has the judges' replies read. Answers of which one says nothing have no score.
     fn have_replies_read(&mut self, around: &mut Surroundings<'_>) {
-        let replied = self.inquiry.replied();
+        let Some(judging) = around.judging.as_deref() else {
+            return;
+        };
+        let replied = self.inquiry.replied(judging);
         self.scored.extend(replied.silent);
-        if replied.plans.is_empty() {
-            self.run.receive_scores(std::mem::take(&mut self.scored));
-        } else {
-            self.have_scored(replied.plans, replied.replies, around);
-        }
+        self.have_scored(replied.plans, replied.replies, around);
     }
 
     /// Answers a batch from the past as far as it goes, and lines the rest up to be sent.

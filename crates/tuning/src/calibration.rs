@@ -1,10 +1,10 @@
-//! How far a judge may be trusted: what it says of answers that people have rated.
+//! How far judges may be trusted: what they say of answers that people have rated.
 //!
-//! It is asked about them first, before anything is paid that rests on its word.
+//! They are asked about these first, before anything is paid that rests on their word.
 
 use crate::ended::BASELINE;
 use crate::job::{Job, LabelledAnswer};
-use crate::judging::{Around, Inquiry, labelled};
+use crate::judging::{Around, Inquiry, Judging, labelled};
 use crate::past::Question;
 use crate::run_key::RunKey;
 use crate::step::{RequestEnd, ScoreBatch, Scored};
@@ -12,20 +12,26 @@ use frugal_domain::request::{Purpose, RequestKey};
 use frugal_evaluation::{ScoreKey, ScorePlan};
 use std::collections::BTreeMap;
 
-/// The part of the optimization budget that trying the judge may cost by estimate: one in so many. Of more
+/// The part of the optimization budget that trying the judges may cost by estimate: one in so many. Of more
 /// answers than that the first are taken.
 const PART_FOR_CALIBRATION: u64 = 10;
 
 /// Ratings of the judge and of people that are no further apart than this are the same.
 const ALIKE: f64 = 1e-9;
 
-/// The judge on trial.
+/// The judges on trial.
 #[derive(Debug)]
 pub(crate) struct Calibration {
-    labels: BTreeMap<usize, LabelledAnswer>,
+    judges: Vec<OnTrial>,
     inquiry: Inquiry,
     stage: Stage,
-    /// What the judge says, by row.
+}
+
+/// One of them.
+#[derive(Debug)]
+struct OnTrial {
+    labels: BTreeMap<usize, LabelledAnswer>,
+    /// What it says, by row.
     said: BTreeMap<usize, f64>,
     /// Answers of which it says nothing.
     silent: usize,
@@ -75,15 +81,18 @@ const RUN: RunKey = RunKey {
 };
 
 impl Calibration {
-    /// The trial of a job's judge, where people have rated answers.
+    /// The trial of a job's judges, where people have rated answers.
     pub(crate) fn new(job: &Job) -> Option<Self> {
-        job.spec.judge.as_ref()?;
-        (!job.labels.is_empty()).then(|| Self {
-            labels: job.labels.clone(),
-            inquiry: Inquiry::default(),
-            stage: Stage::Begun,
+        let judges = job.labels.iter().map(|labels| OnTrial {
+            labels: labels.clone(),
             said: BTreeMap::new(),
             silent: 0,
+        });
+        let has_labels = job.labels.iter().any(|labels| !labels.is_empty());
+        has_labels.then(|| Self {
+            judges: judges.collect(),
+            inquiry: Inquiry::default(),
+            stage: Stage::Begun,
         })
     }
 
@@ -96,7 +105,7 @@ impl Calibration {
         match self.stage {
             Stage::Asking if self.inquiry.is_open() => CalibrationMove::Wait,
             Stage::Asking => {
-                let replied = self.inquiry.replied();
+                let replied = self.inquiry.replied(around.judging);
                 self.take(replied.silent);
                 if replied.plans.is_empty() {
                     self.stage = Stage::Over;
@@ -121,11 +130,14 @@ impl Calibration {
     fn ask(&mut self, around: &mut Around<'_>) {
         let most = around.judging.most_answers(PART_FOR_CALIBRATION);
         let mut unknown = Vec::new();
-        for row in self.labels.keys().copied().take(most).collect::<Vec<_>>() {
-            let key = ScoreKey::whole(labelled(row), row);
-            match around.past.scores.get(&key) {
-                Some(score) => self.take(vec![(key, score.clone())]),
-                None => unknown.push(ScorePlan { key, cut: None }),
+        for judge in 0..self.judges.len() {
+            let rows: Vec<usize> = self.judges[judge].labels.keys().copied().collect();
+            for row in rows.into_iter().take(most) {
+                let key = ScoreKey::whole(labelled(judge, row), row);
+                match around.past.scores.get(&key) {
+                    Some(score) => self.take(vec![(key, score.clone())]),
+                    None => unknown.push((ScorePlan { key, cut: None }, vec![judge])),
+                }
             }
         }
         self.inquiry.ask(RUN, unknown, around);
@@ -133,16 +145,26 @@ impl Calibration {
 
     fn take(&mut self, scores: Vec<Scored>) {
         for (key, score) in scores {
+            let judge = usize::try_from(key.response.position).unwrap_or_default();
+            let Some(judge) = self.judges.get_mut(judge) else {
+                continue;
+            };
             match score {
-                Ok(observed) => _ = self.said.insert(key.instance, observed.score),
-                Err(_) => self.silent += 1,
+                Ok(observed) => _ = judge.said.insert(key.instance, observed.score),
+                Err(_) => judge.silent += 1,
             }
         }
     }
 
     /// Takes what became of a question.
-    pub(crate) fn judged(&mut self, key: RequestKey, question: Question, end: &RequestEnd) {
-        self.inquiry.ended(key, question, end);
+    pub(crate) fn judged(
+        &mut self,
+        key: RequestKey,
+        question: Question,
+        end: &RequestEnd,
+        judging: &Judging,
+    ) {
+        self.inquiry.ended(key, question, end, judging);
     }
 
     /// Takes what the replies come to.
@@ -151,8 +173,16 @@ impl Calibration {
         self.stage = Stage::Over;
     }
 
-    /// How the judge compares with people; nothing where both have rated none.
-    pub(crate) fn agreement(&self) -> Option<Agreement> {
+    /// How each judge compares with people, by its number; those are left out that have rated nothing that
+    /// people have.
+    pub(crate) fn agreements(&self) -> impl Iterator<Item = (usize, Agreement)> {
+        let judges = self.judges.iter().enumerate();
+        judges.filter_map(|(number, judge)| Some((number, judge.agreement()?)))
+    }
+}
+
+impl OnTrial {
+    fn agreement(&self) -> Option<Agreement> {
         let pairs = self.said.iter();
         let pairs = pairs.filter_map(|(row, said)| Some((self.labels.get(row)?.rating, *said)));
         agreement(&pairs.collect::<Vec<_>>(), self.silent)

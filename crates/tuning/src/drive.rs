@@ -2,7 +2,9 @@
 
 use crate::ending::JobEnding;
 use crate::error::TuningError;
-use crate::step::{Change, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step};
+use crate::step::{
+    Change, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, ScoredBatch, Step,
+};
 use crate::tuning::Tuning;
 use frugal_evaluation::OfferedResponse;
 
@@ -12,7 +14,7 @@ pub trait Answers {
     fn send(&mut self, request: &RequestToSend) -> RequestEnd;
 
     /// Scores responses.
-    fn score(&mut self, batch: &ScoreBatch) -> Vec<Scored>;
+    fn score(&mut self, batch: &ScoreBatch) -> ScoredBatch;
 
     /// Looks for responses of other jobs; by default there are none.
     fn look_up(&mut self, _: &LookUp) -> Vec<OfferedResponse> {

@@ -17,9 +17,9 @@ pub struct Job {
     pub most_per_request: Vec<Option<u32>>,
     /// Upper bounds on the tokens of the prompts. They also say how many rows there are.
     pub prompt_token_bounds: PromptTokenBounds,
-    /// Answers that people have rated, by the position of their rows among those that the search sees;
-    /// none where no judge is asked.
-    pub labels: BTreeMap<usize, LabelledAnswer>,
+    /// By judge, answers that people have rated, by the position of their rows among those that the search
+    /// sees.
+    pub labels: Vec<BTreeMap<usize, LabelledAnswer>>,
 }
 
 /// An answer that people have rated, as far as a job needs to know it.
@@ -38,11 +38,10 @@ pub struct PromptTokenBounds {
     pub tuning: Vec<Arc<[u64]>>,
     /// On the rows held out from it.
     pub holdout: Vec<Arc<[u64]>>,
-    /// On the tokens of a question to the judge about an empty answer to each row that the search sees;
-    /// none where no judge is asked.
-    pub judge_tuning: Arc<[u64]>,
+    /// By judge, on the tokens of a question about an empty answer to each row that the search sees.
+    pub judge_tuning: Vec<Arc<[u64]>>,
     /// The same on the rows held out.
-    pub judge_holdout: Arc<[u64]>,
+    pub judge_holdout: Vec<Arc<[u64]>>,
 }
 
 impl PromptTokenBounds {

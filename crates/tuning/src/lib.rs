@@ -57,7 +57,8 @@ pub use past::{Judgement, Past, PastRequest, PastTrial, Question};
 pub use refusals::{MOST_REFUSED, MOST_UNANSWERED, without_ids};
 pub use report::Report;
 pub use step::{
-    BegunTrial, Change, Judged, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, Step,
+    BegunTrial, Change, Judged, LookUp, Record, RequestEnd, RequestToSend, ScoreBatch, Scored,
+    ScoredBatch, Step,
 };
 pub use tally::{SettledRequest, Summary, Tally};
 pub use tuning::Tuning;

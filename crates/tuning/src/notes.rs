@@ -38,7 +38,7 @@ pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> 
     notes.extend(failures::rows_left_out(findings));
     notes.extend(failures::requests_failed(findings));
     notes.extend(failures::uncertain_spend(findings));
-    notes.extend(judge_agreement(findings));
+    notes.extend(judge_agreements(findings));
     notes.extend(judge_silent(findings));
     notes.extend(latency_load(findings));
     notes.extend(baseline_partial(findings));
@@ -72,15 +72,32 @@ fn nothing_as_good(findings: &Findings<'_>) -> Option<Note> {
     })
 }
 
-/// How far the judge may be trusted, where people have rated answers.
-fn judge_agreement(findings: &Findings<'_>) -> Option<Note> {
+/// How far each judge may be trusted, where people have rated answers.
+fn judge_agreements(findings: &Findings<'_>) -> Vec<Note> {
+    let judges = &findings.spec.judges;
+    let agreements = findings.calibration.into_iter();
+    let agreements = agreements.flat_map(|calibration| calibration.agreements());
+    let note = |(number, agreement): (usize, Agreement)| {
+        let several = judges.get(number).filter(|_| judges.len() > 1);
+        let name = several.map(|judge| (number, judge.model.model.as_str()));
+        judge_agreement(name, agreement)
+    };
+    agreements.map(note).collect()
+}
+
+/// The same of one; where there are several, with its number and its name.
+fn judge_agreement(name: Option<(usize, &str)>, agreement: Agreement) -> Note {
     let Agreement {
         answers,
         silent,
         distance,
         lenience,
         same_order,
-    } = findings.calibration?.agreement()?;
+    } = agreement;
+    let judge = match name {
+        Some((number, model)) => format!("judge {number} (`{model}`)"),
+        None => "the judge".to_owned(),
+    };
     let leans = match lenience {
         higher if higher > 0.005 => format!("; it rates {higher:.2} higher than people"),
         lower if lower < -0.005 => format!("; it rates {:.2} lower than people", -lower),
@@ -96,20 +113,21 @@ fn judge_agreement(findings: &Findings<'_>) -> Option<Note> {
         0 => String::new(),
         silent => format!("; of {silent} more it says nothing that can be read"),
     };
-    Some(Note {
+    Note {
         detail: format!(
-            "on {answers} answers that people have rated the judge is {distance:.2} off in the mean, from 0 \
+            "on {answers} answers that people have rated {judge} is {distance:.2} off in the mean, from 0 \
              to 1{leans}{order}{mute}. Differences between configurations that are smaller than what it is \
              off by may be its own: a clearer rubric, `repeats` or another judge may come closer"
         ),
         fact: Fact::JudgeAgreement {
+            judge: name.map(|(number, _)| number),
             answers,
             silent,
             mean_absolute_difference: distance,
             mean_difference: lenience,
             same_order,
         },
-    })
+    }
 }
 
 /// That the judge said nothing of some answers, which have no score then.

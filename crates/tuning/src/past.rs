@@ -9,6 +9,7 @@ use frugal_domain::scoring::Observation;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{OfferedResponse, ScoreKey};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// Everything that happened to a job before, however far it got. Nothing of it is asked for again.
 #[derive(Debug, Clone, Default)]
@@ -21,9 +22,9 @@ pub struct Past {
     /// Requests that were settled. Those that were in flight when a worker died are not among them:
     /// they are asked again.
     pub requests: BTreeMap<RequestKey, PastRequest>,
-    /// What the judge was asked, and what came of it.
+    /// What judges were asked, and what came of it.
     pub judgements: BTreeMap<Question, Judgement>,
-    /// By purpose and trial, the ordinal that follows those of all questions that the judge was ever asked.
+    /// By purpose and trial, the ordinal that follows those of all questions that judges were ever asked.
     pub judge_ordinals: BTreeMap<(Purpose, TrialNumber), u32>,
     /// What scorers said.
     pub scores: BTreeMap<ScoreKey, Result<Observation, String>>,
@@ -33,16 +34,24 @@ pub struct Past {
     pub validation_completed: bool,
 }
 
-/// A question to the judge, by what it is about.
+/// A question to a judge, by what it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Question {
     /// The answer, as it is scored.
     pub score: ScoreKey,
-    /// The how-manieth about it, from 0.
+    /// The how-manieth about it, from 0 through those of all judges.
     pub number: u32,
 }
 
-/// A question to the judge that was settled.
+impl Question {
+    /// All questions about an answer.
+    pub(crate) const fn all_about(score: ScoreKey) -> RangeInclusive<Self> {
+        let number = u32::MAX;
+        Self { score, number: 0 }..=Self { score, number }
+    }
+}
+
+/// A question to a judge that was settled.
 #[derive(Debug, Clone)]
 pub struct Judgement {
     /// The request.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub enum Step {
     /// Send this request, and say [how it ended](crate::Tuning::request_ended).
     Send(RequestToSend),
-    /// Score these responses, and say [how good they are](crate::Tuning::scored).
+    /// Score these responses, and say [what came of it](crate::Tuning::scored).
     Score(ScoreBatch),
     /// Look for responses of the owner's other jobs that serve this trial, and say
     /// [what was found](crate::Tuning::looked_up).
@@ -54,7 +54,7 @@ pub struct RequestToSend {
     /// A seed of its own, from the job's seed and the request's place in the job: asked again after
     /// a crash, it is the same. 31 bits, which every endpoint takes.
     pub seed: u32,
-    /// The question to the judge that it is, if it is one.
+    /// The question to a judge that it is, if it is one.
     pub judged: Option<Judged>,
 }
 
@@ -63,7 +63,7 @@ pub struct RequestToSend {
 pub struct Judged {
     /// About which answer, whole or cut.
     pub plan: ScorePlan,
-    /// The how-manieth question about it, from 0.
+    /// The how-manieth question about it, from 0 through those of all judges.
     pub number: u32,
     /// The most tokens that the question can have, as far as its bytes tell.
     pub prompt_bound: u64,
@@ -84,8 +84,24 @@ pub struct ScoreBatch {
     pub of: RequestKey,
     /// What to score, each against a row of the split of the purpose.
     pub plans: Vec<ScorePlan>,
-    /// Where a judge was asked, its replies about each of them, with the numbers of their questions.
+    /// Where judges were asked, all of their replies about each of them, with the numbers of their questions.
     pub replies: BTreeMap<ScoreKey, Vec<(u32, ResponseId)>>,
+}
+
+/// What came of scoring a batch.
+#[derive(Debug, Clone, Default)]
+pub struct ScoredBatch {
+    /// Those that are settled. They are stored.
+    pub scores: Vec<Scored>,
+    /// Those of which judges have to say something first: which, by their numbers.
+    pub asks: Vec<(ScoreKey, Vec<usize>)>,
+}
+
+impl From<Vec<Scored>> for ScoredBatch {
+    fn from(scores: Vec<Scored>) -> Self {
+        let asks = Vec::new();
+        Self { scores, asks }
+    }
 }
 
 /// What a scorer said of one response, or why it could not say anything.

@@ -21,7 +21,7 @@ use crate::report;
 use crate::requests::{NextRequest, Requests};
 use crate::run_key::RunKey;
 use crate::search::SearchLoop;
-use crate::step::{Change, RequestEnd, Scored, Step};
+use crate::step::{Change, RequestEnd, ScoredBatch, Step};
 use crate::validation::Validation;
 use crate::verdict::Compared;
 use frugal_domain::event::EventBody;
@@ -46,9 +46,9 @@ pub struct Tuning {
     evaluator: Evaluator,
     books: Books,
     requests: Requests,
-    /// The judge, where one scores.
+    /// The judges, where any score.
     judging: Option<Judging>,
-    /// How far the judge may be trusted, where people have rated answers.
+    /// How far they may be trusted, where people have rated answers.
     calibration: Option<Calibration>,
     active: BTreeMap<RunKey, Active>,
     /// Trials under way that may be able to go on.
@@ -74,7 +74,7 @@ pub struct Tuning {
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The judge is tried on answers that people have rated, where there are any.
+    /// The judges are tried on answers that people have rated, where there are any.
     Calibration,
     /// The baseline is evaluated in full and first, over the inference budget or not. The searcher
     /// does not hear of it.
@@ -179,22 +179,23 @@ impl Tuning {
         self.with(RunKey::of_trial(trial), |active| active.looked_up(offered));
     }
 
-    /// What scorers said of the responses of a [batch](crate::ScoreBatch::of): one score, or the
-    /// reason why there is none, for each that was asked for. They are stored.
-    pub fn scored(&mut self, of: RequestKey, scores: Vec<Scored>) {
-        for (key, score) in &scores {
+    /// What scorers said of the responses of a [batch](crate::ScoreBatch::of): for each that was asked for
+    /// one score, or the reason why there is none, or which judges have to be asked first. Scores are stored.
+    pub fn scored(&mut self, of: RequestKey, batch: impl Into<ScoredBatch>) {
+        let batch = batch.into();
+        for (key, score) in &batch.scores {
             self.past.scores.insert(*key, score.clone());
             if let Some(judging) = &mut self.judging {
-                judging.scored(score);
+                judging.scored(key, score);
             }
         }
         if of.purpose == Purpose::Labelled {
             if let Some(calibration) = &mut self.calibration {
-                calibration.scores_made(scores);
+                calibration.scores_made(batch.scores);
             }
             return;
         }
-        self.with(of.into(), |active| active.scores_made(scores));
+        self.with(of.into(), |active| active.scores_made(batch));
     }
 
     /// How a request ended.
@@ -234,7 +235,7 @@ impl Tuning {
         Ok(())
     }
 
-    /// What became of a question to the judge.
+    /// What became of a question to a judge.
     fn judge_asked(&mut self, key: RequestKey, end: RequestEnd) -> Result<(), TuningError> {
         let Some(judging) = &mut self.judging else {
             return Err(TuningError::NotExpected { key, source: None });
@@ -244,7 +245,7 @@ impl Tuning {
         };
         let mut refusal = None;
         if let RequestEnd::Settled(settled) = &end {
-            judging.note(key, question.score.instance, settled);
+            judging.note(key, question, settled);
             refusal = judging.refusal();
         }
         self.judge_ended(run, key, question, &end);
@@ -255,7 +256,7 @@ impl Tuning {
         Ok(())
     }
 
-    /// A question to the judge is not asked.
+    /// A question to a judge is not asked.
     fn judge_not_asked(&mut self, key: RequestKey) {
         let ended = self.judging.as_mut().and_then(|judging| judging.end(key));
         if let Some((run, question)) = ended {
@@ -263,12 +264,18 @@ impl Tuning {
         }
     }
 
-    /// Tells whoever waits for a question to the judge what became of it.
+    /// Tells whoever waits for a question to a judge what became of it.
     fn judge_ended(&mut self, run: RunKey, key: RequestKey, question: Question, end: &RequestEnd) {
-        if run.purpose != Purpose::Labelled {
-            self.with(run, |active| active.judged(key, question, end));
-        } else if let Some(calibration) = &mut self.calibration {
-            calibration.judged(key, question, end);
+        let Some(judging) = &self.judging else {
+            return;
+        };
+        if run.purpose == Purpose::Labelled {
+            if let Some(calibration) = &mut self.calibration {
+                calibration.judged(key, question, end, judging);
+            }
+        } else if let Some(active) = self.active.get_mut(&run) {
+            active.judged(key, question, end, judging);
+            self.ready.insert(run);
         }
     }
 
@@ -280,7 +287,7 @@ impl Tuning {
     pub fn may_send_again(&mut self, key: RequestKey) -> bool {
         let judging = self.judging.as_ref().filter(|_| key.purpose.is_judging());
         let works = |model| match judging {
-            Some(judging) => judging.has_answered(),
+            Some(judging) => judging.has_answered(key),
             None => self.heard.has_answered(model),
         };
         !self.sends_nothing_for(key.purpose)

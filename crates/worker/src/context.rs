@@ -4,7 +4,7 @@ use crate::admission::{Admission, Entrance};
 use crate::error::DriveError;
 use crate::halt::Halt;
 use crate::options::Options;
-use crate::past;
+use crate::past::{self, Parts};
 use crate::prompt;
 use crate::sightings::{Sight, Watch};
 use crate::text::Text;
@@ -18,7 +18,7 @@ use frugal_scoring::{CompiledPrompt, Outside, Scorer};
 use frugal_store::queue::Claim;
 use frugal_store::{PgConnection, PgPool, jobs};
 use frugal_tuning::{Job, Past, PromptTokenBounds, Tuning};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(crate) struct Context {
     pub job: jobs::Job,
     pub data: Arc<Data>,
     pub halt: Arc<Halt>,
-    /// How the job's models are reached, by the model's position; behind those to choose from its judge.
+    /// How the job's models are reached, by the model's position; behind those to choose from its judges.
     pub models: Vec<Access>,
     pub prompts: Vec<CompiledPrompt>,
     pub scorer: Arc<Scorer>,
@@ -47,6 +47,8 @@ pub(crate) struct Context {
     /// How long requests under way may take to arrive once the job is to stop.
     pub grace: Duration,
     tuning: Mutex<Tuning>,
+    /// What parts of a composite came to, of responses that have no score yet.
+    parts: Mutex<Parts>,
     /// Texts that have arrived and are not scored yet.
     arrived: Mutex<HashMap<ResponseId, Text>>,
     /// Why requests failed, by model, as far as the operator's log has it.
@@ -67,13 +69,16 @@ impl Context {
         let job = jobs::find(&mut connection, claim.job)
             .await?
             .ok_or(DriveError::LetGo)?;
-        if frugal_scoring::outside(&job.spec.scorer) == Some(Outside::Programs)
-            && options.sandbox.is_none()
-        {
+        let outside = frugal_scoring::outside(&job.spec.scorer);
+        if outside.contains(&Outside::Programs) && options.sandbox.is_none() {
             return Err(DriveError::NoSandbox);
         }
         let data = frugal_store::instances::load(&mut connection, claim.job).await?;
         let past = past::load(&mut connection, claim.job).await?;
+        let parts = match frugal_scoring::keeps_parts(&job.spec.scorer) {
+            true => past::parts(&mut connection, claim.job, &past).await?,
+            false => BTreeMap::new(),
+        };
         let models = models(options, admission, watch, &job.spec)?;
         let most_per_request = match jobs::most_per_request(&mut connection, claim.job).await? {
             Some(kept) => kept,
@@ -105,17 +110,20 @@ impl Context {
             sandbox: options.sandbox.clone(),
             grace: options.grace,
             tuning: Mutex::new(Tuning::new(tuned, past)?),
+            parts: Mutex::new(parts),
             arrived: Mutex::default(),
             failures: Mutex::default(),
             job,
         })
     }
 
-    /// The model at a position: one of those to choose from, or behind them the judge.
+    /// The model at a position: one of those to choose from, or behind them a judge.
     pub(crate) fn model(&self, position: usize) -> &ModelChoice {
-        match &self.spec().judge {
-            Some(judge) if position == self.spec().models.len() => &judge.model,
-            _ => &self.spec().models[position],
+        let spec = self.spec();
+        let behind = position.checked_sub(spec.models.len());
+        match behind.and_then(|judge| spec.judges.get(judge)) {
+            Some(judge) => &judge.model,
+            None => &spec.models[position],
         }
     }
 
@@ -133,6 +141,11 @@ impl Context {
     pub(crate) fn is_new_failure(&self, model: usize, reason: String) -> bool {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.insert((model, reason))
+    }
+
+    /// What parts of a composite came to, of responses that have no score yet. It is stored.
+    pub(crate) fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The texts that wait to be scored.

@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 /// The event that tells that held-out rows were scored.
 const VALIDATION_COMPLETED: &str = "validation.completed";
 
+/// What parts of a composite came to, by their numbers.
+pub(crate) type Parts = BTreeMap<(ScoreKey, u32), scores::Score>;
+
 /// Loads all that happened to a job.
 pub(crate) async fn load(connection: &mut PgConnection, job: JobId) -> Result<Past> {
     let trials = trials::load(connection, job).await?;
@@ -69,18 +72,27 @@ pub(crate) async fn load(connection: &mut PgConnection, job: JobId) -> Result<Pa
         judge_ordinals: requests::next_questions(connection, job).await?,
         scores: scores
             .into_iter()
-            .map(|(key, score)| {
-                let key = ScoreKey {
-                    response: key.response,
-                    max_tokens: key.max_tokens,
-                    instance: key.instance as usize,
-                };
-                (key, score)
-            })
+            .map(|(key, score)| (key_of(key), score))
             .collect(),
         lost: requests::lost(connection, job).await?,
         validation_completed: events::has(connection, job, VALIDATION_COMPLETED).await?,
     })
+}
+
+/// What parts of a composite came to, of responses that have no score.
+pub(crate) async fn parts(connection: &mut PgConnection, job: JobId, past: &Past) -> Result<Parts> {
+    let stored = scores::load_parts(connection, job).await?.into_iter();
+    let parts = stored.map(|((key, part), score)| ((key_of(key), part), score));
+    let open = parts.filter(|((key, _), _)| !past.scores.contains_key(key));
+    Ok(open.collect())
+}
+
+fn key_of(key: scores::ScoreKey) -> ScoreKey {
+    ScoreKey {
+        response: key.response,
+        max_tokens: key.max_tokens,
+        instance: key.instance as usize,
+    }
 }
 
 /// What came of a request, as the job's loop hears of it.

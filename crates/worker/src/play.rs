@@ -15,7 +15,7 @@ use frugal_domain::request::RequestKey;
 use frugal_domain::state::JobState;
 use frugal_evaluation::OfferedResponse;
 use frugal_store::requests;
-use frugal_tuning::{Change, Record, RequestEnd, RequestToSend, Scored, Step};
+use frugal_tuning::{Change, Record, RequestEnd, RequestToSend, ScoredBatch, Step};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 /// What became of a step that does not cost money.
 enum Done {
-    Scored(RequestKey, Vec<Scored>),
+    Scored(RequestKey, ScoredBatch),
     LookedUp(TrialNumber, Vec<OfferedResponse>),
 }
 

@@ -1,9 +1,9 @@
-//! The prompts of a job and of its judge, rendered for its rows.
+//! The prompts of a job and of its judges, rendered for its rows.
 
 use crate::error::DriveError;
 use frugal_domain::configuration::Sampling;
 use frugal_domain::job::{Instance, JobSpec, ModelChoice};
-use frugal_scoring::{CompiledPrompt, RenderedPrompt, Scorer};
+use frugal_scoring::{CompiledPrompt, Judge, RenderedPrompt, Scorer};
 use frugal_store::requests::ReuseKey;
 use frugal_tuning::LabelledAnswer;
 use serde_json::json;
@@ -36,45 +36,45 @@ pub(crate) fn token_bounds(
     prompts.iter().enumerate().map(of).collect()
 }
 
-/// Upper bounds on the tokens of a question about an empty answer to each row; none where no judge is
-/// asked.
+/// By judge, upper bounds on the tokens of a question about an empty answer to each row.
 pub(crate) fn question_bounds(
     scorer: &Scorer,
     rows: &[Instance],
-) -> Result<Arc<[u64]>, DriveError> {
-    let Some(judge) = scorer.judge() else {
-        return Ok(Arc::default());
+) -> Result<Vec<Arc<[u64]>>, DriveError> {
+    let of_judge = |judge| {
+        let bound = |row| {
+            let expectation = scorer.expectation(row)?;
+            let mut questions = scorer
+                .questions_of(judge)
+                .map(|number| expectation.question(row, "", number));
+            questions.try_fold(0, |most: u64, question| {
+                Ok(most.max(question?.token_bound()))
+            })
+        };
+        rows.iter().map(bound).collect()
     };
-    let bound = |row| {
-        let expectation = scorer.expectation(row)?;
-        let mut questions =
-            (0..judge.questions()).map(|number| expectation.question(row, "", number));
-        questions.try_fold(0, |most: u64, question| {
-            Ok(most.max(question?.token_bound()))
-        })
-    };
-    rows.iter().map(bound).collect()
+    (0..scorer.judges().count()).map(of_judge).collect()
 }
 
-/// The answers of rows that people have rated; none where no judge is asked.
+/// By judge, the answers of rows that people have rated.
 pub(crate) fn labels(
     scorer: &Scorer,
     rows: &[Instance],
-) -> Result<BTreeMap<usize, LabelledAnswer>, DriveError> {
-    let Some(judge) = scorer.judge() else {
-        return Ok(BTreeMap::new());
+) -> Result<Vec<BTreeMap<usize, LabelledAnswer>>, DriveError> {
+    let of_judge = |judge: &Judge| {
+        let label = |(row, instance): (usize, &Instance)| match judge.label(instance) {
+            Ok(label) => label.map(|label| {
+                let answer = LabelledAnswer {
+                    rating: label.rating,
+                    bytes: label.answer.len() as u64,
+                };
+                Ok((row, answer))
+            }),
+            Err(error) => Some(Err(error.into())),
+        };
+        rows.iter().enumerate().filter_map(label).collect()
     };
-    let label = |(row, instance): (usize, &Instance)| match judge.label(instance) {
-        Ok(label) => label.map(|label| {
-            let answer = LabelledAnswer {
-                rating: label.rating,
-                bytes: label.answer.len() as u64,
-            };
-            Ok((row, answer))
-        }),
-        Err(error) => Some(Err(error.into())),
-    };
-    rows.iter().enumerate().filter_map(label).collect()
+    scorer.judges().map(of_judge).collect()
 }
 
 /// The prompt of a row under some settings.

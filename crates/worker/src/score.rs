@@ -1,93 +1,139 @@
 //! Scores: the one place where a scorer is called. What it said is stored before anything is
-//! derived from it. What a scorer cannot do by itself is done here: programs are run in the sandbox, and a
-//! judge's replies are read.
+//! derived from it. What a scorer cannot do by itself is done here: programs are run in the sandbox, and
+//! judges' replies are read. Which judges have to be asked first is said, and asked for by the job's loop.
 
 use crate::context::Context;
 use crate::error::DriveError;
-use crate::judge;
+use crate::judge::{self, Replies};
 use crate::text::Text;
 use crate::texts::texts;
 use chrono::Utc;
 use frugal_domain::job::Instance;
-use frugal_domain::scoring::Observation;
-use frugal_evaluation::ScorePlan;
+use frugal_domain::request::Purpose;
+use frugal_evaluation::{ScoreKey, ScorePlan};
 use frugal_sandbox::Sandbox;
-use frugal_scoring::{Pending, Run, Scorer, Verdict};
-use frugal_store::scores::{self, NewScore};
-use frugal_tuning::{ScoreBatch, Scored};
+use frugal_scoring::{Assessment, Pending, Run, Scorer};
+use frugal_store::scores::{self, NewScore, Score};
+use frugal_tuning::{ScoreBatch, Scored, ScoredBatch};
 use futures::future::join_all;
 use std::sync::Arc;
 
+/// A response that is being scored.
+struct InHand {
+    plan: ScorePlan,
+    text: Text,
+    /// What is known of its score, or why it cannot have one.
+    assessed: Result<Assessment, String>,
+    /// What parts came to that nobody knew before.
+    new: Vec<(usize, Result<f64, String>)>,
+}
+
 /// Scores responses, whole or cut, off the threads that everything else runs on, and stores the
-/// scores. Where a judge was asked about them, its replies are read.
+/// scores. Where judges were asked about them, their replies are read.
 ///
 /// # Errors
 /// The database failed, the lease is lost, or a text is not there.
-pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Vec<Scored>, DriveError> {
-    let scored = if batch.replies.is_empty() {
-        by_rule(context, batch).await?
-    } else {
-        judge::read_replies(context, batch).await?
-    };
-    let new: Vec<NewScore> = scored
-        .iter()
-        .map(|(key, score)| {
-            Ok(NewScore {
-                key: scores::ScoreKey {
-                    response: key.response,
-                    max_tokens: key.max_tokens,
-                    instance: u32::try_from(key.instance)?,
-                },
-                score: score.clone(),
-            })
-        })
-        .collect::<Result<_, DriveError>>()?;
-    let mut connection = context.pool.acquire().await?;
-    scores::insert(&mut connection, context.claim, &new, Utc::now()).await?;
-    Ok(scored)
+pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<ScoredBatch, DriveError> {
+    if batch.of.purpose == Purpose::Labelled {
+        let scores = judge::read_labelled(context, &batch).await?;
+        store(context, &whole(&scores)?).await?;
+        return Ok(scores.into());
+    }
+    let mut in_hand = assess(context, &batch).await?;
+    let replies = judge::replies(context, &batch).await?;
+    for one in &mut in_hand {
+        tell_known(context, &replies, one);
+    }
+    // The sandbox, which all jobs share, says how many of them run at a time.
+    let running = in_hand.iter_mut().map(|one| run_programs(context, one));
+    join_all(running).await;
+    settle(context, in_hand).await
 }
 
-async fn by_rule(context: &Context, batch: ScoreBatch) -> Result<Vec<Scored>, DriveError> {
+/// What the scorer says of the responses by itself.
+async fn assess(context: &Context, batch: &ScoreBatch) -> Result<Vec<InHand>, DriveError> {
     let texts = texts(context, batch.plans.iter().map(|plan| plan.key.response)).await?;
     let mut work = Vec::with_capacity(batch.plans.len());
-    for plan in batch.plans {
+    for plan in &batch.plans {
         let response = plan.key.response;
         let text = texts
             .get(&response)
             .cloned()
             .ok_or(DriveError::NoText(response))?;
-        work.push((plan, text));
+        work.push((*plan, text));
     }
     let (data, scorer) = (Arc::clone(&context.data), Arc::clone(&context.scorer));
     let split = batch.of.purpose.split();
-    let verdicts = tokio::task::spawn_blocking(move || {
-        let one = |(plan, text): (ScorePlan, Text)| {
-            let verdict = verdict(&scorer, data.rows(split), &plan, &text);
-            (plan.key, verdict)
+    let assessed = tokio::task::spawn_blocking(move || {
+        let one = |(plan, text): (ScorePlan, Text)| InHand {
+            assessed: by_rule(&scorer, data.rows(split), &plan, &text),
+            plan,
+            text,
+            new: Vec::new(),
         };
         work.into_iter().map(one).collect::<Vec<_>>()
-    })
-    .await?;
-    // The sandbox, which all jobs share, says how many of them run at a time.
-    let scored = verdicts.into_iter().map(async |(key, verdict)| {
-        let observed = match verdict {
-            Ok(Verdict::Score(observed)) => Ok(observed),
-            Ok(Verdict::Pending(Pending::Run(run))) => run_programs(context, run).await,
-            Ok(Verdict::Pending(Pending::Ask)) => Err("the judge was not asked".to_owned()),
-            Err(error) => Err(error),
-        };
-        (key, observed)
     });
-    Ok(join_all(scored).await)
+    Ok(assessed.await?)
 }
 
-/// Runs the programs that a score takes. What goes wrong with the sandbox is a score that is missing, and
-/// never a bad one.
-async fn run_programs(context: &Context, mut run: Run) -> Result<Observation, String> {
-    let sandbox: &Sandbox = match &context.sandbox {
-        Some(sandbox) => sandbox,
-        None => return Err("there is no sandbox".to_owned()),
+fn by_rule(
+    scorer: &Scorer,
+    rows: &[Instance],
+    plan: &ScorePlan,
+    text: &Text,
+) -> Result<Assessment, String> {
+    let row = rows
+        .get(plan.key.instance)
+        .ok_or_else(|| format!("there is no row {}", plan.key.instance))?;
+    let expectation = scorer.expectation(row).map_err(|error| error.to_string())?;
+    Ok(expectation.assess(text.as_scored(plan)))
+}
+
+/// Tells what parts came to before, and what the judges replied.
+fn tell_known(context: &Context, replies: &Replies, one: &mut InHand) {
+    let Ok(assessed) = &mut one.assessed else {
+        return;
     };
+    let key = one.plan.key;
+    for ((_, part), score) in context.parts().range((key, 0)..=(key, u32::MAX)) {
+        let score = score.clone().map(|observed| observed.score);
+        assessed.tell(*part as usize, score);
+    }
+    let scorer = &context.scorer;
+    for judge in 0..scorer.judges().count() {
+        let said = judge::said(scorer, judge, replies.get(&key));
+        if let (Some(part), Some(said)) = (scorer.part_of(judge), said) {
+            assessed.tell(part, said);
+        }
+    }
+}
+
+/// Runs the programs that a score takes, as long as it takes any.
+async fn run_programs(context: &Context, one: &mut InHand) {
+    let Ok(assessed) = &mut one.assessed else {
+        return;
+    };
+    loop {
+        let wanted = assessed.wanted();
+        let is_run = |part: &usize| matches!(assessed.pending(*part), Some(Pending::Run(_)));
+        let runs: Vec<usize> = wanted.into_iter().filter(is_run).collect();
+        if runs.is_empty() {
+            return;
+        }
+        for part in runs {
+            if let Some(run) = assessed.run(part) {
+                let score = run_all(context.sandbox.as_ref(), run).await;
+                one.new.push((part, score.clone()));
+                assessed.tell(part, score);
+            }
+        }
+    }
+}
+
+/// Runs programs, one after the other. What goes wrong with the sandbox is a score that is missing, and
+/// never a bad one.
+async fn run_all(sandbox: Option<&Sandbox>, run: &mut Run) -> Result<f64, String> {
+    let sandbox = sandbox.ok_or("there is no sandbox")?;
     while let Some(program) = run.next() {
         match sandbox.run(program).await {
             Ok(ended) => run.ended(&ended),
@@ -97,18 +143,83 @@ async fn run_programs(context: &Context, mut run: Run) -> Result<Observation, St
             }
         }
     }
-    Ok(run.score().into())
+    Ok(run.score())
 }
 
-fn verdict(
-    scorer: &Scorer,
-    rows: &[Instance],
-    plan: &ScorePlan,
-    text: &Text,
-) -> Result<Verdict, String> {
-    let row = rows
-        .get(plan.key.instance)
-        .ok_or_else(|| format!("there is no row {}", plan.key.instance))?;
-    let expectation = scorer.expectation(row).map_err(|error| error.to_string())?;
-    Ok(expectation.verdict(text.as_scored(plan)))
+/// Stores the scores that are settled, and what parts came to of those that are not, and says whose word
+/// these need.
+async fn settle(context: &Context, in_hand: Vec<InHand>) -> Result<ScoredBatch, DriveError> {
+    let mut batch = ScoredBatch::default();
+    let mut open = Vec::new();
+    for one in in_hand {
+        let key = one.plan.key;
+        let outcome = match &one.assessed {
+            Ok(assessed) => assessed.outcome(),
+            Err(reason) => Some(Err(reason.clone())),
+        };
+        match (outcome, one.assessed) {
+            (Some(score), _) => batch.scores.push((key, score)),
+            (None, assessed) => {
+                let wanted = assessed.map(|assessed| assessed.wanted());
+                let judges = wanted.unwrap_or_default().into_iter();
+                let judges = judges.filter_map(|part| context.scorer.judge_of(part));
+                batch.asks.push((key, judges.collect()));
+                open.push((key, one.new));
+                // The questions about it need it.
+                context.arrived().insert(key.response, one.text);
+            }
+        }
+    }
+    let mut new = whole(&batch.scores)?;
+    let mut parts = Vec::new();
+    for (key, said) in open {
+        for (part, score) in said {
+            let (part, score) = (u32::try_from(part)?, Score::from(score.map(Into::into)));
+            new.push(NewScore {
+                key: stored_key(key)?,
+                part: Some(part),
+                score: score.clone(),
+            });
+            parts.push(((key, part), score));
+        }
+    }
+    store(context, &new).await?;
+    let mut known = context.parts();
+    for (key, _) in &batch.scores {
+        // What the parts came to is of no more use.
+        let settled: Vec<_> = known.range((*key, 0)..=(*key, u32::MAX)).collect();
+        let settled: Vec<_> = settled.into_iter().map(|(key, _)| *key).collect();
+        for key in settled {
+            known.remove(&key);
+        }
+    }
+    known.extend(parts);
+    drop(known);
+    Ok(batch)
+}
+
+/// Scores by the whole scorer, as they are stored.
+fn whole(scored: &[Scored]) -> Result<Vec<NewScore>, DriveError> {
+    let new = scored.iter().map(|(key, score)| {
+        Ok(NewScore {
+            key: stored_key(*key)?,
+            part: None,
+            score: score.clone(),
+        })
+    });
+    new.collect()
+}
+
+fn stored_key(key: ScoreKey) -> Result<scores::ScoreKey, DriveError> {
+    Ok(scores::ScoreKey {
+        response: key.response,
+        max_tokens: key.max_tokens,
+        instance: u32::try_from(key.instance)?,
+    })
+}
+
+async fn store(context: &Context, new: &[NewScore]) -> Result<(), DriveError> {
+    let mut connection = context.pool.acquire().await?;
+    scores::insert(&mut connection, context.claim, new, Utc::now()).await?;
+    Ok(())
 }

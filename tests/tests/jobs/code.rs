@@ -5,11 +5,11 @@ use frugal_simulator::{Script, SimulatorOptions};
 use frugal_tests::client::ApiClient;
 use serde_json::{Value, json};
 
-const GOOD: &str = "gemma-3-270m";
-const BAD: &str = "smollm2-135m-instruct";
+pub const GOOD: &str = "gemma-3-270m";
+pub const BAD: &str = "smollm2-135m-instruct";
 
 /// Beginnings of functions, what is right to follow, and what holds each to it.
-fn tasks() -> Vec<Value> {
+pub fn tasks() -> Vec<Value> {
     let task = |(name, rest, test): (&str, &str, &str)| {
         json!({
             "prompt": format!("def {name}(x):\n"),
@@ -38,7 +38,7 @@ fn tasks() -> Vec<Value> {
 }
 
 /// One model says what follows and goes on to something else; the other leaves before the tests.
-fn script(rows: &[Value]) -> Script {
+pub fn lines(rows: &[Value]) -> Vec<Value> {
     let lines = rows.iter().flat_map(|row| {
         let right = format!("{}\nprint('and then', 1 / 0)\n", row["rest"].as_str().unwrap());
         [
@@ -46,11 +46,22 @@ fn script(rows: &[Value]) -> Script {
             json!({"contains": row["prompt"], "model": BAD, "answers": ["    import os; os._exit(0)\n"]}),
         ]
     });
-    let lines: Vec<Value> = lines.collect();
-    Script::parse(&json!(lines).to_string()).unwrap()
+    lines.collect()
 }
 
-fn job(rows: &[Value], scorer: &Value) -> Value {
+fn script(rows: &[Value]) -> Script {
+    Script::parse(&json!(lines(rows)).to_string()).unwrap()
+}
+
+/// Completions are held against the tests of their rows.
+pub fn scorer() -> Value {
+    json!({
+        "type": "code", "tests": "{{ test }}", "entry_point": "{{ entry_point }}",
+        "prefix": "{{ prompt }}", "stop_at": ["\nprint"], "seconds": 5
+    })
+}
+
+pub fn job(rows: &[Value], scorer: &Value) -> Value {
     json!({
         "data": {"instances": rows},
         "models": [{"endpoint": "local", "model": BAD}, {"endpoint": "local", "model": GOOD}],
@@ -64,7 +75,7 @@ fn job(rows: &[Value], scorer: &Value) -> Value {
 }
 
 /// The job's end; nothing where this kernel has no namespaces, so that the server refuses it.
-async fn ended(world: &World, body: &Value) -> Option<(Value, Value)> {
+pub async fn ended(world: &World, body: &Value) -> Option<(Value, Value)> {
     let (server, url) = world.setting.serve(1).await;
     let api = ApiClient::new(&url);
     let estimated = api.post("/jobs/estimate", body).await;
@@ -94,11 +105,7 @@ async fn completions_are_tuned_by_the_tests_that_they_pass() {
         ..SimulatorOptions::default()
     })
     .await;
-    let scorer = json!({
-        "type": "code", "tests": "{{ test }}", "entry_point": "{{ entry_point }}",
-        "prefix": "{{ prompt }}", "stop_at": ["\nprint"], "seconds": 5
-    });
-    if let Some((job, baseline)) = ended(&world, &job(&rows, &scorer)).await {
+    if let Some((job, baseline)) = ended(&world, &job(&rows, &scorer())).await {
         assert_eq!(job["best"]["configuration"]["model"], GOOD, "{job}");
         assert_eq!(job["best"]["utility"]["mean"], 0.75, "{job}");
         // Leaving with exit code 0 is no pass.

@@ -9,6 +9,7 @@ mod algorithms;
 mod breakdown;
 mod cheapest;
 mod code;
+mod composite;
 mod datasets;
 mod door;
 mod endpoints;

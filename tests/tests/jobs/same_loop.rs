@@ -15,7 +15,7 @@ use frugal_store::{PgConnection, events, instances, jobs, trials};
 use frugal_tests::client::ApiClient;
 use frugal_tuning::{
     Answers, Change, Job, Past, PromptTokenBounds, Record, RequestEnd, RequestToSend, ScoreBatch,
-    Scored, SettledRequest, Tally, Tuning, drive,
+    Scored, ScoredBatch, SettledRequest, Tally, Tuning, drive,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ impl Answers for Stored {
         RequestEnd::Settled(settled)
     }
 
-    fn score(&mut self, batch: &ScoreBatch) -> Vec<Scored> {
+    fn score(&mut self, batch: &ScoreBatch) -> ScoredBatch {
         let stored = |plan: &frugal_evaluation::ScorePlan| {
             let key = ScoreKey {
                 response: plan.key.response,
@@ -99,7 +99,8 @@ impl Answers for Stored {
             };
             (plan.key, self.scores[&key].clone())
         };
-        batch.plans.iter().map(stored).collect()
+        let scores: Vec<Scored> = batch.plans.iter().map(stored).collect();
+        scores.into()
     }
 
     fn record(&mut self, record: &Record) {
@@ -160,7 +161,7 @@ async fn the_worker_and_a_driver_in_memory_do_the_same() {
             holdout: bounds(&prompts, &data.holdout),
             ..PromptTokenBounds::default()
         },
-        labels: BTreeMap::new(),
+        labels: Vec::new(),
         spec: Arc::new(spec),
     };
     let mut tuning = Tuning::new(tuned, Past::default()).unwrap();

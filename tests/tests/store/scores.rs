@@ -31,6 +31,7 @@ fn new(scores: &[(ScoreKey, Score)]) -> Vec<NewScore> {
         .iter()
         .map(|(key, score)| NewScore {
             key: *key,
+            part: None,
             score: score.clone(),
         })
         .collect()
@@ -101,6 +102,38 @@ async fn a_score_is_what_was_said_first_of_a_response_a_cap_and_a_row() {
         scores::load(&mut connection, other).await.unwrap(),
         BTreeMap::new()
     );
+    drop(connection);
+    store.end().await;
+}
+
+#[tokio::test]
+async fn what_parts_say_is_kept_apart_from_the_whole() {
+    let store = Store::new().await;
+    let job = store.create_job().await;
+    let claim = store.claim(0).await.unwrap();
+    let place = key(0, None, None, 0);
+    let said = [
+        (None, Ok(0.5.into())),
+        (Some(0), Ok(1.0.into())),
+        (Some(2), Err("it broke down".to_owned())),
+    ];
+    let stored = said.clone().map(|(part, score)| NewScore {
+        key: place,
+        part,
+        score,
+    });
+    let mut connection = store.pool.acquire().await.unwrap();
+    for _ in 0..2 {
+        scores::insert(&mut connection, claim, &stored, Utc::now())
+            .await
+            .unwrap();
+    }
+    let whole = scores::load(&mut connection, job).await.unwrap();
+    assert_eq!(whole, BTreeMap::from([(place, Ok(0.5.into()))]));
+    let parts = scores::load_parts(&mut connection, job).await.unwrap();
+    let said = said.into_iter();
+    let said = said.filter_map(|(part, score)| Some(((place, part?), score)));
+    assert_eq!(parts, said.collect());
     drop(connection);
     store.end().await;
 }

@@ -177,8 +177,11 @@ pub enum Note {
         /// The same in words.
         detail: String,
     },
-    /// How far the judge may be trusted: its ratings beside those of people, all from 0 to 1.
+    /// How far a judge may be trusted: its ratings beside those of people, all from 0 to 1.
     JudgeAgreement {
+        /// Its number among the judges of a composite, from 0; absent where there is one alone.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        judge: Option<u64>,
         /// Answers that both have rated.
         #[schema(example = 24)]
         answers: u64,
@@ -198,9 +201,9 @@ pub enum Note {
         /// The same in words, with the remedy.
         detail: String,
     },
-    /// The judge said nothing that could be read of some answers, which count neither as good nor as bad.
+    /// A judge said nothing that could be read of some answers, which count neither as good nor as bad.
     JudgeSilent {
-        /// Answers that it was asked about.
+        /// Answers that judges were asked about.
         #[schema(example = 240)]
         answers: u64,
         /// Those that have no score.

@@ -296,7 +296,9 @@ pub enum ScorerPost {
         /// Which part of the response is judged; all of it by default.
         extract: Option<ExtractPost>,
     },
-    /// The weighted mean of what several scorers say. It has no `expected` of its own.
+    /// The weighted mean of what several scorers say. It has no `expected` of its own. What is read is looked at
+    /// first, then programs are run, then judges asked, required parts before others; a part that is required
+    /// and scores 0 spares what is left, and one without a score makes none.
     Composite {
         /// The scorers.
         #[schema(min_items = 1, max_items = 16)]

@@ -77,9 +77,14 @@ pub struct JobSpec {
     pub space: Space,
     /// How an answer is scored.
     pub scorer: ScorerSpec,
-    /// The model that judges answers, where the scorer asks one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub judge: Option<JudgeSpec>,
+    /// The models that judge answers, where the scorer asks any, in the order of its parts.
+    #[serde(
+        default,
+        alias = "judge",
+        deserialize_with = "judge::one_or_several",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub judges: Vec<JudgeSpec>,
     /// What the search is after.
     pub objective: Objective,
     /// What a configuration must keep besides, to be valid.
@@ -108,10 +113,10 @@ impl JobSpec {
             && measures_latency(&self.objective, &self.constraints)
     }
 
-    /// All models that are asked, by position: those to choose from, and behind them the judge.
+    /// All models that are asked, by position: those to choose from, and behind them the judges.
     pub fn asked_models(&self) -> impl Iterator<Item = &ModelChoice> {
-        let judge = self.judge.iter().map(|judge| &judge.model);
-        self.models.iter().chain(judge)
+        let judges = self.judges.iter().map(|judge| &judge.model);
+        self.models.iter().chain(judges)
     }
 
     /// Whether the objective, what must be as good, or a constraint is about a metric.
@@ -141,7 +146,7 @@ impl JobSpec {
         if rows == 0 {
             return None;
         }
-        if self.judge.is_some() {
+        if !self.judges.is_empty() {
             let kept = optimization.amount() / SMALLEST_PART_KEPT;
             return Some(optimization.unit().budget(kept));
         }

@@ -61,7 +61,7 @@ pub fn of_document(
     let basis = Basis {
         tuning_rows: u64::try_from(data.tuning.len()).unwrap_or(u64::MAX),
         holdout_rows: u64::try_from(data.holdout.len()).unwrap_or(u64::MAX),
-        judge_prompt: judge_prompt(&spec, &data),
+        judge_prompts: judge_prompts(&spec, &data),
         models: models
             .iter()
             .zip(&apis)
@@ -97,20 +97,25 @@ pub fn of_document(
     })
 }
 
-/// The tokens of a question to the job's judge about an empty answer, the most over a sample of the rows.
-fn judge_prompt(spec: &JobSpec, data: &Data) -> u64 {
+/// By judge, the tokens of a question about an empty answer, the most over a sample of the rows.
+fn judge_prompts(spec: &JobSpec, data: &Data) -> Vec<u64> {
     let Ok(scorer) = Scorer::compile(&spec.scorer) else {
-        return 0;
+        return Vec::new();
     };
-    if scorer.judge().is_none() {
-        return 0;
-    }
-    let rows = shuffled(&data.tuning).take(MOST_QUESTIONS);
-    let tokens = rows.filter_map(|row| {
-        let question = scorer.expectation(row).ok()?.question(row, "", 0).ok()?;
-        Some(frugal_tokens::count_prompt(as_sent(&question, Api::Chat)))
-    });
-    tokens.max().unwrap_or_default()
+    let of_judge = |judge| {
+        let first = scorer.questions_of(judge).start;
+        let rows = shuffled(&data.tuning).take(MOST_QUESTIONS);
+        let tokens = rows.filter_map(|row| {
+            let question = scorer
+                .expectation(row)
+                .ok()?
+                .question(row, "", first)
+                .ok()?;
+            Some(frugal_tokens::count_prompt(as_sent(&question, Api::Chat)))
+        });
+        tokens.max().unwrap_or_default()
+    };
+    (0..scorer.judges().count()).map(of_judge).collect()
 }
 
 /// The tokens of every prompt in each form in which some model gets it.

@@ -47,7 +47,7 @@ fn basis(max_n: Option<u32>) -> Basis {
             prompt_allowance: 0,
             prompts: vec![PromptTokens::new(&[10, 20], &[])],
         }],
-        judge_prompt: 0,
+        judge_prompts: Vec::new(),
     }
 }
 
@@ -60,7 +60,7 @@ fn a_judge_costs_besides() {
         });
     });
     let basis = Basis {
-        judge_prompt: 50,
+        judge_prompts: vec![50],
         ..basis(None)
     };
     let (ruled, judged) = (
@@ -322,7 +322,7 @@ fn the_most_expensive_has_the_model_and_the_prompt_that_cost_most() {
         tokens.map(prompt).to_vec()
     };
     let mut basis = Basis {
-        judge_prompt: 0,
+        judge_prompts: Vec::new(),
         tuning_rows: 2,
         holdout_rows: 0,
         models: [[10, 30], [10, 30]]

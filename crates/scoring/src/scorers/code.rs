@@ -378,10 +378,8 @@ mod tests {
     fn program(scorer: &Value, row: &Value, response: &str) -> Program {
         let scorer = Scorer::compile(&read(scorer).unwrap()).unwrap();
         let expectation = scorer.expectation(row.as_object().unwrap()).unwrap();
-        match expectation.verdict(response) {
-            Verdict::Pending(Pending::Run(run)) => run.next().unwrap().clone(),
-            other => panic!("{other:?}"),
-        }
+        let mut assessed = expectation.assess(response);
+        assessed.run(0).unwrap().next().unwrap().clone()
     }
 
     fn refused(scorer: &Value, row: &Value) -> String {
@@ -424,9 +422,8 @@ mod tests {
             let scorer = Scorer::compile(&spec).unwrap();
             let row = json!({"cases": cases});
             let expectation = scorer.expectation(row.as_object().unwrap()).unwrap();
-            let Verdict::Pending(Pending::Run(mut run)) = expectation.verdict("x") else {
-                panic!("it has to be run");
-            };
+            let mut assessed = expectation.assess("x");
+            let run = assessed.run(0).unwrap();
             let mut given = Vec::new();
             while let Some(program) = run.next() {
                 given.push(program.stdin.clone());
@@ -491,7 +488,7 @@ mod tests {
     #[test]
     fn it_is_never_scored_without_being_run() {
         let scorer = read(&json!({"type": "code", "tests": "assert True"})).unwrap();
-        assert_eq!(crate::outside(&scorer), Some(Outside::Programs));
+        assert_eq!(crate::outside(&scorer), [Outside::Programs]);
         let scorer = Scorer::compile(&scorer).unwrap();
         assert_eq!(scorer.score(&Map::new(), "x"), Err(ScoreError::Outside));
     }

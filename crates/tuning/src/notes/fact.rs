@@ -94,8 +94,11 @@ pub enum Fact {
         /// What they cost at most.
         most: Spend,
     },
-    /// How the judge's ratings compare with those of people. All are from 0 to 1.
+    /// How a judge's ratings compare with those of people. All are from 0 to 1.
     JudgeAgreement {
+        /// Its number among the judges of the scorer, from 0; nothing where there is one alone.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        judge: Option<usize>,
         /// Answers that both have rated.
         answers: usize,
         /// Answers of which the judge says nothing.

@@ -40,7 +40,7 @@ impl Tuning {
         }
     }
 
-    /// Tries the judge on answers that people have rated, before anything is paid that rests on its word.
+    /// Tries the judges on answers that people have rated, before anything is paid that rests on their word.
     fn calibration_turn(&mut self) -> bool {
         let halted = self.sends_nothing_for(Purpose::Judge);
         let (Some(calibration), Some(judging)) = (&mut self.calibration, &mut self.judging) else {

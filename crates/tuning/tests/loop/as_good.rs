@@ -9,7 +9,7 @@ use frugal_evaluation::{Receipt, ReceivedResponse, RequestFailure};
 use frugal_tuning::notes::{Fact, Note};
 use frugal_tuning::{
     Answers, Job, PromptTokenBounds, Report, RequestEnd, RequestToSend, ScoreBatch, Scored,
-    SettledRequest, Tuning, drive,
+    ScoredBatch, SettledRequest, Tuning, drive,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ impl Answers for Endpoint {
         })
     }
 
-    fn score(&mut self, batch: &ScoreBatch) -> Vec<Scored> {
+    fn score(&mut self, batch: &ScoreBatch) -> ScoredBatch {
         let score = |plan: &frugal_evaluation::ScorePlan| {
             let ResponseId {
                 request, position, ..
@@ -96,7 +96,8 @@ impl Answers for Endpoint {
             let right = lot < self.chance(self.models[&request], plan.key.instance);
             (plan.key, Ok(f64::from(u8::from(right)).into()))
         };
-        batch.plans.iter().map(score).collect()
+        let scores: Vec<Scored> = batch.plans.iter().map(score).collect();
+        scores.into()
     }
 }
 
@@ -126,7 +127,7 @@ fn endpoint(extent: &str, cheapest: &Value, deficit: f64, changes: &[(&str, Valu
             holdout: bounds(HOLDOUT),
             ..PromptTokenBounds::default()
         },
-        labels: BTreeMap::new(),
+        labels: Vec::new(),
     };
     Endpoint {
         job,

@@ -123,7 +123,7 @@ impl World {
                 holdout: bounds(HOLDOUT),
                 ..PromptTokenBounds::default()
             },
-            labels: BTreeMap::new(),
+            labels: Vec::new(),
         };
         Self {
             tuning: Tuning::new(job, past.clone()).unwrap(),
