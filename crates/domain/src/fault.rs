@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 /// One thing that is wrong with a document, and what to do about it.
@@ -14,14 +14,29 @@ pub struct Fault {
     pub detail: String,
 }
 
+/// The most faults of one document that are told: a list of a million wrong values has as many, and
+/// nobody reads more than the first.
+const MOST_TOLD: usize = 100;
+
+/// The most items of a list whose reader sets no bound of its own.
+pub const MAX_ITEMS: usize = 1_000;
+
 /// A growing list of faults, shared by the readers of one document.
 #[derive(Debug, Default)]
-pub struct Faults(RefCell<Vec<Fault>>);
+pub struct Faults {
+    told: RefCell<Vec<Fault>>,
+    untold: Cell<usize>,
+}
 
 impl Faults {
     /// Notes a fault.
     pub fn add(&self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.borrow_mut().push(Fault {
+        let mut told = self.told.borrow_mut();
+        if told.len() == MOST_TOLD {
+            self.untold.set(self.untold.get() + 1);
+            return;
+        }
+        told.push(Fault {
             pointer: pointer.into(),
             detail: detail.into(),
         });
@@ -30,13 +45,22 @@ impl Faults {
     /// Whether nothing is wrong so far.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.told.borrow().is_empty()
     }
 
-    /// The faults in the order in which they were found.
+    /// The faults in the order in which they were found; of many the first 100, and how many more there
+    /// are.
     #[must_use]
     pub fn into_vec(self) -> Vec<Fault> {
-        self.0.into_inner()
+        let mut told = self.told.into_inner();
+        let untold = self.untold.get();
+        if untold > 0 {
+            told.push(Fault {
+                pointer: String::new(),
+                detail: format!("has {untold} more faults; mend these first"),
+            });
+        }
+        told
     }
 }
 
@@ -97,10 +121,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The items of an array.
+    /// The items of an array of at most [`MAX_ITEMS`].
     #[must_use]
     pub fn array(&self) -> Option<Vec<Self>> {
+        self.array_within(MAX_ITEMS)
+    }
+
+    /// The items of an array of at most so many. A longer one is not looked into, so that what is done
+    /// with its items takes a bounded time.
+    #[must_use]
+    pub fn array_within(&self, most: usize) -> Option<Vec<Self>> {
         match self.value {
+            Value::Array(items) if items.len() > most => self.fault(format!(
+                "must hold at most {most} items, not {}",
+                items.len()
+            )),
             Value::Array(items) => Some(
                 items
                     .iter()
@@ -112,10 +147,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The items of an array with at least one.
+    /// The items of an array with at least one and at most [`MAX_ITEMS`].
     #[must_use]
     pub fn filled_array(&self, what: &str) -> Option<Vec<Self>> {
-        let items = self.array()?;
+        self.filled_array_within(what, MAX_ITEMS)
+    }
+
+    /// The items of an array with at least one and at most so many.
+    #[must_use]
+    pub fn filled_array_within(&self, what: &str, most: usize) -> Option<Vec<Self>> {
+        let items = self.array_within(most)?;
         if items.is_empty() {
             return self.fault(format!("must hold at least one {what}"));
         }
@@ -234,6 +275,18 @@ impl<'a> ObjectReader<'a> {
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.map.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// All members, marked as read, where there are at most so many.
+    #[must_use]
+    pub fn members_within(&self, most: usize) -> Option<Vec<(&'a str, Reader<'a>)>> {
+        if self.map.len() > most {
+            return self.at.fault(format!(
+                "must have at most {most} members, not {}",
+                self.map.len()
+            ));
+        }
+        Some(self.members().collect())
     }
 
     /// All members, marked as read.

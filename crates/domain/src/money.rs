@@ -103,6 +103,16 @@ impl fmt::Display for Usd {
     }
 }
 
+/// As it was given.
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usd(usd) => usd.fmt(f),
+            Self::Tokens(tokens) => write!(f, "{tokens} tokens"),
+        }
+    }
+}
+
 impl Serialize for Usd {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(self.dollars())
@@ -437,6 +447,13 @@ mod tests {
             assert_eq!(cost, Usd::from_pico(pico), "{cached}");
         }
         assert_eq!(prices.with_cached_input(1.5), Err(NotAnAmount));
+    }
+
+    #[test]
+    fn budgets_are_shown_as_they_were_given() {
+        let half = Usd::from_dollars(0.5).unwrap();
+        assert_eq!(Budget::Usd(half).to_string(), "$0.5");
+        assert_eq!(Budget::Tokens(20_000).to_string(), "20000 tokens");
     }
 
     #[test]

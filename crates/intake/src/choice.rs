@@ -1,10 +1,11 @@
 //! Which rows are taken of all that there are: those with certain values, and of these a sample.
 
+use crate::limits::MAX_CHOICES;
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::job::Instance;
 use frugal_domain::seed::order;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Tells the draw of a sample from others by the same seed.
 const SAMPLE: u64 = 0x7361_6d70_6c65;
@@ -25,7 +26,8 @@ pub(crate) struct Row {
 /// Fields and the values that rows may have there.
 pub(crate) struct Condition<'a> {
     at: Reader<'a>,
-    fields: Vec<(&'a str, Vec<&'a Value>)>,
+    /// The values as JSON, since values have no order and no hash, and every row is held against them.
+    fields: Vec<(&'a str, HashSet<String>)>,
 }
 
 impl<'a> Condition<'a> {
@@ -34,7 +36,7 @@ impl<'a> Condition<'a> {
         let Some(at) = object.get("where") else {
             return Some(None);
         };
-        let members: Vec<_> = at.object()?.members().collect();
+        let members = at.object()?.members_within(MAX_CHOICES)?;
         if members.is_empty() {
             return at.fault("must name at least one field, such as {\"split\": \"train\"}");
         }
@@ -50,7 +52,7 @@ impl<'a> Condition<'a> {
     fn holds(&self, row: &Instance) -> bool {
         self.fields.iter().all(|(name, values)| {
             let value = row.get(*name);
-            value.is_some_and(|value| values.contains(&value))
+            value.is_some_and(|value| values.contains(&value.to_string()))
         })
     }
 
@@ -75,10 +77,7 @@ impl<'a> Condition<'a> {
                 .filter_map(|row| row.instance.get(*name))
                 .map(Value::to_string)
                 .collect();
-            if values
-                .iter()
-                .any(|value| found.contains(&value.to_string()))
-            {
+            if found.iter().any(|value| values.contains(value)) {
                 continue;
             }
             if found.is_empty() {
@@ -118,22 +117,22 @@ fn shortened(value: &str) -> String {
 }
 
 /// The values that a field may have: one, or each of an array.
-fn values<'a>(at: &Reader<'a>) -> Option<Vec<&'a Value>> {
+fn values(at: &Reader<'_>) -> Option<HashSet<String>> {
     match at.value {
         Value::Array(_) => {
             let places = at.filled_array("value")?;
             places.iter().map(value).collect()
         }
-        _ => Some(vec![value(at)?]),
+        _ => Some(HashSet::from([value(at)?])),
     }
 }
 
-fn value<'a>(at: &Reader<'a>) -> Option<&'a Value> {
+fn value(at: &Reader<'_>) -> Option<String> {
     match at.value {
         Value::Array(_) | Value::Object(_) => {
             at.fault("must be a text, a number, true, false or null")
         }
-        value => Some(value),
+        value => Some(value.to_string()),
     }
 }
 

@@ -6,6 +6,7 @@
 mod points;
 mod prompts;
 
+pub(crate) use prompts::basis;
 pub use prompts::{Estimated, of_document};
 
 use frugal_domain::configuration::{Configuration, Extent, Sampling, Settings};
@@ -167,6 +168,33 @@ pub fn estimate(spec: &JobSpec, basis: &Basis) -> Result<Estimate, NotAPoint> {
         kept_for_holdout,
         trials,
     })
+}
+
+/// What the prompts alone of the cheapest model and prompt cost on an instance, in a unit: no configuration
+/// costs less. With the positions of the two.
+pub(crate) fn cheapest_prompts(
+    spec: &JobSpec,
+    basis: &Basis,
+    unit: Unit,
+) -> Option<(Budget, usize, usize)> {
+    let costs = Costs { spec, basis };
+    let pairs = (0..spec.models.len())
+        .flat_map(|model| (0..spec.prompts.len()).map(move |prompt| (model, prompt)));
+    let all = pairs.map(|(model, prompt)| {
+        let cost = costs.of(model, prompt, 1, 1, Responses::Empty).of(unit);
+        (cost, model, prompt)
+    });
+    let (cost, model, prompt) = all.min()?;
+    let rows = u128::from(basis.tuning_rows.max(1));
+    let each = u64::try_from(cost.div_ceil(rows)).unwrap_or(u64::MAX);
+    Some((unit.budget(each), model, prompt))
+}
+
+/// The most responses that a configuration of the job has for a row.
+pub(crate) fn largest_n(spec: &JobSpec) -> Option<u32> {
+    let models = 0..spec.models.len();
+    let largest = models.flat_map(|model| points::largest(&spec.space, model));
+    largest.map(|(n, ..)| n).max()
 }
 
 /// What configurations of a job cost.

@@ -4,6 +4,7 @@ use crate::limits::MAX_CHOICES;
 use frugal_domain::endpoint::{Api, Catalog};
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::job::ModelChoice;
+use serde_json::json;
 
 /// A model as the job names it, with the place of its sub-space and what the catalogue says.
 pub(crate) struct ModelRead<'a> {
@@ -22,9 +23,12 @@ pub(crate) fn models<'a>(job: &ObjectReader<'a>, catalog: &Catalog) -> Vec<Optio
     let places = match (job.get("models"), job.get("model")) {
         (Some(many), Some(one)) => {
             one.fault::<()>("give either `model` or `models`, not both");
-            many.filled_array("model").unwrap_or_default()
+            many.filled_array_within("model", MAX_CHOICES)
+                .unwrap_or_default()
         }
-        (Some(many), None) => many.filled_array("model").unwrap_or_default(),
+        (Some(many), None) => many
+            .filled_array_within("model", MAX_CHOICES)
+            .unwrap_or_default(),
         (None, Some(one)) => vec![one],
         (None, None) => job
             .require(
@@ -34,10 +38,6 @@ pub(crate) fn models<'a>(job: &ObjectReader<'a>, catalog: &Catalog) -> Vec<Optio
             .into_iter()
             .collect(),
     };
-    if places.len() > MAX_CHOICES {
-        job.at
-            .fault::<()>(format!("`models` must hold at most {MAX_CHOICES}"));
-    }
     let models: Vec<_> = places.iter().map(|at| read_model(at, catalog)).collect();
     for (index, model) in models.iter().enumerate() {
         let same = |other: &&Option<ModelRead<'_>>| match (other, model) {
@@ -55,6 +55,19 @@ pub(crate) fn models<'a>(job: &ObjectReader<'a>, catalog: &Catalog) -> Vec<Optio
 }
 
 fn read_model<'a>(at: &Reader<'a>, catalog: &Catalog) -> Option<ModelRead<'a>> {
+    if let Some(name) = at.value.as_str() {
+        let Known {
+            choice,
+            priced,
+            api,
+        } = named(at, name, catalog)?;
+        return Some(ModelRead {
+            choice,
+            priced,
+            api,
+            space: None,
+        });
+    }
     let object = at.object()?;
     let endpoint = object
         .require("endpoint", "name one of the operator's endpoints")
@@ -71,6 +84,25 @@ fn read_model<'a>(at: &Reader<'a>, catalog: &Catalog) -> Option<ModelRead<'a>> {
         api: known.api,
         space,
     })
+}
+
+/// Looks up a model by its name alone, which only one endpoint may have.
+fn named(at: &Reader<'_>, name: &str, catalog: &Catalog) -> Option<Known> {
+    let has = catalog
+        .endpoints
+        .iter()
+        .filter(|(_, endpoint)| endpoint.model(name).is_some());
+    let having: Vec<&String> = has.map(|(endpoint, _)| endpoint).collect();
+    match having.as_slice() {
+        [endpoint] => known((at.clone(), endpoint), (at.clone(), name), catalog),
+        [] => at.fault(format!(
+            "`{name}` is not a model of this server; `GET /endpoints` lists those that are"
+        )),
+        [endpoint, ..] => at.fault(format!(
+            "`{name}` is a model of several endpoints; say which, as in {}",
+            json!({"endpoint": endpoint, "model": name})
+        )),
+    }
 }
 
 /// A model of the operator's.

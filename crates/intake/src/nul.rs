@@ -10,7 +10,7 @@ pub(crate) fn refuse(at: &Reader<'_>) {
             at.fault::<()>("holds a NUL character; remove it");
         }
         Value::Array(_) => at
-            .array()
+            .array_within(usize::MAX)
             .into_iter()
             .flatten()
             .for_each(|item| refuse(&item)),

@@ -152,10 +152,7 @@ pub(crate) fn constraints(
     let Some(at) = at else {
         return Some(Vec::new());
     };
-    let places = at.array()?;
-    if places.len() > MAX_CONSTRAINTS {
-        return at.fault(format!("must hold at most {MAX_CONSTRAINTS} constraints"));
-    }
+    let places = at.array_within(MAX_CONSTRAINTS)?;
     let read: Vec<_> = places.iter().map(|at| constraint(at, scoring)).collect();
     let read = read.into_iter().collect::<Option<Vec<_>>>()?;
     can_be_kept(&places, &read)?;

@@ -233,21 +233,15 @@ fn read_labels(at: &Reader<'_>) -> BTreeMap<String, String> {
     let Some(labels) = at.object() else {
         return BTreeMap::new();
     };
-    let read: BTreeMap<_, _> = labels
-        .members()
+    let labels = labels.members_within(MAX_CHOICES).unwrap_or_default();
+    labels
+        .into_iter()
         .filter_map(|(key, value)| Some((key.to_owned(), value.string()?.to_owned())))
-        .collect();
-    if read.len() > MAX_CHOICES {
-        at.fault::<()>(format!("must hold at most {MAX_CHOICES} labels"));
-    }
-    read
+        .collect()
 }
 
 fn read_start<'a>(at: &Reader<'a>) -> Vec<ObjectReader<'a>> {
-    let rows = at.array().unwrap_or_default();
-    if rows.len() > MAX_CHOICES {
-        at.fault::<()>(format!("must hold at most {MAX_CHOICES} configurations"));
-    }
+    let rows = at.array_within(MAX_CHOICES).unwrap_or_default();
     rows.iter().filter_map(Reader::object).collect()
 }
 

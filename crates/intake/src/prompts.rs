@@ -22,9 +22,12 @@ pub(crate) fn prompts(
     let places = match (job.get("prompts"), job.get("prompt")) {
         (Some(many), Some(one)) => {
             one.fault::<()>("give either `prompt` or `prompts`, not both");
-            many.filled_array("prompt").unwrap_or_default()
+            many.filled_array_within("prompt", MAX_CHOICES)
+                .unwrap_or_default()
         }
-        (Some(many), None) => many.filled_array("prompt").unwrap_or_default(),
+        (Some(many), None) => many
+            .filled_array_within("prompt", MAX_CHOICES)
+            .unwrap_or_default(),
         (None, Some(one)) => vec![one],
         (None, None) => job
             .require(
@@ -34,10 +37,6 @@ pub(crate) fn prompts(
             .into_iter()
             .collect(),
     };
-    if places.len() > MAX_CHOICES {
-        job.at
-            .fault::<()>(format!("`prompts` must hold at most {MAX_CHOICES}"));
-    }
     let completions_only = models
         .iter()
         .flatten()

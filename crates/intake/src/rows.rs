@@ -212,10 +212,7 @@ pub(crate) fn of_array(at: &Reader<'_>) -> Option<Rows> {
 }
 
 fn read_instances(at: &Reader<'_>) -> Option<Vec<Instance>> {
-    let places = at.filled_array("row")?;
-    if places.len() > MAX_INSTANCES {
-        return at.fault(format!("must hold at most {MAX_INSTANCES} rows"));
-    }
+    let places = at.filled_array_within("row", MAX_INSTANCES)?;
     let rows: Vec<_> = places.iter().map(instance::read).collect();
     let rows: Vec<Instance> = rows.into_iter().collect::<Option<_>>()?;
     check_ids(at, rows.iter());
@@ -269,14 +266,11 @@ fn read_holdout<'a>(
     first: usize,
     datasets: &mut Datasets,
 ) -> Option<HoldoutRead<'a>> {
+    if at.value.is_number() {
+        return share(at.clone()).map(|(at, share)| HoldoutRead::Share(at, share));
+    }
     let object = at.object()?;
-    let share = object.get("share").map(|at| {
-        let share = at.number()?;
-        if !(0.0..1.0).contains(&share) {
-            return at.fault("must be at least 0 and below 1");
-        }
-        Some((at, share))
-    });
+    let share = object.get("share").map(share);
     let source = read_source(&object, first, datasets, None);
     let condition = Condition::read(&object);
     let sample = Sample::read(&object);
@@ -303,6 +297,15 @@ fn read_holdout<'a>(
              with `instances` or `dataset`",
         ),
     }
+}
+
+/// A share of the rows.
+fn share(at: Reader<'_>) -> Option<(Reader<'_>, f64)> {
+    let share = at.number()?;
+    if !(0.0..1.0).contains(&share) {
+        return at.fault("must be at least 0 and below 1");
+    }
+    Some((at, share))
 }
 
 /// How many of the instances a share of them is.

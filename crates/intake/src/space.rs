@@ -1,5 +1,6 @@
 //! The search space of a job: the wire form of dimensions, and the paper's default space.
 
+use crate::limits::MAX_CHOICES;
 use crate::models::ModelRead;
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::job::settings::explain_value;
@@ -7,7 +8,7 @@ use frugal_domain::job::{MODEL, PROMPT};
 use frugal_domain::prompt::Prompt;
 use frugal_domain::space::{Dimension, Domain, Scale, Space};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// `max_tokens` of a search space that does not speak of it: the top of the paper's range.
 const FIXED_MAX_TOKENS: u32 = 1000;
@@ -179,12 +180,13 @@ fn read_settings(at: &Reader<'_>, taken: &BTreeSet<String>, depth: usize) -> Opt
     if depth > MAX_DEPTH {
         return at.fault(format!("`one_of` may nest at most {MAX_DEPTH} deep"));
     }
+    let members = object.members_within(MAX_CHOICES)?;
     let outside = taken;
     let mut taken = taken.clone();
-    taken.extend(object.members().map(|(name, _)| name.to_owned()));
+    taken.extend(members.iter().map(|(name, _)| (*name).to_owned()));
     let mut dimensions = Vec::new();
     let mut complete = true;
-    for (name, at) in object.members() {
+    for (name, at) in members {
         let reserved = RESERVED.iter().find(|(reserved, _)| *reserved == name);
         if let Some((_, remedy)) = reserved {
             at.fault::<()>(format!("cannot be searched here; {remedy}"));
@@ -237,7 +239,7 @@ fn read_domain(
             let object = at.object()?;
             let places = object
                 .require("one_of", "list the sub-spaces")?
-                .filled_array("sub-space")?;
+                .filled_array_within("sub-space", MAX_CHOICES)?;
             object.finish();
             let branches: Vec<_> = places
                 .iter()
@@ -354,9 +356,11 @@ fn read_choice(name: &str, at: &Reader<'_>) -> Option<Domain> {
     let values = object.require("choice", "list the values").and_then(|at| {
         let places = at.filled_array("value")?;
         let mut values: Vec<Value> = Vec::new();
+        let mut seen = HashSet::new();
         let mut complete = true;
         for place in &places {
-            if values.contains(place.value) {
+            // As texts: values have no order and no hash, and each is held against all before it.
+            if !seen.insert(place.value.to_string()) {
                 place.fault::<()>("is in the list twice; name each value once");
                 complete = false;
             }

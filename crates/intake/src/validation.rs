@@ -274,7 +274,7 @@ mod tests {
                 "must hold at most 100 rows",
             ),
             (
-                posted(1, lists(1, MAX_RESPONSES + 1)),
+                posted(2, lists(2, MAX_RESPONSES / 2 + 1)),
                 "/responses",
                 "must hold at most 1000 responses in all",
             ),

@@ -1,5 +1,9 @@
 //! What is taken and is probably a mistake all the same.
 
+mod aims;
+
+use crate::estimate::{self, Basis};
+use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::Fault;
 use frugal_domain::job::{Data, JobSpec};
 use frugal_domain::prompt::Prompt;
@@ -29,9 +33,27 @@ const MOST_TOLD: usize = 5;
 /// How many letters a misspelling may be off.
 const NEAR: usize = 2;
 
+/// The most prompts that are rendered to tell what the cheapest configuration costs: few, since a job
+/// waits for them as it is posted.
+const MOST_RENDERED: usize = 200;
+
 /// What may be wrong with a job that was read, each with a pointer into its document and the remedy.
 #[must_use]
-pub fn warnings(document: &Value, spec: &JobSpec, data: &Data) -> Vec<Fault> {
+pub fn warnings(document: &Value, spec: &JobSpec, data: &Data, catalog: &Catalog) -> Vec<Fault> {
+    // Only what is said of money takes the tokens of the prompts.
+    let basis = document
+        .get("budgets")
+        .map(|_| estimate::basis(spec, data, catalog, MOST_RENDERED));
+    warnings_over(document, spec, data, basis.as_ref())
+}
+
+/// The same where the tokens of its prompts are known.
+pub(crate) fn warnings_over(
+    document: &Value,
+    spec: &JobSpec,
+    data: &Data,
+    basis: Option<&Basis>,
+) -> Vec<Fault> {
     let rows = data.tuning.iter().chain(&data.holdout);
     let fields: BTreeSet<&str> = rows
         .flat_map(|row| row.keys().map(String::as_str))
@@ -83,6 +105,7 @@ pub fn warnings(document: &Value, spec: &JobSpec, data: &Data) -> Vec<Fault> {
             found.extend(settings(space, &format!("/models/{index}/search_space")));
         }
     }
+    found.extend(aims::aims(document, spec, data, basis));
     found
 }
 

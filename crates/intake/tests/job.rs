@@ -19,6 +19,8 @@ mod objective;
 mod rendering;
 #[path = "job/search.rs"]
 mod search;
+#[path = "job/sizes.rs"]
+mod sizes;
 #[path = "job/warnings.rs"]
 mod warnings;
 

@@ -64,10 +64,7 @@ pub(crate) fn read(
     );
     object.finish();
     let at = places?;
-    let places = at.filled_array("part")?;
-    if places.len() > MAX_PARTS {
-        return at.fault(format!("must hold at most {MAX_PARTS} parts"));
-    }
+    let places = at.filled_array_within("part", MAX_PARTS)?;
     let parts: Vec<Option<Part>> = places.iter().map(|at| part(at, &scorer)).collect();
     parts.into_iter().collect()
 }

@@ -1,20 +1,12 @@
 //! Amounts as people read them.
 
-use frugal_domain::money::{Budget, Unit};
+use frugal_domain::money::Unit;
 
 /// A cost in dollars or tokens, to three significant digits.
 pub(crate) fn cost(unit: Unit, amount: f64) -> String {
     match unit {
         Unit::Usd => format!("${}", three_digits(amount)),
         Unit::Tokens => format!("{} tokens", three_digits(amount)),
-    }
-}
-
-/// A budget, as it was given.
-pub(crate) fn budget(budget: Budget) -> String {
-    match budget {
-        Budget::Usd(usd) => usd.to_string(),
-        Budget::Tokens(tokens) => format!("{tokens} tokens"),
     }
 }
 
@@ -62,7 +54,6 @@ pub(crate) fn three_digits(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use frugal_domain::money::Usd;
 
     #[test]
     fn amounts_have_three_digits() {
@@ -71,9 +62,6 @@ mod tests {
         assert_eq!(cost(Unit::Usd, 0.0), "$0");
         assert_eq!(cost(Unit::Tokens, 1_234.4), "1234 tokens");
         assert_eq!(cost(Unit::Tokens, 12.34), "12.3 tokens");
-        let half = Usd::from_dollars(0.5).unwrap();
-        assert_eq!(budget(Budget::Usd(half)), "$0.5");
-        assert_eq!(budget(Budget::Tokens(20_000)), "20000 tokens");
     }
 
     #[test]

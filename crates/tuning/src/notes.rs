@@ -194,7 +194,7 @@ fn no_valid_configuration(findings: &Findings<'_>, model: usize) -> Note {
     let detail = match (cheapest, over, spec.inference_budget) {
         (Some(Cheapest { cost, measured }), Some(over), Some(budget)) => {
             let cost = amounts::cost(unit, cost);
-            let (times, budget) = (amounts::times(over), amounts::budget(budget));
+            let (times, budget) = (amounts::times(over), budget);
             if measured {
                 format!(
                     "the cheapest configuration of `{name}` costs {cost} an instance, {times} the \
@@ -354,12 +354,12 @@ fn baseline_partial(findings: &Findings<'_>) -> Option<Note> {
              {}; give a cheaper `baseline` or raise `budgets.inference`",
             amounts::cost(spec.cost_unit(), cost),
             amounts::times(cost / amount),
-            amounts::budget(budget)
+            budget
         ),
         _ => format!(
             "{seen}, as many as its share of the optimization budget paid for ({}); raise \
              `budgets.optimization` to have it looked at on all",
-            amounts::budget(spec.baseline_allowance())
+            spec.baseline_allowance()
         ),
     };
     Some(Note {
@@ -415,7 +415,7 @@ fn budget_left(findings: &Findings<'_>, stop_reason: StopReason) -> Option<Note>
         fact: Fact::BudgetLeft { left, share },
         detail: format!(
             "{} of the optimization budget ({}) was left: {}",
-            amounts::budget(left),
+            left,
             amounts::percent(share),
             what_would_use_it(findings, stop_reason)
         ),

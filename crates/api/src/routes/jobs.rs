@@ -109,7 +109,7 @@ async fn read_job(
     let (datasets, _turn) = data::datasets(state, &document).await?;
     let read = move || {
         let (spec, data) = frugal_intake::job_over(&document, datasets, &catalog, seed)?;
-        let warnings = frugal_intake::warnings(&document, &spec, &data);
+        let warnings = frugal_intake::warnings(&document, &spec, &data, &catalog);
         Ok((spec, data, warnings))
     };
     reading::in_turn(read).await?.map_err(ApiError::invalid_job)

@@ -122,6 +122,9 @@ pub struct SamplePost {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum HoldoutPost {
+    /// A share of the instances, from 0 to below 1, as its number alone.
+    #[schema(example = 0.3)]
+    Number(f64),
     /// A share.
     Share {
         /// The share of the instances that is held out.
@@ -150,10 +153,21 @@ pub struct HoldoutRowsPost {
     pub sample: Option<SamplePost>,
 }
 
-/// A model that the job may choose.
+/// A model that the job may choose: its name where only one endpoint has such a model, or an object.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ModelPost {
+    /// The name of a model that one endpoint has.
+    #[schema(example = "gemma-3-270m")]
+    Name(String),
+    /// A model of a named endpoint.
+    Of(ModelOfPost),
+}
+
+/// A model of a named endpoint.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ModelPost {
+pub struct ModelOfPost {
     /// One of the endpoints of `GET /endpoints`.
     #[schema(min_length = 1, example = "local")]
     pub endpoint: String,

@@ -92,7 +92,7 @@ pub enum ScorerPost {
         #[schema(min_length = 1, example = "{{ answer }}")]
         expected: String,
         /// All choices.
-        #[schema(min_items = 1, example = json!(["A", "B", "C", "D"]))]
+        #[schema(min_items = 1, max_items = 1000, example = json!(["A", "B", "C", "D"]))]
         choices: Vec<String>,
         /// Which part of the response is searched; all of it by default.
         extract: Option<ExtractPost>,

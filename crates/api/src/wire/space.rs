@@ -41,7 +41,7 @@ impl PartialSchema for SearchSpacePost {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .description(Some(
-                "The settings that vary, by name. `temperature`, `top_p`, `max_tokens`, `n` and `stop` are Frugal's own; any other name goes to the endpoint as it is. The model, the prompt and the seed of a request are not settings here.",
+                "The settings that vary, by name. `temperature`, `top_p`, `max_tokens`, `n` and `stop` are Frugal's own; any other name goes to the endpoint as it is. At most 64 of them. The model, the prompt and the seed of a request are not settings here.",
             ))
             .additional_properties(Some(AdditionalProperties::RefOr(dimension())))
             .build()
@@ -111,6 +111,7 @@ impl PartialSchema for DimensionPost {
                 ArrayBuilder::new()
                     .items(ObjectBuilder::new().schema_type(SchemaType::AnyValue))
                     .min_items(Some(1))
+                    .max_items(Some(1000))
                     .unique_items(true)
                     .description(Some("The values, no two equal.")),
             )
@@ -134,7 +135,8 @@ impl PartialSchema for DimensionPost {
                         ObjectBuilder::new()
                             .additional_properties(Some(AdditionalProperties::RefOr(dimension()))),
                     )
-                    .min_items(Some(1)),
+                    .min_items(Some(1))
+                    .max_items(Some(64)),
             )
             .required("one_of");
         let constant = ObjectBuilder::new()

@@ -20,13 +20,17 @@ pub fn explain_value(name: &str, value: &Value) -> Result<(), String> {
     let within = |low: f64, high: f64| match value.as_f64() {
         Some(number) if (low..=high).contains(&number) => Ok(()),
         _ => Err(format!(
-            "`{name}` must be a number from {low} to {high}, not {value}"
+            "`{name}` must be a number from {low} to {high}, not {}{}",
+            shown(value),
+            range(name, "float", value)
         )),
     };
     let whole = |high: i64| match value.as_i64() {
         Some(number) if (1..=high).contains(&number) => Ok(()),
         _ => Err(format!(
-            "`{name}` must be a whole number from 1 to {high}, not {value}"
+            "`{name}` must be a whole number from 1 to {high}, not {}{}",
+            shown(value),
+            range(name, "int", value)
         )),
     };
     match name {
@@ -43,6 +47,32 @@ pub fn explain_value(name: &str, value: &Value) -> Result<(), String> {
             )),
         },
         _ => Ok(()),
+    }
+}
+
+/// The beginning of a value that may be long.
+fn shown(value: &Value) -> String {
+    const MOST_LETTERS: usize = 60;
+    let text = value.to_string();
+    match text.char_indices().nth(MOST_LETTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// How what looks like a range or a list is written, where the value does.
+fn range(name: &str, form: &str, value: &Value) -> String {
+    let is_meant = match value {
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(_) => true,
+        _ => false,
+    };
+    match is_meant {
+        true => format!(
+            "; where it is to vary, `search_space` has a range {{\"{name}\": {{\"{form}\": [low, high]}}}} or \
+             a list {{\"{name}\": {{\"choice\": [one, another]}}}}"
+        ),
+        false => String::new(),
     }
 }
 

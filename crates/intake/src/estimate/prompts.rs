@@ -3,9 +3,10 @@
 use super::{Basis, Estimate, ModelBasis, PromptTokens, TEMPLATE_ALLOWANCE, estimate};
 use crate::rows::Datasets;
 use crate::sample::{as_sent, shuffled};
-use frugal_domain::endpoint::{Api, Catalog};
+use crate::warnings::warnings_over;
+use frugal_domain::endpoint::{Api, Catalog, Endpoint, Model};
 use frugal_domain::fault::Fault;
-use frugal_domain::job::{Data, Instance, JobSpec};
+use frugal_domain::job::{Data, Instance, JobSpec, ModelChoice};
 use frugal_domain::prompt::Prompt;
 use frugal_scoring::{CompiledPrompt, RenderedPrompt, Scorer};
 use serde_json::Value;
@@ -48,20 +49,45 @@ pub fn of_document(
     catalog: &Catalog,
 ) -> Result<Estimated, Vec<Fault>> {
     let (spec, data) = crate::job_over(document, datasets, catalog, SEED)?;
-    let models = spec.models.iter().map(|choice| {
-        let endpoint = catalog.endpoint(&choice.endpoint);
-        endpoint.and_then(|endpoint| Some((endpoint, endpoint.model(&choice.model)?)))
+    let basis = basis(&spec, &data, catalog, MOST_RENDERED);
+    let estimate = estimate(&spec, &basis).map_err(|missing| {
+        vec![Fault {
+            pointer: "/search_space".to_owned(),
+            detail: format!("{missing} in some branch of `one_of`; give it in every branch"),
+        }]
+    })?;
+    let has_price = spec.models.iter().map(|choice| {
+        let model = of_catalog(choice, catalog);
+        model.is_some_and(|(_, model)| model.prices.is_some())
     });
-    let models: Vec<_> = models.collect();
+    Ok(Estimated {
+        has_price: has_price.collect(),
+        warnings: warnings_over(document, &spec, &data, Some(&basis)),
+        spec,
+        basis,
+        estimate,
+    })
+}
+
+/// What the operator says of a model.
+fn of_catalog<'a>(choice: &ModelChoice, catalog: &'a Catalog) -> Option<(&'a Endpoint, &'a Model)> {
+    let endpoint = catalog.endpoint(&choice.endpoint)?;
+    Some((endpoint, endpoint.model(&choice.model)?))
+}
+
+/// What is known of a job before anything is sent, from so many of its prompts rendered at most.
+pub(crate) fn basis(spec: &JobSpec, data: &Data, catalog: &Catalog, most_rendered: usize) -> Basis {
+    let models = spec.models.iter();
+    let models: Vec<_> = models.map(|choice| of_catalog(choice, catalog)).collect();
     let apis: Vec<Api> = models
         .iter()
         .map(|found| found.map_or_else(Api::default, |(endpoint, model)| endpoint.api_of(model)))
         .collect();
-    let counts = count_all(&spec, &data, &apis);
-    let basis = Basis {
+    let counts = count_all(spec, data, &apis, most_rendered);
+    Basis {
         tuning_rows: u64::try_from(data.tuning.len()).unwrap_or(u64::MAX),
         holdout_rows: u64::try_from(data.holdout.len()).unwrap_or(u64::MAX),
-        judge_prompts: judge_prompts(&spec, &data),
+        judge_prompts: judge_prompts(spec, data),
         models: models
             .iter()
             .zip(&apis)
@@ -78,23 +104,7 @@ pub fn of_document(
                     .unwrap_or_default(),
             })
             .collect(),
-    };
-    let estimate = estimate(&spec, &basis).map_err(|missing| {
-        vec![Fault {
-            pointer: "/search_space".to_owned(),
-            detail: format!("{missing} in some branch of `one_of`; give it in every branch"),
-        }]
-    })?;
-    let has_price = models
-        .iter()
-        .map(|found| found.is_some_and(|(_, model)| model.prices.is_some()));
-    Ok(Estimated {
-        has_price: has_price.collect(),
-        warnings: crate::warnings(document, &spec, &data),
-        spec,
-        basis,
-        estimate,
-    })
+    }
 }
 
 /// By judge, the tokens of a question about an empty answer, the most over a sample of the rows.
@@ -119,7 +129,12 @@ fn judge_prompts(spec: &JobSpec, data: &Data) -> Vec<u64> {
 }
 
 /// The tokens of every prompt in each form in which some model gets it.
-fn count_all(spec: &JobSpec, data: &Data, apis: &[Api]) -> Vec<(Api, Vec<PromptTokens>)> {
+fn count_all(
+    spec: &JobSpec,
+    data: &Data,
+    apis: &[Api],
+    most_rendered: usize,
+) -> Vec<(Api, Vec<PromptTokens>)> {
     let mut forms: Vec<Api> = Vec::new();
     for api in apis {
         if !forms.contains(api) {
@@ -127,34 +142,44 @@ fn count_all(spec: &JobSpec, data: &Data, apis: &[Api]) -> Vec<(Api, Vec<PromptT
         }
     }
     let parts = (forms.len() * spec.prompts.len()).max(1);
+    let most = Most {
+        rows: (most_rendered / parts).max(1),
+        bytes: MOST_BYTES / parts,
+    };
     let pool = spec.pool.as_slice().into();
     let count_in = |api| {
         let prompts = spec.prompts.iter();
         (
             api,
             prompts
-                .map(|it| count(it, &pool, data, api, parts))
+                .map(|it| count(it, &pool, data, api, most))
                 .collect(),
         )
     };
     forms.into_iter().map(count_in).collect()
 }
 
-/// Counts a prompt's tokens on the rows, with its part of the work that an estimate may take:
-/// one of so many.
+/// The most work that one prompt may make.
+#[derive(Clone, Copy)]
+struct Most {
+    rows: usize,
+    bytes: usize,
+}
+
+/// Counts a prompt's tokens on the rows, within its part of the work that an estimate may take.
 fn count(
     prompt: &Prompt,
     pool: &Arc<[Instance]>,
     data: &Data,
     api: Api,
-    parts: usize,
+    most: Most,
 ) -> PromptTokens {
     // A job is not read whose prompts cannot be compiled, or rendered for every row.
     let Ok(compiled) = CompiledPrompt::of_job(prompt, pool) else {
         return PromptTokens::new(&[], &[]);
     };
-    let mut rows_left = (MOST_RENDERED / parts).max(1);
-    let mut bytes_left = MOST_BYTES / parts;
+    let mut rows_left = most.rows;
+    let mut bytes_left = most.bytes;
     let mut count = |rows: &[Instance]| {
         let mut tokens = Vec::new();
         for row in shuffled(rows) {

@@ -364,7 +364,7 @@ fn all_faults_of_the_constraints_are_found_at_once() {
 fn constraints_are_few() {
     let many = |count| json!(vec![json!({"metric": "latency_ms", "at_most": 5}); count]);
     assert_eq!(with("constraints", many(16)).constraints.len(), 16);
-    let detail = "must hold at most 16 constraints";
+    let detail = "must hold at most 16 items, not 17";
     assert_eq!(
         refused(many(17)),
         [("/constraints".to_owned(), detail.to_owned())]

@@ -1,6 +1,6 @@
 //! What is taken and told of all the same.
 
-use super::{example, read};
+use super::{catalog, example, read};
 use serde_json::{Value, json};
 
 /// The warnings for the example with a change.
@@ -8,7 +8,7 @@ fn warnings(change: impl FnOnce(&mut Value)) -> Vec<(String, String)> {
     let mut body = example();
     change(&mut body);
     let (spec, data) = read(&body).unwrap();
-    let found = frugal_intake::warnings(&body, &spec, &data);
+    let found = frugal_intake::warnings(&body, &spec, &data, &catalog());
     for warning in &found {
         assert!(body.pointer(&warning.pointer).is_some(), "{warning:?}");
     }
@@ -32,7 +32,9 @@ fn prompts_and_expectations_that_use_no_field_are_told_with_the_notation() {
             {"name": "right", "text": "Q: {{ question }}"},
             {"name": "any", "text": "What is the answer?"}
         ]);
-        body["scoring"] = json!({"scorer": {"type": "exact", "expected": "{The Answer}"}});
+        body["scoring"] =
+            json!({"scorer": {"type": "exact", "expected": "{The Answer}"}, "reduce": "mean"});
+        body["budgets"] = json!({});
     });
     let pointers: Vec<_> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
     assert_eq!(
@@ -45,8 +47,8 @@ fn prompts_and_expectations_that_use_no_field_are_told_with_the_notation() {
     let by_row = warnings(|body| {
         body["data"] = json!({"instances": [{"question": "1 + 1", "The Answer": "2"}]});
         body["prompts"] = json!([{"name": "right", "text": "{{ row['question'] }}"}]);
-        body["scoring"] =
-            json!({"scorer": {"type": "exact", "expected": "{{ row['The Answer'] }}"}});
+        body["scoring"] = json!({"scorer": {"type": "exact", "expected": "{{ row['The Answer'] }}"}, "reduce": "mean"});
+        body["budgets"] = json!({});
     });
     assert_eq!(by_row, []);
 }
@@ -58,6 +60,7 @@ fn settings_that_look_like_others_or_like_ranges_are_told() {
             "temprature": {"float": [0, 1]}, "penalty": [0, 1], "a/b": {"min": 0, "max": 1},
             "top_k": 5, "presence_penalty": {"float": [0, 1]}
         });
+        body["budgets"] = json!({});
     });
     let pointers: Vec<_> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
     assert_eq!(
@@ -70,4 +73,84 @@ fn settings_that_look_like_others_or_like_ranges_are_told() {
     );
     assert!(found[0].1.contains("{\"float\": [0, 1]}"), "{found:?}");
     assert!(found[2].1.contains("`temperature`"), "{found:?}");
+}
+
+/// The warnings at one place.
+fn at(pointer: &str, change: impl FnOnce(&mut Value)) -> Option<String> {
+    let mut found = warnings(change).into_iter();
+    found
+        .find(|(at, _)| at == pointer)
+        .map(|(_, detail)| detail)
+}
+
+#[test]
+fn rows_that_could_be_held_out_are_told_of_unless_it_is_said_that_none_are() {
+    let rows = |body: &mut Value, count: usize, holdout: Option<Value>| {
+        let rows = vec![json!({"question": "1 + 1?", "answer": "2"}); count];
+        body["data"] = json!({"instances": rows});
+        if let Some(holdout) = holdout {
+            body["data"]["holdout"] = holdout;
+        }
+    };
+    let told = at("/data", |body| rows(body, 20, None)).unwrap();
+    insta::assert_snapshot!(told, @r#"no rows are held out, so the report cannot tell an improvement from luck; add `"holdout": 0.3`, or `"holdout": 0` if that is meant"#);
+    assert_eq!(at("/data", |body| rows(body, 19, None)), None);
+    assert_eq!(at("/data", |body| rows(body, 20, Some(json!(0)))), None);
+    assert_eq!(at("/data", |body| rows(body, 20, Some(json!(0.3)))), None);
+}
+
+#[test]
+fn an_objective_that_nobody_chose_is_told_of_where_n_may_grow() {
+    let unsaid = |body: &mut Value| {
+        body["objective"] = Value::Null;
+        body["scoring"]["reduce"] = Value::Null;
+        let whole = body.as_object_mut().unwrap();
+        whole.remove("objective");
+        whole["scoring"].as_object_mut().unwrap().remove("reduce");
+    };
+    let told = at("/scoring", unsaid).unwrap();
+    insta::assert_snapshot!(told, @r#"a row counts as right where any of its `n` responses is (`expected_success`); that is right where each of them can be checked: say `"reduce": "expected_success"` to keep it, `"majority"` where the most frequent answer is used, `"mean"` where one is"#);
+    let one = at("/scoring", |body| {
+        unsaid(body);
+        body["search_space"]["n"] = json!(1);
+    });
+    assert_eq!(one, None);
+    assert_eq!(at("/scoring", |_| {}), None);
+}
+
+#[test]
+fn an_inference_budget_below_the_cheapest_prompt_is_told_of() {
+    let with = |amount: Value| {
+        at("/budgets/inference", |body| {
+            body["budgets"]["inference"] = amount;
+        })
+    };
+    // "Question: 1 + 1?\nAnswer:" is some ten tokens, at a cent for a million.
+    let told = with(json!({"usd": 0.000_000_01})).unwrap();
+    insta::assert_snapshot!(told, @"no configuration can meet it: the prompt alone costs $0.00000018 on the average, of the cheapest model `smollm2-135m-instruct` and prompt `direct`; allow more, shorten the prompt, or take a cheaper model");
+    assert_eq!(with(json!({"usd": 0.000_001})), None);
+}
+
+#[test]
+fn an_optimization_budget_that_cannot_be_spent_is_told_of() {
+    let with = |dollars: f64, trials: u32| {
+        at("/budgets/optimization", |body| {
+            body["budgets"]["optimization"] = json!({"usd": dollars});
+            body["limits"]["trials"] = json!(trials);
+        })
+    };
+    // Seven rows, 32 responses of 256 tokens at 0.04 dollars a million: 0.0023 dollars a trial.
+    let told = with(1.0, 10).unwrap();
+    insta::assert_snapshot!(told, @"most of it will not be spent: 10 trials on all rows cost $0.02505836 at most; allow more trials or settings, give more rows, or lower it");
+    assert_eq!(with(0.04, 10), None);
+    assert_eq!(with(1.0, 1000), None);
+    // Without anything to search there is one trial, whatever the limit.
+    let alone = at("/budgets/optimization", |body| {
+        body["models"] = json!([{"endpoint": "local", "model": "gemma-3-270m"}]);
+        body["prompts"] = json!([{"name": "direct", "text": "{{ question }}"}]);
+        body["search_space"] = json!({"temperature": 1, "n": {"int": [1, 32]}, "max_tokens": 256});
+        body["budgets"]["optimization"] = json!({"usd": 1});
+        body["limits"]["trials"] = json!(1000);
+    });
+    assert!(alone.is_some());
 }

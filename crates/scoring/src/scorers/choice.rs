@@ -81,10 +81,11 @@ impl Choice {
 fn read_choices(at: &Reader<'_>) -> Option<Vec<String>> {
     let places = at.filled_array("choice")?;
     let mut choices: Vec<String> = Vec::new();
+    let mut seen = BTreeSet::new();
     let mut complete = true;
     for place in &places {
         match place.filled_string() {
-            Some(choice) if choices.iter().any(|other| other == choice) => {
+            Some(choice) if !seen.insert(choice) => {
                 place.fault::<()>("is in the list twice; name each choice once");
                 complete = false;
             }

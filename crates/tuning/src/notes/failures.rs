@@ -2,7 +2,6 @@
 
 use super::fact::{Fact, Note};
 use super::untried;
-use crate::amounts;
 use crate::findings::Findings;
 use frugal_domain::job::ModelChoice;
 use frugal_domain::spend::SpendCategory;
@@ -103,7 +102,7 @@ pub(super) fn uncertain_spend(findings: &Findings<'_>) -> Option<Note> {
         detail: format!(
             "attempts that brought nothing, such as time-outs, may have been billed with up to {} \
              in all; the endpoint's own bill tells whether they were",
-            amounts::budget(unit.budget(unit.of(most)))
+            unit.budget(unit.of(most))
         ),
     })
 }

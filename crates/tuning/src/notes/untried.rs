@@ -171,14 +171,14 @@ impl Untried {
                 "with a response of one token it costs {} an instance already, by estimate, which \
                  is over the inference budget of {}; raise `budgets.inference` or leave it out",
                 amounts::cost(spec.cost_unit(), least),
-                amounts::budget(budget)
+                budget
             ),
             (UntriedReason::OverInferenceBudget, ..) => {
                 "its prompts alone are over the inference budget".to_owned()
             }
             (UntriedReason::OptimizationBudget, ..) => format!(
                 "the optimization budget of {} was spent before; raise `budgets.optimization`",
-                amounts::budget(spec.optimization_budget)
+                spec.optimization_budget
             ),
             (UntriedReason::TrialLimit, ..) => format!(
                 "the limit of {} trials was reached before; raise `limits.trials`",
