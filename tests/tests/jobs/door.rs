@@ -77,6 +77,7 @@ async fn what_is_probably_a_mistake_is_taken_and_told() {
     let rows = json!([{"question": "1 + 1", "answer": "2"}]);
     let mut body = over(rows, "What is the answer?");
     body["search_space"]["temprature"] = json!({"float": [0, 1]});
+    body["scoring"]["reduce"] = json!("mean");
     let (status, job) = posted(&api, "/jobs", &body).await;
     assert_eq!(status, 201, "{job}");
     let (_, estimate) = posted(&api, "/jobs/estimate", &body).await;
@@ -87,7 +88,14 @@ async fn what_is_probably_a_mistake_is_taken_and_told() {
         .iter()
         .map(|warning| warning["pointer"].as_str().unwrap())
         .collect();
-    assert_eq!(pointers, ["/prompt", "/search_space/temprature"]);
+    assert_eq!(
+        pointers,
+        [
+            "/prompt",
+            "/search_space/temprature",
+            "/budgets/optimization"
+        ]
+    );
     let detail = job["warnings"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("every row asks the same"), "{detail}");
     let path = format!("/jobs/{}", job["id"].as_str().unwrap());
