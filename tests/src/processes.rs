@@ -6,7 +6,7 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
@@ -76,19 +76,44 @@ impl Setting {
         frugal
     }
 
-    async fn start(&self, arguments: &[&str]) -> Frugal {
+    /// Runs a command to its end, and returns what it printed.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn run(&self, arguments: &[&str]) -> String {
+        let output = self.try_run(arguments).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a command to its end, whatever that is.
+    pub async fn try_run(&self, arguments: &[&str]) -> Output {
+        let (mut command, _directory) = self.command(arguments).await;
+        command.output().await.expect("the program starts")
+    }
+
+    /// A command under this configuration, and the directory that holds it.
+    async fn command(&self, arguments: &[&str]) -> (Command, TempDir) {
         let directory = tempfile::tempdir().expect("a directory for the configuration");
         let config = directory.path().join("frugal.toml");
         let text = format!("lease_seconds = {}\n{}", self.lease_seconds, self.endpoints);
         std::fs::write(&config, text).expect("the configuration can be written");
-        let mut child = Command::new(program().await)
+        let mut command = Command::new(program().await);
+        command
             .args(arguments)
             .arg("--config")
             .arg(&config)
             .args(["--log", "info", "--log-format", "json"])
             .env("DATABASE_URL", &self.database_url)
             .current_dir(directory.path())
-            .stdin(Stdio::null())
+            .stdin(Stdio::null());
+        (command, directory)
+    }
+
+    async fn start(&self, arguments: &[&str]) -> Frugal {
+        let (mut command, directory) = self.command(arguments).await;
+        let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

@@ -7,9 +7,17 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// The tag of a job as it is now. Whatever changes a job writes an event, but for two steps: the
-/// request to cancel a running job, and a worker that gives a job back; they change the state.
+/// request to cancel a running job, and a worker that gives a job back; they change the state. What goes
+/// in time of one that has ended leaves its marks.
 pub(crate) fn of(job: &Job) -> String {
-    format!("\"{}.{}\"", job.last_seq, job.state.as_str())
+    let gone = match (job.events_pruned_through, job.responses_pruned_at) {
+        (0, None) => String::new(),
+        (events, responses) => {
+            let responses = responses.map_or(0, |at| at.timestamp());
+            format!(".{events}.{responses}")
+        }
+    };
+    format!("\"{}.{}{gone}\"", job.last_seq, job.state.as_str())
 }
 
 /// The tag of an answer that has no other sign of its state: a hash of what it says.

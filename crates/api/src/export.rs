@@ -98,7 +98,8 @@ impl Export {
         job: jobs::Job,
         _turn: SemaphorePermit<'static>,
     ) -> Result<(), Broken> {
-        let (id, spec) = (job.id, job.spec.clone());
+        let (id, shown) = (job.id, job.clone());
+        let spec = &shown.spec;
         let start = ExportStart {
             format: EXPORT_FORMAT,
             version: env!("CARGO_PKG_VERSION"),
@@ -111,20 +112,20 @@ impl Export {
         };
         let job = Job::new(job, best.as_ref());
         self.line(ExportLine::Job(Box::new(job))).await?;
-        let specification = serde_json::from_value(serde_json::to_value(&spec)?)?;
+        let specification = serde_json::from_value(serde_json::to_value(spec)?)?;
         self.line(ExportLine::Specification(specification)).await?;
         let connection = &mut connection;
         self.all(exports::instances(connection, id)).await?;
-        let shown = exports::trials(connection, id)
-            .map_ok(|trial| ExportLine::Trial(Box::new(Trial::new(id, &spec, trial))));
-        self.all(shown).await?;
+        let lines = exports::trials(connection, id)
+            .map_ok(|trial| ExportLine::Trial(Box::new(Trial::new(&shown, trial))));
+        self.all(lines).await?;
         self.all(exports::adopted(connection, id)).await?;
         self.all(exports::requests(connection, id)).await?;
         self.all(exports::responses(connection, id)).await?;
         self.all(exports::scores(connection, id)).await?;
-        let shown = exports::events(connection, id)
-            .map_ok(|event| ExportLine::Event(Box::new(Event::new(&spec, event))));
-        self.all(shown).await?;
+        let lines = exports::events(connection, id)
+            .map_ok(|event| ExportLine::Event(Box::new(Event::new(spec, event))));
+        self.all(lines).await?;
         if let Some(report) = jobs::report(connection, id).await?
             && !report.is_null()
         {

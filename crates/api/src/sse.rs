@@ -101,6 +101,16 @@ impl Follower {
         let mut connection = self.state.pool().acquire().await?;
         let rows = events::after(&mut connection, self.job, self.after, PAGE).await?;
         let is_news = !rows.is_empty();
+        // They are numbered without gaps. Where some went while this one was slow, it is told so when it
+        // asks again; of a job that is deleted nothing comes any more.
+        let is_gap = match rows.first() {
+            Some(first) => first.seq != self.after + 1,
+            None => events::are_gone(&mut connection, self.job, self.after).await?,
+        };
+        if is_gap {
+            self.ended = true;
+            return Ok(true);
+        }
         if let Some(last) = rows.last() {
             self.after = last.seq;
             self.ended = last.body.is_terminal();

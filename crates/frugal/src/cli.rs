@@ -4,6 +4,7 @@ use crate::check::CheckArgs;
 use crate::config::Flags;
 use crate::datasets::DatasetsCommand;
 use crate::demo::DemoArgs;
+use crate::retention::PruneArgs;
 use clap::{Args, Parser, Subcommand};
 use frugal_simulator::{FaultKind, SCRIPT_FORM};
 use std::net::SocketAddr;
@@ -49,6 +50,11 @@ pub enum Command {
     ///
     /// `serve` does this by itself.
     Migrate,
+    /// Remove what jobs that ended long ago have left, as [retention] of frugal.toml says
+    ///
+    /// `serve` does this by itself, once a minute. Jobs that have not ended are never touched. It goes in
+    /// batches of 1,000 rows, so it may be broken off at any time and run again.
+    Prune(PruneArgs),
     /// Run an OpenAI-compatible endpoint that replays recorded answers of real models, or your own
     Simulate(SimulateArgs),
     /// See to the endpoints that frugal.toml names

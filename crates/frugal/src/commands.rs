@@ -3,9 +3,11 @@
 use crate::check::{self, CheckArgs};
 use crate::cli::SimulateArgs;
 use crate::config::Config;
+use crate::config::RetentionConfig;
 use crate::database::Database;
 use crate::datasets::{self, DatasetsCommand};
 use crate::demo::{self, DemoArgs};
+use crate::retention::{self, PruneArgs};
 use crate::sandbox::{self, Place};
 use anyhow::{Context, bail};
 use frugal_api::DatasetLimits;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long requests under way may take to arrive once a job is to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -59,6 +62,7 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
             lease: config.lease,
             body_limit: config.body_limit_bytes,
             dataset_limits: dataset_limits(config),
+            retention: config.retention,
         };
         tokio::select! {
             served = server.run(listener, shutdown) => served,
@@ -104,6 +108,17 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     migrated.context("cannot bring the schema up to date")?;
     tracing::info!("the schema is up to date");
     Ok(())
+}
+
+/// Removes what jobs that ended long ago have left.
+///
+/// # Errors
+/// As for [`retention::prune`].
+pub async fn prune(config: &Config, args: &PruneArgs) -> anyhow::Result<()> {
+    let database = Database::open(config).await?;
+    let pruned = retention::prune(database.pool(), args, config.retention).await;
+    database.close().await;
+    say(&pruned?)
 }
 
 /// Runs the simulator until `shutdown`.
@@ -294,6 +309,7 @@ struct Server {
     lease: Duration,
     body_limit: usize,
     dataset_limits: DatasetLimits,
+    retention: RetentionConfig,
 }
 
 impl Server {
@@ -324,6 +340,11 @@ impl Server {
                 .await
                 .context("the API broke down")
         });
+        let keeping = {
+            let (pool, limits, shutdown) = (self.pool.clone(), self.retention, shutdown.clone());
+            async move { retention::keep(&pool, limits, &shutdown).await }
+        };
+        let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
         tracing::info!(%address, workers = self.workers, "serving");
         let mut result = Ok(());
         while let Some(ended) = parts.join_next().await {
@@ -334,6 +355,9 @@ impl Server {
                     .context("a part of the server broke down")
                     .and_then(|r| r),
             );
+        }
+        if let Err(error) = keeping.await {
+            tracing::error!(%error, "retention broke down");
         }
         result
     }
@@ -376,6 +400,7 @@ pub async fn demo(
             lease: config.lease,
             body_limit: config.body_limit_bytes,
             dataset_limits: dataset_limits(config),
+            retention: RetentionConfig::default(),
         };
         // The server outlives the demonstration, so that it can be looked at with curl.
         let stop = CancellationToken::new();

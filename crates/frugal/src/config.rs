@@ -18,16 +18,20 @@
 //! | `log_format` | `FRUGAL_LOG_FORMAT` | `--log-format` | `auto` |
 //! | `[endpoints.NAME]` | - | - | none |
 //! | `[sandbox]` | - | - | [`SandboxConfig::default`] |
+//! | `[retention]` | - | - | all is kept |
 //!
 //! An empty environment variable counts as not set.
 
 mod prices;
+mod retention;
 mod sandbox;
 
 pub use prices::PriceListError;
+pub use retention::{RetentionConfig, kept};
 pub use sandbox::SandboxConfig;
 
 use prices::PriceList;
+use retention::RetentionKeys;
 use sandbox::SandboxKeys;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -78,6 +82,8 @@ pub struct Config {
     pub endpoints: Catalog,
     /// How programs are run that models wrote.
     pub sandbox: SandboxConfig,
+    /// How long what jobs leave is kept.
+    pub retention: RetentionConfig,
 }
 
 /// A database's URL. It may hold a password, so it is never printed.
@@ -201,6 +207,8 @@ struct FileKeys {
     endpoints: BTreeMap<String, Endpoint>,
     #[serde(default)]
     sandbox: SandboxKeys,
+    #[serde(default)]
+    retention: RetentionKeys,
 }
 
 /// A value and where it comes from.
@@ -396,6 +404,13 @@ impl Config {
             origin: format!("{}: sandbox.{}", path.display(), fault.key),
             problem: fault.problem,
         })?;
+        let retention = keys
+            .retention
+            .resolve()
+            .map_err(|fault| ConfigError::Value {
+                origin: format!("{}: retention.{}", path.display(), fault.key),
+                problem: fault.problem,
+            })?;
 
         Ok(Self {
             listen,
@@ -432,6 +447,7 @@ impl Config {
                 .map_or(Ok(LogFormat::Auto), parse_log_format)?,
             endpoints,
             sandbox,
+            retention,
         })
     }
 }

@@ -38,6 +38,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Serve => commands::serve(&config, shutdown).await,
             Command::Worker => commands::worker(&config, shutdown).await,
             Command::Migrate => commands::migrate(&config).await,
+            Command::Prune(args) => commands::prune(&config, &args).await,
             Command::Simulate(args) => commands::simulate(&args, shutdown).await,
             Command::Endpoints(EndpointsCommand::Check(args)) => {
                 commands::check(&config, &args, shutdown).await

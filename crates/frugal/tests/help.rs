@@ -22,7 +22,9 @@ fn help(command: &[&str]) -> String {
 #[test]
 fn every_command_says_what_it_takes() {
     insta::assert_snapshot!("frugal", help(&[]));
-    for command in ["serve", "worker", "migrate", "simulate", "openapi", "demo"] {
+    for command in [
+        "serve", "worker", "migrate", "prune", "simulate", "openapi", "demo",
+    ] {
         insta::assert_snapshot!(command, help(&[command]));
     }
     insta::assert_snapshot!("endpoints", help(&["endpoints"]));

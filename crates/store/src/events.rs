@@ -24,7 +24,7 @@ pub async fn append(
 ) -> Result<i64> {
     let count = i64::try_from(bodies.len()).map_err(|_| Error::TooLarge("a list of events"))?;
     let last = sqlx::query_scalar!(
-        "UPDATE jobs SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq",
+        "UPDATE jobs SET last_seq = last_seq + $2, has_events = true WHERE id = $1 RETURNING last_seq",
         job.0,
         count
     )
@@ -50,10 +50,30 @@ pub async fn append(
     )
     .execute(&mut *connection)
     .await?;
+    tell(connection, job).await?;
+    Ok(last)
+}
+
+/// Tells those who follow a job that there is something to see.
+pub(crate) async fn tell(connection: &mut PgConnection, job: JobId) -> Result<()> {
     sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, job.to_string())
         .execute(connection)
         .await?;
-    Ok(last)
+    Ok(())
+}
+
+/// Whether events of a job after a number are gone, or the job is.
+///
+/// # Errors
+/// The database is away.
+pub async fn are_gone(connection: &mut PgConnection, job: JobId, after: i64) -> Result<bool> {
+    let pruned = sqlx::query_scalar!(
+        "SELECT events_pruned_through FROM jobs WHERE id = $1",
+        job.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(pruned.is_none_or(|through| through > after))
 }
 
 /// Events of a job after a number, in order.

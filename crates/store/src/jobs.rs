@@ -45,6 +45,10 @@ pub struct Job {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// The number of the last event that is gone; 0 where none is.
+    pub events_pruned_through: i64,
+    /// Since when its responses are gone, where they are.
+    pub responses_pruned_at: Option<DateTime<Utc>>,
 }
 
 struct JobRow {
@@ -60,6 +64,8 @@ struct JobRow {
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
+    events_pruned_through: i64,
+    responses_pruned_at: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<JobRow> for Job {
@@ -85,6 +91,8 @@ impl TryFrom<JobRow> for Job {
             created_at: row.created_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
+            events_pruned_through: row.events_pruned_through,
+            responses_pruned_at: row.responses_pruned_at,
         })
     }
 }
@@ -119,7 +127,8 @@ pub async fn create(
         INSERT INTO jobs (id, name, labels, state, spec, progress, spend, created_at, dataset_ids)
         VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6, $7)
         RETURNING id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
-                  created_at, started_at, finished_at
+                  created_at, started_at, finished_at, events_pruned_through,
+               responses_pruned_at
         "#,
         id.0,
         spec.name
@@ -151,7 +160,8 @@ pub async fn find(connection: &mut PgConnection, id: JobId) -> Result<Option<Job
         JobRow,
         r#"
         SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
-               created_at, started_at, finished_at
+               created_at, started_at, finished_at, events_pruned_through,
+               responses_pruned_at
         FROM jobs WHERE id = $1
         "#,
         id.0
@@ -175,7 +185,8 @@ pub async fn list(
         JobRow,
         r#"
         SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
-               created_at, started_at, finished_at
+               created_at, started_at, finished_at, events_pruned_through,
+               responses_pruned_at
         FROM jobs
         WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR state = $2)
         ORDER BY id DESC

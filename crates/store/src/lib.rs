@@ -24,6 +24,7 @@ pub mod listen;
 pub mod queue;
 pub mod requests;
 pub mod responses;
+pub mod retention;
 pub mod reuse;
 pub mod scores;
 pub mod trials;

@@ -33,7 +33,8 @@ pub struct Found {
 /// The answered requests with one of these keys, of other jobs of the job's owner: those answered
 /// first come first, and whole requests only, as many as have at most `limit` responses together.
 /// Requests whose usage is an estimate are left out, and so are jobs that are still under way: what
-/// they have changes while one looks.
+/// they have changes while one looks; and jobs whose responses are gone or going: of a request that has a
+/// part of its responses left, the usage would be shared out wrongly.
 ///
 /// # Errors
 /// The database is away.
@@ -56,7 +57,7 @@ pub async fn find(
         JOIN jobs AS own ON own.id = $1 AND own.owner IS NOT DISTINCT FROM other.owner
         WHERE request.reuse_key = ANY($2) AND request.state = 'answered'
           AND request.job_id <> $1 AND NOT request.usage_estimated
-          AND other.finished_at IS NOT NULL
+          AND other.finished_at IS NOT NULL AND other.responses_pruned_at IS NULL
         ORDER BY request.answered_at, request.job_id, request.purpose, request.trial,
                  request.ordinal, response.position
         LIMIT $3

@@ -289,3 +289,67 @@ async fn the_end_of_the_server_ends_streams() {
     let (rest, ()) = tokio::join!(events.collect::<Vec<_>>(), app.end());
     assert_eq!(rest, []);
 }
+
+#[tokio::test]
+async fn events_that_are_gone_are_told_of_and_not_passed_over() {
+    let app = start().await;
+    let path = with_events(&app, 5).await;
+    let claim = claim(&app).await;
+    finish(&app, claim, &success(None)).await;
+    let shown = app.api.json(&path).await;
+    assert!(shown["pruned"].is_null());
+    let before = header(&app.api.get(&path).await, "etag")
+        .unwrap()
+        .to_owned();
+    let pruned = sqlx::query(
+        "WITH gone AS (DELETE FROM events WHERE job_id = $1 AND seq <= 4)
+         UPDATE jobs SET events_pruned_through = 4 WHERE id = $1",
+    );
+    pruned.bind(id(&path).0).execute(&app.pool).await.unwrap();
+
+    let known = app.api.request(Method::GET, &path);
+    let known = app.api.send(known.header("if-none-match", &before)).await;
+    let shown = body(known, 200).await;
+    assert_eq!(
+        shown["pruned"],
+        json!({"events_through": 4, "responses_at": null})
+    );
+    for request in [
+        app.api.request(Method::GET, &format!("{path}/events")),
+        app.api
+            .request(Method::GET, &format!("{path}/events?after=3")),
+        stream(&app, &path, ""),
+        stream(&app, &path, "").header("last-event-id", "3"),
+    ] {
+        let told = body(app.api.send(request).await, 410).await;
+        assert_eq!(told["code"], "events_pruned");
+        let detail = told["detail"].as_str().unwrap();
+        assert!(detail.contains("go on after 4"), "{detail}");
+    }
+    let page = app.api.json(&format!("{path}/events?after=4")).await;
+    assert_eq!(seqs(&page), [5, 6, 7]);
+    assert_eq!(ids(&app.api.follow(&path, Some(4)).await), [5, 6, 7]);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn the_stream_of_a_job_that_is_deleted_ends() {
+    let app = start().await;
+    let path = with_events(&app, 3).await;
+    let claim = claim(&app).await;
+    let mut followed = app.api.stream(&path, Some(3)).await;
+    assert_eq!(followed.next().await.unwrap().name, "job.running");
+    // It ends unseen by its follower, who is still waiting when it goes.
+    let ended = sqlx::query(
+        "UPDATE jobs SET state = 'succeeded', finished_at = now(), lease_expires_at = NULL WHERE id = $1",
+    );
+    ended.bind(claim.job.0).execute(&app.pool).await.unwrap();
+    let request = app.api.request(Method::DELETE, &path);
+    assert_eq!(app.api.send(request).await.status(), 204);
+    assert!(followed.next().await.is_none());
+    let again = app
+        .api
+        .send(stream(&app, &path, "").header("last-event-id", "4"));
+    assert_eq!(body(again.await, 404).await["code"], "not_found");
+    app.end().await;
+}

@@ -5,6 +5,7 @@ use frugal_domain::event::EventBody;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_store::queue::End;
 use frugal_tests::app::TestApp;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 async fn cancel(app: &TestApp, path: &str, status: u16) -> Value {
@@ -128,5 +129,28 @@ async fn the_report_is_there_once_the_job_has_ended() {
     body(app.api.get(&report).await, 409).await;
     finish(&app, claim, &success(Some(written.clone()))).await;
     assert_eq!(app.api.json(&report).await, written);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_job_that_has_ended_can_be_deleted() {
+    let app = start().await;
+    let post = || app.api.request(Method::POST, "/jobs").json(&job());
+    let post = async || app.api.send(post().header("idempotency-key", "once")).await;
+    let created = body(post().await, 201).await;
+    let path = created["links"]["self"].as_str().unwrap();
+    let delete = async || app.api.send(app.api.request(Method::DELETE, path)).await;
+    insta::assert_json_snapshot!("deleted_too_early", body(delete().await, 409).await);
+    cancel(&app, path, 202).await;
+    assert_eq!(delete().await.status(), 204);
+    for at in ["", "/trials", "/events", "/report", "/export"] {
+        let gone = body(app.api.get(&format!("{path}{at}")).await, 404).await;
+        assert_eq!(gone["code"], "not_found", "{at}");
+    }
+    assert_eq!(body(delete().await, 404).await["code"], "not_found");
+    assert_eq!(app.api.json("/jobs").await["data"], json!([]));
+    // Its idempotency key went with it.
+    let again = body(post().await, 201).await;
+    assert_ne!(again["id"], created["id"]);
     app.end().await;
 }

@@ -22,6 +22,7 @@ mod metrics;
 mod pool;
 mod prometheus;
 mod report;
+mod retention;
 mod same_loop;
 mod scorers;
 mod takeover;

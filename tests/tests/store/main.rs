@@ -9,6 +9,7 @@ mod books;
 mod claiming;
 mod endpoint_models;
 mod groups;
+mod retention;
 mod reuse;
 mod scores;
 

@@ -40,7 +40,8 @@ pub(super) struct ListEvents {
 /// has ended. Frames that are events have the event's number as `id`, its type as `event` and
 /// the event as `data`; comments keep the connection alive. A client that reconnects with
 /// `Last-Event-ID` goes on after that event, and gets 204 once nothing more can come. Anyone
-/// else gets pages, oldest first.
+/// else gets pages, oldest first. Where events after the given number are gone, as the server keeps them
+/// for a time only after a job has ended, either is refused in words rather than given with a gap.
 #[utoipa::path(
     get,
     path = "/jobs/{id}/events",
@@ -56,7 +57,7 @@ pub(super) struct ListEvents {
             (String = "text/event-stream")
         )),
         (status = 204, description = "The job has ended and the client has seen every event."),
-        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound]) }>
+        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound, Code::EventsPruned]) }>
     )
 )]
 pub(super) async fn list_events(
@@ -78,6 +79,14 @@ pub(super) async fn list_events(
     let job = jobs::find(&mut connection, id)
         .await?
         .ok_or_else(|| no_job(id))?;
+    let gone = job.events_pruned_through;
+    if after < gone {
+        let detail = format!(
+            "the events up to {gone} are gone: this server keeps them for some time after a job has \
+             ended; go on after {gone}, or see `/jobs/{id}` for how it ended"
+        );
+        return Err(ApiError::new(Code::EventsPruned, detail));
+    }
     if wants_stream(&headers) {
         if job.state.is_terminal() && after >= job.last_seq {
             return Ok(StatusCode::NO_CONTENT.into_response());

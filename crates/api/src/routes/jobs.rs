@@ -20,6 +20,7 @@ use frugal_domain::fault::Fault;
 use frugal_domain::id::JobId;
 use frugal_domain::job::{Data, JobSpec};
 use frugal_store::jobs::{self, Cancel, Remembered};
+use frugal_store::retention::{self, Deletion};
 use frugal_store::trials;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -245,6 +246,49 @@ async fn with_best(state: &AppState, job: jobs::Job) -> Result<Job, ApiError> {
         }
     };
     Ok(Job::new(job, best.as_ref()))
+}
+
+/// Delete a job
+///
+/// All of it, for good; `GET /jobs/{id}/export` takes it away before. Only one that has ended can be
+/// deleted.
+#[utoipa::path(
+    delete,
+    path = "/jobs/{id}",
+    tag = "jobs",
+    params(("id" = Uuid, Path, description = "The job.")),
+    responses(
+        (status = 204, description = "It is gone."),
+        Problems<{ codes(&[Code::NotFound, Code::InvalidTransition]) }>
+    )
+)]
+pub(super) async fn delete_job(
+    State(state): State<AppState>,
+    JobPath(id): JobPath,
+) -> Result<StatusCode, ApiError> {
+    // It is begun once and then done, whether the client waits for it or not.
+    let deleting = tokio::spawn(async move {
+        let mut has_begun = false;
+        loop {
+            let mut transaction = state.transaction().await?;
+            let deletion = retention::delete(&mut transaction, id, Utc::now()).await?;
+            transaction.commit().await?;
+            match deletion {
+                // Somebody else deleted the rest of it.
+                Deletion::NotFound if has_begun => return Ok(StatusCode::NO_CONTENT),
+                Deletion::NotFound => return Err(no_job(id)),
+                Deletion::Lives(lives) => {
+                    let detail = format!(
+                        "the job is {lives}; only one that has ended can be deleted, so cancel it first"
+                    );
+                    return Err(ApiError::new(Code::InvalidTransition, detail));
+                }
+                Deletion::Part => has_begun = true,
+                Deletion::Done => return Ok(StatusCode::NO_CONTENT),
+            }
+        }
+    });
+    deleting.await.map_err(|error| ApiError::internal(&error))?
 }
 
 /// Cancel a job

@@ -23,7 +23,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(jobs::create_job, jobs::list_jobs))
         .routes(routes!(estimate::estimate_job))
-        .routes(routes!(jobs::get_job))
+        .routes(routes!(jobs::get_job, jobs::delete_job))
         .routes(routes!(jobs::cancel_job))
         .routes(routes!(trials::list_trials))
         .routes(routes!(trials::get_trial))

@@ -62,7 +62,7 @@ pub(super) async fn list_trials(
         rows,
         limit,
         |trial| trial.number,
-        |trial| Trial::new(id, &job.spec, trial),
+        |trial| Trial::new(&job, trial),
     )))
 }
 
@@ -91,5 +91,5 @@ pub(super) async fn get_trial(
     let trial = trials::find(&mut connection, id, number)
         .await?
         .ok_or_else(|| no_trial(number))?;
-    Ok(Json(Trial::new(id, &job.spec, trial)))
+    Ok(Json(Trial::new(&job, trial)))
 }

@@ -40,6 +40,9 @@ pub struct Job {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// What is gone of it by now, as the server keeps some things for a time only after a job has ended;
+    /// `null` where nothing is.
+    pub pruned: Option<PrunedParts>,
     /// How far it is.
     pub progress: Progress,
     /// What it has spent.
@@ -63,6 +66,26 @@ pub struct Job {
     pub search: Search,
     /// Where to go on from here.
     pub links: JobLinks,
+}
+
+/// What is gone of a job that has ended.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct PrunedParts {
+    /// The number of the last event that is gone; `null` where none is.
+    #[schema(example = 120)]
+    pub events_through: Option<i64>,
+    /// Since when its responses and their texts are gone; `null` where they are not.
+    pub responses_at: Option<DateTime<Utc>>,
+}
+
+impl PrunedParts {
+    fn of(job: &jobs::Job) -> Option<Self> {
+        let parts = Self {
+            events_through: (job.events_pruned_through > 0).then_some(job.events_pruned_through),
+            responses_at: job.responses_pruned_at,
+        };
+        (parts.events_through.is_some() || parts.responses_at.is_some()).then_some(parts)
+    }
 }
 
 /// A dataset as it was when a job took its rows.
@@ -346,6 +369,7 @@ impl Job {
         });
         Self {
             warnings: Vec::new(),
+            pruned: PrunedParts::of(&job),
             best,
             objective: spec.objective.into(),
             constraints: spec.constraints.iter().copied().map(Into::into).collect(),

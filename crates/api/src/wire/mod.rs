@@ -48,7 +48,7 @@ pub use export::{
 pub(crate) use job::path;
 pub use job::{
     Best, Budgets, Constraint, Job, JobDataset, JobLinks, JobSpend, Limits, NonInferiority,
-    Objective, Progress, Reference, ReferenceName, TrialCounts,
+    Objective, Progress, PrunedParts, Reference, ReferenceName, TrialCounts,
 };
 pub use names::{
     Algorithm, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement, JobState, Metric,

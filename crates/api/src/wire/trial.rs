@@ -3,10 +3,8 @@
 use super::job::path;
 use super::{Configuration, CostEstimate, Estimate, PruneReasonName, Spend, TrialRole, TrialState};
 use chrono::{DateTime, Utc};
-use frugal_domain::id::JobId;
-use frugal_domain::job::JobSpec;
 use frugal_domain::trial::{self, PruneReason, TrialOutcome};
-use frugal_store::trials;
+use frugal_store::{jobs, trials};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -54,6 +52,9 @@ pub struct Trial {
     pub requests: u32,
     /// Responses received for it; 0 until something of it was stored.
     pub responses: u32,
+    /// Since when these are gone with their texts, as the server keeps them for a time only after a job has
+    /// ended; `null` where they are not.
+    pub responses_pruned_at: Option<DateTime<Utc>>,
     /// When it began.
     pub started_at: DateTime<Utc>,
     /// When it ended.
@@ -148,14 +149,14 @@ pub struct TrialLinks {
 impl Trial {
     /// A trial with the names of its job.
     #[must_use]
-    pub fn new(job: JobId, spec: &JobSpec, trial: trials::StoredTrial) -> Self {
-        let job = path(job);
+    pub fn new(of: &jobs::Job, trial: trials::StoredTrial) -> Self {
+        let job = path(of.id);
         let mut wire = Self {
             number: trial.number.0,
             role: trial.role.into(),
             origin: trial.origin,
             state: trial.state.into(),
-            configuration: Configuration::new(spec, &trial.settings),
+            configuration: Configuration::new(&of.spec, &trial.settings),
             coverage: None,
             utility: None,
             metrics: None,
@@ -167,6 +168,7 @@ impl Trial {
             spend: trial.spend.into(),
             requests: trial.requests,
             responses: trial.responses,
+            responses_pruned_at: of.responses_pruned_at,
             started_at: trial.started_at,
             finished_at: trial.finished_at,
             links: TrialLinks {
