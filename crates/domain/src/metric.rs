@@ -22,6 +22,8 @@ names! {
         Min = "min",
         /// [`Reducer::Majority`] over the same and the answers that they give.
         Majority = "majority",
+        /// [`Reducer::BestOfN`] over the same and what the selector says of them.
+        BestOfN = "best_of_n",
         /// Milliseconds until all responses of the instance were there. Where they came with several
         /// requests, these are taken to go out together: the slowest counts. A response that is used
         /// again counts with the request that it was bought with; where latency
@@ -47,6 +49,7 @@ impl Metric {
             | Self::Mean
             | Self::Min
             | Self::Majority
+            | Self::BestOfN
             | Self::CutRate => Some(1.0),
             Self::LatencyMs | Self::CompletionTokens | Self::InferenceCost => None,
         }
@@ -61,6 +64,7 @@ impl From<Reducer> for Metric {
             Reducer::Mean => Self::Mean,
             Reducer::Min => Self::Min,
             Reducer::Majority => Self::Majority,
+            Reducer::BestOfN => Self::BestOfN,
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Observation {
     pub score: f64,
     /// Which answer it gives; nothing where it gives none, or the scorer knows no answers.
     pub answer: Option<AnswerKey>,
+    /// How highly the selector thinks of it, from 0 to 1; nothing where the job has no selector.
+    pub preference: Option<f64>,
 }
 
 impl From<f64> for Observation {
@@ -25,6 +27,7 @@ impl From<f64> for Observation {
         Self {
             score,
             answer: None,
+            preference: None,
         }
     }
 }
@@ -48,5 +51,8 @@ names! {
         /// The score of the answer that most responses give (self-consistency), the mean where several
         /// are given as often; a response without an answer has no vote.
         Majority = "majority",
+        /// The score of the response that the selector thinks most highly of, the mean where it does of
+        /// several (best of n).
+        BestOfN = "best_of_n",
     }
 }

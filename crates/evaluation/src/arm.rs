@@ -11,6 +11,7 @@ use crate::inference_cost::inference_spend;
 use crate::majority::{expected_majority, pooled_majority};
 use crate::reducer::{expected_success, pooled_best, pooled_worst, reduce};
 use crate::scores::{Cut, ScoreKey, ScorePlan};
+use crate::selected::{expected_selected, pooled_selected};
 use crate::statistics::estimate;
 use frugal_domain::configuration::Extent;
 use frugal_domain::money::{Prices, Unit, Usage};
@@ -109,7 +110,8 @@ impl Arm {
     /// - success: where m ≥ n the mean of the best over all n-subsets, which is unbiased (for scores
     ///   of 0 and 1, s of them 1: 1 − C(m−s, n)/C(m, n)); below, the plug-in estimate;
     /// - min: where m ≥ n the mean of the worst over all n-subsets; below, the plug-in estimate pⁿ;
-    /// - majority: where m ≥ n the mean over all n-subsets; below, that over n draws with replacement.
+    /// - majority, and the best of n by the selector: where m ≥ n the mean over all n-subsets; below,
+    ///   that over n draws with replacement.
     #[must_use]
     pub fn utility(&self, extent: Extent, reducer: Reducer) -> Option<Estimate> {
         if !self.unscored(extent.max_tokens).is_empty() {
@@ -117,7 +119,7 @@ impl Arm {
         }
         let held = self.held(extent.max_tokens, usize::MAX);
         let worth = |held: &Vec<ScoredResponse>| {
-            let pool: Vec<Observation> = held.iter().map(ScoredResponse::observation).collect();
+            let pool: Vec<Observation> = held.iter().map(|one| one.observed).collect();
             worth(reducer, &pool, extent.n)
         };
         let values: Vec<f64> = held.values().filter_map(worth).collect();
@@ -227,7 +229,7 @@ impl Arm {
             let Some(key) = key(draw, service, max_tokens) else {
                 continue;
             };
-            let Some(&Observation { score, answer }) = self.scores.get(&key) else {
+            let Some(&observed) = self.scores.get(&key) else {
                 continue;
             };
             let (tokens, ended) = match key.max_tokens {
@@ -236,8 +238,7 @@ impl Arm {
             };
             held.entry(draw.instance).or_default().push(ScoredResponse {
                 id: draw.id,
-                score,
-                answer,
+                observed,
                 tokens,
                 ended,
                 latency_ms: draw.latency_ms,
@@ -277,6 +278,9 @@ fn worth(reducer: Reducer, pool: &[Observation], n: u32) -> Option<f64> {
         Reducer::Min => pooled_worst(&scores, size).unwrap_or_else(|| mean.powf(n.into())),
         Reducer::Majority => {
             pooled_majority(pool, size).unwrap_or_else(|| expected_majority(pool, size))
+        }
+        Reducer::BestOfN => {
+            pooled_selected(pool, size).unwrap_or_else(|| expected_selected(pool, size))
         }
     })
 }

@@ -1,7 +1,7 @@
 //! A response as it was drawn, and how it stands to a limit of tokens.
 
 use frugal_domain::request::ResponseId;
-use frugal_domain::scoring::{AnswerKey, Observation};
+use frugal_domain::scoring::Observation;
 
 /// A response of another job, with the same endpoint, model, rendered prompt and sampling
 /// settings: as good as one's own, and paid for already.
@@ -29,24 +29,14 @@ pub struct OfferedResponse {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ScoredResponse {
     pub(crate) id: ResponseId,
-    pub(crate) score: f64,
-    pub(crate) answer: Option<AnswerKey>,
+    /// What was said of it.
+    pub(crate) observed: Observation,
     /// Its share of the request's completion tokens, or the limit that it was cut to.
     pub(crate) tokens: u64,
     /// It ended by itself.
     pub(crate) ended: bool,
     /// How long its request took.
     pub(crate) latency_ms: u64,
-}
-
-impl ScoredResponse {
-    /// What the scorer said of it.
-    pub(crate) const fn observation(&self) -> Observation {
-        Observation {
-            score: self.score,
-            answer: self.answer,
-        }
-    }
 }
 
 /// A response as it was drawn.
@@ -66,15 +56,13 @@ pub struct DrawnResponse {
     pub latency_ms: u64,
 }
 
-/// A response as it was drawn, with what a scorer said of it.
+/// A response as it was drawn, with what was said of it.
 #[derive(Debug, Clone, Copy)]
 pub struct ScoredDraw {
     /// The response.
     pub response: DrawnResponse,
-    /// How good all of it is.
-    pub score: f64,
-    /// Which answer it gives.
-    pub answer: Option<AnswerKey>,
+    /// What was said of all of it.
+    pub observed: Observation,
     /// The fewest of its tokens that are known to score as well.
     pub enough: u64,
 }
@@ -82,12 +70,10 @@ pub struct ScoredDraw {
 impl ScoredDraw {
     /// A response of which nothing less than all is known to be as good.
     #[must_use]
-    pub const fn whole(response: DrawnResponse, observation: Observation) -> Self {
-        let Observation { score, answer } = observation;
+    pub const fn whole(response: DrawnResponse, observed: Observation) -> Self {
         Self {
             response,
-            score,
-            answer,
+            observed,
             enough: response.tokens,
         }
     }

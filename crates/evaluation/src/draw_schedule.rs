@@ -81,7 +81,7 @@ impl DrawSchedule {
             return Vec::new();
         }
         let mut wanted = Vec::new();
-        for (instance, held) in bought.iter().filter(|(_, held)| held.score > 0.0) {
+        for (instance, held) in bought.iter().filter(|(_, held)| held.observed.score > 0.0) {
             for &max_tokens in self.shorter(held.tokens) {
                 wanted.push(ScorePlan {
                     key: cut_key(held.id, *instance, max_tokens),
@@ -132,7 +132,7 @@ impl DrawSchedule {
         for &max_tokens in self.shorter(held.tokens).iter().rev() {
             let key = cut_key(held.id, instance, max_tokens);
             match self.cut_scores.get(&key) {
-                Some(cut) if cut.score >= held.score => enough = max_tokens.into(),
+                Some(cut) if cut.score >= held.observed.score => enough = max_tokens.into(),
                 _ => break,
             }
         }
@@ -179,8 +179,7 @@ mod tests {
         };
         let held = ScoredResponse {
             id,
-            score,
-            answer: None,
+            observed: score.into(),
             tokens,
             ended: true,
             latency_ms: 1,

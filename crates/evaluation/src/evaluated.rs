@@ -4,7 +4,7 @@ use crate::draw::ScoredResponse;
 use crate::inference_cost::inference_spend;
 use frugal_domain::money::{Prices, Spend, Usage};
 use frugal_domain::request::ResponseId;
-use frugal_domain::scoring::{AnswerKey, Observation};
+use frugal_domain::scoring::Observation;
 
 /// What a trial found on one instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,27 +25,14 @@ pub struct EvaluatedInstance {
 pub struct UsedResponse {
     /// Which one; of another trial where it came from the pool.
     pub id: ResponseId,
-    /// How good it is.
-    pub score: f64,
-    /// Which answer it gives, if its scorer knows answers and it gives one.
-    pub answer: Option<AnswerKey>,
+    /// What was said of it.
+    pub observed: Observation,
     /// Its share of its request's completion tokens; `max_tokens` where it was cut to that.
     pub completion_tokens: u64,
     /// It ended by itself and was not cut at `max_tokens`.
     pub ended: bool,
     /// How long its request took, in milliseconds.
     pub latency_ms: u64,
-}
-
-impl UsedResponse {
-    /// What the scorer said of it.
-    #[must_use]
-    pub const fn observation(&self) -> Observation {
-        Observation {
-            score: self.score,
-            answer: self.answer,
-        }
-    }
 }
 
 /// What it takes to price an instance under a configuration.
@@ -80,8 +67,7 @@ impl Pricing {
                 .iter()
                 .map(|held| UsedResponse {
                     id: held.id,
-                    score: held.score,
-                    answer: held.answer,
+                    observed: held.observed,
                     completion_tokens: held.tokens,
                     ended: held.ended,
                     latency_ms: held.latency_ms,

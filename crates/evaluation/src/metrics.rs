@@ -23,7 +23,7 @@ pub fn values(metric: Metric, instances: &[EvaluatedInstance], unit: Unit) -> BT
 pub fn value(metric: Metric, instance: &EvaluatedInstance, unit: Unit) -> f64 {
     let responses = instance.responses.as_slice();
     let reduced = |reducer: Reducer| {
-        let observed: Vec<Observation> = responses.iter().map(UsedResponse::observation).collect();
+        let observed: Vec<Observation> = responses.iter().map(|one| one.observed).collect();
         reduce(reducer, &observed)
     };
     match metric {
@@ -32,6 +32,7 @@ pub fn value(metric: Metric, instance: &EvaluatedInstance, unit: Unit) -> f64 {
         Metric::Mean => reduced(Reducer::Mean),
         Metric::Min => reduced(Reducer::Min),
         Metric::Majority => reduced(Reducer::Majority),
+        Metric::BestOfN => reduced(Reducer::BestOfN),
         Metric::LatencyMs => real(latency_ms(responses)),
         Metric::CutRate => cut_rate(responses),
         Metric::CompletionTokens => real(completion_tokens(responses)),
@@ -83,9 +84,13 @@ mod tests {
                 },
                 position: 0,
             },
-            score,
-            // The wrong ones give the same answer.
-            answer: (score < 0.5).then(|| AnswerKey(score.to_bits())),
+            observed: Observation {
+                score,
+                // The wrong ones give the same answer.
+                answer: (score < 0.5).then(|| AnswerKey(score.to_bits())),
+                // The worst but one is what the selector likes best.
+                preference: Some(if score == 0.25 { 0.9 } else { 0.4 }),
+            },
             completion_tokens: tokens,
             ended,
             latency_ms: 100 + 50 * u64::from(ordinal),
@@ -126,6 +131,7 @@ mod tests {
             (Metric::Mean, 0.187_5, 0.187_5),
             (Metric::Min, 0.0, 0.0),
             (Metric::Majority, 0.0, 0.0),
+            (Metric::BestOfN, 0.25, 0.25),
             (Metric::LatencyMs, 200.0, 200.0),
             (Metric::CutRate, 0.25, 0.25),
             (Metric::CompletionTokens, 100.0, 100.0),

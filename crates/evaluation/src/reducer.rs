@@ -4,6 +4,7 @@
 //! response where responses are counted, and as itself where the best or the worst is taken.
 
 use crate::majority::majority;
+use crate::selected::selected;
 use crate::share::{real, within_range};
 use frugal_domain::scoring::{Observation, Reducer};
 
@@ -14,7 +15,8 @@ use frugal_domain::scoring::{Observation, Reducer};
 /// - mean: the mean of the scores;
 /// - min: the worst score, which is 1 if all responses are right;
 /// - majority: the score of the answer that most responses give, of several the mean. Responses that
-///   are given as scores alone have no answers, and so no vote.
+///   are given as scores alone have no answers, and so no vote;
+/// - best of n: the score of the response that the selector prefers, of several the mean.
 ///
 /// A score outside the range is taken for its nearer end, one that is not a number for 0.
 /// No response at all is worth 0; whoever wants to tell that apart asks before.
@@ -33,6 +35,7 @@ pub fn reduce<O: Copy + Into<Observation>>(reducer: Reducer, responses: &[O]) ->
         Reducer::Mean => (scores.sum::<f64>() / n).min(1.0),
         Reducer::Min => scores.fold(1.0, f64::min),
         Reducer::Majority => majority(&observations.collect::<Vec<_>>()),
+        Reducer::BestOfN => selected(&observations.collect::<Vec<_>>()),
     }
 }
 
@@ -129,6 +132,7 @@ mod tests {
         let one = |(score, key): (&f64, u64)| Observation {
             score: *score,
             answer: Some(AnswerKey(key)),
+            preference: None,
         };
         scores.iter().zip(0..).map(one).collect()
     }

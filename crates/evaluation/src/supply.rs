@@ -157,7 +157,10 @@ mod tests {
         let held = supply.held();
         assert_eq!(held[0].len(), 20);
         let cut = &held[0][11];
-        assert_eq!((cut.tokens, cut.ended, cut.score), (60, false, 0.25));
+        assert_eq!(
+            (cut.tokens, cut.ended, cut.observed.score),
+            (60, false, 0.25)
+        );
         assert!(held[0][10].ended);
     }
 
@@ -212,6 +215,6 @@ mod tests {
         assert_eq!(supply.held()[0].len(), 1);
         supply.receive(wanted.into_iter().map(|plan| (plan.key, 0.5.into())));
         let held = &supply.held()[0];
-        assert_eq!((held.len(), held[1].score), (2, 0.5));
+        assert_eq!((held.len(), held[1].observed.score), (2, 0.5));
     }
 }

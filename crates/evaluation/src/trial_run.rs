@@ -407,8 +407,8 @@ impl TrialRun {
     /// What scorers said of what it bought, and of what was there before and had to be scored.
     pub(crate) fn scores(&self) -> impl Iterator<Item = (ScoreKey, Observation)> {
         let bought = self.bought.iter();
-        let bought = bought
-            .map(|(instance, held)| (ScoreKey::whole(held.id, *instance), held.observation()));
+        let bought =
+            bought.map(|(instance, held)| (ScoreKey::whole(held.id, *instance), held.observed));
         let cut = match &self.scheme {
             Ok(Scheme::Draw(schedule)) => Some(schedule.cut_scores()),
             _ => None,
@@ -437,8 +437,7 @@ impl TrialRun {
             };
             ScoredDraw {
                 response,
-                score: held.score,
-                answer: held.answer,
+                observed: held.observed,
                 enough,
             }
         });
@@ -597,8 +596,7 @@ impl TrialRun {
             };
             Some(ScoredResponse {
                 id,
-                score: observed.score,
-                answer: observed.answer,
+                observed,
                 tokens,
                 ended: response.ended,
                 latency_ms: receipt.latency_ms,

@@ -213,7 +213,11 @@ fn numbers(trial: &TrialRun) -> Option<[f64; 3]> {
     let mut sums = [0.0; 3];
     for instance in &instances {
         let n = instance.responses.len() as f64;
-        let right = instance.responses.iter().map(|r| r.score).sum::<f64>();
+        let right = instance
+            .responses
+            .iter()
+            .map(|r| r.observed.score)
+            .sum::<f64>();
         sums[0] += 1.0 - (1.0 - right / n).powf(n);
         sums[1] += f64::from(u8::from(right > 0.0));
         sums[2] += instance.inference_cost.usd.dollars();

@@ -47,7 +47,7 @@ fn plan(number: u32) -> TrialPlan {
 }
 
 fn score(instance: &EvaluatedInstance) -> f64 {
-    instance.responses[0].score
+    instance.responses[0].observed.score
 }
 
 /// The best so far is right on all instances (or, where less is better, never wrong).

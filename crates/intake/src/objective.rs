@@ -70,7 +70,7 @@ pub(crate) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Op
 /// Whether a metric can be measured with the job's scorer, as far as that is known.
 fn measurable(at: Option<&Reader<'_>>, metric: Metric, scoring: Option<&Scoring>) -> Option<()> {
     match (at, scoring) {
-        (Some(at), Some(scoring)) => can_be_measured(at, metric, &scoring.scorer),
+        (Some(at), Some(scoring)) => can_be_measured(at, metric, scoring),
         _ => Some(()),
     }
 }

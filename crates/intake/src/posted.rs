@@ -147,7 +147,12 @@ fn read_job(
     job.finish();
 
     let search = search?;
-    let Scoring { scorer, judges, .. } = scoring?;
+    let Scoring {
+        scorer,
+        judges,
+        selector,
+        ..
+    } = scoring?;
     let (inference_budget, optimization_budget) = budgets?;
     let mut spec = JobSpec {
         name,
@@ -165,6 +170,7 @@ fn read_job(
             _ => Vec::new(),
         },
         scorer,
+        selector,
         judges: judges.into_iter().map(|(judge, _)| judge).collect(),
         objective: objective?,
         constraints: constraints?,

@@ -18,6 +18,8 @@ pub(crate) struct Scoring {
     /// The models that are asked how good answers are, in the order of the parts, and whether their prices
     /// are known.
     pub judges: Vec<(JudgeSpec, bool)>,
+    /// The scorer that chooses which of an instance's responses is given, if one does.
+    pub selector: Option<ScorerSpec>,
     pub reduce: Reducer,
 }
 
@@ -32,6 +34,8 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -
             "say how one answer is scored, such as {\"type\": \"exact\", …}",
         )
         .and_then(|at| scorer(&at, rows, catalog));
+    let selector_at = object.get("selector");
+    let selector = selector_at.as_ref().map(|at| selector(at, rows, catalog));
     let reducers: Vec<(&str, Reducer)> = Reducer::ALL
         .iter()
         .map(|reducer| (reducer.as_str(), *reducer))
@@ -40,14 +44,45 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -
     let reduce = place.as_ref().map(|at| at.one_of(&reducers));
     object.finish();
     let (scorer, judges) = scorer?;
-    if let (Some(at), Some(Some(reducer))) = (&place, reduce) {
-        can_be_measured(at, reducer.into(), &scorer)?;
-    }
-    Some(Scoring {
-        reduce: reduce.unwrap_or_else(|| Some(usual(&scorer)))?,
+    let selector = selector.map_or(Some(None), |selector| selector.map(Some));
+    let usual = match selector_at {
+        Some(_) => Reducer::BestOfN,
+        None => usual(&scorer),
+    };
+    let scoring = Scoring {
         scorer,
         judges,
-    })
+        selector: selector?,
+        reduce: reduce.unwrap_or(Some(usual))?,
+    };
+    if let (Some(at), Some(Some(reducer))) = (&place, reduce) {
+        can_be_measured(at, reducer.into(), &scoring)?;
+    }
+    Some(scoring)
+}
+
+/// The scorer that chooses among responses. It looks at every one of them, so it only reads.
+fn selector(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -> Option<ScorerSpec> {
+    let parts = at.value.get("parts").and_then(Value::as_array);
+    let parts = parts.into_iter().flatten().enumerate();
+    let parts = parts.map(|(number, part)| (format!("/parts/{number}/scorer"), part.get("scorer")));
+    for (place, scorer) in std::iter::once((String::new(), Some(at.value))).chain(parts) {
+        let name = scorer.and_then(|scorer| scorer.get("type"));
+        let name = name.and_then(Value::as_str).unwrap_or_default();
+        let takes = match frugal_scoring::outside_of(name) {
+            None => continue,
+            Some(Outside::Judge) => "asks a model",
+            Some(Outside::Programs) => "runs programs",
+        };
+        return at.fault_below(
+            &format!("{place}/type"),
+            format!(
+                "`{name}` {takes} for each response, and a selector only reads them: choose by another \
+                 scorer, such as `json`, `regex` or `composite`, and leave `{name}` to `scorer`"
+            ),
+        );
+    }
+    Some(scorer(at, rows, catalog)?.0)
 }
 
 /// A scorer without a reducer, which is the usual one.
@@ -61,6 +96,7 @@ pub(crate) fn by_itself(
         reduce: usual(&scorer),
         scorer,
         judges,
+        selector: None,
     })
 }
 
@@ -72,12 +108,21 @@ fn usual(scorer: &ScorerSpec) -> Reducer {
     }
 }
 
-/// Refuses the metric of the majority where the scorer cannot say which responses give the same answer.
-pub(crate) fn can_be_measured(at: &Reader<'_>, metric: Metric, scorer: &ScorerSpec) -> Option<()> {
-    if metric != Metric::Majority || frugal_scoring::has_answers(scorer) {
-        return Some(());
-    }
-    let name = scorer.0.get("type").and_then(Value::as_str);
+/// Refuses the metric of the majority where the scorer cannot say which responses give the same answer, and
+/// that of the best of n where there is nothing to choose it by.
+pub(crate) fn can_be_measured(at: &Reader<'_>, metric: Metric, scoring: &Scoring) -> Option<()> {
+    let name = match metric {
+        Metric::BestOfN if scoring.selector.is_none() => {
+            return at.fault(
+                "`best_of_n` counts the response that a selector prefers, and there is none: give \
+                 `scoring.selector`, a scorer such as {\"type\": \"json\"}",
+            );
+        }
+        Metric::Majority if !frugal_scoring::has_answers(&scoring.scorer) => {
+            scoring.scorer.0.get("type").and_then(Value::as_str)
+        }
+        _ => return Some(()),
+    };
     at.fault(format!(
         "`majority` counts responses that give the same answer, which the scorer `{}` cannot tell; \
          score by {}, or take another one, such as `mean`",

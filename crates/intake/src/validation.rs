@@ -8,7 +8,7 @@ use frugal_domain::fault::{Fault, Faults, Reader};
 use frugal_domain::prompt::{Prompt, PromptBody};
 use frugal_domain::scoring::{Observation, Reducer};
 use frugal_evaluation::reduce;
-use frugal_scoring::{CompiledPrompt, Explained, Outside, RenderedPrompt, Scorer};
+use frugal_scoring::{CompiledPrompt, Explained, Outside, RenderedPrompt, ScoreError, Scorer};
 use serde_json::Value;
 
 /// The most rows.
@@ -32,7 +32,8 @@ pub struct Validation {
 pub struct ValidatedRow {
     /// By response.
     pub responses: Vec<Explained>,
-    /// What each reducer makes of them; the majority's is not there where the scorer knows no answers.
+    /// What each reducer makes of them; the majority's is not there where the scorer knows no answers, nor
+    /// the best of n where there is no selector.
     pub values: Vec<(Reducer, f64)>,
     /// The prompts with the row's values in them.
     pub prompts: Vec<Prompt>,
@@ -160,6 +161,11 @@ impl Posted {
         let scorer = scorer
             .or_else(|error| at.fault(error.to_string()).ok_or(()))
             .ok()?;
+        let selector = self.scoring.selector.as_ref().map(Scorer::compile);
+        let selector = selector.transpose();
+        let selector = selector
+            .or_else(|error| at.fault(error.to_string()).ok_or(()))
+            .ok()?;
         let prompts = self.rendered(at)?;
         let mut rows = Vec::with_capacity(self.responses.len());
         let instances = self.rows.all().zip(&self.responses);
@@ -168,10 +174,16 @@ impl Posted {
                 Ok(expectation) => expectation,
                 Err(error) => return at.fault(error.to_string()),
             };
-            let explained: Vec<Explained> = responses
-                .iter()
-                .map(|response| expectation.explain(response))
-                .collect::<Result<_, _>>()
+            let explained = responses.iter().map(|response| {
+                let mut explained = expectation.explain(response)?;
+                if let Some(selector) = &selector {
+                    let preference = selector.score(instance, response)?;
+                    explained.observation.preference = Some(preference);
+                }
+                Ok(explained)
+            });
+            let explained: Vec<Explained> = explained
+                .collect::<Result<_, ScoreError>>()
                 .or_else(|error| at.fault(error.to_string()).ok_or(()))
                 .ok()?;
             rows.push(ValidatedRow {
@@ -189,9 +201,14 @@ impl Posted {
     fn values(&self, explained: &[Explained]) -> Vec<(Reducer, f64)> {
         let observed: Vec<Observation> = explained.iter().map(|one| one.observation).collect();
         let has_answers = frugal_scoring::has_answers(&self.scoring.scorer);
+        let is_told = |reducer: &&Reducer| match reducer {
+            Reducer::Majority => has_answers,
+            Reducer::BestOfN => self.scoring.selector.is_some(),
+            _ => true,
+        };
         let reducers = Reducer::ALL.iter();
         reducers
-            .filter(|reducer| **reducer != Reducer::Majority || has_answers)
+            .filter(is_told)
             .map(|reducer| (*reducer, reduce(*reducer, &observed)))
             .collect()
     }

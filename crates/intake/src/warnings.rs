@@ -7,6 +7,7 @@ use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::Fault;
 use frugal_domain::job::{Data, JobSpec};
 use frugal_domain::prompt::Prompt;
+use frugal_domain::scoring::ScorerSpec;
 use frugal_scoring::{CompiledPrompt, ROW, Template};
 use rapidfuzz::distance::levenshtein;
 use serde_json::{Map, Value};
@@ -96,6 +97,7 @@ pub(crate) fn warnings_over(
             ),
         });
     }
+    found.extend(sees_what_is_right(spec, &fields));
     if let Some(Value::Object(space)) = document.get("search_space") {
         found.extend(settings(space, "/search_space"));
     }
@@ -107,6 +109,30 @@ pub(crate) fn warnings_over(
     }
     found.extend(aims::aims(document, spec, data, basis));
     found
+}
+
+/// Where the selector looks at the field that holds the right answer, which nobody knows in use.
+fn sees_what_is_right(spec: &JobSpec, fields: &BTreeSet<&str>) -> Option<Fault> {
+    let used = |scorer: &ScorerSpec| -> BTreeSet<String> {
+        let parts = frugal_scoring::parts(scorer);
+        let scorers = parts.unwrap_or_else(|| vec![scorer.clone()]);
+        let templates = scorers
+            .iter()
+            .filter_map(|one| Template::compile(one.0.get("expected")?.as_str()?).ok());
+        templates.flat_map(|one| one.variables().clone()).collect()
+    };
+    let right = used(&spec.scorer);
+    let of_selector = used(spec.selector.as_ref()?);
+    let field = of_selector
+        .intersection(&right)
+        .find(|field| fields.contains(field.as_str()))?;
+    Some(Fault {
+        pointer: "/scoring/selector".to_owned(),
+        detail: format!(
+            "chooses by `{field}`, which holds what is right and is not known in use, so `best_of_n` is \
+             better here than it will be there; choose by what the response and the prompt say"
+        ),
+    })
 }
 
 /// How to use a field: the one that stands there in another notation, or those that there are.

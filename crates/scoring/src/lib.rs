@@ -39,8 +39,8 @@ pub use pattern::MAX_PATTERN_BYTES;
 pub use prompt::{CompiledPrompt, MAX_PROMPT_BYTES, PromptError, RenderedPrompt};
 pub use run::Run;
 pub use scorer::{
-    Expectation, Scorer, has_answers, is_graded, keeps_parts, outside, parts, read, templates,
-    with_answers,
+    Expectation, Scorer, has_answers, is_graded, keeps_parts, outside, outside_of, parts, read,
+    templates, with_answers,
 };
 pub use scorer_error::{ScoreError, ScorerError};
 pub use scorers::Outside;

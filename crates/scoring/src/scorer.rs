@@ -110,6 +110,13 @@ pub fn keeps_parts(spec: &ScorerSpec) -> bool {
     parts(spec).is_some() && outside(spec).contains(&Outside::Programs)
 }
 
+/// The same of the scorer of this name; nothing of a name that none has.
+#[must_use]
+pub fn outside_of(name: &str) -> Option<Outside> {
+    let about = scorers::ALL.iter().find(|about| about.name == name);
+    about.and_then(|about| about.outside)
+}
+
 /// The fields of the scorer of this name that are templates over an instance.
 #[must_use]
 pub fn templates(name: &str) -> &'static [&'static str] {
@@ -462,6 +469,7 @@ impl PartExpectation<'_> {
             Verdict::Score(Observation { score, .. }) => Verdict::Score(Observation {
                 score,
                 answer: self.answer(response).map(|answer| key(&answer)),
+                preference: None,
             }),
             pending @ Verdict::Pending(_) => pending,
         }

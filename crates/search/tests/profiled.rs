@@ -40,6 +40,7 @@ fn spec(changes: &[(&str, Value)]) -> JobSpec {
             {"name": "n", "domain": int(1, 20)},
         ],
         "scorer": {"type": "exact", "expected": "{{ a }}"},
+        "selector": null,
         "objective": {"metric": "expected_success", "direction": "maximize"},
         "constraints": [],
         "inference_budget": {"usd": 0.000_2},
@@ -109,7 +110,10 @@ fn run_seeded(spec: &JobSpec, seed: u64, chance: impl Fn(Settings<'_>) -> f64) -
             responses: vec![response(salt, row, 0, right(row)).1],
         })
         .collect();
-    let scores: Vec<f64> = drawn.iter().map(|one| one.responses[0].score).collect();
+    let scores: Vec<f64> = drawn
+        .iter()
+        .map(|one| one.responses[0].observed.score)
+        .collect();
     let mean = scores.iter().sum::<f64>() / scores.len() as f64;
     let error = (mean * (1.0 - mean) / scores.len() as f64).sqrt();
     let baseline = BaselineEstimate {
@@ -218,9 +222,8 @@ fn response(salt: u64, row: usize, position: u32, chance: f64) -> (u64, DrawnRes
     let response = DrawnResponse {
         tokens,
         enough: tokens,
-        answer: None,
         ended: true,
-        score: f64::from(u8::from((mix(lot) % 1_000) as f64 / 1_000.0 < chance)),
+        observed: f64::from(u8::from((mix(lot) % 1_000) as f64 / 1_000.0 < chance)).into(),
         latency_ms: 10,
     };
     (tokens, response)
@@ -296,8 +299,12 @@ fn run_by_majority(chance: f64, wrong_answers: u64) -> (u32, f64) {
                 (row..).zip(&mut drawn.responses)
             }) {
                 let wrong = 2 + mix(place ^ mix(batch.arm as u64)) % wrong_answers;
-                let answer = if response.score > 0.0 { 1 } else { wrong };
-                response.answer = Some(AnswerKey(answer));
+                let answer = if response.observed.score > 0.0 {
+                    1
+                } else {
+                    wrong
+                };
+                response.observed.answer = Some(AnswerKey(answer));
             }
             told
         },
@@ -316,6 +323,55 @@ fn many_answers_are_taken_where_the_right_one_is_the_most_frequent() {
 fn one_answer_is_taken_where_a_wrong_one_is_more_frequent() {
     let (n, worth) = run_by_majority(0.3, 1);
     assert!(n == 1 && (worth - 0.3).abs() < 0.06, "{worth} with {n}");
+}
+
+/// The winner's n and its worth, where the response counts that a selector prefers: right ones are above
+/// wrong ones with this chance, and else as often below.
+fn run_by_selector(chance: f64, told_apart: f64) -> (u32, f64) {
+    let job = spec(&[
+        ("/objective/metric", json!("best_of_n")),
+        ("/selector", json!({"type": "json"})),
+    ]);
+    let run = run_with(
+        &job,
+        |_| chance,
+        |batch, mut told| {
+            for (place, response) in told.drawn.iter_mut().flat_map(|drawn| {
+                let row = mix(drawn.row as u64);
+                (row..).zip(&mut drawn.responses)
+            }) {
+                let lot = mix(place ^ mix(batch.arm as u64));
+                let fine = (lot % 1_000) as f64 / 2_000.0;
+                let is_told = (mix(lot) % 1_000) as f64 / 1_000.0 < told_apart;
+                let above = is_told && response.observed.score > 0.0;
+                let preference = if above || !is_told && mix(lot + 1) % 2 == 0 {
+                    0.5 + fine
+                } else {
+                    fine
+                };
+                response.observed.preference = Some(preference);
+            }
+            told
+        },
+    );
+    let estimate = &run.conclusion.arms[&winner(&run)].estimate;
+    (estimate.extent.n, estimate.metrics[&Metric::BestOfN].0)
+}
+
+#[test]
+fn many_answers_are_taken_where_a_selector_tells_them_apart() {
+    let (n, worth) = run_by_selector(0.4, 1.0);
+    let any = 1.0 - 0.6_f64.powf(n.into());
+    assert!(
+        n > 3 && (worth - any).abs() < 0.1,
+        "{worth} for {any} with {n}"
+    );
+}
+
+#[test]
+fn what_a_blind_selector_prefers_is_worth_what_one_answer_is() {
+    let (n, worth) = run_by_selector(0.4, 0.0);
+    assert!((worth - 0.4).abs() < 0.08, "{worth} with {n}");
 }
 
 #[test]
@@ -607,7 +663,7 @@ fn the_limit_is_what_is_enough_of_right_answers() {
     let shortened = |batch: &Batch, mut told: Told| {
         for response in told.drawn.iter_mut().flat_map(|row| &mut row.responses) {
             let limit = batch.limits.iter().find(|limit| **limit >= 8);
-            if let (true, Some(limit)) = (response.score > 0.0, limit) {
+            if let (true, Some(limit)) = (response.observed.score > 0.0, limit) {
                 response.enough = u64::from(*limit).min(response.tokens);
             }
         }

@@ -56,11 +56,11 @@ pub async fn insert(
             SELECT id FROM jobs WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
         ), inserted AS (
             INSERT INTO scores (job_id, source_job, purpose, trial, ordinal, position, instance,
-                                max_tokens, score, failure, answer, part, scored_at)
+                                max_tokens, score, failure, answer, part, preference, scored_at)
             SELECT held.id, row.*, $3
             FROM held, unnest($4::uuid[], $5::text[], $6::integer[], $7::integer[], $8::integer[],
                               $9::integer[], $10::integer[], $11::float8[], $12::text[],
-                              $13::bigint[], $14::integer[]) AS row
+                              $13::bigint[], $14::integer[], $15::float8[]) AS row
             ON CONFLICT DO NOTHING
         )
         SELECT EXISTS (SELECT FROM held) AS "held!"
@@ -78,7 +78,8 @@ pub async fn insert(
         &rows.score as &[Option<f64>],
         &rows.failure as &[Option<String>],
         &rows.answer as &[Option<i64>],
-        &rows.part as &[Option<i32>]
+        &rows.part as &[Option<i32>],
+        &rows.preference as &[Option<f64>]
     )
     .fetch_one(connection)
     .await?;
@@ -100,6 +101,7 @@ struct Columns {
     /// The bits of the answers' keys.
     answer: Vec<Option<i64>>,
     part: Vec<Option<i32>>,
+    preference: Vec<Option<f64>>,
 }
 
 impl Columns {
@@ -128,6 +130,8 @@ impl Columns {
         let answer = observation.and_then(|observation| observation.answer);
         self.answer
             .push(answer.map(|answer| answer.0.cast_signed()));
+        self.preference
+            .push(observation.and_then(|observation| observation.preference));
         let failure = score.as_ref().err();
         self.failure
             .push(failure.map(|failure| failure.replace('\0', "\u{FFFD}")));
@@ -146,7 +150,7 @@ pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<BTreeMap<
         Row,
         r#"
         SELECT source_job, purpose, trial, ordinal, position, instance, max_tokens, score, failure,
-               answer, part
+               answer, part, preference
         FROM scores WHERE job_id = $1 AND part IS NULL
         "#,
         job.0
@@ -170,7 +174,7 @@ pub async fn load_parts(
         Row,
         r#"
         SELECT source_job, purpose, trial, ordinal, position, instance, max_tokens, score, failure,
-               answer, part
+               answer, part, preference
         FROM scores WHERE job_id = $1 AND part IS NOT NULL
         "#,
         job.0
@@ -198,6 +202,7 @@ struct Row {
     failure: Option<String>,
     answer: Option<i64>,
     part: Option<i32>,
+    preference: Option<f64>,
 }
 
 impl Row {
@@ -216,7 +221,11 @@ impl Row {
 
     fn score(self) -> Score {
         let answer = self.answer.map(|answer| AnswerKey(answer.cast_unsigned()));
-        let observation = self.score.map(|score| Observation { score, answer });
+        let observation = self.score.map(|score| Observation {
+            score,
+            answer,
+            preference: self.preference,
+        });
         observation.ok_or(self.failure.unwrap_or_default())
     }
 }

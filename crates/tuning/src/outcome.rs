@@ -88,7 +88,7 @@ pub(crate) fn of_refusal(refusal: Refusal) -> TrialOutcome {
 /// job asks for it, so that it is 0 where none does.
 fn has_votes(spec: &JobSpec, instances: &[EvaluatedInstance]) -> bool {
     let mut responses = instances.iter().flat_map(|one| &one.responses);
-    responses.any(|response| response.answer.is_some()) || spec.asks_for(Metric::Majority)
+    responses.any(|response| response.observed.answer.is_some()) || spec.asks_for(Metric::Majority)
 }
 
 /// What the instances came to: every metric, and whether the configuration may win.
@@ -107,7 +107,12 @@ fn evaluation(
     };
     let mut metrics = BTreeMap::new();
     for metric in Metric::ALL {
-        if *metric == Metric::Majority && !has_votes(spec, instances) {
+        let is_measured = match metric {
+            Metric::Majority => has_votes(spec, instances),
+            Metric::BestOfN => spec.selector.is_some(),
+            _ => true,
+        };
+        if !is_measured {
             continue;
         }
         metrics.insert(metric.as_str().to_owned(), estimate(*metric)?);

@@ -114,8 +114,7 @@ pub(crate) fn by_row(
     let mut rows: BTreeMap<usize, Vec<DrawnResponse>> = BTreeMap::new();
     for ScoredDraw {
         response,
-        score,
-        answer,
+        observed,
         enough,
     } in responses
     {
@@ -124,8 +123,7 @@ pub(crate) fn by_row(
             .push(DrawnResponse {
                 tokens: response.tokens,
                 ended: response.ended,
-                score,
-                answer,
+                observed,
                 enough,
                 latency_ms: response.latency_ms,
             });

@@ -42,6 +42,8 @@ pub(crate) struct Context {
     pub models: Vec<Access>,
     pub prompts: Vec<CompiledPrompt>,
     pub scorer: Arc<Scorer>,
+    /// What chooses which of a row's responses is given, where something does.
+    pub selector: Option<Arc<Scorer>>,
     /// Where programs are run; there where the scorer needs it.
     pub sandbox: Option<Sandbox>,
     /// How long requests under way may take to arrive once the job is to stop.
@@ -87,6 +89,8 @@ impl Context {
         drop(connection);
         let prompts = prompt::compile(&job.spec)?;
         let scorer = Scorer::compile(&job.spec.scorer)?;
+        let selector = job.spec.selector.as_ref().map(Scorer::compile);
+        let selector = selector.transpose()?.map(Arc::new);
         let tuned = Job {
             spec: Arc::new(job.spec.clone()),
             most_per_request,
@@ -107,6 +111,7 @@ impl Context {
             models,
             prompts,
             scorer: Arc::new(scorer),
+            selector,
             sandbox: options.sandbox.clone(),
             grace: options.grace,
             tuning: Mutex::new(Tuning::new(tuned, past)?),

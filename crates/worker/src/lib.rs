@@ -26,6 +26,7 @@ mod prompt;
 mod record;
 mod run;
 mod score;
+mod selector;
 mod send;
 mod sightings;
 mod tell;

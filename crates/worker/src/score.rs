@@ -5,6 +5,7 @@
 use crate::context::Context;
 use crate::error::DriveError;
 use crate::judge::{self, Replies};
+use crate::selector::{Preference, preference, with_preference};
 use crate::text::Text;
 use crate::texts::texts;
 use chrono::Utc;
@@ -22,6 +23,8 @@ use std::sync::Arc;
 struct InHand {
     plan: ScorePlan,
     text: Text,
+    /// What the selector says of it.
+    preference: Preference,
     /// What is known of its score, or why it cannot have one.
     assessed: Result<Assessment, String>,
     /// What parts came to that nobody knew before.
@@ -63,10 +66,12 @@ async fn assess(context: &Context, batch: &ScoreBatch) -> Result<Vec<InHand>, Dr
         work.push((*plan, text));
     }
     let (data, scorer) = (Arc::clone(&context.data), Arc::clone(&context.scorer));
+    let selector = context.selector.clone();
     let split = batch.of.purpose.split();
     let assessed = tokio::task::spawn_blocking(move || {
         let one = |(plan, text): (ScorePlan, Text)| InHand {
             assessed: by_rule(&scorer, data.rows(split), &plan, &text),
+            preference: preference(selector.as_deref(), data.rows(split), &plan, &text),
             plan,
             text,
             new: Vec::new(),
@@ -158,7 +163,10 @@ async fn settle(context: &Context, in_hand: Vec<InHand>) -> Result<ScoredBatch, 
             Err(reason) => Some(Err(reason.clone())),
         };
         match (outcome, one.assessed) {
-            (Some(score), _) => batch.scores.push((key, score)),
+            (Some(score), _) => {
+                let score = with_preference(score, one.preference);
+                batch.scores.push((key, score));
+            }
             (None, assessed) => {
                 let wanted = assessed.map(|assessed| assessed.wanted());
                 let judges = wanted.unwrap_or_default().into_iter();

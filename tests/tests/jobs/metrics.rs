@@ -188,9 +188,10 @@ async fn every_metric_is_measured_on_every_instance() {
     world.end().await;
 }
 
-/// A grid of one point, scored by the answer that most of five responses give.
-#[tokio::test]
-async fn the_majority_is_that_of_the_stored_answers() {
+/// A grid of one point with five responses for each row, scored by a reducer that goes by more than scores.
+/// What was stored of each response comes back by row, once the trial's metrics are found to be what it
+/// comes to.
+async fn reduced_from_what_is_stored(reducer: Reducer, selector: Value) -> Vec<Observation> {
     let world = World::new().await;
     let (server, url) = world.setting.serve(1).await;
     let api = ApiClient::new(&url);
@@ -198,19 +199,21 @@ async fn the_majority_is_that_of_the_stored_answers() {
     body["models"] = json!([body["models"][1]]);
     body["prompts"] = json!([body["prompts"][0]]);
     body["search_space"] = json!({"temperature": 1.3, "max_tokens": 64, "n": 5, "stop": ["\n\n"]});
-    body["scoring"]["reduce"] = json!("majority");
+    body["scoring"]["reduce"] = json!(reducer);
+    body["scoring"]["selector"] = selector.clone();
     body["budgets"] = json!({"optimization": {"usd": 0.1}});
     body["search"] = json!({"algorithm": "grid", "seed": 5, "pruning": "off"});
     body["baseline"] = json!(false);
     let (path, job, trials) = run(&api, &body).await;
-    assert_eq!(job["objective"]["metric"], "majority");
-    let [trial] = trials.as_slice() else {
-        panic!("a grid of one point is one trial: {trials:?}");
-    };
+    let name = reducer.as_str();
+    assert_eq!(job["objective"]["metric"], name);
+    assert_eq!(trials.len(), 1, "a grid of one point is one trial");
+    let trial = &trials[0];
     let metrics = trial["metrics"].as_object().unwrap();
-    let with_majority: BTreeSet<&str> = METRICS.into_iter().chain(["majority"]).collect();
+    // The scorer tells answers apart, so the majority is measured in any case.
+    let with_it: BTreeSet<&str> = METRICS.into_iter().chain(["majority", name]).collect();
     let named: BTreeSet<&str> = metrics.keys().map(String::as_str).collect();
-    assert_eq!(named, with_majority);
+    assert_eq!(named, with_it);
 
     let id = JobId(path.strip_prefix("/jobs/").unwrap().parse().unwrap());
     let pool = frugal_store::connect(world.database.url(), 1).unwrap();
@@ -221,20 +224,34 @@ async fn the_majority_is_that_of_the_stored_answers() {
     }
     drop(connection);
     pool.close().await;
-    let observed = rows.values().flatten();
-    let answered = observed.filter(|one| one.answer.is_some()).count();
-    assert!(
-        rows.values().all(|of_row| of_row.len() == 5) && answered > 30,
-        "{answered}"
-    );
-    let reduced = rows
-        .values()
-        .map(|of_row| reduce(Reducer::Majority, of_row));
+    assert!(rows.values().all(|of_row| of_row.len() == 5));
+    let reduced = rows.values().map(|of_row| reduce(reducer, of_row));
     let expected = reduced.sum::<f64>() / 12.0;
-    assert!((mean(trial, "majority") - expected).abs() < 1e-12);
-    assert_eq!(trial["utility"], metrics["majority"]);
+    assert!((mean(trial, name) - expected).abs() < 1e-12);
+    assert_eq!(trial["utility"], metrics[name]);
     assert!(server.stop().await);
     world.end().await;
+    rows.into_values().flatten().collect()
+}
+
+#[tokio::test]
+async fn the_majority_is_that_of_the_stored_answers() {
+    let stored = reduced_from_what_is_stored(Reducer::Majority, Value::Null).await;
+    let answered = stored.iter().filter(|one| one.answer.is_some()).count();
+    assert!(answered > 30, "{answered}");
+    assert!(stored.iter().all(|one| one.preference.is_none()));
+}
+
+#[tokio::test]
+async fn the_best_of_n_is_that_of_the_stored_preferences() {
+    let selector = json!({"type": "composite", "parts": [
+        {"scorer": {"type": "regex", "pattern": "^\\s*[A-Z0-9]"}},
+        {"weight": 2, "scorer": {"type": "edit_similarity", "expected": "{{ question }}"}}
+    ]});
+    let stored = reduced_from_what_is_stored(Reducer::BestOfN, selector).await;
+    let preferences = stored.iter().map(|one| one.preference.unwrap());
+    let different: BTreeSet<u64> = preferences.map(f64::to_bits).collect();
+    assert!(different.len() > 10, "{}", different.len());
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a small number")]

@@ -56,6 +56,7 @@ async fn a_score_is_what_was_said_first_of_a_response_a_cap_and_a_row() {
             Ok(Observation {
                 score: 1.0,
                 answer: Some(AnswerKey(u64::MAX - 7)),
+                preference: Some(0.1 + 0.2),
             }),
         ),
     ];

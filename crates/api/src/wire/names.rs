@@ -103,7 +103,8 @@ named! {
     /// (`min`: pass^n, all are right), or the score of the answer that most of them give (`majority`, or
     /// self-consistency: one vote each, none where no answer is found; where several answers have as many
     /// votes, the mean of their scores). The majority needs a scorer that tells answers apart: `exact`,
-    /// `choice`, `numeric`, `regex` or `json`.
+    /// `choice`, `numeric`, `math`, `regex` or `json`. The best of n (`best_of_n`) is the score of the response
+    /// that `scoring.selector` says the most of; where it says as much of several, the mean of their scores.
     Reducer of scoring::Reducer
 }
 

@@ -236,7 +236,13 @@ pub enum MessageRole {
 pub struct ScoringPost {
     /// Scores one response: 1 for right, 0 for wrong.
     pub scorer: ScorerPost,
-    /// What is made of the scores of an instance's n responses; `expected_success` by default, and `mean`
+    /// Chooses which of an instance's n responses is given: the one that this scorer says the most of, and
+    /// of several the mean of their scores. It only reads: `judge` and `code` are refused. Nothing chooses by
+    /// default. In use it has to choose without knowing what is right, so it should look at the response and
+    /// the fields that the prompt shows.
+    pub selector: Option<ScorerPost>,
+    /// What is made of the scores of an instance's n responses; `best_of_n` by default where there is a
+    /// `selector`, otherwise `expected_success`, and `mean`
     /// where the scorer gives shares (`json`, `token_f1`, `rouge`, `bleu`, `chrf`, `edit_similarity`, `code` with
     /// `partial`, `composite`, `judge`).
     pub reduce: Option<Reducer>,

@@ -53,7 +53,7 @@ pub struct RowValidation {
     /// The responses, in the order in which they were given.
     pub responses: Vec<ResponseValidation>,
     /// What the reducers make of these responses, by name, n being how many there are. The majority's is
-    /// there where the scorer tells answers apart.
+    /// there where the scorer tells answers apart, and that of the best of n where there is a selector.
     #[schema(example = json!({"mean": 0.5, "success": 1.0, "min": 0.0, "expected_success": 0.75, "majority": 0.5}))]
     pub values: BTreeMap<String, f64>,
     /// The prompts with the row's values in them.
@@ -70,6 +70,8 @@ pub struct ResponseValidation {
     /// Why, in a sentence.
     #[schema(example = "extracted `13`, expected `12`")]
     pub why: String,
+    /// How highly the selector thinks of it, from 0 to 1; `null` where there is none.
+    pub preference: Option<f64>,
     /// The part of the response that is looked at; `null` where it has none.
     #[schema(example = "13")]
     pub extracted: Option<String>,
@@ -159,6 +161,7 @@ impl From<Explained> for ResponseValidation {
         });
         Self {
             score: observation.score,
+            preference: observation.preference,
             why,
             extracted,
             answer,

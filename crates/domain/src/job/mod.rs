@@ -77,6 +77,9 @@ pub struct JobSpec {
     pub space: Space,
     /// How an answer is scored.
     pub scorer: ScorerSpec,
+    /// The scorer that chooses which of the n responses is given, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<ScorerSpec>,
     /// The models that judge answers, where the scorer asks any, in the order of its parts.
     #[serde(
         default,

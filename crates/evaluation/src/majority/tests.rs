@@ -10,6 +10,7 @@ fn pool(answers: &[u64]) -> Vec<Observation> {
             _ => 0.0,
         },
         answer: (*answer > 0).then_some(AnswerKey(*answer)),
+        preference: None,
     };
     answers.iter().map(one).collect()
 }

@@ -227,7 +227,10 @@ pub(crate) fn check_evaluation(
                 let score = job.score(ScoreKey::whole(used.id, found.instance)).unwrap();
                 (score, given.tokens, given.ended)
             };
-            assert_eq!((used.score, used.completion_tokens, used.ended), expected);
+            assert_eq!(
+                (used.observed.score, used.completion_tokens, used.ended),
+                expected
+            );
             assert!(ids.insert(used.id), "a response is used twice");
         }
         let prompt_tokens = job.prompts[plan.settings.sampling.prompt][found.instance];

@@ -74,7 +74,7 @@ pub struct Record {
 
 /// The objective: the mean score of the responses.
 pub fn objective(instance: &EvaluatedInstance) -> f64 {
-    let scores = instance.responses.iter().map(|one| one.score);
+    let scores = instance.responses.iter().map(|one| one.observed.score);
     scores.sum::<f64>() / instance.responses.len() as f64
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 /// The job of the example with another part.
 fn with(key: &str, part: Value) -> JobSpec {
     let mut body = example();
+    body["scoring"]["selector"] = json!({"type": "regex", "pattern": "."});
     body[key] = part;
     read(&body).unwrap().0
 }
@@ -38,7 +39,7 @@ fn any_metric_can_be_the_objective() {
     }
     let found = faults(|body| body["objective"]["metric"] = json!("vibes"));
     let detail = "`vibes` is not known; use `expected_success`, `success`, `mean`, `min`, `majority`, \
-                  `latency_ms`, `cut_rate`, `completion_tokens`, `inference_cost`";
+                  `best_of_n`, `latency_ms`, `cut_rate`, `completion_tokens`, `inference_cost`";
     assert_eq!(found, [("/objective/metric".to_owned(), detail.to_owned())]);
 }
 
@@ -104,7 +105,7 @@ fn the_cheapest_that_is_as_good_is_an_objective() {
 
 #[test]
 fn each_fault_of_what_is_to_be_as_good_has_its_place() {
-    let of_answers = "use `expected_success`, `success`, `mean`, `min`, `majority`";
+    let of_answers = "use `expected_success`, `success`, `mean`, `min`, `majority`, `best_of_n`";
     for (objective, place, detail) in [
         (
             json!({"cheapest": "please"}),
@@ -243,6 +244,80 @@ fn the_majority_needs_a_scorer_that_tells_answers_apart() {
     }
 }
 
+#[test]
+fn the_best_of_n_needs_a_selector() {
+    let detail = "`best_of_n` counts the response that a selector prefers, and there is none: give \
+                  `scoring.selector`, a scorer such as {\"type\": \"json\"}";
+    for (place, change) in [
+        (
+            "/scoring/reduce",
+            (|body| body["scoring"]["reduce"] = json!("best_of_n")) as fn(&mut Value),
+        ),
+        ("/objective/metric", |body| {
+            body["objective"] = json!({"metric": "best_of_n"});
+        }),
+        ("/objective/cheapest/metric", |body| {
+            body["objective"] = json!({"cheapest": {"metric": "best_of_n"}});
+        }),
+        ("/constraints/0/metric", |body| {
+            body["constraints"] = json!([{"metric": "best_of_n", "at_least": 0.5}]);
+        }),
+    ] {
+        assert_eq!(faults(change), [(place.to_owned(), detail.to_owned())]);
+    }
+    // With one it is what is sought, unless the job says otherwise.
+    let scorer = json!({"type": "exact", "expected": "{{ answer }}"});
+    let scoring = json!({"scorer": scorer, "selector": {"type": "regex", "pattern": "^[A-Z]"}});
+    let mut body = example();
+    body.as_object_mut().unwrap().remove("objective");
+    body["scoring"] = scoring;
+    let spec = read(&body).unwrap().0;
+    assert_eq!(spec.objective.metric, Metric::BestOfN);
+    assert_eq!(spec.selector.as_ref().unwrap().0["pattern"], "^[A-Z]");
+    let stored: JobSpec = serde_json::from_value(json!(spec)).unwrap();
+    assert_eq!(stored, spec);
+    body["scoring"]["reduce"] = json!("mean");
+    assert_eq!(read(&body).unwrap().0.objective.metric, Metric::Mean);
+}
+
+#[test]
+fn a_selector_only_reads_and_can_read_every_row() {
+    for (selector, place, detail) in [
+        (
+            json!({"type": "judge", "endpoint": "e", "model": "m", "rubric": "Good?"}),
+            "/type",
+            "`judge` asks a model for each response, and a selector only reads them: choose by \
+             another scorer, such as `json`, `regex` or `composite`, and leave `judge` to `scorer`",
+        ),
+        (
+            json!({"type": "code", "tests": "{{ test }}"}),
+            "/type",
+            "`code` runs programs for each response, and a selector only reads them: choose by \
+             another scorer, such as `json`, `regex` or `composite`, and leave `code` to `scorer`",
+        ),
+        (
+            json!({"type": "composite", "parts": [{"scorer": {"type": "code", "tests": "x"}}]}),
+            "/parts/0/scorer/type",
+            "`code` runs programs for each response, and a selector only reads them: choose by \
+             another scorer, such as `json`, `regex` or `composite`, and leave `code` to `scorer`",
+        ),
+        (
+            json!({"type": "regex", "pattern": "("}),
+            "/pattern",
+            "not a regular expression: unclosed group",
+        ),
+        (
+            json!({"type": "numeric", "expected": "none"}),
+            "/expected",
+            "row 0 of the data: `none` holds 0 numbers; it must hold one",
+        ),
+    ] {
+        let found = faults(|body| body["scoring"]["selector"] = selector);
+        let place = format!("/scoring/selector{place}");
+        assert_eq!(found, [(place, detail.to_owned())]);
+    }
+}
+
 /// As it was stored when a job had one of the reducers for its objective and no constraints.
 #[test]
 fn a_job_from_before_there_were_constraints_is_still_read() {
@@ -265,7 +340,7 @@ fn a_job_from_before_there_were_constraints_is_still_read() {
 #[test]
 fn each_fault_of_a_constraint_has_its_place() {
     let others = "use `expected_success`, `success`, `mean`, `min`, `majority`, \
-                  `latency_ms`, `cut_rate`, `completion_tokens`";
+                  `best_of_n`, `latency_ms`, `cut_rate`, `completion_tokens`";
     let unknown = format!("`speed` is not known; {others}");
     for (constraint, place, detail) in [
         (json!("fast"), "", "must be an object, not a string"),

@@ -154,3 +154,25 @@ fn an_optimization_budget_that_cannot_be_spent_is_told_of() {
     });
     assert!(alone.is_some());
 }
+
+#[test]
+fn a_selector_that_sees_what_is_right_is_told() {
+    let part = |scorer: Value| json!({"scorer": scorer});
+    let valid = json!({"type": "json"});
+    let nearest = json!({"type": "edit_similarity", "expected": "{{ answer }}"});
+    let about = json!({"type": "rouge", "expected": "{{ question }}"});
+    let chosen_by = |selector: Value| {
+        at("/scoring/selector", |body| {
+            body["scoring"]["selector"] = selector;
+        })
+    };
+    assert_eq!(chosen_by(valid.clone()), None);
+    assert_eq!(chosen_by(about), None);
+    let detail = "chooses by `answer`, which holds what is right and is not known in use, so \
+                  `best_of_n` is better here than it will be there; choose by what the response and \
+                  the prompt say";
+    let both = json!({"type": "composite", "parts": [part(valid), part(nearest.clone())]});
+    for selector in [nearest, both] {
+        assert_eq!(chosen_by(selector).as_deref(), Some(detail));
+    }
+}

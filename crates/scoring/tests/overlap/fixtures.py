@@ -1,8 +1,10 @@
-"""Makes fixtures.json: texts with the scores that the field's reference tools give them.
+"""Makes fixtures.json: texts with the scores that the field's reference tools give them; and corpora.json: what
+they give runs of these texts together, each a corpus.
 
     python3 -m venv venv
     venv/bin/pip install sacrebleu==2.6.0 rouge-score==0.1.2
     venv/bin/python fixtures.py > fixtures.json
+    venv/bin/python fixtures.py corpora > corpora.json
 """
 
 import collections
@@ -47,6 +49,50 @@ def squad(text):
     return re.sub(r"\b(a|an|the)\b", " ", text).split()
 
 
+def corpus_bleu(metric, cases):
+    """sacrebleu's corpus_bleu; where a text has fewer references than another the rest is None."""
+    most = max(len(case["references"]) for case in cases)
+    references = [
+        [case["references"][at] if at < len(case["references"]) else None for case in cases]
+        for at in range(most)
+    ]
+    return metric.corpus_score([case["response"] for case in cases], references).score / 100
+
+
+def corpus_f1(cases):
+    """Of all words together, each text being held against the first of the references that fit it best."""
+    common = found = wanted = 0
+    for case in cases:
+        best = max(case["references"], key=lambda reference: token_f1(case["response"], [reference]))
+        of_response, of_reference = squad(case["response"]), squad(best)
+        both = collections.Counter(of_response) & collections.Counter(of_reference)
+        common += sum(both.values())
+        found += len(of_response)
+        wanted += len(of_reference)
+    precision, recall = common / max(found, 1), common / max(wanted, 1)
+    return {
+        "corpus_precision": precision,
+        "corpus_recall": recall,
+        "corpus_f1": 2 * precision * recall / max(precision + recall, 1e-300),
+    }
+
+
+def corpora(cases):
+    rng = random.Random(11)
+    whole, lower = sacrebleu.BLEU(), sacrebleu.BLEU(lowercase=True)
+    for _ in range(30):
+        first = rng.randrange(len(cases) - 1)
+        last = min(len(cases), first + rng.choice([1, 2, 5, 20, 80]))
+        part = cases[first:last]
+        yield {
+            "first": first,
+            "last": last,
+            "corpus_bleu": corpus_bleu(whole, part),
+            "corpus_bleu lower": corpus_bleu(lower, part),
+            **corpus_f1(part),
+        }
+
+
 def token_f1(response, references):
     def one(reference):
         found, wanted = squad(response), squad(reference)
@@ -89,7 +135,8 @@ def main():
                 "chrf++ lower": chrf_pp.sentence_score(response, references).score / 100,
             }
         )
-    json.dump(cases, sys.stdout, ensure_ascii=False, indent=1)
+    told = list(corpora(cases)) if sys.argv[1:] == ["corpora"] else cases
+    json.dump(told, sys.stdout, ensure_ascii=False, indent=1)
     print()
 
 

@@ -75,9 +75,8 @@ fn answers(batch: &frugal_search::profiled::Batch) -> Told {
             DrawnResponse {
                 tokens,
                 enough: tokens,
-                answer: None,
                 ended: true,
-                score: f64::from(u8::from(mix(lot + 1) % 100 > hard)),
+                observed: f64::from(u8::from(mix(lot + 1) % 100 > hard)).into(),
                 latency_ms: 1,
             }
         };

@@ -70,6 +70,8 @@ pub(super) struct Row {
     pub(super) scores: Vec<f64>,
     /// Which answer each gives, if any.
     pub(super) answers: Vec<Option<AnswerKey>>,
+    /// How highly the selector thinks of each, if there is one.
+    pub(super) preferences: Vec<Option<f64>>,
     /// How long each took, in milliseconds.
     pub(super) latencies: Vec<f64>,
     /// Whether each ended by itself.
@@ -204,5 +206,23 @@ impl Arm {
             .map(|(_, row)| row.responses())
             .min()
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Some place.
+    pub(in crate::profiled) fn place() -> ArmPlace {
+        ArmPlace {
+            configuration: Configuration::default(),
+            model: 0,
+            prompt: 0,
+            heat: Heat::Temperature(1.0),
+            others: BTreeMap::new(),
+            max_tokens: Allowed::List(vec![100]),
+            n: Allowed::List(vec![1]),
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::profile::{Known, Profile, Standing};
 use super::qualities::{Lots, Qualities};
 use super::reach::{GRID, Reach};
 use super::reduction::{is_of_answers, reduce};
+use super::selection::Selection;
 use super::standard::Standard;
 use super::tokens::{Cost, Counted, Tokens};
 use super::votes::Spread;
@@ -48,6 +49,7 @@ pub(super) struct Assessment {
     reach: Reach,
     priors: Vec<OnceCell<Vec<[f64; GRID]>>>,
     spreads: Vec<OnceCell<Vec<Spread>>>,
+    selections: Vec<OnceCell<Selection>>,
 }
 
 /// What an assessment is made from.
@@ -119,6 +121,7 @@ impl Assessment {
             reach,
             priors: vec![OnceCell::new(); arms.len()],
             spreads: vec![OnceCell::new(); arms.len()],
+            selections: vec![OnceCell::new(); arms.len()],
         };
         let shares: Vec<Vec<f64>> = (0..problem.models.len())
             .map(|model| {
@@ -200,6 +203,7 @@ impl Assessment {
             reach: &self.reach,
             priors: &self.priors,
             spreads: &self.spreads,
+            selections: &self.selections,
         }
     }
 
@@ -359,9 +363,10 @@ impl Known<'_> {
                     .sum::<f64>()
                     / rows
             }
-            Metric::Majority => {
-                let both = wrong.iter().zip(self.spreads(arm));
-                let worth = both.map(|(wrong, spread)| reduce(metric, 1.0 - wrong, n, *spread));
+            Metric::Majority | Metric::BestOfN => {
+                let worth = wrong.iter().enumerate().map(|(row, wrong)| {
+                    reduce(metric, 1.0 - wrong, n, self.manner(arm, row, metric))
+                });
                 worth.sum::<f64>() / rows
             }
             Metric::Mean => all_wrong(1),

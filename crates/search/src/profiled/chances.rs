@@ -1,7 +1,8 @@
 //! How likely each chance of a right answer is for an arm, over all rows.
 
 use super::reach::GRID;
-use super::reduction::reduce;
+use super::reduction::{Manner, reduce};
+use super::selection::Selection;
 use super::votes::Spread;
 use frugal_domain::metric::Metric;
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ pub(super) struct Chances {
     /// The weights of the rows whose wrong answers spread alike, where it matters which answer most
     /// responses give.
     pub(super) by_spread: BTreeMap<Spread, [f64; GRID]>,
+    /// How the selector takes answers, where it matters which one it prefers.
+    pub(super) selection: Option<Selection>,
     /// The chance that each row is out of reach.
     pub(super) unreachable: Vec<f64>,
 }
@@ -26,8 +29,12 @@ impl Chances {
     pub(super) fn mean(&self, metric: Metric, n: f64) -> f64 {
         let total = self.none + self.weights.iter().sum::<f64>();
         let of = |weights: &[f64; GRID], spread: Spread| -> f64 {
+            let manner = Manner {
+                spread,
+                selection: self.selection.as_ref(),
+            };
             let both = weights.iter().zip(&self.chances);
-            both.map(|(weight, chance)| weight * reduce(metric, *chance, n, spread))
+            both.map(|(weight, chance)| weight * reduce(metric, *chance, n, manner))
                 .sum()
         };
         let sum: f64 = match metric {

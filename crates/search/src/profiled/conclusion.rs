@@ -129,7 +129,8 @@ impl Profiled {
             | Metric::Success
             | Metric::Mean
             | Metric::Min
-            | Metric::Majority => expected[place],
+            | Metric::Majority
+            | Metric::BestOfN => expected[place],
             Metric::CutRate => row.cut_rate(cap),
             Metric::CompletionTokens => n * row.mean_tokens(cap),
             Metric::LatencyMs => row.latency(),

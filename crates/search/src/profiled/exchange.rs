@@ -2,7 +2,7 @@
 
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
-use frugal_domain::scoring::AnswerKey;
+use frugal_domain::scoring::Observation;
 use frugal_domain::trial::QualityDifference;
 use std::collections::BTreeMap;
 
@@ -82,10 +82,8 @@ pub struct DrawnResponse {
     pub tokens: u64,
     /// Whether it ended by itself.
     pub ended: bool,
-    /// How good it is, from 0 to 1.
-    pub score: f64,
-    /// Which answer it gives, if its scorer knows answers and it gives one.
-    pub answer: Option<AnswerKey>,
+    /// What was said of it.
+    pub observed: Observation,
     /// The fewest of its tokens that are known to score as well as all of it.
     pub enough: u64,
     /// How long its request took, in milliseconds.

@@ -202,6 +202,7 @@ impl Goal {
             | Metric::Mean
             | Metric::Min
             | Metric::Majority
+            | Metric::BestOfN
             | Metric::CutRate => {
                 return Some(match direction {
                     Direction::Maximize => value,
@@ -292,7 +293,8 @@ impl OtherMeasures {
             | Metric::Success
             | Metric::Mean
             | Metric::Min
-            | Metric::Majority => 0.0,
+            | Metric::Majority
+            | Metric::BestOfN => 0.0,
         }
     }
 }

@@ -36,6 +36,7 @@ mod proposing;
 mod qualities;
 mod reach;
 mod reduction;
+mod selection;
 mod standard;
 mod surrogate;
 mod tokens;
@@ -60,6 +61,7 @@ use constants::{
 };
 use frugal_domain::configuration::{Configuration, Extent};
 use frugal_domain::job::JobSpec;
+use frugal_domain::scoring::Observation;
 use frugal_domain::seed::mix;
 use goal::Goal;
 use openings::SamplingSpace;
@@ -525,7 +527,7 @@ impl Profiled {
             }
             let row = arm.rows[place].get_or_insert_with(Row::default);
             for response in drawn.responses {
-                if response.score > 0.0
+                if response.observed.score > 0.0
                     && shortest.is_some_and(|shortest| u64::from(shortest) < response.tokens)
                 {
                     arm.cut += 1;
@@ -534,8 +536,14 @@ impl Profiled {
                 row.tokens.push(response.tokens as f64);
                 row.enough.push(response.enough.min(response.tokens) as f64);
                 row.ended.push(response.ended);
-                row.scores.push(within_range(response.score));
-                row.answers.push(response.answer);
+                let Observation {
+                    score,
+                    answer,
+                    preference,
+                } = response.observed;
+                row.scores.push(within_range(score));
+                row.answers.push(answer);
+                row.preferences.push(preference.map(within_range));
                 row.latencies.push(response.latency_ms as f64);
             }
         }

@@ -20,6 +20,8 @@ pub struct Problem {
     pub optimization_budget: f64,
     /// What is sought.
     pub objective: Objective,
+    /// Whether a selector looks at the answers.
+    pub selects: bool,
     /// What must be kept besides.
     pub constraints: Vec<Constraint>,
     /// What is known of the baseline, where it was evaluated.
@@ -97,6 +99,7 @@ impl Problem {
             inference_budget: spec.inference_budget.map(|budget| budget.amount() as f64),
             optimization_budget: available,
             objective: spec.objective,
+            selects: spec.selector.is_some(),
             constraints: spec.constraints.clone(),
             baseline: None,
             judging: None,

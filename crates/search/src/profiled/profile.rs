@@ -13,7 +13,8 @@ use super::goal::Goal;
 use super::posterior::{Counts, Posterior, logistic};
 use super::problem::Problem;
 use super::reach::{GRID, Reach, bell, grid};
-use super::reduction::reduce;
+use super::reduction::{Manner, reduce};
+use super::selection::Selection;
 use super::tokens::{Cost, Tokens, mean};
 use super::votes::Spread;
 use frugal_domain::configuration::Extent;
@@ -55,6 +56,8 @@ pub(super) struct Known<'a> {
     pub(super) priors: &'a [OnceCell<Vec<[f64; GRID]>>],
     /// By arm, how the wrong answers to each row spread.
     pub(super) spreads: &'a [OnceCell<Vec<Spread>>],
+    /// By arm, how the selector takes right and wrong answers.
+    pub(super) selections: &'a [OnceCell<Selection>],
 }
 
 /// An arm at one extent.
@@ -205,9 +208,13 @@ impl Known<'_> {
             weights: [0.0; GRID],
             chances: grid_under(limit),
             by_spread: BTreeMap::new(),
+            selection: None,
             unreachable: Vec::with_capacity(self.problem.rows()),
         };
         let by_spread = self.goal.is_about_votes();
+        if self.problem.selects {
+            mean.selection = Some(self.selection(arm).clone());
+        }
         self.each_row(arm, limit, |none, weights| {
             if by_spread {
                 let spread = self.spreads(arm)[mean.unreachable.len()];
@@ -230,6 +237,26 @@ impl Known<'_> {
         self.spreads[arm].get_or_init(|| Spread::of_rows(&self.arms[arm], self.arms))
     }
 
+    /// How the selector takes the answers of an arm.
+    fn selection(&self, arm: usize) -> &Selection {
+        self.selections[arm].get_or_init(|| Selection::of(&self.arms[arm], self.arms))
+    }
+
+    /// What n answers to a row of an arm come to by in a metric, besides the chance that one is right.
+    pub(super) fn manner(&self, arm: usize, row: usize, metric: Metric) -> Manner<'_> {
+        match metric {
+            Metric::Majority => Manner {
+                spread: self.spreads(arm)[row],
+                selection: None,
+            },
+            Metric::BestOfN => Manner {
+                spread: Spread::default(),
+                selection: Some(self.selection(arm)),
+            },
+            _ => Manner::default(),
+        }
+    }
+
     /// The expected worth of an arm at an extent on each row, by the row's place in the order.
     pub(super) fn row_values(&self, arm: usize, profile: &Profile, metric: Metric) -> Vec<f64> {
         let limit = Limit {
@@ -237,12 +264,15 @@ impl Known<'_> {
             kept: profile.kept,
         };
         let n = f64::from(profile.extent.n);
-        let worths = |spread| grid_under(limit).map(|chance| reduce(metric, chance, n, spread));
-        let of_all = worths(Spread::default());
+        let worths = |manner| grid_under(limit).map(|chance| reduce(metric, chance, n, manner));
+        let of_all = match metric {
+            Metric::Majority => [0.0; GRID],
+            _ => worths(self.manner(arm, 0, metric)),
+        };
         let mut values = Vec::with_capacity(self.problem.rows());
         self.each_row(arm, limit, |none, weights| {
             let of_row = match metric {
-                Metric::Majority => worths(self.spreads(arm)[values.len()]),
+                Metric::Majority => worths(self.manner(arm, values.len(), metric)),
                 _ => of_all,
             };
             let both = weights.iter().zip(&of_row);
@@ -369,6 +399,8 @@ impl Known<'_> {
                     (mean(&self.row_values(arm, profile, *metric)), None)
                 }
                 Metric::Majority => return None,
+                Metric::BestOfN if chances.selection.is_some() => (chances.mean(*metric, n), None),
+                Metric::BestOfN => return None,
                 Metric::CutRate => of_rows(&|row| row.cut_rate(cap)),
                 Metric::CompletionTokens => of_rows(&|row| n * row.mean_tokens(cap)),
                 Metric::LatencyMs => of_rows(&|row| row.latency()),

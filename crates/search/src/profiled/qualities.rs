@@ -7,10 +7,9 @@ use super::arm::{Arm, Row};
 use super::constants::{FEW_ROWS, SAMPLES};
 use super::posterior::logistic;
 use super::profile::{Known, Profile, Standing};
-use super::reduction::reduce;
+use super::reduction::{Manner, reduce};
 use super::standard::{Standard, deviation, normal};
 use super::tokens::{Cost, mean};
-use super::votes::Spread;
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
 use frugal_domain::seed::mix;
@@ -197,21 +196,18 @@ impl Known<'_> {
         let (mut counted, mut variance) = (0.0, 0.0);
         for (row, expected) in expected.iter().enumerate() {
             let data = self.arms[arm].rows[row].as_ref();
-            let spread = match metric {
-                Metric::Majority => self.spreads(arm)[row],
-                _ => Spread::default(),
-            };
-            let seen = data.and_then(|data| counted_of(metric, data, profile.extent, n, spread));
+            let manner = self.manner(arm, row, metric);
+            let seen = data.and_then(|data| counted_of(metric, data, profile.extent, n, manner));
             let mut of_model = 0.0;
             for (sample, sum) in sums.iter_mut().enumerate() {
                 let chance = chance(row, sample);
                 if seen.is_none() {
-                    let value = reduce(metric, chance, n.into(), spread);
+                    let value = reduce(metric, chance, n.into(), manner);
                     *sum += value;
                     of_model += value / SAMPLES as f64;
                 } else {
                     let responses = data.map_or(1, Row::responses) as f64;
-                    let slope = slope(metric, chance, n, spread);
+                    let slope = slope(metric, chance, n, manner);
                     variance += slope * slope * chance * (1.0 - chance) / responses;
                 }
             }
@@ -232,13 +228,13 @@ impl Known<'_> {
 }
 
 /// How much more n answers come to, for the chance that one is right.
-fn slope(metric: Metric, chance: f64, n: u32, spread: Spread) -> f64 {
+fn slope(metric: Metric, chance: f64, n: u32, manner: Manner<'_>) -> f64 {
     let others = n.cast_signed() - 1;
     match metric {
         Metric::Min => f64::from(n) * chance.powi(others),
-        Metric::Majority => {
+        Metric::Majority | Metric::BestOfN => {
             let [low, high] = [-SLOPE_STEP, SLOPE_STEP].map(|step| (chance + step).clamp(0.0, 1.0));
-            let worth = |chance| reduce(metric, chance, n.into(), spread);
+            let worth = |chance| reduce(metric, chance, n.into(), manner);
             (worth(high) - worth(low)) / (high - low)
         }
         _ => f64::from(n) * (1.0 - chance).powi(others),
@@ -247,8 +243,14 @@ fn slope(metric: Metric, chance: f64, n: u32, spread: Spread) -> f64 {
 
 /// What n answers to a row come to by those that were drawn, where these are as many: for success that
 /// not all of n of them are wrong, for the worst that all are right, both without bias; for the majority
-/// by the share that is right. A graded score counts as that share of a right answer.
-fn counted_of(metric: Metric, row: &Row, extent: Extent, n: u32, spread: Spread) -> Option<f64> {
+/// and the best of n by the share that is right. A graded score counts as that share of a right answer.
+fn counted_of(
+    metric: Metric,
+    row: &Row,
+    extent: Extent,
+    n: u32,
+    manner: Manner<'_>,
+) -> Option<f64> {
     let responses = row.responses() as f64;
     if responses < f64::from(n) {
         return None;
@@ -256,7 +258,7 @@ fn counted_of(metric: Metric, row: &Row, extent: Extent, n: u32, spread: Spread)
     let right = row.right_within(f64::from(extent.max_tokens));
     Some(match metric {
         Metric::Min => all_of(right, responses, n),
-        Metric::Majority => reduce(metric, right / responses, n.into(), spread),
+        Metric::Majority | Metric::BestOfN => reduce(metric, right / responses, n.into(), manner),
         _ => 1.0 - all_of(responses - right, responses, n),
     })
 }
@@ -340,7 +342,7 @@ mod tests {
             max_tokens: 20,
             n: 2,
         };
-        let of = |metric, extent, n| counted_of(metric, &row, extent, n, Spread::default());
+        let of = |metric, extent, n| counted_of(metric, &row, extent, n, Manner::default());
         let found = |n| of(Metric::Success, extent, n);
         // Of ten pairs three have no right answer.
         assert!((found(1).unwrap() - 0.4).abs() < 1e-12);

@@ -162,7 +162,7 @@ pub(super) fn normal(x: f64) -> f64 {
 }
 
 /// The quantile of the standard normal for a probability between 0 and 1.
-fn normal_quantile(probability: f64) -> f64 {
+pub(super) fn normal_quantile(probability: f64) -> f64 {
     let (mut below, mut above) = (-40.0, 40.0);
     for _ in 0..HALVINGS {
         let middle = 0.5 * (below + above);
