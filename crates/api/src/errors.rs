@@ -67,7 +67,7 @@ codes! {
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not know the method";
     EventsPruned = GONE, "events_pruned", "Events that come first are gone: the server keeps them for some time after a job has ended";
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
-    InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended cannot be cancelled, and one that has not cannot be deleted";
+    InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended can be neither paused nor resumed nor cancelled, and one that has not cannot be deleted";
     ReportNotReady = CONFLICT, "report_not_ready", "The job has not ended, or has ended without a report";
     IdempotencyKeyInFlight = CONFLICT, "idempotency_key_in_flight", "A request with the same idempotency key is under way";
     DatasetNameTaken = CONFLICT, "dataset_name_taken", "A dataset with other rows has the name";

@@ -52,6 +52,15 @@ pub enum EventBody {
         /// 1 for the first worker, 2 for the one that took over, …
         attempt: i32,
     },
+    /// The job was asked to pause, and its worker stops: nothing new is sent.
+    #[serde(rename = "job.pausing")]
+    JobPausing {},
+    /// The job is paused: nothing of it is in flight, and no worker holds it.
+    #[serde(rename = "job.paused")]
+    JobPaused {},
+    /// The job was asked to go on.
+    #[serde(rename = "job.resumed")]
+    JobResumed {},
     /// The job ended by itself. No event follows.
     #[serde(rename = "job.succeeded")]
     JobSucceeded {
@@ -235,6 +244,9 @@ impl EventBody {
         match self {
             Self::JobQueued {} => "job.queued",
             Self::JobRunning { .. } => "job.running",
+            Self::JobPausing {} => "job.pausing",
+            Self::JobPaused {} => "job.paused",
+            Self::JobResumed {} => "job.resumed",
             Self::JobSucceeded { .. } => "job.succeeded",
             Self::JobFailed { .. } => "job.failed",
             Self::JobCancelled {} => "job.cancelled",

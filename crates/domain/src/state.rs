@@ -41,6 +41,28 @@ impl JobState {
             Self::Cancelled | Self::Succeeded | Self::Failed => None,
         }
     }
+
+    /// The state after a request to pause, or `None` where pausing is not possible. A job that nobody
+    /// drives is paused at once; asking twice changes nothing.
+    #[must_use]
+    pub const fn on_pause(self) -> Option<Self> {
+        match self {
+            Self::Queued | Self::Paused => Some(Self::Paused),
+            Self::Running | Self::Pausing => Some(Self::Pausing),
+            Self::Cancelling | Self::Cancelled | Self::Succeeded | Self::Failed => None,
+        }
+    }
+
+    /// The state after a request to resume, or `None` where resuming is not possible. One that is not
+    /// paused goes on as it does, so asking twice changes nothing.
+    #[must_use]
+    pub const fn on_resume(self) -> Option<Self> {
+        match self {
+            Self::Queued | Self::Paused => Some(Self::Queued),
+            Self::Running | Self::Pausing => Some(Self::Running),
+            Self::Cancelling | Self::Cancelled | Self::Succeeded | Self::Failed => None,
+        }
+    }
 }
 
 names! {
@@ -115,6 +137,26 @@ mod tests {
     fn terminal_states_cannot_be_cancelled() {
         for state in JobState::ALL {
             assert_eq!(state.is_terminal(), state.on_cancel().is_none());
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_to_end_can_be_neither_paused_nor_resumed() {
+        for state in JobState::ALL {
+            let ends = state.is_terminal() || *state == JobState::Cancelling;
+            assert_eq!(ends, state.on_pause().is_none());
+            assert_eq!(ends, state.on_resume().is_none());
+            for next in [state.on_pause(), state.on_resume()].into_iter().flatten() {
+                assert!(next.on_pause().is_some() && next.on_resume().is_some());
+            }
+            assert_eq!(
+                state.on_pause().and_then(JobState::on_pause),
+                state.on_pause()
+            );
+            assert_eq!(
+                state.on_resume().and_then(JobState::on_resume),
+                state.on_resume()
+            );
         }
     }
 }

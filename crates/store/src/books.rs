@@ -25,7 +25,31 @@ use sqlx::PgConnection;
 pub async fn close(connection: &mut PgConnection, job: JobId, now: DateTime<Utc>) -> Result<()> {
     requests::abandon(&mut *connection, job, now).await?;
     trials::stop(&mut *connection, job, now).await?;
-    let (mut progress, best) = ended_trials(&mut *connection, job).await?;
+    let (progress, best) = ended_trials(&mut *connection, job).await?;
+    sqlx::query!(
+        "UPDATE jobs SET progress = $2, best_trial = $3 WHERE id = $1",
+        job.0,
+        write_json("progress", &progress)?,
+        best.map(|number| to_integer("trial number", number.0))
+            .transpose()?
+    )
+    .execute(&mut *connection)
+    .await?;
+    refresh(connection, job).await
+}
+
+/// Writes what the rows come to of the requests, the responses and the spend of a job that goes on; its
+/// trials are as its worker told last.
+///
+/// The caller holds the job's row.
+///
+/// # Errors
+/// A row cannot be read, or the database is away.
+pub async fn refresh(connection: &mut PgConnection, job: JobId) -> Result<()> {
+    let progress = sqlx::query_scalar!("SELECT progress FROM jobs WHERE id = $1", job.0)
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut progress: Progress = read_json("progress", progress)?;
     let sent = sqlx::query!(
         r#"
         SELECT (SELECT count(DISTINCT (purpose, trial, ordinal)) FROM requests WHERE job_id = $1)
@@ -41,12 +65,10 @@ pub async fn close(connection: &mut PgConnection, job: JobId, now: DateTime<Utc>
     progress.responses = to_u64("responses", sent.responses)?;
     let spend = spend(&mut *connection, job).await?;
     sqlx::query!(
-        "UPDATE jobs SET progress = $2, spend = $3, best_trial = $4 WHERE id = $1",
+        "UPDATE jobs SET progress = $2, spend = $3 WHERE id = $1",
         job.0,
         write_json("progress", &progress)?,
-        write_json("spend", &spend)?,
-        best.map(|number| to_integer("trial number", number.0))
-            .transpose()?
+        write_json("spend", &spend)?
     )
     .execute(connection)
     .await?;

@@ -5,7 +5,7 @@ use crate::{
     Error, Result, books, events, instances, queue, read_json, read_name, to_integer, to_u32,
     write_json,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::{Data, JobSpec};
@@ -13,6 +13,7 @@ use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::Progress;
 use sqlx::PgConnection;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The error of PostgreSQL for a lock that was not to be had in time.
@@ -49,6 +50,24 @@ pub struct Job {
     pub events_pruned_through: i64,
     /// Since when its responses are gone, where they are.
     pub responses_pruned_at: Option<DateTime<Utc>>,
+    /// When the client asked for the pause that lasts.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// How long it was paused since its first start, but for a pause that lasts, in milliseconds.
+    pub paused_ms: i64,
+}
+
+impl Job {
+    /// How much of its limit on time it has used by a moment: the time since its first start, without
+    /// that from each request to pause to the one to go on.
+    #[must_use]
+    pub fn time_used(&self, now: DateTime<Utc>) -> Duration {
+        let Some(started_at) = self.started_at else {
+            return Duration::ZERO;
+        };
+        let until = self.paused_at.unwrap_or(now);
+        let used = until - started_at - TimeDelta::milliseconds(self.paused_ms);
+        used.to_std().unwrap_or_default()
+    }
 }
 
 struct JobRow {
@@ -66,6 +85,8 @@ struct JobRow {
     finished_at: Option<DateTime<Utc>>,
     events_pruned_through: i64,
     responses_pruned_at: Option<DateTime<Utc>>,
+    paused_at: Option<DateTime<Utc>>,
+    paused_ms: i64,
 }
 
 impl TryFrom<JobRow> for Job {
@@ -93,6 +114,8 @@ impl TryFrom<JobRow> for Job {
             finished_at: row.finished_at,
             events_pruned_through: row.events_pruned_through,
             responses_pruned_at: row.responses_pruned_at,
+            paused_at: row.paused_at,
+            paused_ms: row.paused_ms,
         })
     }
 }
@@ -128,7 +151,7 @@ pub async fn create(
         VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6, $7)
         RETURNING id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
                   created_at, started_at, finished_at, events_pruned_through,
-               responses_pruned_at
+               responses_pruned_at, paused_at, paused_ms
         "#,
         id.0,
         spec.name
@@ -161,7 +184,7 @@ pub async fn find(connection: &mut PgConnection, id: JobId) -> Result<Option<Job
         r#"
         SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
                created_at, started_at, finished_at, events_pruned_through,
-               responses_pruned_at
+               responses_pruned_at, paused_at, paused_ms
         FROM jobs WHERE id = $1
         "#,
         id.0
@@ -186,7 +209,7 @@ pub async fn list(
         r#"
         SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
                created_at, started_at, finished_at, events_pruned_through,
-               responses_pruned_at
+               responses_pruned_at, paused_at, paused_ms
         FROM jobs
         WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR state = $2)
         ORDER BY id DESC

@@ -27,6 +27,7 @@ pub mod responses;
 pub mod retention;
 pub mod reuse;
 pub mod scores;
+pub mod steering;
 pub mod trials;
 
 use frugal_domain::id::TrialNumber;

@@ -1,6 +1,7 @@
 //! The machine: what a job does next, and what it is told.
 
 mod arms;
+mod steering;
 mod turns;
 
 use crate::active::Active;
@@ -61,6 +62,10 @@ pub struct Tuning {
     stop: Option<StopReason>,
     /// Why the job is to stop: the end of its time, or, above that, a client's wish.
     halted: Option<StopReason>,
+    /// Nothing is sent and nothing begun, since the job is to be taken up again later.
+    held: bool,
+    /// Requests that were not sent, or given up, because of that.
+    withheld: BTreeSet<RequestKey>,
     /// What is known of refusals at once: whether the job as a whole can go on.
     heard: Refusals,
     /// What is known of them from the trials and batches that the search was told of, in their order:
@@ -116,6 +121,8 @@ impl Tuning {
             compared: None,
             stop: None,
             halted: None,
+            held: false,
+            withheld: BTreeSet::new(),
             unusable: heard.of_all().map(|refusal| refusal.reason),
             heard,
             told: Refusals::new(spec),
@@ -135,7 +142,7 @@ impl Tuning {
             if let Some(step) = self.steps.pop_front() {
                 return Ok(Some(step));
             }
-            match self.requests.next(&mut self.books) {
+            match self.next_request() {
                 NextRequest::Send(request) => return Ok(Some(Step::Send(request))),
                 NextRequest::Unaffordable(key) if key.purpose.is_judging() => {
                     self.judge_not_asked(key);
@@ -150,13 +157,20 @@ impl Tuning {
             }
             // All trials that are to be in the air are begun before any of them goes on, so that
             // what one comes to never decides whether another is begun.
-            if self.turn()? {
+            if !self.held && self.turn()? {
                 continue;
             }
             let Some(key) = self.ready.pop_first() else {
                 return Ok(None);
             };
             self.advance(key)?;
+        }
+    }
+
+    fn next_request(&mut self) -> NextRequest {
+        match self.held {
+            true => NextRequest::None,
+            false => self.requests.next(&mut self.books),
         }
     }
 
@@ -215,6 +229,11 @@ impl Tuning {
         let news = self.requests.overheads_mut().tell(&self.job.spec);
         if !news.is_empty() {
             self.record(Change::Progressed, news);
+        }
+        if self.held && !matches!(end, RequestEnd::Settled(_)) {
+            // Whoever takes the job up asks for it again.
+            self.withheld.insert(key);
+            return Ok(());
         }
         if key.purpose.is_judging() {
             return self.judge_asked(key, end);
@@ -292,28 +311,6 @@ impl Tuning {
         };
         !self.sends_nothing_for(key.purpose)
             && self.requests.reserve_again(key, works, &mut self.books)
-    }
-
-    /// The job is to stop: its time is over ([`StopReason::Deadline`]), or its client wants it to
-    /// ([`StopReason::Cancelled`], which stands above the other). Only what is new stops: the past
-    /// is lived through to its end, and what is in flight may come home. After the end of its time
-    /// the winner is still scored on the held-out rows.
-    pub fn halt(&mut self, reason: StopReason) {
-        if self.halted != Some(StopReason::Cancelled) {
-            self.halted = Some(reason);
-        }
-        self.drop_waiting();
-    }
-
-    /// Whether requests for this purpose are not to be sent any more.
-    #[must_use]
-    pub fn sends_nothing_for(&self, purpose: Purpose) -> bool {
-        self.unusable.is_some()
-            || match self.halted {
-                None => false,
-                Some(StopReason::Deadline) => purpose.split() != Split::Holdout,
-                Some(_) => true,
-            }
     }
 
     /// How the job ends, once [`Step::Finish`] has come; if it is [halted](Self::halt) for its
@@ -474,25 +471,6 @@ impl Tuning {
     fn endpoint_unusable(&mut self, reason: String) {
         self.unusable.get_or_insert(reason);
         self.drop_waiting();
-    }
-
-    /// Drops the requests that are not to be sent any more.
-    fn drop_waiting(&mut self) {
-        let stopped: Vec<Purpose> = Purpose::ALL
-            .iter()
-            .copied()
-            .filter(|purpose| self.sends_nothing_for(*purpose))
-            .collect();
-        let dropped = self
-            .requests
-            .drop_waiting(|purpose| stopped.contains(&purpose));
-        for key in dropped {
-            if key.purpose.is_judging() {
-                self.judge_not_asked(key);
-            } else if let Some(run) = self.run_of(key) {
-                self.with(run, |active| active.cut_off(key.ordinal));
-            }
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::writes::Writes;
 use frugal_domain::abilities::Abilities;
 use frugal_domain::job::{Data, JobSpec, ModelChoice};
 use frugal_domain::request::ResponseId;
+use frugal_domain::state::JobState;
 use frugal_llm::Client;
 use frugal_sandbox::Sandbox;
 use frugal_scoring::{CompiledPrompt, Outside, Scorer};
@@ -71,6 +72,10 @@ impl Context {
         let job = jobs::find(&mut connection, claim.job)
             .await?
             .ok_or(DriveError::LetGo)?;
+        // Its worker was lost before it had stopped.
+        if job.state == JobState::Pausing {
+            return Err(DriveError::Paused);
+        }
         let outside = frugal_scoring::outside(&job.spec.scorer);
         if outside.contains(&Outside::Programs) && options.sandbox.is_none() {
             return Err(DriveError::NoSandbox);

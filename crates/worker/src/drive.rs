@@ -15,6 +15,7 @@ use frugal_domain::state::{JobState, StopReason};
 use frugal_store::books;
 use frugal_store::listen::Notice;
 use frugal_store::queue::{self, Claim, Claimed, End};
+use frugal_store::steering;
 use futures::FutureExt;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -57,12 +58,14 @@ pub(crate) async fn drive(
     // What was under way when it was dropped is stored before the job is closed or goes to another.
     writes.flush().await;
     let ended = match driven {
+        Ok(Err(DriveError::Paused)) => set_aside(options, claim).await,
         Ok(Err(error)) => end_failed(options, claim, error).await,
         Ok(ended) => ended,
         Err(panic) => end_failed(options, claim, DriveError::Panicked(message(&*panic))).await,
     };
     watch.tell_soon();
     match ended {
+        Ok(JobState::Paused) => tracing::info!("the job is paused"),
         Ok(state) => tracing::info!(%state, "the job has ended"),
         Err(DriveError::LetGo | DriveError::Store(frugal_store::Error::LeaseLost)) => {
             tracing::info!("the job is let go");
@@ -119,12 +122,22 @@ async fn attempt(
     }
 }
 
-/// When the job's time is over, counted from its first start.
+/// When the job's time is over, counted from its first start without its pauses.
 fn deadline(context: &Context) -> Option<Instant> {
     let seconds = context.spec().limits.seconds?;
-    let begun = context.job.started_at.unwrap_or_else(Utc::now);
-    let used = (Utc::now() - begun).to_std().unwrap_or_default();
+    let used = context.job.time_used(Utc::now());
     Some(Instant::now() + Duration::from_secs(seconds).saturating_sub(used))
+}
+
+/// Sets the job aside, or gives it back where its client has thought better of it meanwhile.
+async fn set_aside(options: &Options, claim: Claim) -> Result<JobState, DriveError> {
+    let mut transaction = options.pool.begin().await?;
+    let state = steering::set_aside(&mut transaction, claim, Utc::now()).await?;
+    transaction.commit().await?;
+    match state {
+        JobState::Paused => Ok(state),
+        _ => Err(DriveError::LetGo),
+    }
 }
 
 /// Gives the job back, so that another worker need not wait for the lease to run out.
@@ -148,7 +161,7 @@ async fn end_failed(
     error: DriveError,
 ) -> Result<JobState, DriveError> {
     let (stop_reason, detail) = match &error {
-        DriveError::LetGo => return Err(error),
+        DriveError::LetGo | DriveError::Paused => return Err(error),
         DriveError::Store(cause) if cause.may_pass() => return Err(error),
         DriveError::Endpoint(reason) => (StopReason::EndpointUnusable, reason.clone()),
         DriveError::NoSandbox => {

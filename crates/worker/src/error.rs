@@ -10,6 +10,9 @@ pub(crate) enum DriveError {
     /// The lease went to another worker, or the process is to stop: nothing may be written.
     #[error("the job is let go")]
     LetGo,
+    /// The job's client wants it paused, and nothing of it is under way any more.
+    #[error("the job is to be paused")]
+    Paused,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] frugal_store::Error),

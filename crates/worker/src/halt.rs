@@ -10,6 +10,8 @@ use tokio::sync::watch;
 pub(crate) enum Cause {
     /// The job's time is over. It ends with what it has; the held-out rows are still scored.
     Deadline,
+    /// A client wants the job paused. Another worker goes on with it, once it is to.
+    Paused,
     /// A client cancelled the job. It ends with what it has.
     Cancelled,
     /// The process is to stop, or the lease is lost. Another worker goes on.
@@ -23,12 +25,12 @@ impl Cause {
         self != Self::Deadline || purpose.split() != Split::Holdout
     }
 
-    /// Why the job stops, unless another worker goes on with it.
+    /// Why the job ends, unless another worker goes on with it.
     pub(crate) const fn stop_reason(self) -> Option<StopReason> {
         match self {
             Self::Deadline => Some(StopReason::Deadline),
             Self::Cancelled => Some(StopReason::Cancelled),
-            Self::LetGo => None,
+            Self::Paused | Self::LetGo => None,
         }
     }
 }
@@ -81,6 +83,10 @@ mod tests {
         assert_eq!(halt.cause(), None);
         halt.throw(Cause::Deadline);
         assert_eq!(halt.above(None).await, Some(Cause::Deadline));
+        halt.throw(Cause::Paused);
+        assert_eq!(halt.above(Some(Cause::Deadline)).await, Some(Cause::Paused));
+        halt.throw(Cause::Deadline);
+        assert_eq!(halt.cause(), Some(Cause::Paused));
         let higher = halt.above(Some(Cause::Deadline));
         halt.throw(Cause::LetGo);
         assert_eq!(higher.await, Some(Cause::LetGo));

@@ -49,8 +49,10 @@ pub(crate) async fn beat(heart: Heart, mut notices: Receiver<Notice>) {
 async fn once(heart: &Heart) -> Result<()> {
     let mut connection = heart.pool.acquire().await?;
     let state = queue::heartbeat(&mut connection, heart.claim, heart.lease_seconds).await?;
-    if state == JobState::Cancelling {
-        heart.halt.throw(Cause::Cancelled);
+    match state {
+        JobState::Cancelling => heart.halt.throw(Cause::Cancelled),
+        JobState::Pausing => heart.halt.throw(Cause::Paused),
+        _ => {}
     }
     Ok(())
 }

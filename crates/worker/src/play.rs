@@ -85,6 +85,9 @@ impl<'a> Play<'a> {
             if self.finished && self.recording.is_none() {
                 return Ok(());
             }
+            if self.halted == Some(Cause::Paused) && self.is_idle() {
+                return Err(DriveError::Paused);
+            }
             let context = self.context;
             tokio::select! {
                 Some(sent) = self.sending.next() => self.sent(sent?)?,
@@ -107,12 +110,19 @@ impl<'a> Play<'a> {
             return Ok(());
         }
         self.halted = cause;
-        let Some(reason) = cause.and_then(Cause::stop_reason) else {
-            return Err(DriveError::LetGo);
-        };
-        self.context.tuning().halt(reason);
+        let stop_reason = cause.and_then(Cause::stop_reason);
+        match (cause, stop_reason) {
+            (_, Some(reason)) => self.context.tuning().halt(reason),
+            (Some(Cause::Paused), _) => self.context.tuning().hold(),
+            _ => return Err(DriveError::LetGo),
+        }
         self.grace_over = Some(Instant::now() + self.context.grace);
         Ok(())
+    }
+
+    /// Whether nothing is under way.
+    fn is_idle(&self) -> bool {
+        self.sending.is_empty() && self.working.is_empty() && self.recording.is_none()
     }
 
     /// Takes all steps that there are, and sets to work on them.
@@ -174,6 +184,10 @@ impl<'a> Play<'a> {
     /// database and on the books.
     async fn give_up(&mut self) -> Result<(), DriveError> {
         self.grace_over = None;
+        // Whoever takes a paused job up begins with what is stored.
+        if self.halted == Some(Cause::Paused) {
+            self.working = FuturesUnordered::new();
+        }
         // Either all that is in flight is concerned, or nothing: held-out rows are scored once
         // nothing of the search is in flight.
         let concerned =

@@ -25,6 +25,7 @@ mod report;
 mod retention;
 mod same_loop;
 mod scorers;
+mod steering;
 mod takeover;
 mod trouble;
 

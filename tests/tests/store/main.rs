@@ -12,6 +12,7 @@ mod groups;
 mod retention;
 mod reuse;
 mod scores;
+mod steering;
 
 use chrono::{DateTime, Utc};
 use frugal_domain::endpoint::Catalog;

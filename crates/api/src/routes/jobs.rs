@@ -237,7 +237,7 @@ pub(super) async fn get_job(
 }
 
 /// A job with its best trial.
-async fn with_best(state: &AppState, job: jobs::Job) -> Result<Job, ApiError> {
+pub(super) async fn with_best(state: &AppState, job: jobs::Job) -> Result<Job, ApiError> {
     let best = match job.best_trial {
         None => None,
         Some(number) => {

@@ -12,6 +12,7 @@ mod metrics;
 mod openapi;
 mod report;
 mod scorers;
+mod steering;
 mod trials;
 
 use crate::state::AppState;
@@ -25,6 +26,8 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(estimate::estimate_job))
         .routes(routes!(jobs::get_job, jobs::delete_job))
         .routes(routes!(jobs::cancel_job))
+        .routes(routes!(steering::pause_job))
+        .routes(routes!(steering::resume_job))
         .routes(routes!(trials::list_trials))
         .routes(routes!(trials::get_trial))
         .routes(routes!(events::list_events))

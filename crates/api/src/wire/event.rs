@@ -39,6 +39,15 @@ pub enum EventBody {
         /// 1 for the first worker, 2 for the one that took over, …
         attempt: i32,
     },
+    /// The job was asked to pause, and its worker stops: nothing new is sent.
+    #[serde(rename = "job.pausing")]
+    JobPausing {},
+    /// The job is paused: nothing of it is in flight, and no worker holds it.
+    #[serde(rename = "job.paused")]
+    JobPaused {},
+    /// The job was asked to go on.
+    #[serde(rename = "job.resumed")]
+    JobResumed {},
     /// The job ended by itself. No event follows.
     #[serde(rename = "job.succeeded")]
     JobSucceeded {
@@ -240,6 +249,9 @@ impl EventBody {
         match body {
             Domain::JobQueued {} => Self::JobQueued {},
             Domain::JobRunning { attempt } => Self::JobRunning { attempt },
+            Domain::JobPausing {} => Self::JobPausing {},
+            Domain::JobPaused {} => Self::JobPaused {},
+            Domain::JobResumed {} => Self::JobResumed {},
             Domain::JobSucceeded { stop_reason } => Self::JobSucceeded {
                 stop_reason: stop_reason.into(),
             },

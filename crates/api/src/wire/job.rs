@@ -310,7 +310,7 @@ impl From<metric::Constraint> for Constraint {
 pub struct Limits {
     /// The most trials that the searcher may propose.
     pub trials: u32,
-    /// The most seconds from the first start.
+    /// The most seconds from the first start, those not counted for which it is paused.
     pub seconds: Option<u64>,
     /// The number of trials in a row without a better one after which the search ends.
     pub trials_without_improvement: Option<u32>,
@@ -331,7 +331,11 @@ pub struct JobLinks {
     pub report: String,
     /// Everything of it, as lines of JSON.
     pub export: String,
-    /// Where to ask it to stop (`POST`).
+    /// Where to ask it to pause (`POST`).
+    pub pause: String,
+    /// Where to ask it to go on (`POST`).
+    pub resume: String,
+    /// Where to ask it to stop for good (`POST`).
     pub cancel: String,
 }
 
@@ -342,6 +346,8 @@ impl JobLinks {
             events: format!("{this}/events"),
             report: format!("{this}/report"),
             export: format!("{this}/export"),
+            pause: format!("{this}/pause"),
+            resume: format!("{this}/resume"),
             cancel: format!("{this}/cancel"),
             this,
         }

@@ -298,7 +298,8 @@ pub struct LimitsPost {
     /// The most trials that the searcher may propose; 100 by default.
     #[schema(nullable = true, minimum = 1, maximum = 100_000)]
     pub trials: Option<u32>,
-    /// The most seconds from the first start; no limit by default.
+    /// The most seconds from the first start, those not counted for which the job is paused; no limit by
+    /// default.
     #[schema(nullable = true, minimum = 1, maximum = 2_678_400)]
     pub seconds: Option<u64>,
     /// The search ends after so many trials in a row that are no better than the best before

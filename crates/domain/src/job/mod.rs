@@ -214,7 +214,7 @@ pub struct ModelChoice {
 pub struct Limits {
     /// The most trials that the searcher may propose (the baseline is not one of them).
     pub trials: u32,
-    /// The most seconds from the first start.
+    /// The most seconds from the first start, those not counted for which it is paused.
     pub seconds: Option<u64>,
     /// Trials told in a row without a better one after which the search ends.
     #[serde(default)]

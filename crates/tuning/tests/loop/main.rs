@@ -12,4 +12,5 @@ mod notes;
 mod overheads;
 mod refusals;
 mod replay;
+mod steering;
 mod world;

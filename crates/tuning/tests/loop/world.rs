@@ -154,35 +154,7 @@ impl World {
         }
         self.steps += 1;
         match self.tuning.next_step().unwrap() {
-            Some(Step::Send(request)) => {
-                let trial = self.past.trials.get(&request.key.trial);
-                assert!(
-                    trial.is_some(),
-                    "its trial is stored before {}",
-                    request.key
-                );
-                self.sent.push(request.key);
-                self.in_flight.push(request);
-            }
-            Some(Step::Score(batch)) => {
-                let scores: Vec<Scored> = batch.plans.iter().map(score).collect();
-                for (key, score) in &scores {
-                    self.past.scores.insert(*key, score.clone());
-                }
-                self.tuning.scored(batch.of, scores);
-            }
-            Some(Step::LookUp(wanted)) => {
-                self.past.looked_up.insert(wanted.trial, Vec::new());
-                self.tuning.looked_up(wanted.trial, Vec::new());
-            }
-            Some(Step::Record(record)) => self.records.push_back(*record),
-            Some(Step::Finish) => {
-                assert!(self.in_flight.is_empty(), "nothing is in flight at the end");
-                while let Some(record) = self.records.pop_front() {
-                    self.record(record);
-                }
-                self.finished = true;
-            }
+            Some(step) => self.take(step),
             // Records are stored in their order, whenever that is.
             None if self.in_flight.is_empty() || self.order.random_bool(0.5) => {
                 let Some(record) = self.records.pop_front() else {
@@ -198,6 +170,58 @@ impl World {
             }
         }
         true
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Send(request) => {
+                let trial = self.past.trials.get(&request.key.trial);
+                assert!(
+                    trial.is_some(),
+                    "its trial is stored before {}",
+                    request.key
+                );
+                self.sent.push(request.key);
+                self.in_flight.push(request);
+            }
+            Step::Score(batch) => {
+                let scores: Vec<Scored> = batch.plans.iter().map(score).collect();
+                for (key, score) in &scores {
+                    self.past.scores.insert(*key, score.clone());
+                }
+                self.tuning.scored(batch.of, scores);
+            }
+            Step::LookUp(wanted) => {
+                self.past.looked_up.insert(wanted.trial, Vec::new());
+                self.tuning.looked_up(wanted.trial, Vec::new());
+            }
+            Step::Record(record) => self.records.push_back(*record),
+            Step::Finish => {
+                assert!(self.in_flight.is_empty(), "nothing is in flight at the end");
+                while let Some(record) = self.records.pop_front() {
+                    self.record(record);
+                }
+                self.finished = true;
+            }
+        }
+    }
+
+    /// Goes on until nothing is under way any more, though the job has not ended.
+    pub fn rest(&mut self) {
+        while !self.finished {
+            let Some(step) = self.tuning.next_step().unwrap() else {
+                match (self.records.pop_front(), self.in_flight.pop()) {
+                    (Some(record), request) => {
+                        self.in_flight.extend(request);
+                        self.record(record);
+                    }
+                    (None, Some(request)) => self.arrive(&request),
+                    (None, None) => return,
+                }
+                continue;
+            };
+            self.take(step);
+        }
     }
 
     /// Drives the job to its end.
