@@ -1,6 +1,6 @@
 //! Jobs that are paused: their states, their clock, and what was in flight.
 
-use crate::{Store, send};
+use crate::Store;
 use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::id::JobId;
 use frugal_domain::state::{JobState, StopReason};
@@ -31,8 +31,8 @@ async fn claim_at(connection: &mut PgConnection, seconds: i64) -> Claim {
 async fn the_clock_stands_still_from_the_request_to_pause_to_the_one_to_resume() {
     let store = Store::new().await;
     let id = store.create_job().await;
-    let mut connection = store.pool.acquire().await.unwrap();
-    let connection = &mut *connection;
+    let mut held = store.pool.acquire().await.unwrap();
+    let connection = &mut *held;
     let used = |job: &jobs::Job, seconds| job.time_used(at(seconds)).as_secs();
 
     // A pause before the first start is none of its time.
@@ -77,6 +77,7 @@ async fn the_clock_stands_still_from_the_request_to_pause_to_the_one_to_resume()
         "job.resumed",
     ];
     assert_eq!(names(connection, id).await, expected);
+    drop(held);
     store.end().await;
 }
 
@@ -86,11 +87,8 @@ async fn what_is_in_flight_when_a_job_is_set_aside_counts_as_lost() {
     let id = store.create_job().await;
     let claim = store.claim(60).await.unwrap();
     let request = store.begin_trial(claim).await;
-    let mut connection = store.pool.acquire().await.unwrap();
-    let connection = &mut *connection;
-    send(connection, claim, &[request], Utc::now())
-        .await
-        .unwrap();
+    let mut held = store.pool.acquire().await.unwrap();
+    let connection = &mut *held;
     steering::pause(connection, id, Utc::now()).await.unwrap();
     steering::set_aside(connection, claim, Utc::now())
         .await
@@ -109,6 +107,7 @@ async fn what_is_in_flight_when_a_job_is_set_aside_counts_as_lost() {
         request.worst_case
     );
     assert_eq!(paused.progress.requests, 1);
+    drop(held);
     store.end().await;
 }
 
@@ -117,8 +116,8 @@ async fn a_pause_that_is_taken_back_before_the_worker_has_stopped_changes_nothin
     let store = Store::new().await;
     let id = store.create_job().await;
     let claim = store.claim(60).await.unwrap();
-    let mut connection = store.pool.acquire().await.unwrap();
-    let connection = &mut *connection;
+    let mut held = store.pool.acquire().await.unwrap();
+    let connection = &mut *held;
     steering::pause(connection, id, Utc::now()).await.unwrap();
     steering::resume(connection, id, Utc::now()).await.unwrap();
     let state = steering::set_aside(connection, claim, Utc::now())
@@ -129,6 +128,7 @@ async fn a_pause_that_is_taken_back_before_the_worker_has_stopped_changes_nothin
         queue::heartbeat(connection, claim, 60).await.unwrap(),
         JobState::Running
     );
+    drop(held);
     store.end().await;
 }
 
@@ -137,8 +137,8 @@ async fn a_job_that_ends_is_neither_paused_nor_resumed() {
     let store = Store::new().await;
     let id = store.create_job().await;
     let claim = store.claim(60).await.unwrap();
-    let mut connection = store.pool.acquire().await.unwrap();
-    let connection = &mut *connection;
+    let mut held = store.pool.acquire().await.unwrap();
+    let connection = &mut *held;
     jobs::cancel(connection, id, Utc::now()).await.unwrap();
     let refused = Steered::Refused(JobState::Cancelling);
     assert_eq!(
@@ -164,5 +164,6 @@ async fn a_job_that_ends_is_neither_paused_nor_resumed() {
             .unwrap(),
         Steered::NotFound
     );
+    drop(held);
     store.end().await;
 }
