@@ -344,7 +344,7 @@ fn run_by_selector(chance: f64, told_apart: f64) -> (u32, f64) {
                 let fine = (lot % 1_000) as f64 / 2_000.0;
                 let is_told = (mix(lot) % 1_000) as f64 / 1_000.0 < told_apart;
                 let above = is_told && response.observed.score > 0.0;
-                let preference = if above || !is_told && mix(lot + 1) % 2 == 0 {
+                let preference = if above || !is_told && mix(lot + 1).is_multiple_of(2) {
                     0.5 + fine
                 } else {
                     fine
