@@ -11,6 +11,7 @@ use frugal_api::{AppState, DatasetLimits, Options};
 use frugal_domain::endpoint::Catalog;
 use frugal_store::PgPool;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +59,7 @@ impl Server {
             body_limit: limits.body,
             dataset_limits: limits.dataset,
             shutdown: shutdown.clone(),
+            grace: Duration::from_secs(5),
         });
         let serving = tokio::spawn(frugal_api::serve(listener, state));
         Self {

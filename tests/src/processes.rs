@@ -6,7 +6,7 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
@@ -28,6 +28,8 @@ pub struct Setting {
     pub endpoints: String,
     /// How long a silent worker keeps its job.
     pub lease_seconds: u32,
+    /// The keys of `[queue]`, a line each.
+    pub queue: String,
 }
 
 impl Setting {
@@ -51,6 +53,7 @@ impl Setting {
             database_url: database_url.to_owned(),
             endpoints,
             lease_seconds: 5,
+            queue: String::new(),
         }
     }
 
@@ -97,7 +100,10 @@ impl Setting {
     async fn command(&self, arguments: &[&str]) -> (Command, TempDir) {
         let directory = tempfile::tempdir().expect("a directory for the configuration");
         let config = directory.path().join("frugal.toml");
-        let text = format!("lease_seconds = {}\n{}", self.lease_seconds, self.endpoints);
+        let text = format!(
+            "lease_seconds = {}\n{}\n[queue]\n{}\n",
+            self.lease_seconds, self.endpoints, self.queue
+        );
         std::fs::write(&config, text).expect("the configuration can be written");
         let mut command = Command::new(program().await);
         command
@@ -151,18 +157,34 @@ impl Frugal {
         self.child.kill().await.expect("the process can be killed");
     }
 
-    /// Asks the process to stop and waits until it has. Returns whether it ended well.
-    pub async fn stop(mut self) -> bool {
+    /// Sends the process a signal by its name, such as `STOP` or `CONT`.
+    ///
+    /// # Panics
+    /// If the process has ended.
+    pub async fn signal(&self, name: &str) {
         let id = self.child.id().expect("the process runs").to_string();
-        let asked = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(asked.expect("kill is there").success());
+        let name = format!("-{name}");
+        let sent = Command::new("kill").args([&name, &id]).status().await;
+        assert!(sent.expect("kill is there").success());
+    }
+
+    /// Asks the process to stop and waits until it has. Returns whether it ended well.
+    pub async fn stop(self) -> bool {
+        self.signal("TERM").await;
+        self.ended().await.success()
+    }
+
+    /// Waits until the process has ended.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    pub async fn ended(mut self) -> ExitStatus {
         // Its log is read on, or a full pipe would keep it from stopping.
         while let Ok(Some(_)) = self.lines.next_line().await {}
         self.child
             .wait()
             .await
             .expect("the process can be waited for")
-            .success()
     }
 }
 

@@ -64,8 +64,7 @@ impl World {
             sandbox: None,
             name: "demo".to_owned(),
             slots: 1,
-            lease_seconds: 60,
-            grace: Duration::from_secs(5),
+            terms: frugal_worker::Terms::default(),
         };
         parts.spawn(frugal_worker::run(worker, stop.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -76,6 +75,7 @@ impl World {
             body_limit: frugal_api::Options::BODY_LIMIT,
             dataset_limits: frugal_api::Options::DATASET_LIMITS,
             shutdown: stop.clone(),
+            grace: Duration::from_secs(5),
         });
         parts.spawn(async move {
             frugal_api::serve(listener, state).await.unwrap();

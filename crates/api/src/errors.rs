@@ -193,11 +193,11 @@ impl std::fmt::Display for Chain<'_> {
 
 impl From<frugal_store::Error> for ApiError {
     fn from(error: frugal_store::Error) -> Self {
-        if error.is_unavailable() {
+        if error.may_pass() {
             tracing::warn!(error = %Chain(&error), "the database is away");
             return Self::new(
                 Code::Unavailable,
-                "the database is away for the moment; try again later",
+                "the database is away for the moment, or takes nothing; try again later",
             );
         }
         Self::internal(&error)

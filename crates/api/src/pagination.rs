@@ -67,6 +67,20 @@ impl Cursor for RowPosition {
     }
 }
 
+/// The number of an attempt at a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AttemptNumber(pub u32);
+
+impl Cursor for AttemptNumber {
+    fn write(&self) -> String {
+        format!("a{:08x}", self.0)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        small_number(text.strip_prefix('a')?).map(Self)
+    }
+}
+
 impl Cursor for TrialNumber {
     fn write(&self) -> String {
         format!("t{:08x}", self.0)
@@ -128,6 +142,8 @@ mod tests {
         for number in [0, 1, 4_000_000, i32::MAX.unsigned_abs()] {
             let row = RowPosition(number);
             assert_eq!(RowPosition::read(&row.write()), Some(row));
+            let attempt = AttemptNumber(number);
+            assert_eq!(AttemptNumber::read(&attempt.write()), Some(attempt));
             let number = TrialNumber(number);
             assert_eq!(TrialNumber::read(&number.write()), Some(number));
         }

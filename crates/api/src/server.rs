@@ -53,8 +53,8 @@ pub fn router(state: AppState) -> Router {
         .layer(layers)
 }
 
-/// Serves until the shutdown that the state was made with, then lets requests under way end;
-/// streams end at once.
+/// Serves until the shutdown that the state was made with, then takes no further connection and lets
+/// requests under way end within the grace; streams and long polls end at once.
 ///
 /// # Errors
 /// The listener breaks down.
@@ -63,8 +63,18 @@ pub async fn serve(listener: TcpListener, state: AppState) -> std::io::Result<()
     let listening = state.changes().listen(state.pool(), &shutdown);
     let serving = axum::serve(listener, router(state.clone()))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let grace_over = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(state.grace()).await;
+    };
     let ((), served) = tokio::join!(listening, async {
-        let served = serving.await;
+        let served = tokio::select! {
+            served = serving.into_future() => served,
+            () = grace_over => {
+                tracing::warn!("requests are broken off: the grace is over");
+                Ok(())
+            }
+        };
         // Where serving broke down, listening is of no use any more.
         shutdown.cancel();
         served

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How often a quiet stream says that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// When a client whose server stops may reconnect.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 /// Events read from the table at once.
 const PAGE: u32 = 200;
 
@@ -51,8 +53,16 @@ pub(crate) fn stream(state: AppState, job: Job, has: i64) -> Response {
         ended: false,
     };
     let frames = futures::stream::unfold(follower, |mut follower| async move {
-        let event = follower.next().await?;
-        Some((frame(&follower.spec, event), follower))
+        let frame = match follower.next().await {
+            Some(event) => frame(&follower.spec, event),
+            // Told once: the next look ends the stream.
+            None if !follower.ended && follower.state.shutdown().is_cancelled() => {
+                follower.ended = true;
+                Ok(farewell())
+            }
+            None => return None,
+        };
+        Some((frame, follower))
     });
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Sse::new(frames).keep_alive(keep_alive).into_response()
@@ -64,6 +74,14 @@ fn frame(spec: &JobSpec, event: event::Event) -> Result<sse::Event, axum::Error>
         .id(event.seq.to_string())
         .event(event.body.name())
         .json_data(Event::new(spec, event))
+}
+
+/// The last frame of a stream that ends because the server stops. It is no event: a client reconnects
+/// by itself, and goes on after the last event that it has.
+fn farewell() -> sse::Event {
+    sse::Event::default()
+        .retry(RECONNECT_AFTER)
+        .comment("the server stops; reconnect with Last-Event-ID")
 }
 
 impl Follower {

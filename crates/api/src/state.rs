@@ -8,6 +8,7 @@ use frugal_store::PgPool;
 use sqlx::pool::PoolConnection;
 use sqlx::{Postgres, Transaction};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What the API is started with.
@@ -23,6 +24,8 @@ pub struct Options {
     pub dataset_limits: Limits,
     /// Ends event streams and long polls, and with them the server.
     pub shutdown: CancellationToken,
+    /// How long requests under way may then take to end.
+    pub grace: Duration,
 }
 
 impl Options {
@@ -79,6 +82,11 @@ impl AppState {
     /// Ends event streams and long polls.
     pub(crate) fn shutdown(&self) -> &CancellationToken {
         &self.0.options.shutdown
+    }
+
+    /// How long requests under way may take to end once the server stops.
+    pub(crate) fn grace(&self) -> Duration {
+        self.0.options.grace
     }
 
     /// Hints that a job has something new.

@@ -89,9 +89,34 @@ names! {
         NothingEvaluated = "nothing_evaluated",
         /// A fault inside Frugal; the operator's log has the cause.
         InternalError = "internal_error",
+        /// Another version of Frugal had decided its steps, this one decides others, and no worker of
+        /// that version took it up again in time.
+        OtherVersion = "other_version",
         /// Every worker that took it was lost, several in a row with nothing to show for it, so no
         /// other is risked.
         WorkerLost = "worker_lost",
+    }
+}
+
+names! {
+    /// How an attempt at a job ended: that is, why its worker has it no more.
+    pub enum AttemptEnding: "attempt's ending" {
+        /// The job ended with it, by itself.
+        Succeeded = "succeeded",
+        /// The job could not go on.
+        Failed = "failed",
+        /// A client cancelled the job.
+        Cancelled = "cancelled",
+        /// A client paused the job.
+        Paused = "paused",
+        /// The worker was stopped, and gave the job back.
+        GivenBack = "given_back",
+        /// The database was out of reach; the worker gave the job back.
+        BrokenOff = "broken_off",
+        /// What drove the job panicked, which ended the job.
+        Panicked = "panicked",
+        /// The worker was not heard of until its lease ran out.
+        Lost = "lost",
     }
 }
 
@@ -126,6 +151,10 @@ mod tests {
         for state in TrialState::ALL {
             assert_eq!(state.as_str().parse(), Ok(*state));
             assert_eq!(serde_json::json!(state), state.as_str());
+        }
+        for ending in AttemptEnding::ALL {
+            assert_eq!(ending.as_str().parse(), Ok(*ending));
+            assert_eq!(serde_json::json!(ending), ending.as_str());
         }
         for reason in StopReason::ALL {
             assert_eq!(reason.as_str().parse(), Ok(*reason));

@@ -2,8 +2,7 @@
 
 use crate::check::{self, CheckArgs};
 use crate::cli::SimulateArgs;
-use crate::config::Config;
-use crate::config::RetentionConfig;
+use crate::config::{Config, QueueConfig, RetentionConfig};
 use crate::database::Database;
 use crate::datasets::{self, DatasetsCommand};
 use crate::demo::{self, DemoArgs};
@@ -16,6 +15,7 @@ use frugal_llm::Clients;
 use frugal_sandbox::Sandbox;
 use frugal_simulator::{Faults, Latency, Script, SimulatorOptions};
 use frugal_store::PgPool;
+use frugal_worker::Terms;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -26,8 +26,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long requests under way may take to arrive once a job is to stop.
-const GRACE: Duration = Duration::from_secs(10);
+/// How often a worker looks whether the schema has come to be the one that it knows.
+const SCHEMA_POLL: Duration = Duration::from_secs(1);
 
 /// The largest file of answers, in bytes.
 const MOST_DATA: u64 = 64 << 20;
@@ -59,7 +59,7 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
             catalog,
             sandbox,
             workers: config.workers,
-            lease: config.lease,
+            terms: terms(config),
             body_limit: config.body_limit_bytes,
             dataset_limits: dataset_limits(config),
             retention: config.retention,
@@ -85,15 +85,38 @@ pub async fn worker(config: &Config, shutdown: CancellationToken) -> anyhow::Res
         );
     }
     let database = Database::open(config).await?;
+    wait_for_schema(database.pool(), &shutdown).await?;
     let catalog = Arc::new(config.endpoints.clone());
     tell_of_prices(&catalog);
     let options = frugal_worker::Options {
         sandbox: sandbox::find(&config.sandbox).await.sandbox,
-        ..worker_options(database.pool(), &catalog, config.workers, config.lease)?
+        ..worker_options(database.pool(), &catalog, config.workers, terms(config))?
     };
     tracing::info!(slots = config.workers, "driving jobs");
     frugal_worker::run(options, shutdown).await;
     database.close().await;
+    Ok(())
+}
+
+/// Waits until the schema is the one that this program knows: a worker may be started before the server
+/// that migrates.
+///
+/// # Errors
+/// It is a later version's.
+async fn wait_for_schema(pool: &PgPool, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let mut told = false;
+    while !shutdown.is_cancelled() {
+        let error = match frugal_store::check_schema(pool).await {
+            Ok(()) => break,
+            Err(error @ frugal_store::Error::NewerSchema(_)) => return Err(error.into()),
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(%error, "waiting for the database");
+        }
+        let pause = tokio::time::sleep(SCHEMA_POLL);
+        shutdown.run_until_cancelled(pause).await;
+    }
     Ok(())
 }
 
@@ -277,7 +300,7 @@ fn worker_options(
     pool: &PgPool,
     catalog: &Arc<Catalog>,
     slots: u32,
-    lease: Duration,
+    terms: Terms,
 ) -> anyhow::Result<frugal_worker::Options> {
     let clients = Clients::new(catalog, |name| std::env::var(name).ok())?;
     Ok(frugal_worker::Options {
@@ -285,11 +308,33 @@ fn worker_options(
         catalog: catalog.clone(),
         clients: Arc::new(clients),
         sandbox: None,
-        name: format!("pid-{}", std::process::id()),
+        name: format!(
+            "{}/{}",
+            rustix::system::uname().nodename().to_string_lossy(),
+            std::process::id()
+        ),
         slots,
-        lease_seconds: u32::try_from(lease.as_secs()).unwrap_or(u32::MAX),
-        grace: GRACE,
+        terms,
     })
+}
+
+/// How patient workers are.
+fn terms(config: &Config) -> Terms {
+    let QueueConfig {
+        grace,
+        outage,
+        most_lost_attempts,
+        most_running_per_owner,
+        other_version,
+    } = config.queue;
+    Terms {
+        lease_seconds: u32::try_from(config.lease.as_secs()).unwrap_or(u32::MAX),
+        grace,
+        outage,
+        most_lost_attempts,
+        most_running_per_owner,
+        other_version,
+    }
 }
 
 /// How large a dataset may be.
@@ -306,7 +351,7 @@ struct Server {
     catalog: Arc<Catalog>,
     sandbox: Option<Sandbox>,
     workers: u32,
-    lease: Duration,
+    terms: Terms,
     body_limit: usize,
     dataset_limits: DatasetLimits,
     retention: RetentionConfig,
@@ -322,12 +367,13 @@ impl Server {
             body_limit: self.body_limit,
             dataset_limits: self.dataset_limits,
             shutdown: shutdown.clone(),
+            grace: self.terms.grace,
         });
         let mut parts = JoinSet::new();
         if self.workers > 0 {
             let options = frugal_worker::Options {
                 sandbox: self.sandbox,
-                ..worker_options(&self.pool, &self.catalog, self.workers, self.lease)?
+                ..worker_options(&self.pool, &self.catalog, self.workers, self.terms.clone())?
             };
             let shutdown = shutdown.clone();
             parts.spawn(async move {
@@ -397,7 +443,7 @@ pub async fn demo(
             // The demo's job has numbers for answers.
             sandbox: None,
             workers: config.workers.max(1),
-            lease: config.lease,
+            terms: terms(config),
             body_limit: config.body_limit_bytes,
             dataset_limits: dataset_limits(config),
             retention: RetentionConfig::default(),

@@ -9,7 +9,7 @@
 //! | `data_dir` | `FRUGAL_DATA_DIR` | `--data-dir` | see [`default_data_dir`] |
 //! | `postgres_bin` | `FRUGAL_POSTGRES_BIN` | - | looked for |
 //! | `workers` | `FRUGAL_WORKERS` | `--workers` | 2 |
-//! | `lease_seconds` | `FRUGAL_LEASE_SECONDS` | - | 30 |
+//! | `lease_seconds` | `FRUGAL_LEASE_SECONDS` | - | 4 |
 //! | `body_limit_bytes` | `FRUGAL_BODY_LIMIT_BYTES` | - | 33554432 (32 MiB) |
 //! | `dataset_limit_bytes` | `FRUGAL_DATASET_LIMIT_BYTES` | - | 67108864 (64 MiB), unpacked |
 //! | `dataset_limit_rows` | `FRUGAL_DATASET_LIMIT_ROWS` | - | 100000 |
@@ -17,20 +17,25 @@
 //! | `log` | `FRUGAL_LOG` | `--log` | `info` |
 //! | `log_format` | `FRUGAL_LOG_FORMAT` | `--log-format` | `auto` |
 //! | `[endpoints.NAME]` | - | - | none |
+//! | `[queue]` | - | - | [`QueueConfig::default`] |
 //! | `[sandbox]` | - | - | [`SandboxConfig::default`] |
 //! | `[retention]` | - | - | all is kept |
 //!
 //! An empty environment variable counts as not set.
 
+mod number;
 mod prices;
+mod queue;
 mod retention;
 mod sandbox;
 
 pub use prices::PriceListError;
+pub use queue::QueueConfig;
 pub use retention::{RetentionConfig, kept};
 pub use sandbox::SandboxConfig;
 
 use prices::PriceList;
+use queue::QueueKeys;
 use retention::RetentionKeys;
 use sandbox::SandboxKeys;
 use std::collections::BTreeMap;
@@ -80,6 +85,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The endpoints that jobs may name.
     pub endpoints: Catalog,
+    /// How jobs are shared among workers, and how patient these are.
+    pub queue: QueueConfig,
     /// How programs are run that models wrote.
     pub sandbox: SandboxConfig,
     /// How long what jobs leave is kept.
@@ -205,6 +212,8 @@ struct FileKeys {
     log_format: Option<String>,
     #[serde(default)]
     endpoints: BTreeMap<String, Endpoint>,
+    #[serde(default)]
+    queue: QueueKeys,
     #[serde(default)]
     sandbox: SandboxKeys,
     #[serde(default)]
@@ -412,6 +421,14 @@ impl Config {
                 problem: fault.problem,
             })?;
 
+        let queue = keys
+            .queue
+            .resolve()
+            .map_err(|(key, problem)| ConfigError::Value {
+                origin: format!("{}: queue.{key}", path.display()),
+                problem,
+            })?;
+
         Ok(Self {
             listen,
             database_url: database_url.as_ref().map(database).transpose()?,
@@ -421,7 +438,7 @@ impl Config {
             },
             postgres_bin: postgres_bin.as_ref().map(directory).transpose()?,
             workers: small(workers.as_ref(), 0..=256, 2)?,
-            lease: Duration::from_secs(u64::from(small(lease_seconds.as_ref(), 5..=3_600, 30)?)),
+            lease: Duration::from_secs(u64::from(small(lease_seconds.as_ref(), 2..=3_600, 4)?)),
             body_limit_bytes: small(body_limit.as_ref(), 1_024..=1 << 30, 32 << 20)? as usize,
             dataset_limit_bytes: small(dataset_limit_bytes.as_ref(), 1_024..=1 << 30, 64 << 20)?
                 .into(),
@@ -446,6 +463,7 @@ impl Config {
                 .as_ref()
                 .map_or(Ok(LogFormat::Auto), parse_log_format)?,
             endpoints,
+            queue,
             sandbox,
             retention,
         })

@@ -33,7 +33,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::initialise(config.log_format, log)?;
     let runtime = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
     runtime.block_on(async {
-        let shutdown = signals::shutdown()?;
+        let shutdown = signals::shutdown(config.queue.grace)?;
         match cli.command {
             Command::Serve => commands::serve(&config, shutdown).await,
             Command::Worker => commands::worker(&config, shutdown).await,

@@ -28,6 +28,7 @@ mod scoring;
 mod search;
 mod space;
 mod template;
+mod turn;
 mod validation;
 mod warnings;
 

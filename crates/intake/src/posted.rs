@@ -4,11 +4,11 @@ use crate::default_model::default_model;
 use crate::limits::MAX_CHOICES;
 use crate::rows::{self, Datasets, Rows};
 use crate::scoring::{self, Scoring};
-use crate::{budgets, demonstrations, models, nul, objective, prompts, search, space};
+use crate::{budgets, demonstrations, models, nul, objective, prompts, search, space, turn};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::{Fault, Faults, ObjectReader, Reader};
-use frugal_domain::job::{Data, JobSpec, measures_latency};
+use frugal_domain::job::{Data, JobSpec, Priority, measures_latency};
 use frugal_domain::prompt::Prompt;
 use frugal_scoring::DEMONSTRATIONS;
 use serde_json::Value;
@@ -110,6 +110,12 @@ fn read_job(
     let labels = job
         .get("labels")
         .map_or_else(BTreeMap::new, |at| read_labels(&at));
+    let priority = job
+        .get("priority")
+        .map_or(Some(Priority::default()), |at| turn::priority(&at));
+    let not_before = job
+        .get("not_before")
+        .map_or(Some(None), |at| turn::moment(&at).map(Some));
     // Read before; only its name is still to be known.
     let _ = job.get("data");
     let models = models::models(&job, catalog);
@@ -157,6 +163,8 @@ fn read_job(
     let mut spec = JobSpec {
         name,
         labels,
+        priority: priority?,
+        not_before: not_before?,
         dataset: rows.as_ref().and_then(|rows| rows.dataset.clone()),
         holdout_dataset: rows.as_ref().and_then(|rows| rows.holdout_dataset.clone()),
         models: models

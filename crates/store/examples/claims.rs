@@ -6,7 +6,8 @@
 //! database there and drops it.
 
 use chrono::Utc;
-use frugal_store::{PgPool, queue};
+use frugal_store::PgPool;
+use frugal_store::queue::{self, Claimant};
 use sqlx::Postgres;
 use sqlx::migrate::MigrateDatabase;
 use std::error::Error;
@@ -99,7 +100,8 @@ async fn measure(url: &str) -> Result<()> {
 async fn claim(pool: &PgPool, worker: &str) -> Result<Duration> {
     let begun = Instant::now();
     let mut transaction = pool.begin().await?;
-    let claimed = queue::claim(&mut transaction, worker, LEASE_SECONDS, Utc::now()).await?;
+    let claimant = Claimant::new(worker, LEASE_SECONDS);
+    let claimed = queue::claim(&mut transaction, &claimant, Utc::now()).await?;
     transaction.commit().await?;
     claimed.ok_or("no job was left to claim")?;
     Ok(begun.elapsed())

@@ -135,10 +135,14 @@ pub struct ScoreRow {
 /// The database is away.
 pub async fn begin(pool: &PgPool) -> Result<PgConnection> {
     let mut connection = pool.acquire().await?.detach();
-    // Not checked at build time: it has no rows and no parameters.
-    sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        .execute(&mut connection)
-        .await?;
+    // Not checked at build time: it has no rows and no parameters. A client that reads slowly leaves the
+    // transaction idle for as long as it likes.
+    sqlx::raw_sql(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+         SET LOCAL idle_in_transaction_session_timeout = 0",
+    )
+    .execute(&mut connection)
+    .await?;
     Ok(connection)
 }
 

@@ -8,7 +8,7 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::job::{Data, JobSpec};
+use frugal_domain::job::{Data, JobSpec, Priority};
 use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::Progress;
@@ -38,6 +38,10 @@ pub struct Job {
     pub spend: SpendByCategory,
     /// The best valid trial so far.
     pub best_trial: Option<TrialNumber>,
+    /// How urgent it is among those that wait.
+    pub priority: Priority,
+    /// When it may be begun at the earliest.
+    pub not_before: Option<DateTime<Utc>>,
     /// The number of the last event: it changes whenever anything else does.
     pub last_seq: i64,
     /// When it was posted.
@@ -79,6 +83,8 @@ struct JobRow {
     progress: serde_json::Value,
     spend: serde_json::Value,
     best_trial: Option<i32>,
+    priority: i16,
+    not_before: Option<DateTime<Utc>>,
     last_seq: i64,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
@@ -108,6 +114,11 @@ impl TryFrom<JobRow> for Job {
                 .best_trial
                 .map(|number| to_u32("trial number", number).map(TrialNumber))
                 .transpose()?,
+            priority: Priority::try_from(row.priority).map_err(|error| Error::Corrupt {
+                what: "priority",
+                source: Box::new(error),
+            })?,
+            not_before: row.not_before,
             last_seq: row.last_seq,
             created_at: row.created_at,
             started_at: row.started_at,
@@ -147,11 +158,13 @@ pub async fn create(
     let row = sqlx::query_as!(
         JobRow,
         r#"
-        INSERT INTO jobs (id, name, labels, state, spec, progress, spend, created_at, dataset_ids)
-        VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6, $7)
-        RETURNING id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
-                  created_at, started_at, finished_at, events_pruned_through,
-               responses_pruned_at, paused_at, paused_ms
+        INSERT INTO jobs (id, name, labels, state, spec, progress, spend, created_at, dataset_ids,
+                          priority, not_before, dormant)
+        VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6, $7, $8, $9,
+                coalesce($9::timestamptz > now(), false))
+        RETURNING id, spec, state, stop_reason, detail, progress, spend, best_trial, priority,
+                  not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
+                  responses_pruned_at, paused_at, paused_ms
         "#,
         id.0,
         spec.name
@@ -162,6 +175,8 @@ pub async fn create(
         write_json("progress", &Progress::default())?,
         now,
         &dataset_ids,
+        spec.priority.get(),
+        spec.not_before,
     )
     .fetch_one(&mut *connection)
     .await?;
@@ -182,8 +197,8 @@ pub async fn find(connection: &mut PgConnection, id: JobId) -> Result<Option<Job
     let row = sqlx::query_as!(
         JobRow,
         r#"
-        SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
-               created_at, started_at, finished_at, events_pruned_through,
+        SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, priority,
+               not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
                responses_pruned_at, paused_at, paused_ms
         FROM jobs WHERE id = $1
         "#,
@@ -207,8 +222,8 @@ pub async fn list(
     let rows = sqlx::query_as!(
         JobRow,
         r#"
-        SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, last_seq,
-               created_at, started_at, finished_at, events_pruned_through,
+        SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, priority,
+               not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
                responses_pruned_at, paused_at, paused_ms
         FROM jobs
         WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR state = $2)

@@ -12,14 +12,17 @@
 //! Start with [`jobs`] and [`queue`].
 
 pub mod admission;
+pub mod attempts;
 pub mod books;
 mod claim;
+mod claiming;
 pub mod datasets;
 pub mod endpoint_models;
 pub mod events;
 pub mod exports;
 pub mod instances;
 pub mod jobs;
+pub mod leases;
 pub mod listen;
 pub mod queue;
 pub mod requests;
@@ -33,6 +36,7 @@ pub mod trials;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::{Spend, Usd};
 use frugal_domain::request::RequestKey;
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 pub use sqlx::{PgConnection, PgPool};
 use std::sync::Arc;
@@ -66,6 +70,15 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("database migration failed")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The schema is a later version's.
+    #[error(
+        "the database's schema is of a later version of Frugal (it has the migration {0}, which this \
+         program does not know): run that version, or a later one"
+    )]
+    NewerSchema(i64),
+    /// The schema is an earlier version's.
+    #[error("the database's schema is not current: run `frugal migrate`")]
+    OlderSchema,
 }
 
 impl Error {
@@ -75,10 +88,10 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         let deadlock = |error: &sqlx::Error| {
             let error = error.as_database_error();
-            // Class 40: transaction rollback.
+            // Class 40: transaction rollback; 55P03: a lock was not to be had in time.
             error
                 .and_then(|error| error.code())
-                .is_some_and(|code| code.starts_with("40"))
+                .is_some_and(|code| code.starts_with("40") || code == "55P03")
         };
         match self {
             Self::LeaseLost => true,
@@ -88,7 +101,8 @@ impl Error {
         }
     }
 
-    /// Whether the database is out of reach, so that trying again later may help.
+    /// Whether the database is out of reach, or takes nothing for the moment (it is full, or read-only as
+    /// a standby is), so that trying again later may help.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         let error = match self {
@@ -101,10 +115,13 @@ impl Error {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
-            // Class 57P: the server is shutting down or starting up; class 08: the connection
-            // broke; 53300: too many connections.
+            // Class 08: the connection broke; 25006: read-only; 25P03: a transaction stood still; class 53: no disk, memory or connection
+            // is left; class 57P: the server is shutting down or starting up; class 58: its system fails.
             sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-                code.starts_with("57P") || code.starts_with("08") || code == "53300"
+                let classes = ["08", "53", "57P", "58"];
+                code == "25006"
+                    || code == "25P03"
+                    || classes.iter().any(|class| code.starts_with(class))
             }),
             _ => false,
         }
@@ -113,6 +130,9 @@ impl Error {
 
 /// The result of a store function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// How long a connection may take to be had.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The schema's migrations, embedded in the program.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
@@ -125,11 +145,23 @@ pub fn connect(url: &str, max_connections: u32) -> Result<PgPool> {
     let options: PgConnectOptions = url.parse()?;
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
-        .acquire_timeout(Duration::from_secs(5))
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .after_connect(|connection, _| Box::pin(async move { bound_locks(connection).await }))
         .connect_lazy_with(options.application_name("frugal")))
 }
 
-/// A connection of its own for statements over arrays, outside of the pool's number.
+/// Ends transactions that stand still, by the database's own word: what is frozen or cut off in the middle
+/// of one would else keep its locks, and with them the job, or the limits of an endpoint, from all others.
+async fn bound_locks(connection: &mut PgConnection) -> sqlx::Result<()> {
+    // Not checked at build time: it has no rows and no parameters.
+    sqlx::query("SET idle_in_transaction_session_timeout = '10s'")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A connection of its own for statements over arrays, outside of the pool: whoever has all of the
+/// pool's connections keeps it from nothing.
 ///
 /// Their plans are made anew each time: one that was made while a table was empty would go on reading
 /// all of it when it has become large. Where many rows share a statement, planning costs little.
@@ -137,7 +169,11 @@ pub fn connect(url: &str, max_connections: u32) -> Result<PgPool> {
 /// # Errors
 /// The database is away.
 pub async fn connect_for_groups(pool: &PgPool) -> Result<PgConnection> {
-    let mut connection = pool.acquire().await?.detach();
+    let options = pool.connect_options();
+    let connecting = PgConnection::connect_with(&options);
+    let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .map_err(|_| sqlx::Error::PoolTimedOut)??;
     // Not checked at build time: it has no rows and no parameters.
     sqlx::query("SET plan_cache_mode = force_custom_plan")
         .execute(&mut connection)
@@ -145,13 +181,44 @@ pub async fn connect_for_groups(pool: &PgPool) -> Result<PgConnection> {
     Ok(connection)
 }
 
-/// Brings the schema up to date. Safe to run from several processes at once.
+/// Brings the schema up to date. Where several processes do so at once, one of them does, under a lock,
+/// and the others wait for it.
 ///
 /// # Errors
 /// The database is away, or holds a newer or a changed schema.
 pub async fn migrate(pool: &PgPool) -> Result<()> {
-    MIGRATIONS.run(pool).await?;
-    Ok(())
+    match MIGRATIONS.run(pool).await {
+        Err(sqlx::migrate::MigrateError::VersionMissing(version)) => {
+            Err(Error::NewerSchema(version))
+        }
+        migrated => Ok(migrated?),
+    }
+}
+
+/// Checks that the schema is the one that this program knows, for one that does not migrate.
+///
+/// # Errors
+/// [`Error::NewerSchema`], [`Error::OlderSchema`], or the database is away.
+pub async fn check_schema(pool: &PgPool) -> Result<()> {
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max();
+    match newest_migration(pool).await {
+        Ok(applied) if applied == known => Ok(()),
+        Ok(Some(applied)) if Some(applied) > known => Err(Error::NewerSchema(applied)),
+        Ok(_) => Err(Error::OlderSchema),
+        // PostgreSQL's code for a table that is not there.
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
+            Err(Error::OlderSchema)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The version of the newest migration that was applied.
+async fn newest_migration(pool: &PgPool) -> sqlx::Result<Option<i64>> {
+    // Not checked at build time: the table is the migrator's own, not one of the migrations'.
+    sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+        .fetch_one(pool)
+        .await
 }
 
 /// Whether the database answers and its schema is the one that this program knows.
@@ -160,11 +227,7 @@ pub async fn migrate(pool: &PgPool) -> Result<()> {
 /// The database is away.
 pub async fn is_ready(pool: &PgPool) -> Result<bool> {
     let wanted = MIGRATIONS.iter().map(|migration| migration.version).max();
-    // Not checked at build time: the table is the migrator's own, not one of the migrations'.
-    let applied: Option<i64> =
-        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-            .fetch_one(pool)
-            .await?;
+    let applied = newest_migration(pool).await?;
     Ok(applied == wanted)
 }
 

@@ -4,11 +4,11 @@
 //! counts what it could have used.
 
 use crate::claim::Claim;
-use crate::{Result, books, events, queue, read_name, requests};
+use crate::{Result, attempts, books, events, queue, read_name, requests};
 use chrono::{DateTime, Utc};
 use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
-use frugal_domain::state::JobState;
+use frugal_domain::state::{AttemptEnding, JobState};
 use sqlx::PgConnection;
 
 /// What came of a request.
@@ -125,6 +125,7 @@ pub async fn set_aside(
     )
     .execute(&mut *connection)
     .await?;
+    attempts::end(&mut *connection, claim, AttemptEnding::Paused, None, now).await?;
     events::append(connection, claim.job, &[EventBody::JobPaused {}], now).await?;
     Ok(JobState::Paused)
 }

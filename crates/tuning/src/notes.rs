@@ -449,6 +449,7 @@ fn what_would_use_it(findings: &Findings<'_>, stop_reason: StopReason) -> String
         | StopReason::EndpointUnusable
         | StopReason::NothingEvaluated
         | StopReason::InternalError
+        | StopReason::OtherVersion
         | StopReason::WorkerLost => "the job could not go on".to_owned(),
     }
 }

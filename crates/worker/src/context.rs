@@ -3,9 +3,11 @@
 use crate::admission::{Admission, Entrance};
 use crate::error::DriveError;
 use crate::halt::Halt;
+use crate::heartbeat::Lease;
 use crate::options::Options;
 use crate::past::{self, Parts};
 use crate::prompt;
+use crate::shared::Shared;
 use crate::sightings::{Sight, Watch};
 use crate::text::Text;
 use crate::writes::Writes;
@@ -39,6 +41,7 @@ pub(crate) struct Context {
     pub job: jobs::Job,
     pub data: Arc<Data>,
     pub halt: Arc<Halt>,
+    pub lease: Lease,
     /// How the job's models are reached, by the model's position; behind those to choose from its judges.
     pub models: Vec<Access>,
     pub prompts: Vec<CompiledPrompt>,
@@ -49,6 +52,8 @@ pub(crate) struct Context {
     pub sandbox: Option<Sandbox>,
     /// How long requests under way may take to arrive once the job is to stop.
     pub grace: Duration,
+    /// How long answers wait for a database that is out of reach.
+    pub outage: Duration,
     tuning: Mutex<Tuning>,
     /// What parts of a composite came to, of responses that have no score yet.
     parts: Mutex<Parts>,
@@ -62,11 +67,17 @@ impl Context {
     /// Loads a job with everything that happened to it so far.
     pub(crate) async fn load(
         options: &Options,
-        admission: &Admission,
-        watch: &Arc<Watch>,
-        writes: &Arc<Writes>,
+        shared: &Shared,
         claim: Claim,
+        halt: &Arc<Halt>,
+        lease: Lease,
     ) -> Result<Self, DriveError> {
+        let Shared {
+            admission,
+            watch,
+            writes,
+            ..
+        } = shared;
         watch.learn(&options.clients).await?;
         let mut connection = options.pool.acquire().await?;
         let job = jobs::find(&mut connection, claim.job)
@@ -112,13 +123,15 @@ impl Context {
             writes: Arc::clone(writes),
             claim,
             data: Arc::new(data),
-            halt: Arc::new(Halt::new()),
+            halt: Arc::clone(halt),
+            lease,
             models,
             prompts,
             scorer: Arc::new(scorer),
             selector,
             sandbox: options.sandbox.clone(),
-            grace: options.grace,
+            grace: options.terms.grace,
+            outage: options.terms.outage,
             tuning: Mutex::new(Tuning::new(tuned, past)?),
             parts: Mutex::new(parts),
             arrived: Mutex::default(),

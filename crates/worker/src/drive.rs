@@ -1,27 +1,24 @@
 //! One job, from its claim to its end or to the moment when it is let go.
 
-use crate::admission::Admission;
 use crate::context::Context;
 use crate::error::DriveError;
-use crate::heartbeat::{self, Heart};
+use crate::halt::{self, Cause, Halt};
+use crate::heartbeat::Keeping;
 use crate::options::Options;
 use crate::play;
-use crate::sightings::Watch;
+use crate::shared::Shared;
 use crate::tell;
-use crate::writes::Writes;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
-use frugal_domain::state::{JobState, StopReason};
-use frugal_store::books;
-use frugal_store::listen::Notice;
+use frugal_domain::state::{AttemptEnding, JobState, StopReason};
 use frugal_store::queue::{self, Claim, Claimed, End};
-use frugal_store::steering;
+use frugal_store::{attempts, books, steering};
+use frugal_tuning::Report;
 use futures::FutureExt;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -30,50 +27,49 @@ use tokio_util::task::AbortOnDropHandle;
 /// turn in circles.
 const REST: Duration = Duration::from_secs(1);
 
-/// After so many attempts in a row whose worker was lost with nothing to show for it, a job is
-/// set aside: it would take every worker with it, one after the other. Attempts that settled a
-/// request or ended a trial start the count anew, so that a long job is not set aside for having
-/// lived through many restarts.
-pub const MOST_LOST_ATTEMPTS: u32 = 5;
+/// How long to wait before a job is given back once more while the database is out of reach.
+const RETRY_GIVING_BACK: Duration = Duration::from_millis(250);
 
-/// Drives a claimed job. Whatever goes wrong, the job either ends with a reason or is given
-/// back to be taken up again.
+/// Drives a job that was claimed after `begun`. Whatever goes wrong, the job either ends with a reason
+/// or is given back to be taken up again.
 pub(crate) async fn drive(
     options: &Options,
-    admission: &Admission,
-    watch: &Arc<Watch>,
-    writes: &Arc<Writes>,
+    shared: &Shared,
     claimed: Claimed,
-    notices: Receiver<Notice>,
+    begun: Instant,
     shutdown: &CancellationToken,
 ) {
     tracing::info!("driving the job");
     let claim = claimed.claim;
+    let halt = Arc::new(Halt::new());
+    // Until the job has ended or is given back.
+    let keeping = shared.leases.keep(claim, begun, &halt);
     // What the job was driven with goes with the panic; what is shared with others holds no lock
     // across a call that may panic.
-    let driving = AssertUnwindSafe(attempt(
-        options, admission, watch, writes, claimed, notices, shutdown,
-    ));
+    let driving = AssertUnwindSafe(attempt(options, shared, claimed, &halt, &keeping, shutdown));
     let driven = driving.catch_unwind().await;
     // What was under way when it was dropped is stored before the job is closed or goes to another.
-    writes.flush().await;
+    shared.writes.flush().await;
     let ended = match driven {
         Ok(Err(DriveError::Paused)) => set_aside(options, claim).await,
         Ok(Err(error)) => end_failed(options, claim, error).await,
         Ok(ended) => ended,
         Err(panic) => end_failed(options, claim, DriveError::Panicked(message(&*panic))).await,
     };
-    watch.tell_soon();
+    shared.watch.tell_soon();
     match ended {
         Ok(JobState::Paused) => tracing::info!("the job is paused"),
         Ok(state) => tracing::info!(%state, "the job has ended"),
-        Err(DriveError::LetGo | DriveError::Store(frugal_store::Error::LeaseLost)) => {
+        Err(error) if halt.cause() == Some(Cause::Lost) || error.is_lost() => {
+            tracing::info!("the job is another worker's, and let go");
+        }
+        Err(DriveError::LetGo) => {
             tracing::info!("the job is let go");
-            give_back(options, claim).await;
+            give_back(options, claim, AttemptEnding::GivenBack, shutdown).await;
         }
         Err(error) => {
             tracing::warn!(%error, "the job is broken off and will be taken up again");
-            give_back(options, claim).await;
+            give_back(options, claim, AttemptEnding::BrokenOff, shutdown).await;
             shutdown.run_until_cancelled(tokio::time::sleep(REST)).await;
         }
     }
@@ -88,37 +84,45 @@ fn message(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "no message".to_owned())
 }
 
-/// Loads the job and drives it, under a beating heart.
+/// Loads the job and drives it.
 async fn attempt(
     options: &Options,
-    admission: &Admission,
-    watch: &Arc<Watch>,
-    writes: &Arc<Writes>,
+    shared: &Shared,
     Claimed {
         claim,
         lost_attempts,
+        decided_before,
     }: Claimed,
-    notices: Receiver<Notice>,
+    halt: &Arc<Halt>,
+    keeping: &Keeping,
     shutdown: &CancellationToken,
 ) -> Result<JobState, DriveError> {
-    if lost_attempts >= MOST_LOST_ATTEMPTS {
+    if lost_attempts >= options.terms.most_lost_attempts {
         return Err(DriveError::WorkersLost(lost_attempts));
     }
-    let context = Context::load(options, admission, watch, writes, claim).await?;
-    let heart = Heart {
-        pool: options.pool.clone(),
-        claim,
-        lease_seconds: options.lease_seconds,
-        halt: Arc::clone(&context.halt),
-        shutdown: shutdown.clone(),
-        deadline: deadline(&context),
-    };
-    // In a task of its own, so that it beats however long the job's loop thinks.
-    let _beating = AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(heart, notices)));
-    let mut hearing = admission.listen(claim.job);
-    tokio::select! {
+    let context = Context::load(options, shared, claim, halt, keeping.lease()).await?;
+    // In a task of its own, so that it is heard however long the job's loop thinks.
+    let watching = halt::watch_time(Arc::clone(halt), deadline(&context), shutdown.clone());
+    let _watching = AbortOnDropHandle::new(tokio::spawn(watching));
+    let mut hearing = shared.admission.listen(claim.job);
+    let played = tokio::select! {
         played = play::play(&context) => played,
         never = tell::tell(&options.pool, claim, &mut hearing) => match never {},
+    };
+    match (played, decided_before) {
+        (Err(DriveError::Tuning(source)), Some(version)) => {
+            // As far as it was lived through; why it ends is nothing that it knows.
+            let report = context.tuning().ending().report.map(|report| Report {
+                stop_reason: StopReason::OtherVersion,
+                ..report
+            });
+            Err(DriveError::OtherVersion {
+                version,
+                report: report.map(serde_json::to_value).transpose()?,
+                source,
+            })
+        }
+        (played, _) => played,
     }
 }
 
@@ -140,16 +144,35 @@ async fn set_aside(options: &Options, claim: Claim) -> Result<JobState, DriveErr
     }
 }
 
-/// Gives the job back, so that another worker need not wait for the lease to run out.
-async fn give_back(options: &Options, claim: Claim) {
-    let released = async {
+/// Gives the job back, so that another worker need not wait for the lease to run out. While the
+/// database is out of reach it is waited for, or those that wait would count the worker as lost.
+async fn give_back(
+    options: &Options,
+    claim: Claim,
+    ending: AttemptEnding,
+    shutdown: &CancellationToken,
+) {
+    let detail = match ending {
+        AttemptEnding::BrokenOff => Some("the database was out of reach"),
+        _ => None,
+    };
+    let release = async || {
         let mut transaction = options.pool.begin().await?;
-        queue::release(&mut transaction, claim).await?;
+        queue::release(&mut transaction, claim, ending, detail, Utc::now()).await?;
         transaction.commit().await?;
         Ok::<_, frugal_store::Error>(())
     };
-    if let Err(error) = released.await {
-        tracing::debug!(%error, "not given back; the lease will run out");
+    let patience = match shutdown.is_cancelled() {
+        true => options.terms.grace,
+        false => options.terms.outage,
+    };
+    let until = Instant::now() + patience;
+    while let Err(error) = release().await {
+        if !error.is_unavailable() || Instant::now() >= until {
+            tracing::warn!(%error, "the job is not given back; its lease runs out");
+            return;
+        }
+        tokio::time::sleep(RETRY_GIVING_BACK).await;
     }
 }
 
@@ -170,6 +193,13 @@ async fn end_failed(
                           any; its operator finds out why from its log";
             (StopReason::InternalError, detail.to_owned())
         }
+        DriveError::OtherVersion { source, .. } => {
+            tracing::error!(%error, %source, "the job is ended by a worker of another version");
+            let detail = "another version of Frugal had decided the job's steps, no worker of which \
+                          took it up again in time, and this version cannot go on from them; what \
+                          was found stands, and it can be posted again";
+            (StopReason::OtherVersion, detail.to_owned())
+        }
         DriveError::WorkersLost(count) => {
             tracing::error!(%error, "the job is set aside");
             let detail = format!(
@@ -188,17 +218,21 @@ async fn end_failed(
         state: JobState::Failed,
         stop_reason,
         detail: Some(detail.clone()),
-        report: None,
+        report: match &error {
+            DriveError::OtherVersion { report, .. } => report.clone(),
+            _ => None,
+        },
         event: EventBody::JobFailed {
             stop_reason,
             detail,
         },
     };
-    match finish(options, claim, &end, true).await {
+    let panicked = matches!(error, DriveError::Panicked(_));
+    match finish(options, claim, &end, panicked, true).await {
         Err(error) if !error.may_pass() => {
             // Were it not ended all the same, it would come back for ever.
             tracing::error!(%error, cause = ?std::error::Error::source(&error), "the books of the job cannot be closed");
-            finish(options, claim, &end, false).await?;
+            finish(options, claim, &end, panicked, false).await?;
         }
         finished => finished?,
     }
@@ -210,6 +244,7 @@ async fn finish(
     options: &Options,
     claim: Claim,
     end: &End,
+    panicked: bool,
     close_books: bool,
 ) -> Result<(), frugal_store::Error> {
     let now = Utc::now();
@@ -217,6 +252,10 @@ async fn finish(
     queue::hold(&mut transaction, claim).await?;
     if close_books {
         books::close(&mut transaction, claim.job, now).await?;
+    }
+    if panicked {
+        let ending = AttemptEnding::Panicked;
+        attempts::end(&mut transaction, claim, ending, end.detail.as_deref(), now).await?;
     }
     queue::finish(&mut transaction, claim, end, now).await?;
     Ok(transaction.commit().await?)

@@ -25,6 +25,17 @@ pub(crate) enum DriveError {
     /// The job's loop cannot go on.
     #[error(transparent)]
     Tuning(#[from] TuningError),
+    /// The steps of the job were decided by another version, and this one cannot live through them. What
+    /// it lived through of them is in the report.
+    #[error("the job was decided by version {version}, and this one decides otherwise")]
+    OtherVersion {
+        /// The version of the decisions.
+        version: u32,
+        /// What was found, as far as it was lived through.
+        report: Option<serde_json::Value>,
+        /// Where the two differ.
+        source: TuningError,
+    },
     /// A stored prompt no longer makes sense.
     #[error("prompt {prompt} cannot be used")]
     Prompt {
@@ -60,6 +71,13 @@ pub(crate) enum DriveError {
     /// A task beside the job's own broke down.
     #[error("a task broke down")]
     Task(#[from] tokio::task::JoinError),
+}
+
+impl DriveError {
+    /// Whether the lease is another worker's, or the job has ended.
+    pub(crate) const fn is_lost(&self) -> bool {
+        matches!(self, Self::Store(frugal_store::Error::LeaseLost))
+    }
 }
 
 impl From<sqlx::Error> for DriveError {

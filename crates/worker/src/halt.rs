@@ -3,7 +3,10 @@
 use frugal_domain::job::Split;
 use frugal_domain::request::Purpose;
 use frugal_domain::state::StopReason;
+use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Why no further request is to be sent, from the mildest to the one that stands above all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,8 +17,11 @@ pub(crate) enum Cause {
     Paused,
     /// A client cancelled the job. It ends with what it has.
     Cancelled,
-    /// The process is to stop, or the lease is lost. Another worker goes on.
+    /// The process is to stop, or the database is out of reach for too long. Another worker goes on;
+    /// what is in flight may still be stored.
     LetGo,
+    /// The lease is another worker's: nothing of this one is stored any more.
+    Lost,
 }
 
 impl Cause {
@@ -30,7 +36,7 @@ impl Cause {
         match self {
             Self::Deadline => Some(StopReason::Deadline),
             Self::Cancelled => Some(StopReason::Cancelled),
-            Self::Paused | Self::LetGo => None,
+            Self::Paused | Self::LetGo | Self::Lost => None,
         }
     }
 }
@@ -70,6 +76,28 @@ impl Halt {
         let found = watched.wait_for(|cause| *cause > seen).await;
         // The sender is this switch, so it is there.
         found.ok().and_then(|cause| *cause)
+    }
+}
+
+/// Throws the switch when the process is to stop, and when the job's time is over.
+pub(crate) async fn watch_time(
+    halt: Arc<Halt>,
+    deadline: Option<Instant>,
+    shutdown: CancellationToken,
+) {
+    tokio::select! {
+        () = at(deadline) => halt.throw(Cause::Deadline),
+        () = shutdown.cancelled() => {}
+    }
+    shutdown.cancelled().await;
+    halt.throw(Cause::LetGo);
+}
+
+/// Waits until a moment, or for ever.
+pub(crate) async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -28,6 +28,7 @@ mod run;
 mod score;
 mod selector;
 mod send;
+mod shared;
 mod sightings;
 mod tell;
 mod text;
@@ -36,6 +37,5 @@ mod writes;
 
 pub use admission::{Admission, Admittance, Entrance, Hearing, Permit};
 pub use clock::{Clock, SystemClock};
-pub use drive::MOST_LOST_ATTEMPTS;
-pub use options::Options;
+pub use options::{Options, Terms};
 pub use run::run;

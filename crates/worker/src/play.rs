@@ -3,8 +3,7 @@
 
 use crate::context::Context;
 use crate::error::DriveError;
-use crate::halt::Cause;
-use crate::heartbeat::at;
+use crate::halt::{Cause, at};
 use crate::look_up;
 use crate::record;
 use crate::score;
@@ -20,6 +19,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What became of a step that does not cost money.
@@ -67,9 +67,16 @@ pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
     match play.run().await {
         Ok(()) => record::finish(context).await,
         Err(error) => {
-            // What is in flight is paid for: it is waited for and stored.
-            context.halt.throw(Cause::LetGo);
-            play.bring_home().await;
+            let (cause, patience) = match &error {
+                error if error.is_lost() => (Cause::Lost, Duration::ZERO),
+                // Answers wait for the database.
+                DriveError::Store(cause) if cause.is_unavailable() => {
+                    (Cause::LetGo, context.grace.max(context.outage))
+                }
+                _ => (Cause::LetGo, context.grace),
+            };
+            context.halt.throw(cause);
+            play.bring_home(patience).await;
             Err(error)
         }
     }
@@ -209,12 +216,19 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    /// Waits for what is in flight, as long as the grace allows.
-    async fn bring_home(&mut self) {
-        let until = Instant::now() + self.context.grace;
-        let all = async { while self.sending.next().await.is_some() {} };
+    /// Waits for what is in flight: it is paid for, and is stored. It is not where the lease is
+    /// another worker's, which has counted it as lost.
+    async fn bring_home(&mut self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let halt = &self.context.halt;
+        let lost = halt.above(Some(Cause::LetGo));
+        let sending = &mut self.sending;
+        let all = async { while sending.next().await.is_some() {} };
         // Those that do not arrive are found in flight by whoever takes the job up.
-        let _ = tokio::time::timeout_at(until, all).await;
+        tokio::select! {
+            _ = lost => {}
+            _ = tokio::time::timeout_at(until, all) => {}
+        }
     }
 }
 

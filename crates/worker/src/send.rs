@@ -156,6 +156,10 @@ impl SendGuard for Guard<'_> {
         if self.stopped() {
             return Permission::Withdrawn;
         }
+        // Another worker may have the job by now, and what it has sent.
+        if !self.context.lease.clone().is_held().await {
+            return Permission::Withdrawn;
+        }
         let first = before.made == 0;
         if !first && !last_possibly_billed {
             return Permission::Granted;
@@ -282,28 +286,36 @@ fn response(choice: Choice) -> StoredResponse {
 }
 
 /// Stores what became of a request. It is paid for, so while the database is away this waits
-/// for it, until the lease is lost.
+/// for it, until the lease is lost or that has lasted too long.
 async fn store(
     context: &Context,
     key: RequestKey,
     settled: &Arc<Settled>,
     latency_ms: u64,
 ) -> Result<(), DriveError> {
+    let at = Utc::now();
+    let mut waiting_until = None;
     loop {
         let settling = Settling {
             claim: context.claim,
             key,
             settled: Arc::clone(settled),
             latency_ms,
-            at: Utc::now(),
+            at,
         };
-        match context.writes.settle(settling).await {
-            Err(error) if error.is_unavailable() && context.halt.cause() != Some(Cause::LetGo) => {
-                tracing::warn!(%error, "an answer waits for the database");
-                tokio::time::sleep(RETRY_STORE).await;
-            }
-            result => return Ok(result?),
+        let stored = context.writes.settle(settling).await;
+        let error = match stored {
+            Err(error) if error.is_unavailable() => error,
+            stored => return Ok(stored?),
+        };
+        let until = *waiting_until.get_or_insert_with(|| {
+            tracing::warn!(%error, "an answer waits for the database");
+            Instant::now() + context.outage
+        });
+        if context.halt.cause() == Some(Cause::Lost) || Instant::now() >= until {
+            return Err(error.into());
         }
+        tokio::time::sleep(RETRY_STORE).await;
     }
 }
 

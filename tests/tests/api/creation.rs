@@ -25,6 +25,29 @@ fn example_catalog() -> Catalog {
 }
 
 #[tokio::test]
+async fn a_job_may_be_urgent_and_may_be_put_off() {
+    let app = start().await;
+    let mut later = job();
+    later["priority"] = json!(9);
+    later["not_before"] = json!("2999-12-31T23:00:00-01:00");
+    let later = app.api.json(&app.api.submit(&later).await).await;
+    assert_eq!(later["priority"], 9);
+    assert_eq!(later["not_before"], "3000-01-01T00:00:00Z");
+    let mut over = job();
+    over["not_before"] = json!("2020-01-01T00:00:00Z");
+    let over = app.api.submit(&over).await;
+    let mut urgent = job();
+    urgent["priority"] = json!(1);
+    let urgent = app.api.submit(&urgent).await;
+    let taken = [crate::claim(&app).await, crate::claim(&app).await];
+    assert_eq!(
+        taken.map(|claim| claim.job),
+        [crate::id(&urgent), crate::id(&over)]
+    );
+    app.end().await;
+}
+
+#[tokio::test]
 async fn a_created_job_waits_and_says_where_it_is() {
     let app = start().await;
     let response = app.api.post("/jobs", &job()).await;

@@ -26,7 +26,7 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_store::events as event_log;
-use frugal_store::queue::{self, Claim, End};
+use frugal_store::queue::{self, Claim, Claimant, End};
 use frugal_tests::app::TestApp;
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -102,7 +102,8 @@ async fn append(app: &TestApp, path: &str, bodies: &[EventBody]) -> i64 {
 /// Takes the oldest job that waits, as a worker would.
 async fn claim(app: &TestApp) -> Claim {
     let mut transaction = app.pool.begin().await.unwrap();
-    let claimed = queue::claim(&mut transaction, "test", 600, Utc::now())
+    let claimant = Claimant::new("test", 600);
+    let claimed = queue::claim(&mut transaction, &claimant, Utc::now())
         .await
         .unwrap()
         .unwrap();

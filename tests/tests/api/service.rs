@@ -104,6 +104,116 @@ async fn without_its_database_the_server_lives_and_says_so() {
     server.stop().await;
 }
 
+/// A database that answers and takes nothing is no fault of the server: it says so, and goes on when it
+/// takes something again, without a restart.
+#[tokio::test]
+async fn a_database_that_is_full_or_locked_is_away_for_whoever_writes() {
+    let app = start().await;
+    let path = app.api.submit(&job()).await;
+    for code in ["53100", "25006", "40P01", "55P03", "58030"] {
+        let refuse = format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{code}'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON jobs
+             FOR EACH STATEMENT EXECUTE FUNCTION refuse()"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(refuse))
+            .execute(&app.pool)
+            .await
+            .unwrap();
+        let problem = unavailable(app.api.post("/jobs", &job()).await).await;
+        assert_eq!(problem["code"], "unavailable", "{code}");
+        let cancel = app.api.post(&format!("{path}/cancel"), &Value::Null).await;
+        unavailable(cancel).await;
+        assert_eq!(
+            app.api.json(&path).await["state"],
+            "queued",
+            "reading goes on"
+        );
+        sqlx::raw_sql("DROP TRIGGER refuse ON jobs; DROP FUNCTION refuse()")
+            .execute(&app.pool)
+            .await
+            .unwrap();
+        app.api.submit(&job()).await;
+    }
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_read_only_database_is_read() {
+    let app = start().await;
+    let path = app.api.submit(&job()).await;
+    let standby = sqlx::postgres::PgPoolOptions::new()
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::query("SET default_transaction_read_only = on")
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .connect_with((*app.pool.connect_options()).clone())
+        .await
+        .unwrap();
+    let server = Server::start(standby.clone(), catalog(), Limits::default()).await;
+    assert_eq!(server.api.json(&path).await["state"], "queued");
+    unavailable(server.api.post("/jobs", &job()).await).await;
+    let cancel = format!("{path}/cancel");
+    unavailable(server.api.post(&cancel, &Value::Null).await).await;
+    server.stop().await;
+    standby.close().await;
+    app.end().await;
+}
+
+#[tokio::test]
+async fn connections_that_others_hold_are_waited_for_and_not_for_long() {
+    let app = start().await;
+    let path = app.api.submit(&job()).await;
+    // One for the listener, and one for everything else.
+    let narrow = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(Duration::from_millis(200))
+        .connect_with((*app.pool.connect_options()).clone())
+        .await
+        .unwrap();
+    let held = (
+        narrow.acquire().await.unwrap(),
+        narrow.acquire().await.unwrap(),
+    );
+    let server = Server::start(narrow.clone(), catalog(), Limits::default()).await;
+    assert_eq!(server.api.json("/healthz").await["status"], "ok");
+    unavailable(server.api.get("/readyz").await).await;
+    unavailable(server.api.get(&path).await).await;
+    unavailable(server.api.post("/jobs", &job()).await).await;
+    drop(held);
+    assert_eq!(server.api.json(&path).await["state"], "queued");
+    server.api.submit(&job()).await;
+    server.stop().await;
+    narrow.close().await;
+    app.end().await;
+}
+
+/// What a stream says last when its server stops.
+#[tokio::test]
+async fn a_stream_is_told_that_its_server_stops() {
+    let app = start().await;
+    let path = app.api.submit(&job()).await;
+    let server = Server::start(app.pool.clone(), catalog(), Limits::default()).await;
+    let request = server.api.request(Method::GET, &format!("{path}/events"));
+    let stream = request.header("accept", "text/event-stream").send().await;
+    let (said, ()) = tokio::join!(stream.unwrap().text(), server.stop());
+    let said = said.unwrap();
+    assert!(said.contains("event: job.queued"), "{said}");
+    let farewell = said
+        .split("\n\n")
+        .filter(|frame| frame.contains("retry: 1000"));
+    let farewell: Vec<_> = farewell.collect();
+    assert_eq!(farewell.len(), 1, "{said}");
+    assert!(farewell[0].contains(": the server stops"), "{said}");
+    assert!(!farewell[0].contains("data:"), "it is no event");
+    app.end().await;
+}
+
 #[tokio::test]
 async fn a_database_without_the_schema_is_not_ready() {
     let database = TestDatabase::create().await;

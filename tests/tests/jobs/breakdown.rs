@@ -4,9 +4,10 @@ use crate::{World, job};
 use chrono::Utc;
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
-use frugal_store::{PgPool, queue};
+use frugal_store::PgPool;
+use frugal_store::queue::{self, Claimant};
 use frugal_tests::client::ApiClient;
-use frugal_worker::{MOST_LOST_ATTEMPTS, Options};
+use frugal_worker::{Options, Terms};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use std::sync::Arc;
@@ -36,8 +37,7 @@ impl Worker {
             sandbox: None,
             name: "test".to_owned(),
             slots: 1,
-            lease_seconds: 60,
-            grace: Duration::from_secs(5),
+            terms: Terms::default(),
         };
         let running = tokio::spawn(frugal_worker::run(options, shutdown.clone()));
         Self { shutdown, running }
@@ -113,7 +113,8 @@ async fn a_panic_ends_its_job_and_not_the_slot() {
 async fn abandon(pool: &PgPool, times: u32) {
     for _ in 0..times {
         let mut transaction = pool.begin().await.unwrap();
-        let claimed = queue::claim(&mut transaction, "lost", 0, Utc::now()).await;
+        let claimant = Claimant::new("lost", 0);
+        let claimed = queue::claim(&mut transaction, &claimant, Utc::now()).await;
         assert!(claimed.unwrap().is_some());
         transaction.commit().await.unwrap();
     }
@@ -133,14 +134,15 @@ async fn a_job_that_breaks_worker_after_worker_is_set_aside() {
     let (server, url) = world.setting.serve(0).await;
     let api = ApiClient::new(&url);
     let pool = frugal_store::connect(world.database.url(), 8).unwrap();
+    let most_lost_attempts = Terms::default().most_lost_attempts;
     let unlucky = api.submit(&job(4, 2)).await;
-    abandon(&pool, MOST_LOST_ATTEMPTS - 1).await;
+    abandon(&pool, most_lost_attempts - 1).await;
     let worker = Worker::start(&world, pool.clone());
     assert_eq!(ended(&api, &unlucky).await["state"], "succeeded");
     worker.stop().await;
 
     let breaking = api.submit(&job(4, 2)).await;
-    abandon(&pool, MOST_LOST_ATTEMPTS).await;
+    abandon(&pool, most_lost_attempts).await;
     let asked = world.simulator.gate().progress().arrived;
     let worker = Worker::start(&world, pool.clone());
     let set_aside = ended(&api, &breaking).await;
@@ -148,7 +150,7 @@ async fn a_job_that_breaks_worker_after_worker_is_set_aside() {
         (&set_aside["state"], &set_aside["stop_reason"]),
         (&json!("failed"), &json!("worker_lost"))
     );
-    let words = format!("{MOST_LOST_ATTEMPTS} workers in a row");
+    let words = format!("{most_lost_attempts} workers in a row");
     assert!(set_aside["detail"].as_str().unwrap().contains(&words));
     assert_eq!(world.simulator.gate().progress().arrived, asked);
     worker.stop().await;

@@ -6,6 +6,7 @@
 
 mod abilities;
 mod algorithms;
+mod attempts;
 mod breakdown;
 mod cheapest;
 mod code;
@@ -19,6 +20,7 @@ mod judge;
 mod latency;
 mod life;
 mod metrics;
+mod outage;
 mod pool;
 mod prometheus;
 mod report;

@@ -157,7 +157,7 @@ async fn a_job_that_was_given_back_is_cancelled_with_its_books_closed() {
     let store = Store::new().await;
     let (claim, request) = taken_over(&store).await;
     let mut connection = store.pool.acquire().await.unwrap();
-    queue::release(&mut connection, claim).await.unwrap();
+    crate::release(&mut connection, claim).await;
     jobs::cancel(&mut connection, claim.job, Utc::now())
         .await
         .unwrap();

@@ -1,6 +1,6 @@
 //! Claiming: what it reads, which job comes first, and attempts whose worker was lost.
 
-use crate::{Store, answer, send, settle};
+use crate::{Store, answer, claimant, release, send, settle};
 use chrono::Utc;
 use frugal_store::PgPool;
 use frugal_store::queue::{self, Depth};
@@ -32,7 +32,7 @@ async fn what_a_claim_reads_does_not_grow_with_what_has_ended_or_waits() {
     insert(&store.pool, "queued", MANY).await;
     let rows_read = async |lease_seconds: u32| {
         let mut transaction = store.pool.begin().await.unwrap();
-        let claimed = queue::claim(&mut transaction, "test", lease_seconds, Utc::now())
+        let claimed = queue::claim(&mut transaction, &claimant(lease_seconds), Utc::now())
             .await
             .unwrap();
         let read: i64 = sqlx::query_scalar(
@@ -71,7 +71,7 @@ async fn a_job_whose_lease_ran_out_comes_first_and_keeps_no_other_waiting() {
     let mut two = store.pool.begin().await.unwrap();
     let mut claimed = Vec::new();
     for transaction in [&mut one, &mut two] {
-        let found = queue::claim(transaction, "test", 60, Utc::now()).await;
+        let found = queue::claim(transaction, &claimant(60), Utc::now()).await;
         claimed.push(found.unwrap().unwrap().claim.job);
     }
     assert_eq!(claimed, [first, second]);
@@ -94,9 +94,7 @@ async fn attempts_count_as_lost_until_one_gets_on() {
     let claimed = store.claimed(0).await.unwrap();
     assert_eq!(claimed.lost_attempts, 3);
     let mut connection = store.pool.acquire().await.unwrap();
-    queue::release(&mut connection, claimed.claim)
-        .await
-        .unwrap();
+    release(&mut connection, claimed.claim).await;
     let claimed = store.claimed(0).await.unwrap();
     assert_eq!(claimed.lost_attempts, 3);
 

@@ -9,8 +9,10 @@ mod books;
 mod claiming;
 mod endpoint_models;
 mod groups;
+mod order;
 mod retention;
 mod reuse;
+mod schema;
 mod scores;
 mod steering;
 
@@ -20,18 +22,31 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::{Spend, Usage, Usd};
 use frugal_domain::request::{FinishReason, Purpose, RequestKey};
-use frugal_domain::state::{JobState, StopReason};
+use frugal_domain::state::{AttemptEnding, JobState, StopReason};
 use frugal_domain::trial::{Progress, TrialOutcome, TrialRole};
-use frugal_store::queue::{self, Claim, Claimed, End};
+use frugal_store::queue::{self, Claim, Claimant, Claimed, End};
 use frugal_store::requests::{self, Answered, NewRequest, Sending, Settled, Settling};
 use frugal_store::responses::StoredResponse;
 use frugal_store::trials::{self, NewTrial, TrialEnd};
-use frugal_store::{Error, PgConnection, PgPool, events, instances, jobs};
+use frugal_store::{Error, PgConnection, PgPool, events, instances, jobs, leases};
 use frugal_tests::postgres::TestDatabase;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// A worker that takes whatever there is.
+fn claimant(lease_seconds: u32) -> Claimant<'static> {
+    Claimant::new("test", lease_seconds)
+}
+
+/// Gives a job back, as a worker that is stopped does.
+async fn release(connection: &mut PgConnection, claim: Claim) {
+    let ending = AttemptEnding::GivenBack;
+    queue::release(connection, claim, ending, None, Utc::now())
+        .await
+        .unwrap();
+}
 
 /// A migrated database.
 struct Store {
@@ -81,7 +96,7 @@ impl Store {
 
     async fn claimed(&self, lease_seconds: u32) -> Option<Claimed> {
         let mut transaction = self.pool.begin().await.unwrap();
-        let claimed = queue::claim(&mut transaction, "test", lease_seconds, Utc::now())
+        let claimed = queue::claim(&mut transaction, &claimant(lease_seconds), Utc::now())
             .await
             .unwrap();
         transaction.commit().await.unwrap();
@@ -277,7 +292,7 @@ async fn a_lease_that_ran_out_goes_to_another_and_fences_the_first() {
 
     let mut connection = store.pool.acquire().await.unwrap();
     let now = Utc::now();
-    let beat = queue::heartbeat(&mut connection, first, 60).await;
+    let beat = leases::extend_one(&mut connection, first, 60).await;
     assert!(matches!(beat, Err(Error::LeaseLost)));
     let settled = settle(&mut connection, first, request.key, &answer("a"), 1, now).await;
     assert!(
@@ -289,9 +304,11 @@ async fn a_lease_that_ran_out_goes_to_another_and_fences_the_first() {
     let (progress, spend) = (Progress::default(), BTreeMap::new());
     let summary = jobs::update_summary(&mut connection, id, 1, &progress, &spend, None).await;
     assert!(matches!(summary, Err(Error::LeaseLost)));
-    queue::release(&mut connection, first).await.unwrap();
+    release(&mut connection, first).await;
     assert_eq!(
-        queue::heartbeat(&mut connection, second, 60).await.unwrap(),
+        leases::extend_one(&mut connection, second, 60)
+            .await
+            .unwrap(),
         JobState::Running
     );
 
@@ -437,14 +454,16 @@ async fn a_cancelled_job_is_still_its_workers_to_end() {
     let accepted = jobs::cancel(&mut connection, id, Utc::now()).await.unwrap();
     assert!(matches!(accepted, jobs::Cancel::Accepted));
     assert_eq!(
-        queue::heartbeat(&mut connection, claim, 60).await.unwrap(),
+        leases::extend_one(&mut connection, claim, 60)
+            .await
+            .unwrap(),
         JobState::Cancelling
     );
     // Given back in the middle: the next worker hears of it too.
-    queue::release(&mut connection, claim).await.unwrap();
+    release(&mut connection, claim).await;
     let next = store.claim(60).await.unwrap();
     assert_eq!(
-        queue::heartbeat(&mut connection, next, 60).await.unwrap(),
+        leases::extend_one(&mut connection, next, 60).await.unwrap(),
         JobState::Cancelling
     );
     drop(connection);

@@ -1,12 +1,12 @@
 //! Jobs that are paused: their states, their clock, and what was in flight.
 
-use crate::Store;
+use crate::{Store, claimant};
 use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::id::JobId;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_store::queue::{self, Claim};
 use frugal_store::steering::{self, Steered};
-use frugal_store::{Error, PgConnection, events, jobs, requests};
+use frugal_store::{Error, PgConnection, events, jobs, leases, requests};
 
 async fn job(connection: &mut PgConnection, id: JobId) -> jobs::Job {
     jobs::find(connection, id).await.unwrap().unwrap()
@@ -23,7 +23,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 async fn claim_at(connection: &mut PgConnection, seconds: i64) -> Claim {
-    let claimed = queue::claim(connection, "test", 60, at(seconds)).await;
+    let claimed = queue::claim(connection, &claimant(60), at(seconds)).await;
     claimed.unwrap().unwrap().claim
 }
 
@@ -60,7 +60,7 @@ async fn the_clock_stands_still_from_the_request_to_pause_to_the_one_to_resume()
         .unwrap();
     assert_eq!(state, JobState::Paused);
     assert_eq!(used(&job(connection, id).await, 10_000), 20);
-    let beat = queue::heartbeat(connection, claim, 60).await;
+    let beat = leases::extend_one(connection, claim, 60).await;
     assert!(matches!(beat, Err(Error::LeaseLost)), "its lease is let go");
     for seconds in [220, 221] {
         steering::resume(connection, id, at(seconds)).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_pause_that_is_taken_back_before_the_worker_has_stopped_changes_nothin
         .unwrap();
     assert_eq!(state, JobState::Running);
     assert_eq!(
-        queue::heartbeat(connection, claim, 60).await.unwrap(),
+        leases::extend_one(connection, claim, 60).await.unwrap(),
         JobState::Running
     );
     drop(held);

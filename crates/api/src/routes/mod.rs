@@ -1,6 +1,7 @@
 //! The table of routes. The OpenAPI document comes from it: a handler that is not here is not
 //! served, and one that is here is described.
 
+mod attempts;
 mod datasets;
 mod endpoints;
 mod estimate;
@@ -28,6 +29,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(jobs::cancel_job))
         .routes(routes!(steering::pause_job))
         .routes(routes!(steering::resume_job))
+        .routes(routes!(attempts::list_attempts))
         .routes(routes!(trials::list_trials))
         .routes(routes!(trials::get_trial))
         .routes(routes!(events::list_events))

@@ -34,6 +34,11 @@ pub struct Job {
     pub stop_reason: Option<StopReason>,
     /// Why it failed, in words.
     pub detail: Option<String>,
+    /// How urgent it is among those that wait: higher ones go first.
+    #[schema(minimum = -9, maximum = 9)]
+    pub priority: i16,
+    /// When it may be begun at the earliest; until then it waits as `queued`.
+    pub not_before: Option<DateTime<Utc>>,
     /// When it was posted.
     pub created_at: DateTime<Utc>,
     /// When a worker first took it.
@@ -323,6 +328,8 @@ pub struct JobLinks {
     #[serde(rename = "self")]
     #[schema(example = "/jobs/019abf3e-5f00-7000-8000-000000000000")]
     pub this: String,
+    /// The attempts at it.
+    pub attempts: String,
     /// Its trials.
     pub trials: String,
     /// Its events.
@@ -342,6 +349,7 @@ pub struct JobLinks {
 impl JobLinks {
     fn new(this: String) -> Self {
         Self {
+            attempts: format!("{this}/attempts"),
             trials: format!("{this}/trials"),
             events: format!("{this}/events"),
             report: format!("{this}/report"),
@@ -397,6 +405,8 @@ impl Job {
             state: job.state.into(),
             stop_reason: job.stop_reason.map(StopReason::from),
             detail: job.detail,
+            priority: job.priority.get(),
+            not_before: job.not_before,
             created_at: job.created_at,
             started_at: job.started_at,
             finished_at: job.finished_at,

@@ -4,6 +4,7 @@
 //! is `null`. New fields may appear in answers; clients must let them pass.
 
 mod amounts;
+mod attempt;
 mod configuration;
 mod dataset;
 mod demonstrations;
@@ -23,6 +24,7 @@ mod trial;
 mod validation;
 
 pub use amounts::{Budget, CostEstimate, Estimate, Spend};
+pub use attempt::Attempt;
 pub use configuration::Configuration;
 pub(crate) use dataset::dataset_path;
 pub use dataset::{Dataset, DatasetColumn, DatasetLinks, DatasetRow};
@@ -51,9 +53,9 @@ pub use job::{
     Objective, Progress, PrunedParts, Reference, ReferenceName, TrialCounts,
 };
 pub use names::{
-    Algorithm, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement, JobState, Metric,
-    PruneReasonName, Pruning, Reducer, RefusalScope, Reuse, Sequence, SpendCategory, StopReason,
-    TrialRole, TrialState, Unit, UntriedReason, WaitReason,
+    Algorithm, AttemptEnding, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement,
+    JobState, Metric, PruneReasonName, Pruning, Reducer, RefusalScope, Reuse, Sequence,
+    SpendCategory, StopReason, TrialRole, TrialState, Unit, UntriedReason, WaitReason,
 };
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, HoldoutPost, HoldoutRowsPost, JobPost,

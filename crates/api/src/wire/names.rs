@@ -59,6 +59,14 @@ named! {
 }
 
 named! {
+    /// How an attempt at a job ended. The job ended with it (`succeeded`, `failed`, `cancelled`), by a
+    /// fault inside the server in one case (`panicked`), or was paused; or its worker was stopped and gave
+    /// the job back (`given_back`), gave it back since the database was out of reach (`broken_off`), or
+    /// was not heard of any more (`lost`).
+    AttemptEnding of state::AttemptEnding
+}
+
+named! {
     /// What a job's requests wait for before they are sent: others have as many in flight as the
     /// endpoint or the model takes at once (`requests_in_flight`), a minute's requests or tokens are
     /// used up (`requests_per_minute`, `tokens_per_minute`), the endpoint asked to wait

@@ -7,6 +7,7 @@ use super::{
     Budget, ConfigurationPost, Constraint, Direction, Metric, Reducer, Reference, SearchPost,
     SearchSpacePost,
 };
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -25,6 +26,14 @@ pub struct JobPost {
     pub name: Option<String>,
     /// Labels for people and tools, at most 64.
     pub labels: Option<BTreeMap<String, String>>,
+    /// How urgent the job is among those that wait; 0 by default. Higher ones go first; among equal ones the
+    /// owner with the fewest running jobs does, and then the oldest.
+    #[schema(nullable = true, minimum = -9, maximum = 9)]
+    pub priority: Option<i16>,
+    /// When the job may be begun at the earliest (RFC 3339, with an offset); at once by default, and where
+    /// that moment is over.
+    #[schema(nullable = true)]
+    pub not_before: Option<DateTime<Utc>>,
     /// The rows to tune on.
     pub data: DataPost,
     /// The models to choose from. Give either this or `model`.

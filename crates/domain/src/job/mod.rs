@@ -8,11 +8,13 @@ pub mod algorithm;
 mod judge;
 mod objective;
 pub mod points;
+mod priority;
 pub mod settings;
 
 pub use algorithm::Algorithm;
 pub use judge::JudgeSpec;
 pub use objective::{Direction, NonInferiority, Objective, Reference, measures_latency};
+pub use priority::{NoPriority, Priority};
 
 use crate::configuration::Configuration;
 use crate::id::DatasetId;
@@ -23,6 +25,7 @@ use crate::prompt::Prompt;
 use crate::scoring::ScorerSpec;
 use crate::seed::order;
 use crate::space::Space;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -59,6 +62,12 @@ pub struct JobSpec {
     pub name: Option<String>,
     /// Labels for people and tools.
     pub labels: BTreeMap<String, String>,
+    /// How urgent it was when it was posted. What it is now stands with the job.
+    #[serde(default)]
+    pub priority: Priority,
+    /// When it may be begun at the earliest.
+    #[serde(default)]
+    pub not_before: Option<DateTime<Utc>>,
     /// The dataset that its rows were taken from, if they did not come with it. They are copied, so
     /// it may be gone by now.
     #[serde(default)]

@@ -1,8 +1,8 @@
 //! `[sandbox]`: how programs are run that models wrote.
 
+use super::number::Number;
 use frugal_sandbox::{Limits, Mode};
 use serde::Deserialize;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// Where Debian and most others have the interpreter.
@@ -70,19 +70,11 @@ impl SandboxKeys {
             );
             return fault("python", problem);
         }
-        let number = |key, given: Option<i64>, range: RangeInclusive<u32>, otherwise| match given {
+        let number = |key, given: Option<i64>, range, otherwise| match given {
             None => Ok(otherwise),
-            Some(number) => u32::try_from(number)
-                .ok()
-                .filter(|number| range.contains(number))
-                .ok_or_else(|| SandboxFault {
-                    key,
-                    problem: format!(
-                        "`{number}` will not do; give a whole number from {} to {}",
-                        range.start(),
-                        range.end()
-                    ),
-                }),
+            Some(given) => Number { key, given }
+                .within(range)
+                .map_err(|(key, problem)| SandboxFault { key, problem }),
         };
         let Limits {
             seconds,

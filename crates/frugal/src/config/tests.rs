@@ -31,7 +31,7 @@ fn everything_has_a_default() {
     assert_eq!(config.data_dir, Path::new("/var/lib/frugal"));
     assert_eq!(config.postgres_bin, None);
     assert_eq!(config.workers, 2);
-    assert_eq!(config.lease, Duration::from_secs(30));
+    assert_eq!(config.lease, Duration::from_secs(4));
     assert_eq!(config.body_limit_bytes, 33_554_432);
     assert_eq!(config.dataset_limit_bytes, 67_108_864);
     assert_eq!(config.dataset_limit_rows, 100_000);
@@ -39,7 +39,22 @@ fn everything_has_a_default() {
     assert_eq!(config.log, "info");
     assert_eq!(config.log_format, LogFormat::Auto);
     assert_eq!(config.endpoints, Catalog::default());
+    assert_eq!(config.queue, QueueConfig::default());
     assert_eq!(config.sandbox, SandboxConfig::default());
+}
+
+#[test]
+fn the_queue_has_a_table_of_its_own() {
+    let text = "[queue]\ngrace_seconds = 0\noutage_seconds = 7\nmost_lost_attempts = 2\nmax_running_jobs_per_owner = 3\nother_version_seconds = 4\n";
+    let queue = resolve(text, &[], &Flags::default()).unwrap().queue;
+    assert_eq!(queue.grace, Duration::ZERO);
+    assert_eq!(queue.outage, Duration::from_secs(7));
+    assert_eq!(queue.most_lost_attempts, 2);
+    assert_eq!(queue.most_running_per_owner, Some(3));
+    assert_eq!(queue.other_version, Duration::from_secs(4));
+    let refused = |line: &str| refusal(&format!("[queue]\n{line}\n"), &[], &Flags::default());
+    insta::assert_snapshot!(refused("grace_seconds = -1"), @"frugal.toml: queue.grace_seconds: `-1` will not do; give a whole number from 0 to 3600");
+    insta::assert_snapshot!(refused("most_lost_attempts = 0"), @"frugal.toml: queue.most_lost_attempts: `0` will not do; give a whole number from 1 to 1000");
 }
 
 #[test]
@@ -180,7 +195,7 @@ fn values_that_make_no_sense_name_their_origin_and_the_remedy() {
         ),
         (
             refusal("lease_seconds = 1", &[], &none),
-            "frugal.toml: lease_seconds: `1` will not do; give a whole number from 5 to 3600",
+            "frugal.toml: lease_seconds: `1` will not do; give a whole number from 2 to 3600",
         ),
         (
             refusal("data_dir = ''", &[], &none),

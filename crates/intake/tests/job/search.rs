@@ -363,6 +363,32 @@ fn trials_without_improvement_are_limited_on_request() {
     }
 }
 
+#[test]
+fn a_job_has_a_priority_and_a_moment_before_which_it_is_not_begun() {
+    let spec = read(&example()).unwrap().0;
+    assert_eq!((spec.priority.get(), spec.not_before), (0, None));
+    let mut body = example();
+    body["priority"] = json!(-9);
+    body["not_before"] = json!("2030-01-31T22:00:00+02:00");
+    let spec = read(&body).unwrap().0;
+    assert_eq!(spec.priority.get(), -9);
+    let moment = spec.not_before.unwrap().to_rfc3339();
+    assert_eq!(moment, "2030-01-31T20:00:00+00:00");
+    for (field, value, detail) in [
+        ("priority", json!(10), "must be from -9 to 9, not 10"),
+        ("priority", json!(0.5), "must be an integer"),
+        (
+            "not_before",
+            json!("tomorrow"),
+            "must be a time as RFC 3339 writes it, with its offset, such as 2030-01-31T22:00:00Z",
+        ),
+        ("not_before", json!(7), "must be a string, not a number"),
+    ] {
+        let found = faults(|body| body[field] = value);
+        assert_eq!(found, [(format!("/{field}"), detail.to_owned())]);
+    }
+}
+
 /// The configuration of a grid that has the first value of everything, or the last.
 fn corner(grid: &Space, last: bool, into: &mut Configuration) {
     for dimension in &grid.dimensions {

@@ -210,6 +210,7 @@ const fn of_stop(stop_reason: StopReason) -> UntriedReason {
         | StopReason::EndpointUnusable
         | StopReason::InternalError
         | StopReason::NothingEvaluated
+        | StopReason::OtherVersion
         | StopReason::WorkerLost => UntriedReason::NotProposed,
     }
 }
