@@ -5,6 +5,7 @@
     reason = "a test whose processes do not start fails here, as it would at an assertion"
 )]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use tempfile::TempDir;
@@ -30,6 +31,8 @@ pub struct Setting {
     pub lease_seconds: u32,
     /// The keys of `[queue]`, a line each.
     pub queue: String,
+    /// Variables of the environment, such as secrets.
+    pub environment: BTreeMap<String, String>,
 }
 
 impl Setting {
@@ -54,6 +57,7 @@ impl Setting {
             endpoints,
             lease_seconds: 5,
             queue: String::new(),
+            environment: BTreeMap::new(),
         }
     }
 
@@ -112,6 +116,7 @@ impl Setting {
             .arg(&config)
             .args(["--log", "info", "--log-format", "json"])
             .env("DATABASE_URL", &self.database_url)
+            .envs(&self.environment)
             .current_dir(directory.path())
             .stdin(Stdio::null());
         (command, directory)

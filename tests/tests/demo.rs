@@ -22,6 +22,7 @@ use frugal_store::PgPool;
 use frugal_store::requests::{self, Request, Settled};
 use frugal_tests::client::ApiClient;
 use frugal_tests::postgres::TestDatabase;
+use frugal_webhook::Hooks;
 use regex::Regex;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -62,6 +63,7 @@ impl World {
             catalog: catalog.clone(),
             clients: Arc::new(Clients::new(&catalog, |_| None).unwrap()),
             sandbox: None,
+            hooks: Hooks::default(),
             name: "demo".to_owned(),
             slots: 1,
             terms: frugal_worker::Terms::default(),

@@ -2,6 +2,7 @@
 //! charge; and whether programs are run. It holds no secret: a key is named by its environment variable.
 
 mod deployment;
+mod webhook;
 
 use crate::money::{PICO_PER_USD, Prices};
 use crate::program::Availability;
@@ -10,6 +11,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use deployment::{Deployment, FIRST};
+pub use webhook::Webhook;
 
 /// Every endpoint that jobs may name, and what else they may ask for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub struct Catalog {
     /// The endpoints by the name that jobs use.
     #[serde(default)]
     pub endpoints: BTreeMap<String, Endpoint>,
+    /// The hooks that jobs may name, by the name that they use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub webhooks: BTreeMap<String, Webhook>,
     /// Whether programs are run. It is found out when the server starts.
     #[serde(skip)]
     pub programs: Availability,
@@ -56,18 +61,28 @@ impl Catalog {
     /// in the place of its variable's name, credentials in a URL) are not repeated.
     pub fn validate(&self) -> Result<(), CatalogError> {
         for (name, endpoint) in &self.endpoints {
-            endpoint
-                .validate()
-                .map_err(|fault| fault.within(&format!("endpoints.{}", toml_key(name))))?;
-            if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-                return Err(CatalogError::new(
-                    &format!("endpoints.{}", toml_key(name)),
-                    "the name must not be empty or hold white space",
-                ));
-            }
+            let entry = format!("endpoints.{}", toml_key(name));
+            endpoint.validate().map_err(|fault| fault.within(&entry))?;
+            check_name(name, &entry)?;
+        }
+        for (name, webhook) in &self.webhooks {
+            let entry = format!("webhooks.{}", toml_key(name));
+            webhook.validate().map_err(|fault| fault.within(&entry))?;
+            check_name(name, &entry)?;
         }
         Ok(())
     }
+}
+
+/// Checks the name of an entry of the catalogue.
+fn check_name(name: &str, entry: &str) -> Result<(), CatalogError> {
+    if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(CatalogError::new(
+            entry,
+            "the name must not be empty or hold white space",
+        ));
+    }
+    Ok(())
 }
 
 /// One OpenAI-compatible endpoint.

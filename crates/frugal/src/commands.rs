@@ -15,6 +15,7 @@ use frugal_llm::Clients;
 use frugal_sandbox::Sandbox;
 use frugal_simulator::{Faults, Latency, Script, SimulatorOptions};
 use frugal_store::PgPool;
+use frugal_webhook::Hooks;
 use frugal_worker::Terms;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -302,12 +303,14 @@ fn worker_options(
     slots: u32,
     terms: Terms,
 ) -> anyhow::Result<frugal_worker::Options> {
-    let clients = Clients::new(catalog, |name| std::env::var(name).ok())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let clients = Clients::new(catalog, variable)?;
     Ok(frugal_worker::Options {
         pool: pool.clone(),
         catalog: catalog.clone(),
         clients: Arc::new(clients),
         sandbox: None,
+        hooks: Hooks::new(catalog, variable)?,
         name: format!(
             "{}/{}",
             rustix::system::uname().nodename().to_string_lossy(),

@@ -18,6 +18,7 @@
 //! | `log_format` | `FRUGAL_LOG_FORMAT` | `--log-format` | `auto` |
 //! | `[endpoints.NAME]` | - | - | none |
 //! | `[queue]` | - | - | [`QueueConfig::default`] |
+//! | `[webhooks.NAME]` | - | - | none |
 //! | `[sandbox]` | - | - | [`SandboxConfig::default`] |
 //! | `[retention]` | - | - | all is kept |
 //!
@@ -47,7 +48,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use frugal_domain::endpoint::{Catalog, CatalogError, Endpoint};
+use frugal_domain::endpoint::{Catalog, CatalogError, Endpoint, Webhook};
 use serde::Deserialize;
 
 use crate::telemetry::{self, LogFormat};
@@ -83,7 +84,7 @@ pub struct Config {
     pub log: String,
     /// How log lines look.
     pub log_format: LogFormat,
-    /// The endpoints that jobs may name.
+    /// The endpoints and the hooks that jobs may name.
     pub endpoints: Catalog,
     /// How jobs are shared among workers, and how patient these are.
     pub queue: QueueConfig,
@@ -214,6 +215,8 @@ struct FileKeys {
     endpoints: BTreeMap<String, Endpoint>,
     #[serde(default)]
     queue: QueueKeys,
+    #[serde(default)]
+    webhooks: BTreeMap<String, Webhook>,
     #[serde(default)]
     sandbox: SandboxKeys,
     #[serde(default)]
@@ -400,6 +403,7 @@ impl Config {
 
         let endpoints = Catalog {
             endpoints: keys.endpoints,
+            webhooks: keys.webhooks,
             ..Catalog::default()
         };
         endpoints

@@ -176,6 +176,7 @@ fn checked(
     let spec = spec?;
     let can_be_done = match frugal_scoring::outside(&spec).as_slice() {
         [Outside::Programs] => has_sandbox(object, &spec, &catalog.programs),
+        [Outside::Webhook] => has_webhook(object, catalog),
         _ => Some(()),
     };
     let scorer = match Scorer::compile(&spec) {
@@ -233,6 +234,26 @@ fn has_sandbox(
         ),
         _ => Some(()),
     }
+}
+
+/// Refuses a hook that the operator does not list.
+fn has_webhook(object: &ObjectReader<'_>, catalog: &Catalog) -> Option<()> {
+    let at = object.get("name")?;
+    let name = at.value.as_str()?;
+    if catalog.webhooks.contains_key(name) {
+        return Some(());
+    }
+    let listed = catalog.webhooks.keys().map(|name| format!("`{name}`"));
+    let listed: Vec<String> = listed.collect();
+    at.fault(match listed.is_empty() {
+        true => {
+            format!("`{name}` is not a webhook of this server, which lists none; ask its operator")
+        }
+        false => format!(
+            "`{name}` is not a webhook of this server; it has {}",
+            listed.join(", ")
+        ),
+    })
 }
 
 /// The judge of a scorer whose own fields are sound: the operator has it, and its rubric can be rendered

@@ -103,6 +103,7 @@ fn by_rule(at: &Reader<'_>, scoring: Scoring) -> Option<Scoring> {
     let takes = match frugal_scoring::outside(&scoring.scorer).first() {
         None => return Some(scoring),
         Some(Outside::Judge) => "asks a model, which costs money",
+        Some(Outside::Webhook) => "asks a service of the operator's, which is for workers",
         Some(Outside::Programs) => "runs programs, which is for workers",
     };
     at.fault_below(

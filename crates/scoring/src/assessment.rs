@@ -3,7 +3,7 @@
 //!
 //! Whoever does it asks what is [`wanted`](Assessment::wanted), tells what came of it, and has the
 //! [`outcome`](Assessment::outcome) once nothing more is wanted. What costs least comes first: programs, then
-//! judges. Of parts of a kind those that are required come first, one at a time, so that one of them
+//! hooks, then judges. Of parts of a kind those that are required come first, one at a time, so that one of them
 //! that scores 0 spares what the others would cost; the rest may be seen to side by side. The same answers lead
 //! through the same questions, whenever they are told.
 
@@ -128,7 +128,8 @@ impl Assessment {
 const fn rank(pending: &Pending) -> u8 {
     match pending {
         Pending::Run(_) => 0,
-        Pending::Ask => 1,
+        Pending::Webhook(_) => 1,
+        Pending::Ask => 2,
     }
 }
 

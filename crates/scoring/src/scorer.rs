@@ -104,10 +104,11 @@ pub fn outside(spec: &ScorerSpec) -> Vec<Outside> {
 }
 
 /// Whether what some of its parts come to is worth keeping before it has a score: programs are not run a
-/// second time for it.
+/// second time for it, nor hooks asked.
 #[must_use]
 pub fn keeps_parts(spec: &ScorerSpec) -> bool {
-    parts(spec).is_some() && outside(spec).contains(&Outside::Programs)
+    let is_kept = |kind: &Outside| *kind != Outside::Judge;
+    parts(spec).is_some() && outside(spec).iter().any(is_kept)
 }
 
 /// The same of the scorer of this name; nothing of a name that none has.

@@ -1,5 +1,6 @@
 //! What a scorer says of a response by itself.
 
+use crate::hook::HookItem;
 use crate::run::Run;
 use frugal_domain::scoring::Observation;
 
@@ -17,6 +18,8 @@ pub(crate) enum Verdict {
 pub enum Pending {
     /// Programs have to be run. It knows what their ends are worth.
     Run(Run),
+    /// A hook has to be asked, about this.
+    Webhook(HookItem),
     /// A [judge](crate::Scorer::judges) has to be asked.
     Ask,
 }

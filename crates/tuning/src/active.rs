@@ -27,6 +27,9 @@ use frugal_evaluation::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+/// Why a response was not scored though nothing is wrong with it.
+const NOT_SCORED: &str = "the job ended before it was scored";
+
 /// A trial under way, or a batch of draws for one.
 #[derive(Debug)]
 pub(crate) struct Active {
@@ -141,17 +144,20 @@ impl Active {
     }
 
     /// Takes the scores that were asked for, and whose word is needed about others.
-    pub(crate) fn scores_made(&mut self, ScoredBatch { scores, asks }: ScoredBatch) {
+    pub(crate) fn scores_made(&mut self, batch: ScoredBatch) {
         let plans = std::mem::take(&mut self.scoring);
         if plans.is_empty() {
             return;
         }
-        for (key, _) in &scores {
+        for (key, _) in &batch.scores {
             self.inquiry.settle(*key);
         }
-        self.scored.extend(scores);
+        self.scored.extend(batch.scores);
+        self.cut_off |= !batch.cut_off.is_empty();
+        let none = |key: ScoreKey| (key, Err(NOT_SCORED.to_owned()));
+        self.scored.extend(batch.cut_off.into_iter().map(none));
         let plan = |key| plans.iter().find(|plan| plan.key == key).copied();
-        let asks = asks.into_iter();
+        let asks = batch.asks.into_iter();
         self.asks = asks
             .filter_map(|(key, judges)| Some((plan(key)?, judges)))
             .collect();

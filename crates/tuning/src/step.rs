@@ -95,12 +95,18 @@ pub struct ScoredBatch {
     pub scores: Vec<Scored>,
     /// Those of which judges have to say something first: which, by their numbers.
     pub asks: Vec<(ScoreKey, Vec<usize>)>,
+    /// Those that the end of the job kept from having a score, or what makes it end.
+    pub cut_off: Vec<ScoreKey>,
+    /// Why nothing more can be scored, where that is so: the job ends with it.
+    pub unusable: Option<String>,
 }
 
 impl From<Vec<Scored>> for ScoredBatch {
     fn from(scores: Vec<Scored>) -> Self {
-        let asks = Vec::new();
-        Self { scores, asks }
+        Self {
+            scores,
+            ..Self::default()
+        }
     }
 }
 

@@ -196,7 +196,8 @@ impl Tuning {
     /// What scorers said of the responses of a [batch](crate::ScoreBatch::of): for each that was asked for
     /// one score, or the reason why there is none, or which judges have to be asked first. Scores are stored.
     pub fn scored(&mut self, of: RequestKey, batch: impl Into<ScoredBatch>) {
-        let batch = batch.into();
+        let mut batch = batch.into();
+        let unusable = batch.unusable.take();
         for (key, score) in &batch.scores {
             self.past.scores.insert(*key, score.clone());
             if let Some(judging) = &mut self.judging {
@@ -210,6 +211,10 @@ impl Tuning {
             return;
         }
         self.with(of.into(), |active| active.scores_made(batch));
+        // Without scores nothing that is bought is of use.
+        if let Some(reason) = unusable {
+            self.endpoint_unusable(reason);
+        }
     }
 
     /// How a request ended.

@@ -21,6 +21,7 @@ use frugal_scoring::{CompiledPrompt, Outside, Scorer};
 use frugal_store::queue::Claim;
 use frugal_store::{PgConnection, PgPool, jobs};
 use frugal_tuning::{Job, Past, PromptTokenBounds, Tuning};
+use frugal_webhook::Hooks;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub(crate) struct Context {
     pub selector: Option<Arc<Scorer>>,
     /// Where programs are run; there where the scorer needs it.
     pub sandbox: Option<Sandbox>,
+    /// The operator's hooks.
+    pub hooks: Hooks,
     /// How long requests under way may take to arrive once the job is to stop.
     pub grace: Duration,
     /// How long answers wait for a database that is out of reach.
@@ -132,6 +135,7 @@ impl Context {
             sandbox: options.sandbox.clone(),
             grace: options.terms.grace,
             outage: options.terms.outage,
+            hooks: options.hooks.clone(),
             tuning: Mutex::new(Tuning::new(tuned, past)?),
             parts: Mutex::new(parts),
             arrived: Mutex::default(),

@@ -4,6 +4,7 @@ use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
 use frugal_sandbox::Sandbox;
 use frugal_store::PgPool;
+use frugal_webhook::Hooks;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Options {
     pub clients: Arc<Clients>,
     /// Where programs are run that models wrote; nothing where there is no such place.
     pub sandbox: Option<Sandbox>,
+    /// The operator's hooks.
+    pub hooks: Hooks,
     /// A name for logs and the job's row.
     pub name: String,
     /// Jobs driven at the same time.

@@ -1,35 +1,26 @@
 //! Scores: the one place where a scorer is called. What it said is stored before anything is
 //! derived from it. What a scorer cannot do by itself is done here: programs are run in the sandbox, and
+//! hooks are asked, and
 //! judges' replies are read. Which judges have to be asked first is said, and asked for by the job's loop.
 
 use crate::context::Context;
 use crate::error::DriveError;
+use crate::hook::{self, Ended};
+use crate::in_hand::{InHand, Said};
 use crate::judge::{self, Replies};
-use crate::selector::{Preference, preference, with_preference};
+use crate::selector::{preference, with_preference};
+use crate::stored::{self, stored_key};
 use crate::text::Text;
 use crate::texts::texts;
-use chrono::Utc;
 use frugal_domain::job::Instance;
 use frugal_domain::request::Purpose;
-use frugal_evaluation::{ScoreKey, ScorePlan};
+use frugal_evaluation::ScorePlan;
 use frugal_sandbox::Sandbox;
 use frugal_scoring::{Assessment, Pending, Run, Scorer};
-use frugal_store::scores::{self, NewScore, Score};
+use frugal_store::scores::{NewScore, Score};
 use frugal_tuning::{ScoreBatch, Scored, ScoredBatch};
 use futures::future::join_all;
 use std::sync::Arc;
-
-/// A response that is being scored.
-struct InHand {
-    plan: ScorePlan,
-    text: Text,
-    /// What the selector says of it.
-    preference: Preference,
-    /// What is known of its score, or why it cannot have one.
-    assessed: Result<Assessment, String>,
-    /// What parts came to that nobody knew before.
-    new: Vec<(usize, Result<f64, String>)>,
-}
 
 /// Scores responses, whole or cut, off the threads that everything else runs on, and stores the
 /// scores. Where judges were asked about them, their replies are read.
@@ -39,7 +30,7 @@ struct InHand {
 pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<ScoredBatch, DriveError> {
     if batch.of.purpose == Purpose::Labelled {
         let scores = judge::read_labelled(context, &batch).await?;
-        store(context, &whole(&scores)?).await?;
+        stored::store(context, &whole(&scores)?).await?;
         return Ok(scores.into());
     }
     let mut in_hand = assess(context, &batch).await?;
@@ -47,10 +38,21 @@ pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Scored
     for one in &mut in_hand {
         tell_known(context, &replies, one);
     }
-    // The sandbox, which all jobs share, says how many of them run at a time.
-    let running = in_hand.iter_mut().map(|one| run_programs(context, one));
-    join_all(running).await;
-    settle(context, in_hand).await
+    let ended = loop {
+        // The sandbox, which all jobs share, says how many of them run at a time.
+        let running = in_hand.iter_mut().map(|one| run_programs(context, one));
+        join_all(running).await;
+        match hook::ask(context, batch.of.purpose, &mut in_hand).await? {
+            Ok(true) => {}
+            Ok(false) => break None,
+            Err(ended) => break Some(ended),
+        }
+    };
+    let mut scored = settle(context, in_hand, ended.is_some()).await?;
+    if let Some(Ended::Unusable(reason)) = ended {
+        scored.unusable = Some(reason);
+    }
+    Ok(scored)
 }
 
 /// What the scorer says of the responses by itself.
@@ -75,6 +77,7 @@ async fn assess(context: &Context, batch: &ScoreBatch) -> Result<Vec<InHand>, Dr
             plan,
             text,
             new: Vec::new(),
+            is_stored: false,
         };
         work.into_iter().map(one).collect::<Vec<_>>()
     });
@@ -128,8 +131,12 @@ async fn run_programs(context: &Context, one: &mut InHand) {
         for part in runs {
             if let Some(run) = assessed.run(part) {
                 let score = run_all(context.sandbox.as_ref(), run).await;
-                one.new.push((part, score.clone()));
-                assessed.tell(part, score);
+                assessed.tell(part, score.clone());
+                one.new.push(Said {
+                    part,
+                    score,
+                    is_stored: false,
+                });
             }
         }
     }
@@ -152,9 +159,14 @@ async fn run_all(sandbox: Option<&Sandbox>, run: &mut Run) -> Result<f64, String
 }
 
 /// Stores the scores that are settled, and what parts came to of those that are not, and says whose word
-/// these need.
-async fn settle(context: &Context, in_hand: Vec<InHand>) -> Result<ScoredBatch, DriveError> {
+/// these need. Where it ended early, those that still want a hook are cut off.
+async fn settle(
+    context: &Context,
+    in_hand: Vec<InHand>,
+    ended_early: bool,
+) -> Result<ScoredBatch, DriveError> {
     let mut batch = ScoredBatch::default();
+    let mut unstored = Vec::new();
     let mut open = Vec::new();
     for one in in_hand {
         let key = one.plan.key;
@@ -165,33 +177,44 @@ async fn settle(context: &Context, in_hand: Vec<InHand>) -> Result<ScoredBatch, 
         match (outcome, one.assessed) {
             (Some(score), _) => {
                 let score = with_preference(score, one.preference);
+                if !one.is_stored {
+                    unstored.push((key, score.clone()));
+                }
                 batch.scores.push((key, score));
             }
             (None, assessed) => {
                 let wanted = assessed.map(|assessed| assessed.wanted());
-                let judges = wanted.unwrap_or_default().into_iter();
-                let judges = judges.filter_map(|part| context.scorer.judge_of(part));
-                batch.asks.push((key, judges.collect()));
+                let wanted = wanted.unwrap_or_default().into_iter();
+                let judges = wanted.filter_map(|part| context.scorer.judge_of(part));
+                let judges: Vec<usize> = judges.collect();
                 open.push((key, one.new));
+                if ended_early && judges.is_empty() {
+                    batch.cut_off.push(key);
+                    continue;
+                }
+                batch.asks.push((key, judges));
                 // The questions about it need it.
                 context.arrived().insert(key.response, one.text);
             }
         }
     }
-    let mut new = whole(&batch.scores)?;
+    let mut new = whole(&unstored)?;
     let mut parts = Vec::new();
     for (key, said) in open {
-        for (part, score) in said {
-            let (part, score) = (u32::try_from(part)?, Score::from(score.map(Into::into)));
-            new.push(NewScore {
-                key: stored_key(key)?,
-                part: Some(part),
-                score: score.clone(),
-            });
+        for said in said {
+            let part = u32::try_from(said.part)?;
+            let score: Score = said.score.map(Into::into);
+            if !said.is_stored {
+                new.push(NewScore {
+                    key: stored_key(key)?,
+                    part: Some(part),
+                    score: score.clone(),
+                });
+            }
             parts.push(((key, part), score));
         }
     }
-    store(context, &new).await?;
+    stored::store(context, &new).await?;
     let mut known = context.parts();
     for (key, _) in &batch.scores {
         // What the parts came to is of no more use.
@@ -216,18 +239,4 @@ fn whole(scored: &[Scored]) -> Result<Vec<NewScore>, DriveError> {
         })
     });
     new.collect()
-}
-
-fn stored_key(key: ScoreKey) -> Result<scores::ScoreKey, DriveError> {
-    Ok(scores::ScoreKey {
-        response: key.response,
-        max_tokens: key.max_tokens,
-        instance: u32::try_from(key.instance)?,
-    })
-}
-
-async fn store(context: &Context, new: &[NewScore]) -> Result<(), DriveError> {
-    let mut connection = context.pool.acquire().await?;
-    scores::insert(&mut connection, context.claim, new, Utc::now()).await?;
-    Ok(())
 }

@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tokens", &["domain"]),
     ("llm", &["domain", "tokens"]),
     ("store", &["domain"]),
+    ("webhook", &["domain"]),
     ("simulator", &["domain"]),
     ("tuning", &["domain", "search", "evaluation"]),
     ("intake", &["domain", "evaluation", "scoring", "tokens"]),
@@ -38,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tokens",
             "llm",
             "store",
+            "webhook",
         ],
     ),
     ("api", &["admission", "domain", "intake", "store"]),
@@ -50,6 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sandbox",
             "simulator",
             "store",
+            "webhook",
             "worker",
         ],
     ),
@@ -87,8 +90,9 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("seccompiler", &["sandbox"]),
     // HTTP is served by the API; the simulator is a program of its own.
     ("axum", &["api", "simulator"]),
-    // Endpoints are called by `llm`; the program's demonstration is a client of Frugal's own API.
-    ("reqwest", &["llm", "frugal"]),
+    // Endpoints are called by `llm`, hooks by `webhook`; the program's demonstration is a client of Frugal's
+    // own API.
+    ("reqwest", &["llm", "webhook", "frugal"]),
     // Others hold connections and transactions of the store's, and write no query.
     ("sqlx", &["store", "worker", "api", "frugal"]),
     // Wherever tokens are counted, they are counted alike.
@@ -102,6 +106,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
             "worker",
             "api",
             "simulator",
+            "webhook",
             "frugal",
             "benchmark",
         ],

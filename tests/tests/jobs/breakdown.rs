@@ -7,6 +7,7 @@ use frugal_llm::Clients;
 use frugal_store::PgPool;
 use frugal_store::queue::{self, Claimant};
 use frugal_tests::client::ApiClient;
+use frugal_webhook::Hooks;
 use frugal_worker::{Options, Terms};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
@@ -35,6 +36,7 @@ impl Worker {
             catalog: Arc::new(catalog),
             clients: Arc::new(clients),
             sandbox: None,
+            hooks: Hooks::default(),
             name: "test".to_owned(),
             slots: 1,
             terms: Terms::default(),

@@ -30,6 +30,7 @@ mod scorers;
 mod steering;
 mod takeover;
 mod trouble;
+mod webhook;
 
 use frugal_simulator::{Recordings, Simulator, SimulatorOptions};
 use frugal_tests::postgres::TestDatabase;

@@ -297,12 +297,24 @@ pub enum ScorerPost {
         extract: Option<ExtractPost>,
     },
     /// The weighted mean of what several scorers say. It has no `expected` of its own. What is read is looked at
-    /// first, then programs are run, then judges asked, required parts before others; a part that is required
+    /// first, then programs are run, then webhooks and last judges asked, required parts before others; a part that is required
     /// and scores 0 spares what is left, and one without a score makes none.
     Composite {
         /// The scorers.
         #[schema(min_items = 1, max_items = 16)]
         parts: Vec<PartPost>,
+    },
+    /// A service of the operator's says how good a response is, one score from 0 to 1 or none with a reason. The
+    /// operator lists it, and it is told the row, the response and what is expected.
+    Webhook {
+        /// The operator's name of the service.
+        #[schema(min_length = 1, example = "grader")]
+        name: String,
+        /// What a right answer is, for the service to know.
+        #[schema(nullable = true, example = "{{ answer }}")]
+        expected: Option<String>,
+        /// Which part of the response it is told; all of it by default.
+        extract: Option<ExtractPost>,
     },
     /// The response is a program, which is run in a sandbox without network and files. Either `tests` or
     /// `cases` is given. A server that has no sandbox refuses it.

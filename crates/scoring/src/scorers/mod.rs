@@ -17,6 +17,7 @@ mod numeric;
 mod regex;
 mod rouge;
 mod token_f1;
+mod webhook;
 
 use crate::extract::{Extract, Extractor};
 use crate::judge::Judge;
@@ -128,6 +129,8 @@ pub(crate) trait Kind: Sized {
 pub enum Outside {
     /// Programs are run.
     Programs,
+    /// A hook of the operator's is asked.
+    Webhook,
     /// A model is asked.
     Judge,
 }
@@ -312,6 +315,7 @@ scorers! {
     EditSimilarity in edit_similarity,
     Judged in judge,
     Code in code,
+    Hooked in webhook,
 }
 
 fn stored(fields: &impl Serialize) -> Option<Map<String, Value>> {
