@@ -58,6 +58,7 @@ impl Server {
             catalog: Arc::new(catalog),
             body_limit: limits.body,
             dataset_limits: limits.dataset,
+            outside: frugal_api::Outside::default(),
             shutdown: shutdown.clone(),
             grace: Duration::from_secs(5),
         });

@@ -76,6 +76,7 @@ impl World {
             catalog: catalog.clone(),
             body_limit: frugal_api::Options::BODY_LIMIT,
             dataset_limits: frugal_api::Options::DATASET_LIMITS,
+            outside: frugal_api::Outside::default(),
             shutdown: stop.clone(),
             grace: Duration::from_secs(5),
         });

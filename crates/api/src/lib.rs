@@ -17,6 +17,7 @@ mod export;
 mod extract;
 mod idempotency;
 mod openapi;
+mod outside;
 mod pagination;
 mod reading;
 mod responses;
@@ -31,5 +32,6 @@ mod yaml;
 
 pub use frugal_intake::dataset::Limits as DatasetLimits;
 pub use openapi::{openapi, openapi_yaml};
+pub use outside::Outside;
 pub use server::{router, serve};
 pub use state::{AppState, Options};

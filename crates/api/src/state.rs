@@ -2,6 +2,7 @@
 
 use crate::broadcast::Changes;
 use crate::errors::ApiError;
+use crate::outside::Outside;
 use frugal_domain::endpoint::Catalog;
 use frugal_intake::dataset::Limits;
 use frugal_store::PgPool;
@@ -22,6 +23,8 @@ pub struct Options {
     pub body_limit: usize,
     /// How large a dataset may be.
     pub dataset_limits: Limits,
+    /// What can be done for scores that take more than reading.
+    pub outside: Outside,
     /// Ends event streams and long polls, and with them the server.
     pub shutdown: CancellationToken,
     /// How long requests under way may then take to end.
@@ -77,6 +80,11 @@ impl AppState {
     /// How large a dataset may be.
     pub(crate) fn dataset_limits(&self) -> Limits {
         self.0.options.dataset_limits
+    }
+
+    /// What can be done for scores that take more than reading.
+    pub(crate) fn outside(&self) -> &Outside {
+        &self.0.options.outside
     }
 
     /// Ends event streams and long polls.

@@ -9,7 +9,7 @@ use crate::demo::{self, DemoArgs};
 use crate::retention::{self, PruneArgs};
 use crate::sandbox::{self, Place};
 use anyhow::{Context, bail};
-use frugal_api::DatasetLimits;
+use frugal_api::{DatasetLimits, Outside};
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
 use frugal_sandbox::Sandbox;
@@ -303,7 +303,6 @@ fn worker_options(
     slots: u32,
     terms: Terms,
 ) -> anyhow::Result<frugal_worker::Options> {
-    let variable = |name: &str| std::env::var(name).ok();
     let clients = Clients::new(catalog, variable)?;
     Ok(frugal_worker::Options {
         pool: pool.clone(),
@@ -340,6 +339,11 @@ fn terms(config: &Config) -> Terms {
     }
 }
 
+/// A variable of the environment.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// How large a dataset may be.
 const fn dataset_limits(config: &Config) -> DatasetLimits {
     DatasetLimits {
@@ -364,11 +368,16 @@ impl Server {
     /// Runs both until `shutdown`, or until one of them breaks down.
     async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
+        let hooks = Hooks::new(&self.catalog, variable)?;
         let state = frugal_api::AppState::new(frugal_api::Options {
             pool: self.pool.clone(),
             catalog: self.catalog.clone(),
             body_limit: self.body_limit,
             dataset_limits: self.dataset_limits,
+            outside: Outside {
+                sandbox: self.sandbox.clone(),
+                hooks: hooks.clone(),
+            },
             shutdown: shutdown.clone(),
             grace: self.terms.grace,
         });
@@ -376,6 +385,7 @@ impl Server {
         if self.workers > 0 {
             let options = frugal_worker::Options {
                 sandbox: self.sandbox,
+                hooks,
                 ..worker_options(&self.pool, &self.catalog, self.workers, self.terms.clone())?
             };
             let shutdown = shutdown.clone();

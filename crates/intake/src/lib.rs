@@ -35,5 +35,5 @@ mod warnings;
 pub use frugal_scoring::{Explained, ExplainedPart};
 pub use posted::{Posted, job, job_over};
 pub use rows::{Dataset, Datasets, Rows, named_datasets};
-pub use validation::{ValidatedRow, Validation, validate};
+pub use validation::{Assessed, ValidatedRow, Validation, validate};
 pub use warnings::warnings;

@@ -13,6 +13,7 @@ use frugal_scoring::{Judge, Outside, Scorer};
 use serde_json::Value;
 
 /// A scorer and the reducer over an instance's responses.
+#[derive(Debug)]
 pub(crate) struct Scoring {
     pub scorer: ScorerSpec,
     /// The models that are asked how good answers are, in the order of the parts, and whether their prices
@@ -72,6 +73,7 @@ fn selector(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -> Option<S
         let takes = match frugal_scoring::outside_of(name) {
             None => continue,
             Some(Outside::Judge) => "asks a model",
+            Some(Outside::Webhook) => "asks a webhook",
             Some(Outside::Programs) => "runs programs",
         };
         return at.fault_below(

@@ -6,15 +6,17 @@ use crate::scoring::{self, Scoring};
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::{Fault, Faults, Reader};
 use frugal_domain::prompt::{Prompt, PromptBody};
-use frugal_domain::scoring::{Observation, Reducer};
+use frugal_domain::scoring::{Observation, Reducer, ScorerSpec};
 use frugal_evaluation::reduce;
-use frugal_scoring::{CompiledPrompt, Explained, Outside, RenderedPrompt, ScoreError, Scorer};
+use frugal_scoring::{Assessment, CompiledPrompt, Explained, Outside, RenderedPrompt, Scorer};
 use serde_json::Value;
 
 /// The most rows.
 const MAX_ROWS: usize = 100;
 /// The most responses to all rows.
 const MAX_RESPONSES: usize = 1_000;
+/// The most where a score takes more than reading.
+const MAX_OUTSIDE: usize = 100;
 /// The most bytes of all responses, and of all rendered prompts.
 const MAX_BYTES: usize = 1024 * 1024;
 
@@ -32,30 +34,42 @@ pub struct Validation {
 pub struct ValidatedRow {
     /// By response.
     pub responses: Vec<Explained>,
-    /// What each reducer makes of them; the majority's is not there where the scorer knows no answers, nor
-    /// the best of n where there is no selector.
+    /// What each reducer makes of those that have scores, and none where none has; the majority's is not there where
+    /// the scorer knows no answers, nor the best of n where there is no selector.
     pub values: Vec<(Reducer, f64)>,
     /// The prompts with the row's values in them.
     pub prompts: Vec<Prompt>,
 }
 
-/// Scores the responses of a document: `scoring`, or a `scorer` by itself, `rows` and, for each of them,
-/// `responses`. Prompts are rendered where it has any.
+/// Reads a document: `scoring`, or a `scorer` by itself, `rows` and, for each of them, `responses`, which are
+/// assessed. Prompts are rendered where it has any.
 ///
 /// # Errors
 /// Everything that is wrong with the document.
-pub fn validate(document: &Value, catalog: &Catalog) -> Result<Validation, Vec<Fault>> {
+pub fn validate(document: &Value, catalog: &Catalog) -> Result<Assessed, Vec<Fault>> {
     let faults = Faults::default();
     let at = Reader::new(document, &faults);
     let found = read(&at, catalog).filter(|_| faults.is_empty());
-    let found = found.and_then(|posted| posted.validation(&at));
+    let found = found.and_then(|posted| posted.assessed(&at));
     match found {
         Some(found) if faults.is_empty() => Ok(found),
         _ => Err(faults.into_vec()),
     }
 }
 
+/// Responses as far as reading goes. What some of them want besides has to be done before they have scores.
+#[derive(Debug)]
+pub struct Assessed {
+    posted: Posted,
+    scorer: Scorer,
+    selector: Option<Scorer>,
+    /// Of the responses to all rows, one after the other.
+    assessments: Vec<Assessment>,
+    prompts: Vec<Vec<Prompt>>,
+}
+
 /// A document that was read.
+#[derive(Debug)]
 struct Posted {
     scoring: Scoring,
     rows: Rows,
@@ -73,9 +87,9 @@ fn read(at: &Reader<'_>, catalog: &Catalog) -> Option<Posted> {
         .and_then(|at| few_rows(&at));
     let scoring = match (object.get("scoring"), object.get("scorer")) {
         (Some(at), None) => scoring::scoring(&at, rows.as_ref(), catalog)
-            .and_then(|scoring| by_rule(&at.object()?.get("scorer")?, scoring)),
+            .and_then(|scoring| without_judge(&at.object()?.get("scorer")?, scoring)),
         (None, Some(at)) => scoring::by_itself(&at, rows.as_ref(), catalog)
-            .and_then(|scoring| by_rule(&at, scoring)),
+            .and_then(|scoring| without_judge(&at, scoring)),
         _ => at.fault("give exactly one of `scoring`, as in a job, and `scorer`"),
     };
     let responses = object
@@ -90,25 +104,39 @@ fn read(at: &Reader<'_>, catalog: &Catalog) -> Option<Posted> {
         false => Vec::new(),
     };
     object.finish();
+    let (scoring, responses) = (scoring?, responses?);
+    let count = responses.iter().flatten().count();
+    if count > MAX_OUTSIDE && !frugal_scoring::outside(&scoring.scorer).is_empty() {
+        return at.fault_below(
+            "/responses",
+            format!(
+                "must hold at most {MAX_OUTSIDE} responses in all where they are more than read, not {count}"
+            ),
+        );
+    }
     Some(Posted {
-        scoring: scoring?,
+        scoring,
         rows: rows?,
-        responses: responses?,
+        responses,
         prompts: prompts.into_iter().collect::<Option<_>>()?,
     })
 }
 
-/// Refuses a scorer whose word takes more than a rule: nothing is paid and nothing is run here.
-fn by_rule(at: &Reader<'_>, scoring: Scoring) -> Option<Scoring> {
-    let takes = match frugal_scoring::outside(&scoring.scorer).first() {
-        None => return Some(scoring),
-        Some(Outside::Judge) => "asks a model, which costs money",
-        Some(Outside::Webhook) => "asks a service of the operator's, which is for workers",
-        Some(Outside::Programs) => "runs programs, which is for workers",
+/// Refuses a scorer that asks a judge: that has to be paid, which takes a job and its budget.
+fn without_judge(at: &Reader<'_>, scoring: Scoring) -> Option<Scoring> {
+    let asks = |scorer: &ScorerSpec| frugal_scoring::outside(scorer).contains(&Outside::Judge);
+    if !asks(&scoring.scorer) {
+        return Some(scoring);
+    }
+    let parts = frugal_scoring::parts(&scoring.scorer).unwrap_or_default();
+    let place = match parts.iter().position(asks) {
+        Some(part) => format!("/parts/{part}/scorer/type"),
+        None => "/type".to_owned(),
     };
     at.fault_below(
-        "/type",
-        format!("{takes}; a validation reads responses and no more, so try it in a small job"),
+        &place,
+        "asks a model, which costs money, and a validation has no budget to pay it from; leave it out here, \
+         and try it in a small job, whose `labels` tell how far it may be trusted",
     )
 }
 
@@ -155,52 +183,102 @@ fn responses(at: &Reader<'_>, rows: Option<&Rows>) -> Option<Vec<Vec<String>>> {
     Some(read)
 }
 
+impl Assessed {
+    /// What is known of each response. Whatever they want has to be done, and told to them.
+    pub fn assessments(&mut self) -> &mut [Assessment] {
+        &mut self.assessments
+    }
+
+    /// What the scorer says of the responses. What still wants something has no score.
+    #[must_use]
+    pub fn validation(self) -> Validation {
+        let Self {
+            posted,
+            scorer,
+            selector,
+            assessments,
+            prompts,
+        } = self;
+        let mut assessments = assessments.into_iter();
+        let instances = posted.rows.all().zip(&posted.responses);
+        let rows = instances
+            .zip(prompts)
+            .map(|((instance, responses), prompts)| {
+                // What could go wrong was looked at before.
+                let expectation = scorer.expectation(instance).ok();
+                let explained = responses.iter().zip(&mut assessments);
+                let explained = explained.map(|(response, assessed)| {
+                    let found = expectation
+                        .as_ref()
+                        .map(|it| it.explain(response, &assessed));
+                    match found {
+                        Some(Ok(mut explained)) => {
+                            let preference =
+                                selector.as_ref().map(|it| it.score(instance, response));
+                            if let (Some(observed), Some(Ok(preference))) =
+                                (&mut explained.observation, preference)
+                            {
+                                observed.preference = Some(preference);
+                            }
+                            explained
+                        }
+                        Some(Err(_)) | None => Explained {
+                            observation: None,
+                            why: "no score: it was not looked at".to_owned(),
+                            parts: Vec::new(),
+                        },
+                    }
+                });
+                let responses: Vec<Explained> = explained.collect();
+                ValidatedRow {
+                    values: posted.values(&responses),
+                    responses,
+                    prompts,
+                }
+            });
+        Validation {
+            rows: rows.collect(),
+            reduce: posted.scoring.reduce,
+        }
+    }
+}
+
 impl Posted {
-    /// Scores and renders. What could go wrong was looked at before.
-    fn validation(&self, at: &Reader<'_>) -> Option<Validation> {
-        let scorer = Scorer::compile(&self.scoring.scorer);
-        let scorer = scorer
-            .or_else(|error| at.fault(error.to_string()).ok_or(()))
-            .ok()?;
-        let selector = self.scoring.selector.as_ref().map(Scorer::compile);
-        let selector = selector.transpose();
-        let selector = selector
-            .or_else(|error| at.fault(error.to_string()).ok_or(()))
-            .ok()?;
+    /// Assesses and renders. What could go wrong was looked at before.
+    fn assessed(self, at: &Reader<'_>) -> Option<Assessed> {
+        let scorer = match Scorer::compile(&self.scoring.scorer) {
+            Ok(scorer) => scorer,
+            Err(error) => return at.fault(error.to_string()),
+        };
+        let selector = match self.scoring.selector.as_ref().map(Scorer::compile) {
+            Some(Ok(selector)) => Some(selector),
+            Some(Err(error)) => return at.fault(error.to_string()),
+            None => None,
+        };
         let prompts = self.rendered(at)?;
-        let mut rows = Vec::with_capacity(self.responses.len());
-        let instances = self.rows.all().zip(&self.responses);
-        for ((instance, responses), prompts) in instances.zip(prompts) {
+        let mut assessments = Vec::new();
+        for (instance, responses) in self.rows.all().zip(&self.responses) {
             let expectation = match scorer.expectation(instance) {
                 Ok(expectation) => expectation,
                 Err(error) => return at.fault(error.to_string()),
             };
-            let explained = responses.iter().map(|response| {
-                let mut explained = expectation.explain(response)?;
-                if let Some(selector) = &selector {
-                    let preference = selector.score(instance, response)?;
-                    explained.observation.preference = Some(preference);
-                }
-                Ok(explained)
-            });
-            let explained: Vec<Explained> = explained
-                .collect::<Result<_, ScoreError>>()
-                .or_else(|error| at.fault(error.to_string()).ok_or(()))
-                .ok()?;
-            rows.push(ValidatedRow {
-                values: self.values(&explained),
-                responses: explained,
-                prompts,
-            });
+            assessments.extend(responses.iter().map(|one| expectation.assess(one)));
         }
-        Some(Validation {
-            reduce: self.scoring.reduce,
-            rows,
+        Some(Assessed {
+            posted: self,
+            scorer,
+            selector,
+            assessments,
+            prompts,
         })
     }
 
     fn values(&self, explained: &[Explained]) -> Vec<(Reducer, f64)> {
-        let observed: Vec<Observation> = explained.iter().map(|one| one.observation).collect();
+        let observed = explained.iter().filter_map(|one| one.observation);
+        let observed: Vec<Observation> = observed.collect();
+        if observed.is_empty() {
+            return Vec::new();
+        }
         let has_answers = frugal_scoring::has_answers(&self.scoring.scorer);
         let is_told = |reducer: &&Reducer| match reducer {
             Reducer::Majority => has_answers,
@@ -280,6 +358,12 @@ mod tests {
         faults.map(|fault| (fault.pointer, fault.detail)).collect()
     }
 
+    fn validated(document: &Value) -> Validation {
+        validate(document, &Catalog::default())
+            .unwrap()
+            .validation()
+    }
+
     #[test]
     fn rows_and_responses_are_bounded_and_go_together() {
         let lists = |rows: usize, each: usize| json!(vec![vec!["0"; each]; rows]);
@@ -345,7 +429,7 @@ mod tests {
             [("/prompt".to_owned(), detail.to_owned())]
         );
         document["prompt"] = json!("{{ q }}?");
-        let found = validate(&document, &Catalog::default()).unwrap();
+        let found = validated(&document);
         let body = &found.rows[1].prompts[0].body;
         assert_eq!(*body, PromptBody::Text("1?".to_owned()));
     }
@@ -353,7 +437,7 @@ mod tests {
     #[test]
     fn each_reducer_has_its_value() {
         let document = posted(1, json!([["0", "1", "0", "2"]]));
-        let found = validate(&document, &Catalog::default()).unwrap();
+        let found = validated(&document);
         let values = &found.rows[0].values;
         let of = |reducer| {
             values
@@ -369,7 +453,7 @@ mod tests {
         // By a scorer without answers there is no majority.
         let mut contains = document;
         contains["scorer"]["type"] = json!("contains");
-        let found = validate(&contains, &Catalog::default()).unwrap();
+        let found = validated(&contains);
         let mut named = found.rows[0].values.iter().map(|(reducer, _)| *reducer);
         assert!(named.all(|reducer| reducer != Reducer::Majority));
         assert_eq!(found.reduce, Reducer::ExpectedSuccess);

@@ -8,14 +8,18 @@
 //! through the same questions, whenever they are told.
 
 use crate::composite::{self, Weight};
+use crate::explained::rounded;
 use crate::run::Run;
 use crate::verdict::{Pending, Verdict};
 use frugal_domain::scoring::Observation;
+use std::collections::BTreeMap;
 
 /// What is known of the score of one response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assessment {
     parts: Vec<(Weight, Word)>,
+    /// What is known of how parts came to what they say, by their numbers.
+    told: BTreeMap<usize, String>,
     /// Whether it is by a composite, so that what is wrong is said of a part.
     is_composite: bool,
 }
@@ -40,6 +44,7 @@ impl Assessment {
         });
         Self {
             parts: parts.collect(),
+            told: BTreeMap::new(),
             is_composite,
         }
     }
@@ -115,12 +120,34 @@ impl Assessment {
 
     /// Tells what a part comes to, or why it has no score. One that has said something is not told again.
     pub fn tell(&mut self, part: usize, score: Result<f64, String>) {
-        if let Some((_, word @ Word::Pending(_))) = self.parts.get_mut(part) {
-            *word = match score {
-                Ok(score) => Word::Score(score.into()),
-                Err(reason) => Word::None(reason),
-            };
-        }
+        let Some((_, word)) = self.parts.get_mut(part) else {
+            return;
+        };
+        let Word::Pending(pending) = word else {
+            return;
+        };
+        let told = match (pending, &score) {
+            (Pending::Run(run), Ok(_)) => run.told(),
+            (Pending::Webhook(_), Ok(score)) => {
+                format!("the webhook scores it {}", rounded(*score))
+            }
+            (Pending::Ask, Ok(score)) => format!("the judge scores it {}", rounded(*score)),
+            (_, Err(reason)) => reason.clone(),
+        };
+        self.told.insert(part, told);
+        *word = match score {
+            Ok(score) => Word::Score(score.into()),
+            Err(reason) => Word::None(reason),
+        };
+    }
+
+    /// What a part comes to, if it comes to anything, and what is known of how.
+    pub(crate) fn said(&self, part: usize) -> (Option<f64>, Option<&str>) {
+        let score = match self.parts.get(part) {
+            Some((_, Word::Score(observed))) => Some(observed.score),
+            _ => None,
+        };
+        (score, self.told.get(&part).map(String::as_str))
     }
 }
 

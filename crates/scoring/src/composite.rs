@@ -111,18 +111,20 @@ pub(crate) fn combine(scores: impl Iterator<Item = (Weight, f64)>) -> f64 {
     if weights > 0.0 { sum / weights } else { 0.0 }
 }
 
-/// How scores were weighed, in a sentence.
-pub(crate) fn told(scores: impl Iterator<Item = (Weight, f64)>) -> String {
-    let scores: Vec<(Weight, f64)> = scores.collect();
-    let missed = |(weight, score): &(Weight, f64)| weight.missed(*score);
-    if let Some(number) = scores.iter().position(missed) {
+/// How scores, each with the number of its part, were weighed, in a sentence.
+pub(crate) fn told(scores: impl Iterator<Item = (usize, Weight, f64)>) -> String {
+    let scores: Vec<(usize, Weight, f64)> = scores.collect();
+    let mut missed = scores
+        .iter()
+        .filter(|(_, weight, score)| weight.missed(*score));
+    if let Some((number, _, _)) = missed.next() {
         return format!("part {number} is required and scores 0");
     }
-    let part = |(number, (Weight { weight, .. }, score)): (usize, &(Weight, f64))| {
+    let part = |(number, Weight { weight, .. }, score): &(usize, Weight, f64)| {
         let score = rounded(*score);
         format!("part {number} scores {score} (weight {weight})")
     };
-    let parts: Vec<String> = scores.iter().enumerate().map(part).collect();
+    let parts: Vec<String> = scores.iter().map(part).collect();
     parts.join(", ")
 }
 

@@ -10,8 +10,8 @@ const MOST_SHOWN: usize = 1_000;
 /// What a scorer says of a response, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explained {
-    /// What is stored of it.
-    pub observation: Observation,
+    /// What is stored of it; nothing where it has no score.
+    pub observation: Option<Observation>,
     /// Why, in a sentence.
     pub why: String,
     /// What it says by itself, or each part of a composite does.
@@ -21,8 +21,8 @@ pub struct Explained {
 /// The same of a scorer of its own, or of a part of a composite. Long texts are cut.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExplainedPart {
-    /// From 0 for wrong to 1 for right.
-    pub score: f64,
+    /// From 0 for wrong to 1 for right; nothing where it has none, or was not looked at.
+    pub score: Option<f64>,
     /// The part of the response that is looked at; nothing where there is none.
     pub extracted: Option<String>,
     /// The answer that it gives, as answers are compared; nothing where it gives none, or the scorer
@@ -36,7 +36,7 @@ pub struct ExplainedPart {
 
 /// What is known of a response.
 pub(crate) struct Facts<'t> {
-    pub(crate) score: f64,
+    pub(crate) score: Option<f64>,
     pub(crate) extract: &'t Extract,
     pub(crate) extracted: Option<&'t str>,
     pub(crate) has_answers: bool,
@@ -65,12 +65,15 @@ impl Facts<'_> {
         if let Some(reason) = &self.reason {
             return reason.clone();
         }
+        let Some(score) = self.score else {
+            return "not looked at, since another part has settled the score".to_owned();
+        };
         let extracted = cut(extracted.trim());
         let wanted = match self.expected {
             Some(expected) => format!("expected `{}`", cut(expected)),
             None => "which is not what the scorer asks for".to_owned(),
         };
-        if self.score >= 1.0 {
+        if score >= 1.0 {
             return match self.expected {
                 Some(expected) => {
                     format!("extracted `{extracted}`, as expected (`{}`)", cut(expected))
@@ -78,8 +81,8 @@ impl Facts<'_> {
                 None => format!("extracted `{extracted}`, which is what the scorer asks for"),
             };
         }
-        if self.score > 0.0 {
-            let score = rounded(self.score);
+        if score > 0.0 {
+            let score = rounded(score);
             return format!("extracted `{extracted}`, {wanted}: right by {score}");
         }
         if self.has_answers && self.answer.is_none() {

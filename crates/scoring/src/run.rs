@@ -1,5 +1,6 @@
 //! Programs that are to be run for a score, one after the other, and what their ends are worth.
 
+use crate::scorer_error::cut;
 use frugal_domain::program::{Ended, Ending, Program};
 
 /// Programs to run and what each has to come to. Whoever runs them asks for the [`next`](Self::next), tells
@@ -11,6 +12,8 @@ pub struct Run {
     ran: usize,
     passed: usize,
     is_partial: bool,
+    /// Why the first that did not was not what it should be.
+    fault: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +57,7 @@ impl Run {
             ran: 0,
             passed: 0,
             is_partial,
+            fault: None,
         }
     }
 
@@ -68,8 +72,30 @@ impl Run {
     /// Tells how the [`next`](Self::next) ended.
     pub fn ended(&mut self, ended: &Ended) {
         if let Some(check) = self.checks.get(self.ran) {
-            self.passed += usize::from(check.wants.are_met(ended));
+            let is_met = check.wants.are_met(ended);
+            if !is_met && self.fault.is_none() {
+                self.fault = Some(check.wants.fault(ended));
+            }
+            self.passed += usize::from(is_met);
             self.ran += 1;
+        }
+    }
+
+    /// What was found, in a sentence.
+    pub(crate) fn told(&self) -> String {
+        let (passed, all) = (self.passed, self.checks.len());
+        let found = match self.checks.first().map(|check| &check.wants) {
+            Some(Wants::Tests) if passed == all => "the tests pass".to_owned(),
+            Some(Wants::Tests) => "the tests do not pass".to_owned(),
+            Some(Wants::Output(_)) | None => match self.ran < all {
+                // The others make no difference.
+                true => "a case does not pass".to_owned(),
+                false => format!("{passed} of {all} cases pass"),
+            },
+        };
+        match &self.fault {
+            Some(fault) => format!("{found}: {fault}"),
+            None => found,
         }
     }
 
@@ -90,6 +116,23 @@ impl Run {
 }
 
 impl Wants {
+    /// Why a program that ended so does not come to what it should.
+    fn fault(&self, ended: &Ended) -> String {
+        let mut said = ended.stderr.lines().rev().map(str::trim);
+        match (ended.ending, said.find(|line| !line.is_empty()), self) {
+            (Ending::TimedOut, _, _) => "its time ran out".to_owned(),
+            (Ending::TooMuchOutput, _, _) => "it wrote too much".to_owned(),
+            (Ending::Killed(signal), _, _) => format!("it was ended by signal {signal}"),
+            (Ending::Exited(0), _, Self::Output(output)) => {
+                let (wrote, wanted) = (cut(ended.stdout.trim()), cut(output.trim()));
+                format!("it wrote `{wrote}`, where `{wanted}` is wanted")
+            }
+            (Ending::Exited(0), _, Self::Tests) => "it ended before its tests did".to_owned(),
+            (Ending::Exited(_), Some(line), _) => cut(line),
+            (Ending::Exited(code), None, _) => format!("it ended with exit code {code}"),
+        }
+    }
+
     fn are_met(&self, ended: &Ended) -> bool {
         match self {
             Self::Tests => ended.passed_tests,
@@ -140,6 +183,74 @@ mod tests {
         assert!(!meets(" 1 2\n\n3", Ending::Exited(0)));
         assert!(!meets("1 2\n\n3", Ending::Exited(1)));
         assert!(!meets("1 2\n\n3", Ending::TimedOut));
+    }
+
+    #[test]
+    fn what_was_found_is_told() {
+        let told = |mut run: Run, stdout: &str, stderr: &str, ending| {
+            while run.next().is_some() {
+                run.ended(&Ended {
+                    stderr: stderr.to_owned(),
+                    ..ended(stdout, ending)
+                });
+            }
+            run.told()
+        };
+        let tests = || Run::tests(Program::default());
+        let exit = Ending::Exited;
+        for (run, stdout, stderr, ending, expected) in [
+            (
+                cases(&["1", "1"], true),
+                "1",
+                "",
+                exit(0),
+                "2 of 2 cases pass",
+            ),
+            (
+                cases(&["1", "2"], true),
+                "2\n",
+                "",
+                exit(0),
+                "1 of 2 cases pass: it wrote `2`, where `1` is wanted",
+            ),
+            (
+                cases(&["1", "2"], false),
+                "2",
+                "",
+                exit(0),
+                "a case does not pass: it wrote `2`, where `1` is wanted",
+            ),
+            (
+                tests(),
+                "",
+                "",
+                exit(0),
+                "the tests do not pass: it ended before its tests did",
+            ),
+            (
+                tests(),
+                "",
+                "Traceback\n  …\nAssertionError: 3\n\n",
+                exit(1),
+                "the tests do not pass: AssertionError: 3",
+            ),
+            (
+                tests(),
+                "",
+                "",
+                Ending::TimedOut,
+                "the tests do not pass: its time ran out",
+            ),
+            (
+                tests(),
+                "",
+                "",
+                Ending::Killed(9),
+                "the tests do not pass: it was ended by signal 9",
+            ),
+        ] {
+            assert_eq!(told(run, stdout, stderr, ending), expected);
+        }
     }
 
     #[test]

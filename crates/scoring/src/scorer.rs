@@ -438,19 +438,26 @@ impl Expectation<'_> {
         Err(ScoreError::NoJudge)
     }
 
-    /// Scores a response, and says why.
+    /// Says why a response has its score, or none. It was [assessed](Self::assess), and nothing more is wanted.
     ///
     /// # Errors
-    /// The score takes more than this crate can do.
-    pub fn explain(&self, response: &str) -> Result<Explained, ScoreError> {
-        let observation = self.observe(response)?;
-        let parts = self.parts.iter();
-        let parts: Vec<ExplainedPart> = parts.map(|(_, part)| part.explain(response)).collect();
-        let why = match (parts.as_slice(), self.scorer.is_composite) {
-            ([part], false) => part.why.clone(),
-            _ => {
+    /// Something is wanted.
+    pub fn explain(&self, response: &str, assessed: &Assessment) -> Result<Explained, ScoreError> {
+        let outcome = assessed.outcome().ok_or(ScoreError::Outside)?;
+        let parts = self.parts.iter().enumerate();
+        let parts = parts.map(|(number, (_, part))| part.explain(response, assessed.said(number)));
+        let parts: Vec<ExplainedPart> = parts.collect();
+        let (observation, why) = match (outcome, parts.as_slice()) {
+            (Err(reason), _) => (None, reason),
+            (Ok(observed), [part]) if !self.scorer.is_composite => {
+                (Some(observed), part.why.clone())
+            }
+            (Ok(observed), _) => {
                 let weights = self.parts.iter().map(|(weight, _)| *weight);
-                composite::told(weights.zip(parts.iter().map(|part| part.score)))
+                let parts = weights.zip(&parts).enumerate();
+                let scores = parts
+                    .filter_map(|(number, (weight, part))| Some((number, weight, part.score?)));
+                (Some(observed), composite::told(scores))
             }
         };
         Ok(Explained {
@@ -476,15 +483,8 @@ impl PartExpectation<'_> {
         }
     }
 
-    /// The score of what takes no more than reading.
-    fn score(&self, response: &str) -> f64 {
-        match self.verdict(response) {
-            Verdict::Score(observed) => observed.score,
-            Verdict::Pending(_) => 0.0,
-        }
-    }
-
-    fn explain(&self, response: &str) -> ExplainedPart {
+    /// Why it scores so, and what is known of that from outside.
+    fn explain(&self, response: &str, (score, told): (Option<f64>, Option<&str>)) -> ExplainedPart {
         let Part {
             extract,
             extractor,
@@ -493,13 +493,15 @@ impl PartExpectation<'_> {
         } = self.part;
         let extracted = extractor.apply(response);
         let facts = Facts {
-            score: self.score(response),
+            score,
             extract,
             extracted: extracted.as_deref(),
             has_answers: rule.has_answers(),
             answer: self.answer(response),
             expected: self.rendered.as_deref().map(str::trim),
-            reason: rule.reason(&self.wanted, extractor, response),
+            reason: told
+                .map(str::to_owned)
+                .or_else(|| rule.reason(&self.wanted, extractor, response)),
         };
         facts.explained()
     }

@@ -42,7 +42,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "webhook",
         ],
     ),
-    ("api", &["admission", "domain", "intake", "store"]),
+    (
+        "api",
+        &[
+            "admission",
+            "domain",
+            "intake",
+            "sandbox",
+            "scoring",
+            "store",
+            "webhook",
+        ],
+    ),
     (
         "frugal",
         &[

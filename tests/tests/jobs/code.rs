@@ -138,14 +138,78 @@ async fn programs_are_tuned_by_what_they_write() {
 }
 
 #[tokio::test]
+async fn programs_are_tried_before_a_job() {
+    let world = World::new().await;
+    let (server, url) = world.setting.serve(0).await;
+    let api = ApiClient::new(&url);
+    let posted = json!({
+        "scorer": {"type": "composite", "parts": [
+            {"required": true, "scorer": scorer()},
+            {"scorer": {"type": "regex", "pattern": "\\*"}}
+        ]},
+        "rows": &tasks()[..1],
+        "responses": [["    return x * 2\n", "    return x + 2\n", "    return x + x + 1\n", "    return y\n"]]
+    });
+    let answer = api.post("/scorers/validate", &posted).await;
+    let (status, body) = (answer.status().as_u16(), answer.text().await.unwrap());
+    if status == 422 && body.contains("can be made") {
+        return world.end().await;
+    }
+    assert_eq!(status, 200, "{body}");
+    let found: Value = serde_json::from_str(&body).unwrap();
+    let responses = found["rows"][0]["responses"].as_array().unwrap();
+    let said: Vec<Value> = responses
+        .iter()
+        .map(|one| json!([one["score"], one["why"], one["parts"][0]["why"]]))
+        .collect();
+    let missed = "part 0 is required and scores 0";
+    insta::assert_json_snapshot!(said, @r#"
+    [
+      [
+        1.0,
+        "part 0 scores 1 (weight 1), part 1 scores 1 (weight 1)",
+        "the tests pass"
+      ],
+      [
+        0.5,
+        "part 0 scores 1 (weight 1), part 1 scores 0 (weight 1)",
+        "the tests pass"
+      ],
+      [
+        0.0,
+        "part 0 is required and scores 0",
+        "the tests do not pass: AssertionError"
+      ],
+      [
+        0.0,
+        "part 0 is required and scores 0",
+        "the tests do not pass: NameError: name 'y' is not defined"
+      ]
+    ]
+    "#);
+    assert!(responses[2]["why"] == missed, "{responses:?}");
+    let values = &found["rows"][0]["values"];
+    assert_eq!(values["mean"], 0.375, "{values}");
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_run_programs_refuses_such_jobs() {
     let mut world = World::new().await;
     world.setting.endpoints += "\n[sandbox]\npython = \"/nowhere/python3\"\n";
     let (server, url) = world.setting.serve(1).await;
     let api = ApiClient::new(&url);
     let body = job(&tasks(), &json!({"type": "code", "tests": "{{ test }}"}));
-    for path in ["/jobs", "/jobs/estimate"] {
-        let refused = api.post(path, &body).await;
+    let tried = json!({
+        "scoring": body["scoring"], "rows": &tasks()[..1], "responses": [["    return x * 2"]]
+    });
+    for (path, body) in [
+        ("/jobs", &body),
+        ("/jobs/estimate", &body),
+        ("/scorers/validate", &tried),
+    ] {
+        let refused = api.post(path, body).await;
         assert_eq!(refused.status().as_u16(), 422);
         let problem: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
         let fault = &problem["errors"][0];

@@ -341,3 +341,48 @@ async fn a_hook_that_is_not_listed_is_refused() {
     assert!(server.stop().await);
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_hook_is_tried_before_a_job_and_a_judge_is_not() {
+    let (_, entry) = Grader::start(|before| {
+        (before == 0).then(|| StatusCode::SERVICE_UNAVAILABLE.into_response())
+    })
+    .await;
+    let world = world(&entry).await;
+    let (server, url) = world.setting.serve(0).await;
+    let api = ApiClient::new(&url);
+    let mut posted = json!({
+        "scorer": hooked(),
+        "rows": [{"subject": "owls"}],
+        "responses": [["owls are explained", "no idea", "hm"]]
+    });
+    let found = api.post("/scorers/validate", &posted).await;
+    let found: Value = serde_json::from_str(&found.text().await.unwrap()).unwrap();
+    let responses = found["rows"][0]["responses"].as_array().unwrap();
+    let said: Vec<Value> = responses
+        .iter()
+        .map(|one| json!([one["score"], one["why"]]))
+        .collect();
+    assert_eq!(
+        json!(said),
+        json!([
+            [1.0, "the webhook scores it 1"],
+            [0.2, "the webhook scores it 0.2"],
+            [null, "the webhook gives no score: too short to tell"]
+        ])
+    );
+    assert_eq!(found["rows"][0]["values"]["mean"], 0.6, "{found}");
+    let judge =
+        json!({"type": "judge", "endpoint": "local", "model": "gemma-3-270m", "rubric": "Good?"});
+    posted["scorer"] =
+        json!({"type": "composite", "parts": [{"scorer": hooked()}, {"scorer": judge}]});
+    let refused = api.post("/scorers/validate", &posted).await;
+    assert_eq!(refused.status().as_u16(), 422);
+    let problem: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
+    let fault = &problem["errors"][0];
+    assert_eq!(fault["pointer"], "/scorer/parts/1/scorer/type", "{problem}");
+    let detail = fault["detail"].as_str().unwrap();
+    assert!(detail.contains("try it in a small job"), "{detail}");
+    assert!(server.stop().await);
+    world.end().await;
+}

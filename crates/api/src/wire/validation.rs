@@ -52,8 +52,9 @@ pub struct Validation {
 pub struct RowValidation {
     /// The responses, in the order in which they were given.
     pub responses: Vec<ResponseValidation>,
-    /// What the reducers make of these responses, by name, n being how many there are. The majority's is
-    /// there where the scorer tells answers apart, and that of the best of n where there is a selector.
+    /// What the reducers make of those responses that have scores, by name, n being how many these are; none where
+    /// none has a score. The majority's is there where the scorer tells answers apart, and that of the best of n
+    /// where there is a selector.
     #[schema(example = json!({"mean": 0.5, "success": 1.0, "min": 0.0, "expected_success": 0.75, "majority": 0.5}))]
     pub values: BTreeMap<String, f64>,
     /// The prompts with the row's values in them.
@@ -64,9 +65,10 @@ pub struct RowValidation {
 /// Texts beyond 1,000 characters are cut.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ResponseValidation {
-    /// From 0 for wrong to 1 for right.
+    /// From 0 for wrong to 1 for right; `null` where it has none, since a program could not be run, or a webhook
+    /// gives none.
     #[schema(example = 0.0)]
-    pub score: f64,
+    pub score: Option<f64>,
     /// Why, in a sentence.
     #[schema(example = "extracted `13`, expected `12`")]
     pub why: String,
@@ -89,8 +91,8 @@ pub struct ResponseValidation {
 /// What a part of a composite says of a response.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct PartValidation {
-    /// From 0 for wrong to 1 for right.
-    pub score: f64,
+    /// From 0 for wrong to 1 for right; `null` where it has none, or another part settled the score before.
+    pub score: Option<f64>,
     /// Why, in a sentence.
     pub why: String,
     /// The part of the response that is looked at; `null` where it has none.
@@ -160,8 +162,8 @@ impl From<Explained> for ResponseValidation {
             (part.extracted, part.answer, part.expected)
         });
         Self {
-            score: observation.score,
-            preference: observation.preference,
+            score: observation.map(|observed| observed.score),
+            preference: observation.and_then(|observed| observed.preference),
             why,
             extracted,
             answer,
