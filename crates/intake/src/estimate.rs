@@ -11,7 +11,7 @@ pub use prompts::{Estimated, of_document};
 
 use frugal_domain::configuration::{Configuration, Extent, Sampling, Settings};
 use frugal_domain::job::points::NotAPoint;
-use frugal_domain::job::{JobSpec, JudgeSpec};
+use frugal_domain::job::{JobSpec, JudgeSpec, Split};
 use frugal_domain::money::{Budget, Spend, Unit, Usd};
 
 /// What an estimate rests on, besides the job.
@@ -383,13 +383,36 @@ impl Costs<'_> {
             let kept = kept.map_or(0, Budget::amount);
             u128::from(budget.amount().saturating_sub(kept)).saturating_sub(spent)
         };
+        // A judge may have a share of its own, which can be used up before.
+        let judged = |responses| {
+            let judges = self.spec.judges.iter().enumerate();
+            let shares = judges.filter_map(|(number, judge)| {
+                let has_holdout = self.basis.holdout_rows > 0;
+                let share = judge.allowance(budget, Split::Tuning, has_holdout)?;
+                let prompt = self
+                    .basis
+                    .judge_prompts
+                    .get(number)
+                    .copied()
+                    .unwrap_or_default();
+                let cost = |it| self.judged_by(judge, prompt, it, responses).of(unit);
+                let left = u128::from(share).saturating_sub(baseline.map_or(0, cost));
+                Some((left, cost(mid_space)))
+            });
+            shares.collect::<Vec<_>>()
+        };
         let limit = self.spec.limits.trials;
         let buys = |left: u128, cost: u128| match left.checked_div(cost) {
             None => limit,
             Some(trials) => u32::try_from(trials).map_or(limit, |trials| trials.min(limit)),
         };
-        let of_mid_space =
-            |responses| buys(left(responses), self.spent(mid_space, responses).of(unit));
+        let of_mid_space = |responses| {
+            let all = buys(left(responses), self.spent(mid_space, responses).of(unit));
+            let judged = judged(responses).into_iter();
+            judged
+                .map(|(left, cost)| buys(left, cost))
+                .fold(all, u32::min)
+        };
         let inference = self.spec.inference_budget;
         let within =
             inference.filter(|inference| inference.unit() == unit && self.spec.judges.is_empty());

@@ -299,6 +299,7 @@ fn judge(
         max_tokens: asked.max_tokens(),
         temperature: asked.temperature(),
         questions: asked.questions(),
+        share: asked.share(),
     };
     Some((judge, known.priced))
 }

@@ -55,6 +55,7 @@ pub struct Judge {
     repeats: u32,
     max_tokens: u32,
     temperature: Option<f64>,
+    share: Option<f64>,
     /// An answer that people have rated, and its rating.
     labels: Option<(Template, Template)>,
 }
@@ -77,6 +78,9 @@ pub(crate) struct Asked {
     pub(crate) max_tokens: u32,
     /// How hot the judge samples; the endpoint's own choice where absent.
     pub(crate) temperature: Option<f64>,
+    /// The most of the optimization budget that it may be paid, as a part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) share: Option<f64>,
     /// Answers that people have rated, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) labels: Option<LabelFields>,
@@ -102,6 +106,7 @@ impl Judge {
             repeats: asked.repeats,
             max_tokens: asked.max_tokens,
             temperature: asked.temperature,
+            share: asked.share,
         })
     }
 
@@ -115,6 +120,12 @@ impl Judge {
     #[must_use]
     pub const fn temperature(&self) -> Option<f64> {
         self.temperature
+    }
+
+    /// The most of the optimization budget that it may be paid, as a part of it; all of it where absent.
+    #[must_use]
+    pub const fn share(&self) -> Option<f64> {
+        self.share
     }
 
     /// Whether people have rated answers.
@@ -335,6 +346,7 @@ mod tests {
             repeats,
             max_tokens: 64,
             temperature: None,
+            share: None,
             labels: Some(LabelFields {
                 answer: "{{ sample }}".to_owned(),
                 rating: "{{ human }}".to_owned(),

@@ -11,7 +11,7 @@ use crate::ended::BASELINE;
 use crate::job::Job;
 use crate::past::{Past, Question};
 use crate::refusals::{EndedRequest, Refusal, Refusals};
-use crate::requests::Requests;
+use crate::requests::{Requests, Share};
 use crate::run_key::RunKey;
 use crate::seed;
 use crate::step::{Judged, RequestEnd, RequestToSend, Scored};
@@ -40,8 +40,8 @@ pub(crate) struct Judging {
     given: BTreeMap<ResponseId, u64>,
     /// The next ordinal, by purpose and trial.
     next: BTreeMap<(Purpose, TrialNumber), u32>,
-    /// Questions that have not ended, and who waits for them.
-    open: BTreeMap<RequestKey, (RunKey, Question)>,
+    /// Questions that have not ended, who waits for them, and what is set aside for those in flight.
+    open: BTreeMap<RequestKey, (RunKey, Question, Spend)>,
     /// Answers that questions were asked about.
     asked_about: BTreeSet<ScoreKey>,
     /// By judge.
@@ -61,6 +61,10 @@ struct Judge {
     /// Upper bounds on the tokens of a question about an empty answer, by row.
     tuning: Arc<[u64]>,
     holdout: Arc<[u64]>,
+    /// What it was paid, or may have been.
+    paid: Spend,
+    /// What its questions in flight may cost.
+    open: Spend,
 }
 
 /// What came of the answers that judges were asked about.
@@ -72,6 +76,8 @@ pub(crate) struct Heard {
     pub(crate) silent: u64,
     /// Why the first of them has no score.
     pub(crate) reason: Option<String>,
+    /// The judges whose share of the budget was used up.
+    pub(crate) used_up: BTreeSet<usize>,
 }
 
 impl Judging {
@@ -92,6 +98,8 @@ impl Judging {
                 questions,
                 tuning: of(&bounds.judge_tuning, number).unwrap_or_default(),
                 holdout: of(&bounds.judge_holdout, number).unwrap_or_default(),
+                paid: Spend::default(),
+                open: Spend::default(),
                 spec: spec.clone(),
             }
         });
@@ -213,7 +221,7 @@ impl Judging {
             score: plan.key,
             number,
         };
-        self.open.insert(key, (run, question));
+        self.open.insert(key, (run, question, Spend::default()));
         self.asked_about.insert(plan.key);
         let prompt_bound = judge
             .frame(purpose, plan.key.instance)
@@ -240,6 +248,45 @@ impl Judging {
         })
     }
 
+    /// Whether the share of the budget that a request's judge has pays what it may cost. Others have none.
+    pub(crate) fn pays(&mut self, request: &RequestToSend, worst: Spend) -> Share {
+        let Some(judged) = &request.judged else {
+            return Share::Pays;
+        };
+        let number = self.judge_of(judged.number);
+        let Some(judge) = self.judges.get(number) else {
+            return Share::Pays;
+        };
+        let has_holdout = !judge.holdout.is_empty();
+        let split = request.key.purpose.split();
+        let Some(allowance) = judge.spec.allowance(self.budget, split, has_holdout) else {
+            return Share::Pays;
+        };
+        let unit = self.budget.unit();
+        let fits = |spend: Spend| unit.of(spend) <= allowance;
+        if fits(judge.paid + judge.open + worst) {
+            return Share::Pays;
+        }
+        if fits(judge.paid + worst) {
+            return Share::Later;
+        }
+        self.heard.used_up.insert(number);
+        Share::UsedUp
+    }
+
+    /// Sets aside what a question may cost that is about to be sent.
+    pub(crate) fn sent(&mut self, request: &RequestToSend) {
+        let Some((_, question, set_aside)) = self.open.get_mut(&request.key) else {
+            return;
+        };
+        *set_aside = request.worst_case;
+        let number = question.number;
+        let place = self.judge_of(number);
+        if let Some(judge) = self.judges.get_mut(place) {
+            judge.open += request.worst_case;
+        }
+    }
+
     /// The most tokens of an answer: a token is at least one byte.
     fn bytes(&self, response: ResponseId) -> u64 {
         let own = || self.own.get(&response.request);
@@ -249,7 +296,12 @@ impl Judging {
 
     /// Who waits for a question, which waits no longer.
     pub(crate) fn end(&mut self, key: RequestKey) -> Option<(RunKey, Question)> {
-        self.open.remove(&key)
+        let (run, question, set_aside) = self.open.remove(&key)?;
+        let judge = self.judge_of(question.number);
+        if let Some(judge) = self.judges.get_mut(judge) {
+            judge.open = judge.open.saturating_sub(set_aside);
+        }
+        Some((run, question))
     }
 
     /// Takes in what became of a question.
@@ -262,7 +314,12 @@ impl Judging {
                 reason: reason.clone(),
             });
         }
-        self.refusals.note(self.judge_of(question.number), &ended);
+        let judge = self.judge_of(question.number);
+        self.refusals.note(judge, &ended);
+        if let Some(judge) = self.judges.get_mut(judge) {
+            judge.paid += settled.cost;
+            judge.paid += settled.uncertain;
+        }
     }
 
     /// Why a judge can be asked nothing more, if there is such a one.
@@ -280,7 +337,7 @@ impl Judging {
 
     /// Whether the judge that a question in flight is asked of has answered any.
     pub(crate) fn has_answered(&self, key: RequestKey) -> bool {
-        let question = self.open.get(&key).map(|(_, question)| question.number);
+        let question = self.open.get(&key).map(|(_, question, _)| question.number);
         question.is_some_and(|number| self.refusals.has_answered(self.judge_of(number)))
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> 
     notes.extend(failures::uncertain_spend(findings));
     notes.extend(judge_agreements(findings));
     notes.extend(judge_silent(findings));
+    notes.extend(judge_share(findings));
     notes.extend(latency_load(findings));
     notes.extend(baseline_partial(findings));
     notes.extend(never_tried(findings, stop_reason));
@@ -136,6 +137,7 @@ fn judge_silent(findings: &Findings<'_>) -> Option<Note> {
         answers,
         silent,
         reason,
+        ..
     } = findings.judged?;
     let share = share(*silent, *answers).filter(|_| *silent > 0)?;
     let reason = reason.as_deref().unwrap_or_default();
@@ -150,6 +152,30 @@ fn judge_silent(findings: &Findings<'_>) -> Option<Note> {
             silent: *silent,
         },
     })
+}
+
+/// That a judge's share of the budget was used up, which ends the search.
+fn judge_share(findings: &Findings<'_>) -> Vec<Note> {
+    let judges = &findings.spec.judges;
+    let used_up = findings.judged.into_iter().flat_map(|heard| &heard.used_up);
+    let note = |number: &usize| {
+        let judge = judges.get(*number)?;
+        let share = judge.share?;
+        let several = (judges.len() > 1).then_some(*number);
+        Some(Note {
+            detail: format!(
+                "the judge `{}` may use {} of the optimization budget, which was used up, but for what was kept \
+                 for held-out rows: the search ended with it; raise `share` to go on",
+                judge.model.model,
+                amounts::percent(share)
+            ),
+            fact: Fact::JudgeShare {
+                judge: several,
+                share,
+            },
+        })
+    };
+    used_up.filter_map(note).collect()
 }
 
 /// Under which load latency was measured, where it counts.
@@ -417,7 +443,11 @@ fn budget_left(findings: &Findings<'_>, stop_reason: StopReason) -> Option<Note>
             "{} of the optimization budget ({}) was left: {}",
             left,
             amounts::percent(share),
-            what_would_use_it(findings, stop_reason)
+            match findings.judged {
+                Some(heard) if !heard.used_up.is_empty() =>
+                    "the judge's share of it ended the search; raise `share` to go on".to_owned(),
+                _ => what_would_use_it(findings, stop_reason),
+            }
         ),
     })
 }

@@ -37,6 +37,17 @@ struct InFlight {
     asked: Asked,
 }
 
+/// Whether a request's own share of the budget pays it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// It does, or there is none.
+    Pays,
+    /// It does once others have ended.
+    Later,
+    /// It does not.
+    UsedUp,
+}
+
 /// The next of the requests that wait.
 #[derive(Debug)]
 pub(crate) enum NextRequest {
@@ -72,9 +83,14 @@ impl Requests {
     }
 
     /// The first request in line that the budget allows now, its worst case set aside. One that is
-    /// only kept waiting by what others have set aside lets those behind it pass, and so does one whose
+    /// only kept waiting by what others have set aside, of the budget or of its own `share` of it, lets those behind it
+    /// pass, and so does one whose
     /// pair of model and prompt is being asked for the first time.
-    pub(crate) fn next(&mut self, books: &mut Books) -> NextRequest {
+    pub(crate) fn next(
+        &mut self,
+        books: &mut Books,
+        mut share: impl FnMut(&RequestToSend, Spend) -> Share,
+    ) -> NextRequest {
         if self.in_flight.len() >= self.most {
             return NextRequest::None;
         }
@@ -84,6 +100,16 @@ impl Requests {
                 continue;
             }
             let (prompt_tokens, worst) = self.overheads.worst_case(&self.waiting[position]);
+            match share(&self.waiting[position], worst) {
+                Share::Pays => {}
+                Share::Later => continue,
+                Share::UsedUp => {
+                    let removed = self.waiting.remove(position);
+                    return removed.map_or(NextRequest::None, |request| {
+                        NextRequest::Unaffordable(request.key)
+                    });
+                }
+            }
             let reservation = match books.reserve(worst) {
                 Ok(reservation) => Some(reservation),
                 Err(refused) if refused.fits_alone => continue,

@@ -19,10 +19,10 @@ use crate::past::{Past, Question};
 use crate::profiled::ProfiledLoop;
 use crate::refusals::{EndedRequest, Refusal, Refusals};
 use crate::report;
-use crate::requests::{NextRequest, Requests};
+use crate::requests::{NextRequest, Requests, Share};
 use crate::run_key::RunKey;
 use crate::search::SearchLoop;
-use crate::step::{Change, RequestEnd, ScoredBatch, Step};
+use crate::step::{Change, RequestEnd, RequestToSend, ScoredBatch, Step};
 use crate::validation::Validation;
 use crate::verdict::Compared;
 use frugal_domain::event::EventBody;
@@ -168,10 +168,19 @@ impl Tuning {
     }
 
     fn next_request(&mut self) -> NextRequest {
-        match self.held {
-            true => NextRequest::None,
-            false => self.requests.next(&mut self.books),
+        if self.held {
+            return NextRequest::None;
         }
+        let judging = &mut self.judging;
+        let share = |request: &RequestToSend, worst| match judging {
+            Some(judging) => judging.pays(request, worst),
+            None => Share::Pays,
+        };
+        let next = self.requests.next(&mut self.books, share);
+        if let (NextRequest::Send(request), Some(judging)) = (&next, &mut self.judging) {
+            judging.sent(request);
+        }
+        next
     }
 
     /// The beginning of a trial is stored.

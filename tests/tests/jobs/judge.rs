@@ -132,6 +132,47 @@ async fn an_answer_that_the_judge_says_nothing_of_has_no_score() {
 }
 
 #[tokio::test]
+async fn a_judges_share_of_the_budget_ends_the_search() {
+    let world = world().await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let mut body = body();
+    body["search_space"]["n"] = json!(2);
+    body["search_space"]["temperature"] = json!({"float": [0.2, 1]});
+    body["budgets"] = json!({"optimization": {"usd": 0.002}});
+    body["limits"]["trials"] = json!(200);
+    body["scoring"]["scorer"]["share"] = json!(0.1);
+    let path = api.submit(&body).await;
+    api.follow(&path, None).await;
+    let job = api.json(&path).await;
+    assert_eq!(
+        (&job["state"], &job["stop_reason"]),
+        (&json!("succeeded"), &json!("budget_exhausted")),
+        "{job}"
+    );
+    // The judge has a tenth of the budget, of which held-out rows keep a quarter.
+    let spent = job["spend"]["by_role"]["judge"]["usd"].as_f64().unwrap();
+    assert!((0.000_1..=0.000_2).contains(&spent), "{spent}");
+    let report = api.json(&format!("{path}/report")).await;
+    let holdout = report["holdout"]["winner"]["mean"].as_f64();
+    assert!(holdout.is_some(), "{report}");
+    let notes = report["notes"].as_array().unwrap();
+    let note = notes.iter().find(|note| note["code"] == "judge_share");
+    insta::assert_json_snapshot!(note.unwrap(), @r#"
+    {
+      "code": "judge_share",
+      "detail": "the judge `smollm2-135m-instruct` may use 10 % of the optimization budget, which was used up, but for what was kept for held-out rows: the search ended with it; raise `share` to go on",
+      "share": 0.1
+    }
+    "#);
+    let left = notes.iter().find(|note| note["code"] == "budget_left");
+    let detail = left.unwrap()["detail"].as_str().unwrap();
+    assert!(detail.contains("raise `share` to go on"), "{detail}");
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_judge_that_cannot_be_asked_ends_the_job_in_its_words() {
     let mut world = world().await;
     let nowhere = world.simulator.base_url().replace("/v1", "/v2");
@@ -280,6 +321,7 @@ async fn what_is_wrong_with_a_judge_is_told_before_anything_is_paid() {
         ("rubric", json!("Is {{ topic }} explained?")),
         ("scale", json!([5, 1])),
         ("repeats", json!(0)),
+        ("share", json!(1.5)),
         ("style", json!("pairwise")),
         (
             "labels",
@@ -313,6 +355,10 @@ async fn what_is_wrong_with_a_judge_is_told_before_anything_is_paid() {
       {
         "detail": "must be from 1 to 16, not 0",
         "pointer": "/scoring/scorer/repeats"
+      },
+      {
+        "detail": "must be above 0 and at most 1: the part of the optimization budget that judging may use",
+        "pointer": "/scoring/scorer/share"
       },
       {
         "detail": "`expected` is missing; give the answer that others are compared with",

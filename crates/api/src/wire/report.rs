@@ -212,6 +212,18 @@ pub enum Note {
         /// The same in words, with the remedy.
         detail: String,
     },
+    /// A judge's share of the optimization budget was used up, but for what was kept for held-out rows, and the
+    /// search ended with it.
+    JudgeShare {
+        /// Its number among the judges of a composite, from 0; absent where there is one alone.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        judge: Option<u64>,
+        /// The part of the budget.
+        #[schema(example = 0.5)]
+        share: f64,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
     /// Latency is in the objective or in a constraint: each configuration was asked for by requests of
     /// its own, so many of the job in flight at most.
     LatencyLoad {

@@ -290,6 +290,11 @@ pub enum ScorerPost {
         /// How hot it samples; 0 by default, and the endpoint's own choice where it is null.
         #[schema(nullable = true, minimum = 0, maximum = 2)]
         temperature: Option<f64>,
+        /// The most of the optimization budget that its requests may use, as a part of it; all of it by default.
+        /// Where instances are held out the search leaves a quarter of the share for these. Where it is used up
+        /// the search ends (`budget_exhausted`, and the note `judge_share`).
+        #[schema(nullable = true, exclusive_minimum = 0, maximum = 1)]
+        share: Option<f64>,
         /// Answers that people have rated, which the judge is tried on first: the report says how far it may
         /// be trusted (the note `judge_agreement`). Instances without one are passed over.
         labels: Option<JudgeLabelsPost>,

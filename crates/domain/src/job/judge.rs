@@ -1,7 +1,8 @@
 //! A model that is asked how good answers are.
 
 use crate::configuration::{Extent, Sampling, Settings};
-use crate::job::ModelChoice;
+use crate::job::{ModelChoice, Split};
+use crate::money::Budget;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -17,9 +18,32 @@ pub struct JudgeSpec {
     pub temperature: Option<f64>,
     /// Questions about one answer: repetitions, and both orders of a pair.
     pub questions: u32,
+    /// The most of the optimization budget that it may be paid, as a part of it; all of it where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
 }
 
+/// What of a judge's share is kept for the held-out instances, where there are any: one part in so many.
+const PART_KEPT: u64 = 4;
+
 impl JudgeSpec {
+    /// The most that it may be paid for answers to a split's instances, in the unit of the optimization budget;
+    /// nothing where there is no limit. The search leaves a quarter of the share where instances are held out.
+    #[must_use]
+    pub fn allowance(&self, budget: Budget, split: Split, has_holdout: bool) -> Option<u64> {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a part of a budget, which no rounding matters to"
+        )]
+        let share = (budget.amount() as f64 * self.share?.clamp(0.0, 1.0)) as u64;
+        Some(match split {
+            Split::Tuning if has_holdout => share - share / PART_KEPT,
+            Split::Tuning | Split::Holdout => share,
+        })
+    }
+
     /// What a request to it asks of the endpoint. `model` is its position: judges stand behind the models
     /// that the job chooses from.
     #[must_use]
@@ -62,6 +86,20 @@ pub(super) fn one_or_several<'de, D: Deserializer<'de>>(
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_share_is_a_part_of_the_budget_of_which_some_is_kept() {
+        let model = json!({"endpoint": "e", "model": "m",
+                           "prices": {"input_pico": 1, "output_pico": 2, "request_pico": 0}});
+        let judge = json!({"model": model, "max_tokens": 9, "temperature": 0.0, "questions": 2});
+        let mut judge: JudgeSpec = serde_json::from_value(judge).unwrap();
+        let budget = Budget::Tokens(1_000);
+        assert_eq!(judge.allowance(budget, Split::Tuning, true), None);
+        judge.share = Some(0.4);
+        assert_eq!(judge.allowance(budget, Split::Tuning, true), Some(300));
+        assert_eq!(judge.allowance(budget, Split::Tuning, false), Some(400));
+        assert_eq!(judge.allowance(budget, Split::Holdout, true), Some(400));
+    }
 
     #[test]
     fn a_judge_that_was_stored_by_itself_is_read() {

@@ -92,6 +92,28 @@ fn a_judge_costs_besides() {
     assert!(judged.trials.expected < ruled.trials.expected);
 }
 
+#[test]
+fn a_judges_share_bounds_what_the_budget_buys() {
+    let basis = Basis {
+        judge_prompts: vec![50],
+        ..basis(None)
+    };
+    let trials = |share: Option<f64>| {
+        let judged = spec(|body| {
+            body["scoring"]["scorer"] = json!({
+                "type": "judge", "endpoint": "e", "model": "fee", "rubric": "Good?", "max_tokens": 10
+            });
+            if let Some(share) = share {
+                body["scoring"]["scorer"]["share"] = json!(share);
+            }
+        });
+        estimate(&judged, &basis).unwrap().trials.expected
+    };
+    let (all, most, little) = (trials(None), trials(Some(1.0)), trials(Some(0.05)));
+    assert_eq!(all, most);
+    assert!(little < all, "{little} < {all}");
+}
+
 fn spend(pico: u64, tokens: u64) -> Spend {
     Spend {
         usd: Usd::from_pico(pico),

@@ -68,6 +68,13 @@ impl Kind for Judged {
             }
             Some(Some(temperature))
         });
+        let share = object.get("share").map_or(Some(None), |at| {
+            let share = at.number()?;
+            if share > 0.0 && share <= 1.0 {
+                return Some(Some(share));
+            }
+            at.fault("must be above 0 and at most 1: the part of the optimization budget that judging may use")
+        });
         let labels = object.get("labels").map_or(Some(None), |at| {
             let object = at.object()?;
             let text = |name: &str, remedy: &str| {
@@ -97,6 +104,7 @@ impl Kind for Judged {
             repeats: repeats?,
             max_tokens: max_tokens?,
             temperature: temperature?,
+            share: share?,
             labels: labels?,
         })
     }

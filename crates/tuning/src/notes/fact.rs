@@ -117,6 +117,14 @@ pub enum Fact {
         /// Those that have no score.
         silent: u64,
     },
+    /// A judge's share of the optimization budget was used up.
+    JudgeShare {
+        /// Its number among the judges of the scorer, from 0; nothing where there is one alone.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        judge: Option<usize>,
+        /// The part of the budget.
+        share: f64,
+    },
     /// Latency counts, and was measured under a load.
     LatencyLoad {
         /// The most requests of the job that were in flight.

@@ -136,11 +136,11 @@ fn the_estimate_meets_what_drawing_comes_to() {
     // The selector likes easy rows, and nothing else.
     let likes_easy = |row: usize, _: bool, salt: u64| row as f64 / 200.0 + 0.4 * lot(salt);
     // What one arm says is off by the luck of its draws; the mean of several is not.
-    let mean_of_arms = |answers: usize, preference: &dyn Fn(usize, bool, u64) -> f64, n: usize| {
+    let mean_of_arms = |answers: usize, preference: &Preference<'_>, n: usize| {
         let arms = (0..ARMS).map(|arm| estimated(&seen(80, answers, preference, seed + arm), n));
         arms.sum::<f64>() / ARMS as f64
     };
-    let selectors: [(&str, &dyn Fn(usize, bool, u64) -> f64, f64); 3] = [
+    let selectors: [(&str, &Preference<'_>, f64); 3] = [
         ("two levels", &valid, 0.02),
         ("finer", &fine, 0.03),
         ("blind", &likes_easy, 0.06),
