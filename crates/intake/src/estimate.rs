@@ -4,10 +4,11 @@
 //! once per request, as many requests as the responses take, and the responses.
 
 mod points;
+mod posted;
 mod prompts;
 
+pub use posted::{Estimated, of_document};
 pub(crate) use prompts::basis;
-pub use prompts::{Estimated, of_document};
 
 use frugal_domain::configuration::{Configuration, Extent, Sampling, Settings};
 use frugal_domain::job::points::NotAPoint;

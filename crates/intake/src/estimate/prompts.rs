@@ -1,76 +1,25 @@
-//! The estimate of a posted document: its prompts rendered, their tokens counted.
+//! What an estimate rests on: prompts rendered, their tokens counted.
 
-use super::{Basis, Estimate, ModelBasis, PromptTokens, TEMPLATE_ALLOWANCE, estimate};
-use crate::rows::Datasets;
+use super::{Basis, ModelBasis, PromptTokens, TEMPLATE_ALLOWANCE};
 use crate::sample::{as_sent, shuffled};
-use crate::warnings::warnings_over;
 use frugal_domain::endpoint::{Api, Catalog, Endpoint, Model};
-use frugal_domain::fault::Fault;
 use frugal_domain::job::{Data, Instance, JobSpec, ModelChoice};
 use frugal_domain::prompt::Prompt;
 use frugal_scoring::{CompiledPrompt, RenderedPrompt, Scorer};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// The most prompts that are rendered for one estimate, and the most bytes of them; a sample of
 /// the rows is counted where all of them are more. (Each prompt is rendered at least once.)
-const MOST_RENDERED: usize = 10_000;
+pub(super) const MOST_RENDERED: usize = 10_000;
 /// The most rows that a judge's question is counted for.
 const MOST_QUESTIONS: usize = 200;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-/// The seed of a job that names none. It chooses the rows that are held out by a share; the job
-/// that is posted will have a seed of its own.
-const SEED: u64 = 0;
-
-/// A posted job with what it may cost.
-#[derive(Debug, Clone)]
-pub struct Estimated {
-    /// The job.
-    pub spec: JobSpec,
-    /// What the estimate rests on.
-    pub basis: Basis,
-    /// What the job may cost.
-    pub estimate: Estimate,
-    /// Whether the operator gave prices, by the model's position.
-    pub has_price: Vec<bool>,
-    /// What is probably a mistake, as [`crate::warnings`] finds it.
-    pub warnings: Vec<Fault>,
-}
-
-/// Reads a posted job as [`crate::job_over`] does, renders its prompts, counts their tokens, and says what
-/// it may cost. Nothing is sent anywhere.
-///
-/// # Errors
-/// Everything that is wrong with the document.
-pub fn of_document(
-    document: &Value,
-    datasets: Datasets,
-    catalog: &Catalog,
-) -> Result<Estimated, Vec<Fault>> {
-    let (spec, data) = crate::job_over(document, datasets, catalog, SEED)?;
-    let basis = basis(&spec, &data, catalog, MOST_RENDERED);
-    let estimate = estimate(&spec, &basis).map_err(|missing| {
-        vec![Fault {
-            pointer: "/search_space".to_owned(),
-            detail: format!("{missing} in some branch of `one_of`; give it in every branch"),
-        }]
-    })?;
-    let has_price = spec.models.iter().map(|choice| {
-        let model = of_catalog(choice, catalog);
-        model.is_some_and(|(_, model)| model.prices.is_some())
-    });
-    Ok(Estimated {
-        has_price: has_price.collect(),
-        warnings: warnings_over(document, &spec, &data, Some(&basis)),
-        spec,
-        basis,
-        estimate,
-    })
-}
-
 /// What the operator says of a model.
-fn of_catalog<'a>(choice: &ModelChoice, catalog: &'a Catalog) -> Option<(&'a Endpoint, &'a Model)> {
+pub(super) fn of_catalog<'a>(
+    choice: &ModelChoice,
+    catalog: &'a Catalog,
+) -> Option<(&'a Endpoint, &'a Model)> {
     let endpoint = catalog.endpoint(&choice.endpoint)?;
     Some((endpoint, endpoint.model(&choice.model)?))
 }

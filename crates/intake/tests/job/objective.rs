@@ -309,7 +309,7 @@ fn a_selector_only_reads_and_can_read_every_row() {
         (
             json!({"type": "numeric", "expected": "none"}),
             "/expected",
-            "row 0 of the data: `none` holds 0 numbers; it must hold one",
+            "row 0 of the data: expected: `none` holds 0 numbers; it must hold one",
         ),
     ] {
         let found = faults(|body| body["scoring"]["selector"] = selector);

@@ -1,0 +1,60 @@
+//! The estimate of a posted document.
+
+use super::prompts::{MOST_RENDERED, basis, of_catalog};
+use super::{Basis, Estimate, estimate};
+use crate::rows::Datasets;
+use crate::warnings::warnings_over;
+use frugal_domain::endpoint::Catalog;
+use frugal_domain::fault::Fault;
+use frugal_domain::job::JobSpec;
+use serde_json::Value;
+
+/// The seed of a job that names none. It chooses the rows that are held out by a share; the job
+/// that is posted will have a seed of its own.
+const SEED: u64 = 0;
+
+/// A posted job with what it may cost.
+#[derive(Debug, Clone)]
+pub struct Estimated {
+    /// The job.
+    pub spec: JobSpec,
+    /// What the estimate rests on.
+    pub basis: Basis,
+    /// What the job may cost.
+    pub estimate: Estimate,
+    /// Whether the operator gave prices, by the model's position.
+    pub has_price: Vec<bool>,
+    /// What is probably a mistake, as [`crate::warnings`] finds it.
+    pub warnings: Vec<Fault>,
+}
+
+/// Reads a posted job as [`crate::job_over`] does, renders its prompts, counts their tokens, and says what
+/// it may cost. Nothing is sent anywhere.
+///
+/// # Errors
+/// Everything that is wrong with the document.
+pub fn of_document(
+    document: &Value,
+    datasets: Datasets,
+    catalog: &Catalog,
+) -> Result<Estimated, Vec<Fault>> {
+    let (spec, data) = crate::job_over(document, datasets, catalog, SEED)?;
+    let basis = basis(&spec, &data, catalog, MOST_RENDERED);
+    let estimate = estimate(&spec, &basis).map_err(|missing| {
+        vec![Fault {
+            pointer: "/search_space".to_owned(),
+            detail: format!("{missing} in some branch of `one_of`; give it in every branch"),
+        }]
+    })?;
+    let has_price = spec.models.iter().map(|choice| {
+        let model = of_catalog(choice, catalog);
+        model.is_some_and(|(_, model)| model.prices.is_some())
+    });
+    Ok(Estimated {
+        has_price: has_price.collect(),
+        warnings: warnings_over(document, &spec, &data, Some(&basis)),
+        spec,
+        basis,
+        estimate,
+    })
+}
