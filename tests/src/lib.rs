@@ -5,6 +5,7 @@
 //! `tests/tests/`.
 
 pub mod app;
+pub mod campaign;
 pub mod client;
 pub mod contract;
 pub mod postgres;

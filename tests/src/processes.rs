@@ -6,7 +6,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -16,7 +16,8 @@ use tokio::process::{Child, ChildStderr, Command};
 #[derive(Debug)]
 pub struct Frugal {
     child: Child,
-    lines: Lines<BufReader<ChildStderr>>,
+    /// Its log; nothing once it is read on.
+    lines: Option<Lines<BufReader<ChildStderr>>>,
     _directory: TempDir,
 }
 
@@ -133,7 +134,7 @@ impl Setting {
         let stderr = child.stderr.take().expect("its log is piped");
         Frugal {
             child,
-            lines: BufReader::new(stderr).lines(),
+            lines: Some(BufReader::new(stderr).lines()),
             _directory: directory,
         }
     }
@@ -146,7 +147,8 @@ impl Frugal {
     /// If the program ends before it says so.
     pub async fn wait_for(&mut self, message: &str) -> serde_json::Value {
         let mut said = String::new();
-        while let Some(line) = self.lines.next_line().await.expect("the log can be read") {
+        let lines = self.lines.as_mut().expect("the log is not read on");
+        while let Some(line) = lines.next_line().await.expect("the log can be read") {
             let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             if entry["message"] == message {
                 return entry;
@@ -155,6 +157,13 @@ impl Frugal {
             said.push('\n');
         }
         panic!("the program ended before it said `{message}`:\n{said}");
+    }
+
+    /// Reads its log from now on, so that it never waits for somebody to do so.
+    pub fn read_on(&mut self) {
+        if let Some(mut lines) = self.lines.take() {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        }
     }
 
     /// Ends the process at once, as `kill -9` does.
@@ -185,7 +194,7 @@ impl Frugal {
     /// If it cannot be waited for.
     pub async fn ended(mut self) -> ExitStatus {
         // Its log is read on, or a full pipe would keep it from stopping.
-        while let Ok(Some(_)) = self.lines.next_line().await {}
+        self.read_on();
         self.child
             .wait()
             .await
@@ -199,11 +208,13 @@ impl Frugal {
 /// It cannot be built.
 pub async fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the test knows where it is");
-    let program = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("tests are in target/PROFILE/deps")
-        .join("frugal");
+    let folder = test.parent().expect("a program is in a folder");
+    // Tests are in target/PROFILE/deps, programs beside the one that is looked for.
+    let profile = match folder.file_name() {
+        Some(name) if name == "deps" => folder.parent(),
+        _ => Some(folder),
+    };
+    let program = profile.unwrap_or(folder).join("frugal");
     if !program.exists() {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let built = Command::new(cargo)

@@ -1,5 +1,6 @@
 //! The routes, and a request's way through them: arrival, key, fault, answer, latency, gate.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::refusal::Refusal;
 use crate::replay::{self, ReplayedAnswer};
 use crate::request::{Generation, Scope, Streaming, Surface};
 use crate::script::{self, Script};
-use crate::statistics::{Bill, Statistics};
+use crate::statistics::{Bill, Statistics, Tally};
 use crate::wire::{self, UsageShown};
 
 /// Bytes of the largest body that is read. The recorded prompts have below 2 000.
@@ -46,7 +47,7 @@ struct Shared {
     faults: FaultPlan,
     api_key: Option<ApiKey>,
     gate: Gate,
-    statistics: Mutex<Statistics>,
+    statistics: Mutex<Tally>,
     stopping: CancellationToken,
 }
 
@@ -147,7 +148,7 @@ impl Endpoint {
             .statistics
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+            .statistics();
         let progress = self.gate().progress();
         statistics.requests = progress.arrived;
         statistics.in_flight = progress.in_flight();
@@ -196,6 +197,9 @@ impl Endpoint {
             () = stopping.cancelled() => return shutting_down().into_response(),
         };
         let arrival = self.gate().arrive();
+        let mut hasher = DefaultHasher::new();
+        (surface.path(), body.as_ref().ok()).hash(&mut hasher);
+        let hash = hasher.finish();
         let outcome = match (authorised, body) {
             (Err(refusal), _) => EndpointReply::plain(refusal.into_response(), None),
             (Ok(()), Ok(body)) => {
@@ -239,7 +243,7 @@ impl Endpoint {
             .statistics
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .count(status, outcome.fault, outcome.bill);
+            .count(hash, status, outcome.fault, outcome.bill);
         arrival.answer();
         match (ending, outcome.end) {
             (Some(ending), ConnectionEnd::Reset) => ending.reset(),

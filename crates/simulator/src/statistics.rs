@@ -1,6 +1,6 @@
 //! What the simulator has answered and what a provider would bill for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
@@ -55,6 +55,8 @@ pub struct Statistics {
     pub most_in_flight: u64,
     /// Generation requests whose client went away before the answer; nothing is billed for them.
     pub abandoned: u64,
+    /// Answers that were sent whole to a request whose like, to the byte, had had one before.
+    pub repeated: u64,
     /// Answers to generation requests by HTTP status. A connection that was reset has none.
     pub statuses: BTreeMap<u16, u64>,
     /// Faults that struck, by the name of their [`FaultKind`](crate::FaultKind), or else by
@@ -83,13 +85,34 @@ pub(crate) struct Bill {
     pub(crate) delivered: bool,
 }
 
-impl Statistics {
-    pub(crate) fn count(&mut self, status: Option<u16>, fault: Option<String>, bill: Option<Bill>) {
+/// What the statistics are counted in.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    statistics: Statistics,
+    /// Hashes of the requests that had an answer sent whole.
+    answered: HashSet<u64>,
+}
+
+impl Tally {
+    /// The counts so far.
+    pub(crate) fn statistics(&self) -> Statistics {
+        self.statistics.clone()
+    }
+
+    /// Counts the answer to a request of this hash.
+    pub(crate) fn count(
+        &mut self,
+        request: u64,
+        status: Option<u16>,
+        fault: Option<String>,
+        bill: Option<Bill>,
+    ) {
+        let statistics = &mut self.statistics;
         if let Some(status) = status {
-            *self.statuses.entry(status).or_default() += 1;
+            *statistics.statuses.entry(status).or_default() += 1;
         }
         if let Some(fault) = fault {
-            *self.faults.entry(fault).or_default() += 1;
+            *statistics.faults.entry(fault).or_default() += 1;
         }
         if let Some(Bill {
             model,
@@ -97,7 +120,10 @@ impl Statistics {
             delivered,
         }) = bill
         {
-            let model = self.models.entry(model).or_default();
+            if delivered && !self.answered.insert(request) {
+                statistics.repeated += 1;
+            }
+            let model = statistics.models.entry(model).or_default();
             let bucket = if delivered {
                 &mut model.delivered
             } else {

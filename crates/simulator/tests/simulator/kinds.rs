@@ -203,10 +203,22 @@ async fn stats_tell_what_was_asked_and_what_is_billed() {
             "in_flight": 0,
             "most_in_flight": 1,
             "abandoned": 0,
+            "repeated": 0,
             "statuses": {"200": 1, "400": 2},
             "faults": {"refused_n": 1},
             "models": {GEMMA: {"delivered": usage, "undelivered": none, "billed": usage}},
             "billed": usage,
         })
     );
+}
+
+#[tokio::test]
+async fn answers_that_are_given_again_are_counted() {
+    let endpoint = endpoint(SimulatorOptions::default());
+    let mut other = body();
+    other["seed"] = json!(77);
+    for request in [&body(), &other, &body(), &body()] {
+        assert_eq!(post(&endpoint, COMPLETIONS, request).await.status, 200);
+    }
+    assert_eq!(get(&endpoint, "/stats").await.json()["repeated"], 2);
 }

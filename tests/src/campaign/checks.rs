@@ -1,0 +1,303 @@
+//! What must be so after a campaign, read from exports and from what the endpoint counted.
+
+use crate::client::ApiClient;
+use frugal_simulator::Statistics;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A job's export, whole.
+#[derive(Debug)]
+pub(super) struct Exported {
+    lines: Vec<(String, Value)>,
+}
+
+/// A response or a score, by what names it.
+type Key = String;
+
+impl Exported {
+    /// Reads a job's export; nothing where the database is away.
+    pub(super) async fn read(api: &ApiClient, path: &str) -> Option<Self> {
+        let response = api.get(&format!("{path}/export")).await;
+        if !response.status().is_success() {
+            return None;
+        }
+        let text = response.text().await.expect("the export arrives");
+        let lines = text.lines().map(|line| {
+            let line: Value = serde_json::from_str(line).expect("a line is JSON");
+            let name = line["type"].as_str().unwrap_or_default().to_owned();
+            (name, line["data"].clone())
+        });
+        let lines: Vec<_> = lines.collect();
+        assert_eq!(lines.last().map(|(name, _)| name.as_str()), Some("end"));
+        Some(Self { lines })
+    }
+
+    fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
+        let named = self.lines.iter().filter(move |(of, _)| of == name);
+        named.map(|(_, data)| data)
+    }
+
+    fn job(&self) -> &Value {
+        self.of("job").next().unwrap_or(&Value::Null)
+    }
+
+    fn in_state<'a>(&'a self, state: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.of("request").filter(move |it| it["state"] == state)
+    }
+
+    /// What a client may rely on once it has seen it: responses, scores, and trials that have ended.
+    fn acknowledged(&self) -> BTreeMap<Key, String> {
+        let responses = self.of("response").map(|it| {
+            let key = json!([
+                "response",
+                it["purpose"],
+                it["trial"],
+                it["ordinal"],
+                it["position"]
+            ]);
+            (key.to_string(), it["text"].to_string())
+        });
+        let scores = self.of("score").map(|it| {
+            let key = json!(["score", it["response"], it["instance"], it["max_tokens"]]);
+            (key.to_string(), it["score"].to_string())
+        });
+        let ended = self.of("trial").filter(|it| !it["finished_at"].is_null());
+        // A later attempt writes the same end once more, so times may differ.
+        let trials = ended.map(|it| {
+            let key = json!(["trial", it["number"]]);
+            (
+                key.to_string(),
+                json!([it["state"], it["utility"]]).to_string(),
+            )
+        });
+        responses.chain(scores).chain(trials).collect()
+    }
+}
+
+/// Remembers what was seen on the way.
+#[derive(Debug, Default)]
+pub(super) struct Witness(BTreeMap<usize, BTreeMap<Key, String>>);
+
+impl Witness {
+    pub(super) fn saw(&mut self, job: usize, export: &Exported) {
+        let seen = self.0.entry(job).or_default();
+        for (key, value) in export.acknowledged() {
+            seen.entry(key).or_insert(value);
+        }
+    }
+
+    /// What was seen and is not there in the end, or is another.
+    pub(super) fn missing(&self, job: usize, export: &Exported) -> Vec<String> {
+        let now = export.acknowledged();
+        let seen = self.0.get(&job).into_iter().flatten();
+        let gone = seen.filter(|(key, value)| now.get(*key) != Some(*value));
+        gone.map(|(key, value)| {
+            let now = now.get(key);
+            format!("{key} was seen as {value} and is now {now:?}")
+        })
+        .collect()
+    }
+}
+
+fn tokens(spend: &Value) -> u64 {
+    spend["tokens"].as_u64().unwrap_or(0)
+}
+
+/// What must be so of a job by itself.
+pub(super) fn alone(export: &Exported) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let job = export.job();
+    if job["state"] != "succeeded" {
+        let (state, why) = (&job["state"], &job["detail"]);
+        wrong.push(format!("it ended as {state}: {why}"));
+    }
+    let numbers: Vec<_> = export.of("event").map(|it| it["seq"].as_u64()).collect();
+    if !numbers
+        .iter()
+        .copied()
+        .eq((1..).map(Some).take(numbers.len()))
+    {
+        wrong.push(format!("its events have gaps: {numbers:?}"));
+    }
+    let terminal = ["job.succeeded", "job.failed", "job.cancelled"];
+    let ends = export
+        .of("event")
+        .filter(|it| terminal.contains(&it["type"].as_str().unwrap_or_default()));
+    if ends.count() != 1 {
+        wrong.push("it has not ended once".to_owned());
+    }
+    if export.in_state("sent").next().is_some() {
+        wrong.push("it has ended with requests in flight".to_owned());
+    }
+    let mut settled = BTreeSet::new();
+    for request in export.in_state("answered") {
+        let key = json!([request["purpose"], request["trial"], request["ordinal"]]).to_string();
+        if !settled.insert(key.clone()) {
+            wrong.push(format!("the request {key} has two answers"));
+        }
+    }
+    let responses: BTreeSet<_> = export
+        .of("response")
+        .map(|it| json!([it["purpose"], it["trial"], it["ordinal"]]).to_string())
+        .collect();
+    if let Some(without) = settled.difference(&responses).next() {
+        wrong.push(format!(
+            "the request {without} is answered without a response"
+        ));
+    }
+    let booked: u64 = export
+        .of("request")
+        .map(|it| tokens(&it["cost"]) + tokens(&it["uncertain"]))
+        .sum();
+    let shown = tokens(&job["spend"]);
+    if booked != shown {
+        wrong.push(format!(
+            "its requests cost {booked} tokens and it shows {shown}"
+        ));
+    }
+    let spent = job["spend"]["usd"].as_f64().unwrap_or(f64::INFINITY);
+    let budget = job["budgets"]["optimization"]["usd"].as_f64();
+    if spent > budget.unwrap_or(0.0) {
+        wrong.push(format!("it spent ${spent} of a budget of {budget:?}"));
+    }
+    wrong
+}
+
+/// Sums over all jobs.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    /// Requests with an answer on record.
+    pub(super) answered: u64,
+    /// Requests that were in flight when their worker was lost.
+    pub(super) lost: u64,
+    answered_tokens: u64,
+    lost_tokens: u64,
+    uncertain_tokens: u64,
+}
+
+impl Totals {
+    pub(super) fn of(exports: &[Exported]) -> Self {
+        let mut totals = Self::default();
+        for export in exports {
+            for request in export.of("request") {
+                totals.uncertain_tokens += tokens(&request["uncertain"]);
+                match request["state"].as_str() {
+                    Some("answered") => {
+                        totals.answered += 1;
+                        totals.answered_tokens += tokens(&request["cost"]);
+                    }
+                    Some("lost") => {
+                        totals.lost += 1;
+                        totals.lost_tokens += tokens(&request["cost"]);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        totals
+    }
+
+    /// What does not fit together with what the endpoint counted.
+    pub(super) fn against(&self, statistics: &Statistics) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let delivered = statistics.models.values().map(|model| model.delivered);
+        let (answers, delivered) = delivered.fold((0, 0), |(answers, tokens), usage| {
+            let of_model = usage.prompt_tokens + usage.completion_tokens;
+            (answers + usage.requests, tokens + of_model)
+        });
+        let billed = statistics.billed();
+        let billed = billed.prompt_tokens + billed.completion_tokens;
+        let Self {
+            answered,
+            lost,
+            answered_tokens,
+            lost_tokens,
+            uncertain_tokens,
+        } = *self;
+        if !(answered..=answered + lost).contains(&answers) {
+            wrong.push(format!(
+                "the endpoint gave {answers} answers, of which {answered} are on record and {lost} can be lost"
+            ));
+        }
+        let repeated = statistics.repeated;
+        if repeated > lost {
+            wrong.push(format!(
+                "{repeated} answers were given twice, and {lost} requests were in flight when a worker died"
+            ));
+        }
+        if !(answered_tokens..=answered_tokens + lost_tokens).contains(&delivered) {
+            wrong.push(format!(
+                "the endpoint billed {delivered} tokens for answers; the ledger has {answered_tokens}, and \
+                 {lost_tokens} for what was lost"
+            ));
+        }
+        let ledger = answered_tokens + lost_tokens + uncertain_tokens;
+        if billed > ledger {
+            wrong.push(format!(
+                "the endpoint billed {billed} tokens, and the ledger has {ledger}"
+            ));
+        }
+        wrong
+    }
+}
+
+/// How many trials were compared with those of the undisturbed run, and what is different.
+pub(super) fn against_undisturbed(export: &Exported, quiet: &Exported) -> (usize, Vec<String>) {
+    let mut wrong = Vec::new();
+    let of = |export: &Exported| -> BTreeMap<u64, Value> {
+        let trials = export.of("trial").map(|trial| {
+            let mut metrics = trial["metrics"].clone();
+            if let Some(metrics) = metrics.as_object_mut() {
+                metrics.remove("latency_ms");
+            }
+            let found = json!({
+                "role": trial["role"],
+                "origin": trial["origin"],
+                "state": trial["state"],
+                "configuration": trial["configuration"],
+                "coverage": trial["coverage"],
+                "utility": trial["utility"],
+                "metrics": metrics,
+                "inference_cost": trial["inference_cost"],
+                "violated": trial["violated"],
+                "valid": trial["valid"],
+                "pruned": trial["pruned"],
+            });
+            (trial["number"].as_u64().unwrap_or(u64::MAX), found)
+        });
+        trials.collect()
+    };
+    let (found, expected) = (of(export), of(quiet));
+    // Where the money ran out, what was lost ended it a little earlier, within the last trial.
+    let ran_out = export.job()["stop_reason"] == "budget_exhausted";
+    let compared = match ran_out {
+        true => found.len().saturating_sub(1),
+        false => found.len(),
+    };
+    for (number, trial) in found.iter().take(compared) {
+        match expected.get(number) {
+            Some(expected) if expected == trial => {}
+            other => wrong.push(format!(
+                "trial {number} is {trial}, and undisturbed {other:?}"
+            )),
+        }
+    }
+    if !ran_out {
+        if found.len() != expected.len() {
+            wrong.push(format!(
+                "it has {} trials, and undisturbed {}",
+                found.len(),
+                expected.len()
+            ));
+        }
+        for what in ["stop_reason", "best"] {
+            let (found, expected) = (&export.job()[what], &quiet.job()[what]);
+            if found != expected {
+                wrong.push(format!("its {what} is {found}, and undisturbed {expected}"));
+            }
+        }
+    } else if quiet.job()["stop_reason"] != "budget_exhausted" {
+        wrong.push("its budget ran out, and not undisturbed".to_owned());
+    }
+    (compared, wrong)
+}
