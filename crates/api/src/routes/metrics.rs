@@ -18,6 +18,7 @@ use frugal_domain::histogram::{Buckets, DURATION_BOUNDS_MS, TOKEN_BOUNDS};
 use frugal_domain::money::Usd;
 use frugal_domain::waits::{WaitCause, Waited};
 use frugal_store::endpoint_models::{EndpointModel, Sightings};
+use frugal_store::queue::{self, Depth};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet, text,
@@ -33,7 +34,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The model under which all count that the operator does not list, since jobs may name any.
 const OTHER: &str = "_OTHER";
 
-/// Get the metrics of endpoints and models
+/// Get the metrics of jobs, endpoints and models
 ///
 /// In the OpenMetrics text format, over all workers of the database.
 #[utoipa::path(
@@ -59,8 +60,9 @@ pub(super) async fn get_metrics(
             }
         }
     }
+    let depth = queue::depth(&mut connection).await?;
     let text = metrics
-        .written()
+        .written(depth)
         .map_err(|error| ApiError::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text))
 }
@@ -118,8 +120,9 @@ impl Metrics {
         Some(self.0.entry(key).or_default())
     }
 
-    fn written(self) -> Result<String, fmt::Error> {
+    fn written(self, depth: Depth) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
+        registry.register_collector(Box::new(Jobs(depth)));
         registry.register_collector(Box::new(self));
         let mut text = String::new();
         text::encode(&mut text, &registry)?;
@@ -344,6 +347,27 @@ impl Collector for Metrics {
     }
 }
 
+/// How many jobs wait, and how many are driven: what the number of workers goes by.
+#[derive(Debug)]
+struct Jobs(Depth);
+
+impl Collector for Jobs {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut jobs = encoder.encode_descriptor(
+            "frugal_jobs",
+            "Jobs that have not ended, by whether they wait for a worker or have one",
+            None,
+            MetricType::Gauge,
+        )?;
+        let Depth { queued, leased } = self.0;
+        for (state, count) in [("queued", queued), ("running", leased)] {
+            jobs.encode_family(&[("state", state)])?
+                .encode_gauge(&count)?;
+        }
+        Ok(())
+    }
+}
+
 /// Writes a histogram, the bucket without a bound last. It counts as many values as its buckets do.
 fn histogram<const BOUNDS: usize>(
     metric: &mut MetricEncoder<'_>,
@@ -433,6 +457,14 @@ mod tests {
         }
         assert!(metrics.model(&catalog, "closed", "unlisted").is_none());
         assert!(metrics.model(&catalog, "gone", "m").is_none());
-        insta::assert_snapshot!("metrics", metrics.written().unwrap());
+        insta::assert_snapshot!(
+            "metrics",
+            metrics
+                .written(Depth {
+                    queued: 5,
+                    leased: 2
+                })
+                .unwrap()
+        );
     }
 }
