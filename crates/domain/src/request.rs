@@ -23,6 +23,8 @@ names! {
         /// Nothing is sent for it: it stands for an answer that an instance brings along, on which a judge
         /// is tried.
         Labelled = "labelled",
+        /// Evaluating a configuration that an evaluation was given.
+        Evaluation = "evaluation",
     }
 }
 
@@ -32,7 +34,9 @@ impl Purpose {
     pub const fn split(self) -> Split {
         match self {
             Self::Validation | Self::ValidationJudge => Split::Holdout,
-            Self::Search | Self::Baseline | Self::Judge | Self::Labelled => Split::Tuning,
+            Self::Search | Self::Baseline | Self::Judge | Self::Labelled | Self::Evaluation => {
+                Split::Tuning
+            }
         }
     }
 
@@ -57,6 +61,7 @@ impl From<TrialRole> for Purpose {
         match role {
             TrialRole::Search => Self::Search,
             TrialRole::Baseline => Self::Baseline,
+            TrialRole::Evaluation => Self::Evaluation,
         }
     }
 }

@@ -12,6 +12,8 @@ names! {
         Search = "search",
         /// Evaluating the configuration that the winner is compared with.
         Baseline = "baseline",
+        /// Evaluating configurations that an evaluation was given.
+        Evaluation = "evaluation",
         /// Scoring the winner and the baseline on held-out instances.
         Validation = "validation",
         /// Asking a model to judge answers.
@@ -30,6 +32,7 @@ impl From<Purpose> for SpendCategory {
         match purpose {
             Purpose::Search => Self::Search,
             Purpose::Baseline => Self::Baseline,
+            Purpose::Evaluation => Self::Evaluation,
             Purpose::Validation => Self::Validation,
             Purpose::Judge | Purpose::ValidationJudge | Purpose::Labelled => Self::Judge,
         }

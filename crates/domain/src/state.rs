@@ -78,6 +78,8 @@ names! {
         SpaceExhausted = "space_exhausted",
         /// The search has converged and finds nothing new.
         Converged = "converged",
+        /// Every configuration of an evaluation was evaluated on every row.
+        Completed = "completed",
         /// As many trials in a row as the job allows brought nothing better.
         NoImprovement = "no_improvement",
         /// A client cancelled it.

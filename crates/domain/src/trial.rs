@@ -14,6 +14,8 @@ names! {
         Search = "search",
         /// Evaluating the configuration that the winner is compared with.
         Baseline = "baseline",
+        /// Evaluating a configuration that an evaluation was given.
+        Evaluation = "evaluation",
     }
 }
 

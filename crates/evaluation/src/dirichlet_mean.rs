@@ -99,7 +99,7 @@ pub(crate) fn lower_quantile(atoms: &[Atom], probability: f64) -> f64 {
 }
 
 /// The probability that the weighted mean is at most `mean`, which is to be below its expectation.
-fn probability_below(atoms: &[Atom], mean: f64) -> f64 {
+pub(crate) fn probability_below(atoms: &[Atom], mean: f64) -> f64 {
     let offsets = || atoms.iter().map(|atom| (atom.value - mean, atom.parameter));
     let least = offsets().map(|(a, _)| a).fold(f64::INFINITY, f64::min);
     if least >= 0.0 {

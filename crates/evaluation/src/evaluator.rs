@@ -161,6 +161,46 @@ impl Evaluator {
         ))
     }
 
+    /// Begins the evaluation of a configuration on some of the rows, at its n and in full; of what the
+    /// pool has it takes what serves. Its requests are numbered from `first_ordinal` on, and there are at
+    /// most n for each row. Nothing that it comes to ends it but a refusal and the end of the budget, and
+    /// what it found is [what is complete](TrialRun::complete).
+    ///
+    /// # Errors
+    /// The plan makes no sense.
+    pub fn begin_rows(
+        &self,
+        plan: TrialPlan,
+        first_ordinal: u32,
+        rows: Vec<usize>,
+    ) -> Result<TrialRun, InvalidPlan> {
+        self.check(&plan)?;
+        let known = self.prompt_tokens.get(&prompt_key(&plan)).cloned();
+        let prompts =
+            PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
+        let mut schedule = Schedule::of_rows(Task {
+            instances: self.options.instances,
+            n: plan.settings.extent.n,
+            max_tokens: plan.settings.extent.max_tokens,
+            most_per_request: plan.most_per_request,
+            cost: None,
+            prices: plan.prices,
+            order: rows.into(),
+        });
+        for (row, reason) in self.left_out.get(&prompt_key(&plan)).into_iter().flatten() {
+            schedule.leave_out(*row, reason.clone());
+        }
+        let supply = self.supply(&plan);
+        let scheme = Ok(Scheme::Own(schedule));
+        Ok(TrialRun::starting_at(
+            first_ordinal,
+            plan,
+            prompts,
+            scheme,
+            supply,
+        ))
+    }
+
     /// Holds the trials that begin from now on against this one, if it is better than the one so
     /// far, and ends them early where they are significantly worse. [`Pruning::Reference`] takes
     /// no notice of it.

@@ -18,7 +18,7 @@
 //!
 //! `frugal-benchmark certainty` measures what they cover and how wide they are.
 
-use crate::dirichlet_mean::{Atom, atoms, lower_quantile};
+use crate::dirichlet_mean::{Atom, atoms, lower_quantile, probability_below};
 use crate::statistics::{estimate, real};
 use frugal_domain::job::Direction;
 use frugal_domain::metric::Metric;
@@ -233,6 +233,25 @@ impl PairedDifferences {
             high: self.largest,
         };
         weighted_mean_interval(&self.values, range, UNSEEN, 1.0 - confidence)
+    }
+
+    /// The two-sided p-value of a mean difference of 0: the largest share of cases that an interval of
+    /// the kind of [`Self::interval`] may leave out and still reach 0. So it is below 0.05 exactly where
+    /// that interval leaves 0 out, and of differences that are −1, 0 or 1 it is McNemar's exact one.
+    #[must_use]
+    pub fn p_value(&self) -> f64 {
+        // Whichever side the mean is on, the question is how far the other one reaches.
+        let sum: f64 = self.values.iter().sum();
+        let side = if sum < 0.0 { -1.0 } else { 1.0 };
+        let mut atoms = atoms(self.values.iter().map(|value| side * value));
+        atoms.push(Atom {
+            value: -self.largest,
+            parameter: UNSEEN,
+        });
+        if side * sum <= UNSEEN * self.largest {
+            return 1.0;
+        }
+        (2.0 * probability_below(&atoms, 0.0)).clamp(0.0, 1.0)
     }
 
     /// Whether the left configuration is better than the right one, on instances that neither was

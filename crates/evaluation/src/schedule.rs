@@ -74,6 +74,15 @@ impl Schedule {
         }
     }
 
+    /// The instances of the task's order, which need not be all of them, at the configuration's n and in
+    /// one batch, however many of them have no answer.
+    pub(crate) fn of_rows(task: Task) -> Self {
+        Self {
+            limit: task.order.len(),
+            ..Self::full(task, f64::INFINITY)
+        }
+    }
+
     /// As many instances as an allowance pays for, at the configuration's n: few first, then as many
     /// as these leave room for. One instance is looked at whatever it costs.
     /// Where it is not to go `beyond_budget`, it ends once it is surely over the inference budget.
@@ -447,7 +456,8 @@ impl Schedule {
         let most = |of: usize| self.missing_share * real(of as u64);
         let too_many_left_out = real(left_out as u64) > most(instances).max(1.0);
         let failed = real((missing - left_out) as u64);
-        let too_many = too_many_left_out || failed > most(instances) || missing == instances;
+        let none_is_left = missing == instances && self.missing_share.is_finite();
+        let too_many = too_many_left_out || failed > most(instances) || none_is_left;
         let mut reasons = self.missing.iter();
         let blamed = reasons.find(|(instance, _)| {
             self.left_out.contains(instance) == too_many_left_out || left_out == missing
@@ -474,6 +484,23 @@ impl Schedule {
     pub(crate) fn has_seen(&self, instance: usize) -> bool {
         let seen = self.task.order.get(..self.limit).unwrap_or_default();
         seen.contains(&instance)
+    }
+
+    /// Those that it came to and that have n responses.
+    pub(crate) fn complete(&self) -> impl Iterator<Item = usize> {
+        let seen = self.first(self.limit);
+        seen.filter(|&instance| self.count(instance) >= self.n)
+    }
+
+    /// Those that it came to and that have no answer: why, and whether their prompts are refused
+    /// whatever the configuration.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (usize, &str, bool)> {
+        let seen = self.task.order.iter().take(self.limit);
+        seen.filter_map(|instance| {
+            let reason = self.missing.get(instance)?;
+            let is_left_out = self.left_out.contains(instance);
+            Some((*instance, reason.as_str(), is_left_out))
+        })
     }
 
     pub(crate) fn is_missing(&self, instance: usize) -> bool {

@@ -22,6 +22,24 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
     })
 }
 
+/// p-values of several comparisons, each raised so that with all of those at or below a level taken for
+/// significant, the chance of a single one among them that is not is no more than the level, whatever the
+/// comparisons have to do with one another (S. Holm, "A simple sequentially rejective multiple test
+/// procedure", 1979). In the order in which they are given.
+#[must_use]
+pub fn holm(p_values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|one, other| p_values[*one].total_cmp(&p_values[*other]));
+    let mut adjusted = vec![1.0; p_values.len()];
+    let mut largest = 0.0_f64;
+    for (rank, index) in order.into_iter().enumerate() {
+        let left = real(p_values.len() - rank);
+        largest = largest.max((left * p_values[index]).min(1.0));
+        adjusted[index] = largest;
+    }
+    adjusted
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "counts of instances are far below 2^53"
@@ -40,6 +58,22 @@ mod tests {
         assert_eq!((found.mean, found.count), (2.5, 4));
         // Sample variance 5/3, over four values.
         assert!((found.standard_error.unwrap() - (5.0_f64 / 12.0).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn several_comparisons_are_corrected_as_holm_says() {
+        let close = |found: Vec<f64>, expected: &[f64]| {
+            let pairs = found.iter().zip(expected);
+            assert!(
+                pairs.clone().all(|(a, b)| (a - b).abs() < 1e-12),
+                "{found:?}"
+            );
+        };
+        // R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm").
+        close(holm(&[0.01, 0.04, 0.03, 0.005]), &[0.03, 0.06, 0.06, 0.02]);
+        close(holm(&[0.6, 0.9]), &[1.0, 1.0]);
+        close(holm(&[0.02]), &[0.02]);
+        assert!(holm(&[]).is_empty());
     }
 
     #[test]

@@ -365,6 +365,30 @@ impl TrialRun {
         Some(found.collect())
     }
 
+    /// What an evaluation of [some rows](crate::Evaluator::begin_rows) found on those that have all their
+    /// responses, in the order in which it looked at them, however it ended.
+    #[must_use]
+    pub fn complete(&self) -> Vec<EvaluatedInstance> {
+        let Ok(Scheme::Own(schedule)) = &self.scheme else {
+            return Vec::new();
+        };
+        let n = self.plan.settings.extent.n;
+        let complete = schedule.complete();
+        complete
+            .map(|instance| self.evaluated(instance, schedule.used(instance, n)))
+            .collect()
+    }
+
+    /// The rows that an evaluation of some rows got no answer for: which, why, and whether their
+    /// prompts are refused whatever the configuration.
+    pub fn without_answer(&self) -> impl Iterator<Item = (usize, &str, bool)> {
+        let schedule = match &self.scheme {
+            Ok(Scheme::Own(schedule)) => Some(schedule),
+            _ => None,
+        };
+        schedule.into_iter().flat_map(Schedule::unanswered)
+    }
+
     fn evaluated(&self, instance: usize, used: &[ScoredResponse]) -> EvaluatedInstance {
         let TrialPlan { prices, .. } = self.plan;
         let n = self.plan.settings.extent.n;

@@ -30,7 +30,7 @@ use std::sync::Arc;
 /// Why a response was not scored though nothing is wrong with it.
 const NOT_SCORED: &str = "the job ended before it was scored";
 
-/// A trial under way, or a batch of draws for one.
+/// A trial under way, or a batch for one: draws for an arm, or a block of rows.
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(crate) key: RunKey,
@@ -54,8 +54,8 @@ pub(crate) struct Active {
     untold: bool,
     /// The end of the job keeps it from something that it needs.
     cut_off: bool,
-    /// It is a batch of draws: whatever it brought is taken.
-    draws: bool,
+    /// It is a batch: whatever it brought is taken.
+    is_batch: bool,
 }
 
 /// How an evaluation ended.
@@ -116,14 +116,14 @@ impl Active {
             inquiry: Inquiry::default(),
             untold: false,
             cut_off: false,
-            draws: false,
+            is_batch: false,
         }
     }
 
-    /// A batch of draws for a trial whose beginning is stored, or is being stored.
-    pub(crate) fn draws(key: RunKey, settings: Arc<Settings>, run: TrialRun, stored: bool) -> Self {
+    /// A batch for a trial whose beginning is stored, or is being stored.
+    pub(crate) fn batch(key: RunKey, settings: Arc<Settings>, run: TrialRun, stored: bool) -> Self {
         Self {
-            draws: true,
+            is_batch: true,
             ..Self::new(key, settings, run, stored)
         }
     }
@@ -220,8 +220,8 @@ impl Active {
     pub(crate) fn cut_off(&mut self, ordinal: u32) {
         self.outstanding.remove(&ordinal);
         self.cut_off = true;
-        // What else a batch of draws has brought is of use.
-        if self.draws {
+        // What else a batch has brought is of use.
+        if self.is_batch {
             let answered = self.run.receive(ordinal, Err(RequestFailure::Unaffordable));
             debug_assert!(answered.is_ok(), "only what waits is cut off");
         }
@@ -232,9 +232,9 @@ impl Active {
         self.untold
     }
 
-    /// Whether it is a batch of draws.
-    pub(crate) const fn is_draws(&self) -> bool {
-        self.draws
+    /// Whether it is a batch.
+    pub(crate) const fn is_batch(&self) -> bool {
+        self.is_batch
     }
 
     /// The evaluation.
@@ -259,8 +259,8 @@ impl Active {
         tally
     }
 
-    /// A batch of draws that has come back, with what it used and the ends of its requests.
-    pub(crate) fn into_draws(self) -> (TrialRun, Tally, Vec<EndedRequest>) {
+    /// A batch that has come back, with what it used and the ends of its requests.
+    pub(crate) fn into_batch(self) -> (TrialRun, Tally, Vec<EndedRequest>) {
         let tally = self.tally();
         (self.run, tally, self.ended.into_values().collect())
     }
@@ -326,7 +326,7 @@ impl Active {
             if self.stage != Stage::Running || waits {
                 return Ok(None);
             }
-            if self.was_cut_off() && !self.draws {
+            if self.was_cut_off() && !self.is_batch {
                 return Ok(Some(RunEnd::CutOff));
             }
             if !self.asks.is_empty() {
@@ -436,7 +436,7 @@ impl Active {
         around: &mut Surroundings<'_>,
     ) -> Result<(), TuningError> {
         // Told here and not before: only now has the trial judged the batch before.
-        if std::mem::take(&mut self.untold) && !self.draws {
+        if std::mem::take(&mut self.untold) && !self.is_batch {
             self.tell_progress(around);
         }
         for plan in batch {

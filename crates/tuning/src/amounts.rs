@@ -32,6 +32,15 @@ pub(crate) fn confidence(confidence: f64) -> String {
     format!("{} %", three_digits(100.0 * confidence))
 }
 
+/// A p-value: to two significant digits, and no smaller than tells something.
+pub(crate) fn p_value(p: f64) -> String {
+    match p {
+        p if p < 0.001 => "p < 0.001".to_owned(),
+        p if p < 0.1 => format!("p = {p:.3}"),
+        p => format!("p = {p:.2}"),
+    }
+}
+
 /// A number to three significant digits, without zeros at its end.
 pub(crate) fn three_digits(number: f64) -> String {
     if number == 0.0 || !number.is_finite() {
@@ -69,6 +78,8 @@ mod tests {
         let shown: Vec<String> = [0.4, 1.004, 2.11, 17.8].map(times).to_vec();
         assert_eq!(shown, ["0.4 times", "1.004 times", "2.1 times", "18 times"]);
         assert_eq!(percent(0.625), "62 %");
+        let shown: Vec<String> = [1e-9, 0.0123, 0.5, 1.0].map(p_value).to_vec();
+        assert_eq!(shown, ["p < 0.001", "p = 0.012", "p = 0.50", "p = 1.00"]);
         assert_eq!(
             [0.95, 0.999, 0.975].map(confidence),
             ["95 %", "99.9 %", "97.5 %"]

@@ -13,6 +13,9 @@ pub enum TuningError {
     /// The specification makes no search.
     #[error("the search cannot be set up")]
     Search(#[from] SearchError),
+    /// An evaluation is to be searched.
+    #[error("there is nothing to search")]
+    NoSearch,
     /// A configuration that is none of the job's.
     #[error("trial {trial} has a configuration outside of the search space")]
     Configuration {

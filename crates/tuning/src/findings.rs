@@ -21,6 +21,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) prompt_token_bounds: &'a [Arc<[u64]>],
     /// By the model's position, the most responses that one request yields.
     pub(crate) most_per_request: &'a [Option<u32>],
+    /// Instances that the search sees, or all of an evaluation.
+    pub(crate) rows: usize,
     /// Instances held out from the search.
     pub(crate) holdout_rows: usize,
     /// What the endpoints refused, and failed at.

@@ -17,17 +17,21 @@
 //! `active.rs` (one trial under way), `requests.rs` (what waits to be sent and what is in flight),
 //! `overheads.rs` (what models bill beyond the bounds), `refusals.rs` (what endpoints refuse, and how far
 //! that reaches), `judging.rs` (questions to a judge), `calibration.rs` (how far it may be trusted), `books.rs` (the running totals), `validation.rs`, `report.rs`, `verdict.rs` and, where
-//! the cheapest is sought that is as good, `as_good.rs`.
+//! the cheapest is sought that is as good, `as_good.rs`. An evaluation of given configurations has
+//! `side_by_side.rs` in the place of a search, and `evaluated.rs`, `comparison.rs` and `words.rs` for its report.
 
 mod active;
 mod amounts;
 pub mod as_good;
 mod books;
 mod calibration;
+mod comparison;
 mod drive;
 mod ended;
 mod ending;
 mod error;
+mod evaluated;
+pub mod evaluation_report;
 mod findings;
 mod job;
 mod judging;
@@ -43,20 +47,24 @@ mod requests;
 mod run_key;
 mod search;
 mod seed;
+mod side_by_side;
 mod step;
 mod tally;
 mod tuning;
 mod validation;
 pub mod verdict;
+mod words;
 
 /// The version of what is decided here and in the crates below: raised by one whenever a job that is
 /// lived through again would come to other steps than before, whatever else changes. It is stored with
 /// each job, and a worker takes no job that another version has decided steps of.
 pub const DECISIONS: u32 = 1;
 
+pub use comparison::{Better, Comparison, Correction, Difference};
 pub use drive::{Answers, drive};
 pub use ending::JobEnding;
 pub use error::TuningError;
+pub use evaluation_report::EvaluationReport;
 pub use job::{Job, LabelledAnswer, PromptTokenBounds};
 pub use past::{Judgement, Past, PastRequest, PastTrial, Question};
 pub use refusals::{MOST_REFUSED, MOST_UNANSWERED, without_ids};

@@ -5,6 +5,7 @@ mod closest;
 mod costs;
 mod fact;
 mod failures;
+mod given;
 mod untried;
 
 use crate::amounts;
@@ -16,9 +17,11 @@ use crate::judging::Heard;
 use costs::Cheapest;
 use fact::share;
 pub use fact::{Fact, Note};
+use frugal_domain::job::JobKind;
 use frugal_domain::metric::{Bound, Constraint};
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Coverage, Evaluation, TrialOutcome};
+pub(crate) use given::of_evaluation;
 
 /// The share of all responses from which on it is told that they were cut.
 const MANY_CUT: f64 = 0.5;
@@ -189,7 +192,11 @@ fn latency_load(findings: &Findings<'_>) -> Option<Note> {
         detail: format!(
             "latency was measured with at most {requests} of this job in flight, each configuration by \
              requests of its own; what else the endpoint had to do is in it too. To know it under another \
-             load, set `search.requests_in_flight`"
+             load, set `{}.requests_in_flight`",
+            match findings.spec.kind() {
+                JobKind::Tuning => "search",
+                JobKind::Evaluation => "limits",
+            }
         ),
         fact: Fact::LatencyLoad {
             requests_in_flight: most,
@@ -422,8 +429,12 @@ fn responses_cut(findings: &Findings<'_>) -> Option<Note> {
         },
         detail: format!(
             "{cut} of {all} responses ({}) were cut at `max_tokens`, and what would have followed \
-             was not scored: raise `max_tokens` in the search space, or ask for shorter answers",
-            amounts::percent(share)
+             was not scored: raise `max_tokens`{}, or ask for shorter answers",
+            amounts::percent(share),
+            match findings.spec.kind() {
+                JobKind::Tuning => " in the search space",
+                JobKind::Evaluation => "",
+            }
         ),
     })
 }
@@ -476,6 +487,7 @@ fn what_would_use_it(findings: &Findings<'_>, stop_reason: StopReason) -> String
              `budgets.optimization`"
             .to_owned(),
         StopReason::Cancelled
+        | StopReason::Completed
         | StopReason::EndpointUnusable
         | StopReason::NothingEvaluated
         | StopReason::InternalError

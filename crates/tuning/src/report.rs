@@ -406,7 +406,7 @@ fn feasible(findings: &Findings<'_>) -> Vec<Feasible> {
         .collect()
 }
 
-fn diagnostics(findings: &Findings<'_>) -> Diagnostics {
+pub(crate) fn diagnostics(findings: &Findings<'_>) -> Diagnostics {
     let Books {
         counts, progress, ..
     } = findings.books;

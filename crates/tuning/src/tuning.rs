@@ -1,6 +1,7 @@
 //! The machine: what a job does next, and what it is told.
 
 mod arms;
+mod given;
 mod steering;
 mod turns;
 
@@ -10,6 +11,8 @@ use crate::calibration::Calibration;
 use crate::ended::EndedTrials;
 use crate::ending::JobEnding;
 use crate::error::TuningError;
+use crate::evaluated;
+use crate::evaluation_report::EvaluationReport;
 use crate::findings::Findings;
 use crate::job::Job;
 use crate::judging::Judging;
@@ -22,12 +25,13 @@ use crate::report;
 use crate::requests::{NextRequest, Requests, Share};
 use crate::run_key::RunKey;
 use crate::search::SearchLoop;
+use crate::side_by_side::SideBySide;
 use crate::step::{Change, RequestEnd, RequestToSend, ScoredBatch, Step};
 use crate::validation::Validation;
 use crate::verdict::Compared;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::{JobSpec, Split};
+use frugal_domain::job::{JobKind, JobSpec, Split};
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::TrialOutcome;
@@ -39,11 +43,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub struct Tuning {
     job: Job,
     past: Past,
-    search: SearchLoop,
+    /// The loop over trials of every setting; none of an evaluation.
+    search: Option<SearchLoop>,
     /// Trials of arms whose beginning is being stored.
     beginning: BTreeSet<TrialNumber>,
     /// The loop of a profiled search, which takes the other's place.
     profiled: Option<ProfiledLoop>,
+    /// The loop of an evaluation, which takes the place of both.
+    side_by_side: Option<SideBySide>,
     evaluator: Evaluator,
     books: Books,
     requests: Requests,
@@ -84,7 +91,7 @@ enum Phase {
     /// The baseline is evaluated in full and first, over the inference budget or not. The searcher
     /// does not hear of it.
     Baseline,
-    /// The searcher's trials.
+    /// The searcher's trials, or those of the configurations that an evaluation was given.
     Search,
     /// The winner and the baseline on the held-out rows.
     Validation,
@@ -105,7 +112,11 @@ impl Tuning {
         let mut books = Books::new(spec, job.rows(Split::Holdout), &past);
         books.take_back(heard.not_billed());
         Ok(Self {
-            search: SearchLoop::new(spec)?,
+            search: match spec.evaluation {
+                None => Some(SearchLoop::new(spec)?),
+                Some(_) => None,
+            },
+            side_by_side: SideBySide::new(&job)?,
             beginning: BTreeSet::new(),
             profiled: None,
             evaluator: Evaluator::new(job.evaluator_options()),
@@ -199,7 +210,13 @@ impl Tuning {
         if let Some(judging) = &mut self.judging {
             judging.looked_up(&offered);
         }
-        self.with(RunKey::of_trial(trial), |active| active.looked_up(offered));
+        let mut runs = self.active.keys();
+        let run = runs.find(|key| {
+            key.trial == trial && key.first == 0 && key.purpose.split() == Split::Tuning
+        });
+        if let Some(run) = run.copied() {
+            self.with(run, |active| active.looked_up(offered));
+        }
     }
 
     /// What scorers said of the responses of a [batch](crate::ScoreBatch::of): for each that was asked for
@@ -340,6 +357,7 @@ impl Tuning {
             ended: &self.ended,
             prompt_token_bounds: &self.job.prompt_token_bounds.tuning,
             most_per_request: &self.job.most_per_request,
+            rows: self.job.rows(Split::Tuning),
             holdout_rows: self.job.rows(Split::Holdout),
             refusals: &self.heard,
             unusable: self.unusable.as_deref(),
@@ -362,14 +380,29 @@ impl Tuning {
             state,
             stop_reason,
             detail,
-            report: Some(report::build(
-                &findings,
-                stop_reason,
-                self.compared.as_ref(),
-            )),
+            report: match self.job.spec.kind() {
+                JobKind::Tuning => Some(report::build(
+                    &findings,
+                    stop_reason,
+                    self.compared.as_ref(),
+                )),
+                JobKind::Evaluation => None,
+            },
+            evaluation: self.evaluated(&findings, stop_reason),
             event,
             summary,
         }
+    }
+
+    /// The report of an evaluation, where the job is one.
+    fn evaluated(
+        &self,
+        findings: &Findings<'_>,
+        stop_reason: StopReason,
+    ) -> Option<EvaluationReport> {
+        let (side, spec) = (self.side_by_side.as_ref()?, &self.job.spec);
+        let evaluation = spec.evaluation.as_ref()?;
+        Some(evaluated::build(findings, evaluation, side, stop_reason))
     }
 
     /// Why the search ended, and in words where the job has failed with it.

@@ -101,11 +101,12 @@ pub(crate) async fn finish(context: &Context) -> Result<JobState, DriveError> {
     }
     let ending = context.tuning().ending();
     store_summary(context, &mut transaction, &ending.summary).await?;
+    let report = ending.stored_report()?;
     let end = End {
         state: ending.state,
         stop_reason: ending.stop_reason,
         detail: ending.detail,
-        report: ending.report.map(serde_json::to_value).transpose()?,
+        report,
         event: ending.event,
     };
     queue::finish(&mut transaction, claim, &end, now).await?;

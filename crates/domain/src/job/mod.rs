@@ -2,9 +2,10 @@
 //!
 //! [`points`] derives what the search needs from it: the settings that a configuration stands for,
 //! the default configuration, the cheap starts. [`settings`] says which values settings may have,
-//! [`algorithm`] has the optimisers.
+//! [`algorithm`] has the optimisers, [`EvaluationSpec`] is what stands in the place of a search.
 
 pub mod algorithm;
+mod evaluation;
 mod judge;
 mod objective;
 pub mod points;
@@ -12,6 +13,7 @@ mod priority;
 pub mod settings;
 
 pub use algorithm::Algorithm;
+pub use evaluation::{EvaluationSpec, JobKind, NamedConfiguration, TrialReference};
 pub use judge::JudgeSpec;
 pub use objective::{Direction, NonInferiority, Objective, Reference, measures_latency};
 pub use priority::{NoPriority, Priority};
@@ -114,6 +116,10 @@ pub struct JobSpec {
     pub baseline: Option<Configuration>,
     /// Configurations to try first.
     pub start: Vec<Configuration>,
+    /// The configurations that are evaluated in the place of a search, of a job of that kind. The space
+    /// is empty then, no row is held out and there is no baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<EvaluationSpec>,
 }
 
 impl JobSpec {
@@ -121,8 +127,21 @@ impl JobSpec {
     /// apart by how long their answers take. A profile reads them all from the same responses.
     #[must_use]
     pub fn measures_own_latency(&self) -> bool {
+        let is_asked_for = self
+            .evaluation
+            .as_ref()
+            .is_some_and(|evaluation| evaluation.measures_latency);
         self.search.extent == ExtentChoice::Searched
-            && measures_latency(&self.objective, &self.constraints)
+            && (is_asked_for || measures_latency(&self.objective, &self.constraints))
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub const fn kind(&self) -> JobKind {
+        match self.evaluation {
+            Some(_) => JobKind::Evaluation,
+            None => JobKind::Tuning,
+        }
     }
 
     /// All models that are asked, by position: those to choose from, and behind them the judges.

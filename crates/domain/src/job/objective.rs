@@ -133,6 +133,23 @@ names! {
 }
 
 impl Direction {
+    /// Which way a metric is better, all else being equal: the quality of answers as high as can be,
+    /// what they take as low.
+    #[must_use]
+    pub const fn better_of(metric: Metric) -> Self {
+        match metric {
+            Metric::ExpectedSuccess
+            | Metric::Success
+            | Metric::Mean
+            | Metric::Min
+            | Metric::Majority => Self::Maximize,
+            Metric::LatencyMs
+            | Metric::CutRate
+            | Metric::CompletionTokens
+            | Metric::InferenceCost => Self::Minimize,
+        }
+    }
+
     /// A utility as a loss: less is always better.
     #[must_use]
     pub fn loss(self, utility: f64) -> f64 {

@@ -214,6 +214,31 @@ fn scores() -> impl Strategy<Value = Vec<f64>> {
     prop_oneof![graded, coarse, right, alike]
 }
 
+#[test]
+fn the_p_value_of_right_and_wrong_is_that_of_mcnemars_exact_test() {
+    let of = |better: usize, worse: usize, same: usize| {
+        let mut differences = vec![1.0; better];
+        differences.extend(vec![-1.0; worse]);
+        differences.extend(vec![0.0; same]);
+        paired(Metric::Success, &differences).p_value()
+    };
+    // R: binom.test(18, 20)$p.value, and so on.
+    for (better, worse, p) in [
+        (18, 2, 422.0 / 1_048_576.0),
+        (2, 18, 422.0 / 1_048_576.0),
+        (6, 0, 2.0 / 64.0),
+        (7, 1, 2.0 * 9.0 / 256.0),
+    ] {
+        let found = of(better, worse, 20);
+        assert!((found - p).abs() < 1e-7, "{better} and {worse}: {found}");
+    }
+    assert_eq!((of(3, 3, 5), of(0, 0, 9)), (1.0, 1.0));
+    // Of what has no bound and never differs nothing can be told.
+    let alike: BTreeMap<usize, f64> = (0..9).map(|row| (row, 7.0)).collect();
+    let none = PairedDifferences::of(Metric::CompletionTokens, &alike, &alike).unwrap();
+    assert_eq!(none.p_value(), 1.0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -251,6 +276,22 @@ proptest! {
         better[which.index(values.len())] += by;
         let (before, after) = (of_scores(&values), of_scores(&better));
         prop_assert!(before.low <= after.low + 1e-7 && before.high <= after.high + 1e-7);
+    }
+
+    #[test]
+    fn a_p_value_is_below_5_percent_where_the_interval_leaves_0_out(
+        differences in prop::collection::vec(-0.6..1.0_f64, 1..40),
+    ) {
+        let mirrored: Vec<f64> = differences.iter().map(|value| -value).collect();
+        let [found, reverse] = [&differences, &mirrored].map(|one| paired(Metric::Success, one));
+        let p = found.p_value();
+        prop_assert!((0.0..=1.0).contains(&p), "{}", p);
+        prop_assert!((p - reverse.p_value()).abs() < 1e-9);
+        // At the very edge the quantile's tolerance decides.
+        if (p - 0.05).abs() > 1e-5 {
+            let interval = found.interval();
+            prop_assert_eq!(p < 0.05, interval.low > 0.0 || interval.high < 0.0, "{} {:?}", p, interval);
+        }
     }
 
     #[test]

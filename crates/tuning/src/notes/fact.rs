@@ -178,6 +178,18 @@ pub enum Fact {
         /// All answers of the model.
         of: u64,
     },
+    /// An evaluation ended before every configuration was seen on every row.
+    RowsNotSeen {
+        /// Rows that all were seen on.
+        seen: usize,
+        /// Rows of the data.
+        of: usize,
+    },
+    /// Configurations of an evaluation used responses that others asked for.
+    ResponsesShared {
+        /// How many, each as often as it was used so.
+        responses: u64,
+    },
     /// More than a tenth of the optimization budget was not spent.
     BudgetLeft {
         /// What was left.

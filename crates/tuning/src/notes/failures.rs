@@ -3,7 +3,7 @@
 use super::fact::{Fact, Note};
 use super::untried;
 use crate::findings::Findings;
-use frugal_domain::job::ModelChoice;
+use frugal_domain::job::{JobKind, ModelChoice};
 use frugal_domain::spend::SpendCategory;
 
 /// Reasons why requests failed that are told at most: the most frequent ones.
@@ -53,9 +53,13 @@ pub(super) fn rows_left_out<'a>(findings: &'a Findings<'_>) -> impl Iterator<Ite
         Some(Note {
             detail: format!(
                 "{what} {} with the prompt `{}` cannot be asked of `{name}` and did not count for it \
-                 (positions among the rows that the search sees, from 0): {reason}",
+                 (positions among the rows{}, from 0): {reason}",
                 named.join(", "),
-                spec.prompts[*prompt].name
+                spec.prompts[*prompt].name,
+                match spec.kind() {
+                    JobKind::Tuning => " that the search sees",
+                    JobKind::Evaluation => "",
+                }
             ),
             fact: Fact::RowsLeftOut {
                 endpoint: endpoint.clone(),

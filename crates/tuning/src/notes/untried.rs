@@ -205,6 +205,7 @@ const fn of_stop(stop_reason: StopReason) -> UntriedReason {
         StopReason::Deadline => UntriedReason::Deadline,
         StopReason::Cancelled => UntriedReason::Cancelled,
         StopReason::SpaceExhausted
+        | StopReason::Completed
         | StopReason::Converged
         | StopReason::NoImprovement
         | StopReason::EndpointUnusable

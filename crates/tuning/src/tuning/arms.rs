@@ -165,7 +165,7 @@ impl Tuning {
             ..RunKey::of_trial(number)
         };
         let stored = !self.beginning.contains(&number);
-        let active = Active::draws(key, Arc::new(settings), run, stored);
+        let active = Active::batch(key, Arc::new(settings), run, stored);
         profiled.in_air.push_back(InAir {
             key,
             arm: batch.arm,
@@ -246,16 +246,18 @@ impl Tuning {
         let key = active.key;
         let (cut_off, new) = (active.was_cut_off(), active.has_news());
         let judged = active.paid_judge();
-        let (run, tally, requests) = active.into_draws();
-        if let Some(profiled) = &mut self.profiled {
-            let arrived = Arrived {
-                run,
-                tally,
-                requests,
-                judged,
-                cut_off,
-                new,
-            };
+        let (run, tally, requests) = active.into_batch();
+        let arrived = Arrived {
+            run,
+            tally,
+            requests,
+            judged,
+            cut_off,
+            new,
+        };
+        if let Some(side) = &mut self.side_by_side {
+            side.arrive(key, arrived);
+        } else if let Some(profiled) = &mut self.profiled {
             profiled.arrived.insert(key, arrived);
         }
     }

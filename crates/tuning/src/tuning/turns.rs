@@ -94,11 +94,17 @@ impl Tuning {
     }
 
     fn search_turn(&mut self) -> Result<bool, TuningError> {
+        if let Some(side) = self.side_by_side.take() {
+            return self.side_by_side_turn(side);
+        }
         if self.job.spec.search.extent == ExtentChoice::Profiled {
             return self.profiled_turn();
         }
         let spec = self.job.spec.clone();
         let reason = self.reason_to_stop();
+        let Some(search) = &mut self.search else {
+            return Err(TuningError::NoSearch);
+        };
         let mut around = Circumstances {
             spec: &spec,
             past: &self.past,
@@ -106,14 +112,14 @@ impl Tuning {
             stop: &mut self.stop,
             halted: reason,
         };
-        match self.search.turn(&mut around) {
+        match search.turn(&mut around) {
             search::SearchMove::Wait => return Ok(false),
             search::SearchMove::Begin(number, proposal) => {
                 let origin = search::origin(proposal.origin);
                 self.begin(number, TrialRole::Search, proposal.configuration, &origin)?;
             }
             search::SearchMove::Tell(number) => {
-                self.search.tell(number, &around)?;
+                search.tell(number, &around)?;
                 self.commit(number);
                 // Nothing more is asked for: it would be refused.
                 if let Some(refusal) = self.told.of_all() {
@@ -249,7 +255,7 @@ impl Tuning {
             halted,
         };
         match active.advance(&mut around)? {
-            Some(_) if active.is_draws() => {
+            Some(_) if active.is_batch() => {
                 self.batch_arrived(active);
                 Ok(())
             }
@@ -344,7 +350,7 @@ impl Tuning {
     }
 
     /// Keeps a trial that has ended, and has its end stored unless it was before.
-    fn store_end(
+    pub(super) fn store_end(
         &mut self,
         ended: EndedTrial,
         stored: bool,

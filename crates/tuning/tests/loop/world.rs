@@ -85,6 +85,7 @@ pub fn refused(scope: Scope, reason: &str) -> RequestFailure {
 pub struct World {
     pub spec: Arc<JobSpec>,
     tuning: Tuning,
+    holdout: usize,
     order: ChaCha8Rng,
     /// Requests in flight, in the order of sending.
     pub in_flight: Vec<RequestToSend>,
@@ -111,8 +112,27 @@ impl World {
         Self::taken_up(spec, order, Past::default(), Vec::new())
     }
 
+    /// The same without held-out rows.
+    pub fn without_holdout(spec: JobSpec, order: u64) -> Self {
+        Self::taken_up_without_holdout(spec, order, Past::default(), Vec::new())
+    }
+
     /// A job that another worker had before.
     pub fn taken_up(spec: JobSpec, order: u64, past: Past, events: Vec<EventBody>) -> Self {
+        Self::over(HOLDOUT, spec, order, past, events)
+    }
+
+    /// The same without held-out rows.
+    pub fn taken_up_without_holdout(
+        spec: JobSpec,
+        order: u64,
+        past: Past,
+        events: Vec<EventBody>,
+    ) -> Self {
+        Self::over(0, spec, order, past, events)
+    }
+
+    fn over(holdout: usize, spec: JobSpec, order: u64, past: Past, events: Vec<EventBody>) -> Self {
         let spec = Arc::new(spec);
         let bounds = |rows: usize| vec![vec![40; rows].into(); 2];
         let job = Job {
@@ -120,13 +140,14 @@ impl World {
             most_per_request: vec![None, Some(3)],
             prompt_token_bounds: PromptTokenBounds {
                 tuning: bounds(TUNING),
-                holdout: bounds(HOLDOUT),
+                holdout: bounds(holdout),
                 ..PromptTokenBounds::default()
             },
             labels: Vec::new(),
         };
         Self {
             tuning: Tuning::new(job, past.clone()).unwrap(),
+            holdout,
             spec,
             order: ChaCha8Rng::seed_from_u64(order),
             in_flight: Vec::new(),
@@ -252,7 +273,8 @@ impl World {
         for request in &self.in_flight {
             self.past.lost += request.worst_case;
         }
-        let mut next = Self::taken_up(self.spec.as_ref().clone(), order, self.past, self.events);
+        let spec = self.spec.as_ref().clone();
+        let mut next = Self::over(self.holdout, spec, order, self.past, self.events);
         next.beside = self.beside;
         next.refuses = self.refuses;
         next
