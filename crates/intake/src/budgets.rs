@@ -10,9 +10,10 @@ const DEFAULT_BUDGET_USD: f64 = 1.0;
 /// The same where a model has no price, in tokens.
 const DEFAULT_BUDGET_TOKENS: u64 = 1_000_000;
 
-/// The inference budget, if any, and the optimization budget.
+/// The inference budget, if any, and that of the whole, which has this name in the document.
 pub(crate) fn budgets(
     at: Option<Reader<'_>>,
+    whole: &str,
     models: &[Option<ModelRead<'_>>],
     scoring: Option<&Scoring>,
 ) -> Option<(Option<Budget>, Budget)> {
@@ -31,9 +32,7 @@ pub(crate) fn budgets(
     };
     let object = at.object()?;
     let inference = object.get("inference").map(|at| read_budget(&at, unpriced));
-    let optimization = object
-        .get("optimization")
-        .map(|at| read_budget(&at, unpriced));
+    let optimization = object.get(whole).map(|at| read_budget(&at, unpriced));
     object.finish();
     let inference = match inference {
         None => None,

@@ -6,9 +6,11 @@
 mod points;
 mod posted;
 mod prompts;
+mod side_by_side;
 
-pub use posted::{Estimated, of_document};
+pub use posted::{Estimated, EvaluationEstimated, of_document, of_evaluation};
 pub(crate) use prompts::basis;
+pub use side_by_side::{EvaluationEstimate, PayableRows, side_by_side};
 
 use frugal_domain::configuration::{Configuration, Extent, Sampling, Settings};
 use frugal_domain::job::points::NotAPoint;

@@ -5,15 +5,17 @@
 //! the document that is kept elsewhere is fetched between the two steps of [`Posted`].
 //!
 //! Start with [`job`] (reads a document as a whole), then `posted.rs`, which calls a file for each
-//! part; [`dataset`] reads rows that are posted apart from jobs, [`estimate`] counts prompts and costs,
+//! part; `evaluation.rs` does the same for evaluations; [`dataset`] reads rows that are posted apart from jobs, [`estimate`] counts prompts and costs,
 //! [`validate`] tries scorers on responses.
 
 mod budgets;
 mod choice;
+mod configurations;
 pub mod dataset;
 mod default_model;
 mod demonstrations;
 pub mod estimate;
+mod evaluation;
 mod instance;
 mod limits;
 mod models;
@@ -27,13 +29,16 @@ mod sample;
 mod scoring;
 mod search;
 mod space;
+mod taken;
 mod template;
 mod turn;
 mod validation;
 mod warnings;
 
+pub use evaluation::evaluation_over;
 pub use frugal_scoring::{Explained, ExplainedPart};
 pub use posted::{Posted, job, job_over};
 pub use rows::{Dataset, Datasets, Rows, named_datasets};
+pub use taken::{SourceJob, SourceJobs, named_trials};
 pub use validation::{Assessed, ValidatedRow, Validation, validate};
 pub use warnings::warnings;

@@ -136,7 +136,12 @@ fn read_job(
         .and_then(|at| scoring::scoring(&at, rows.as_ref(), catalog));
     let objective_at = job.get("objective");
     let objective = objective::objective(objective_at.clone(), scoring.as_ref());
-    let budgets = budgets::budgets(job.get("budgets"), &models, scoring.as_ref());
+    let budgets = budgets::budgets(
+        job.get("budgets"),
+        "optimization",
+        &models,
+        scoring.as_ref(),
+    );
     let constraints = objective::constraints(job.get("constraints"), scoring.as_ref());
     let limits = search::limits(job.get("limits"));
     let search_at = job.get("search");
@@ -188,6 +193,7 @@ fn read_job(
         search,
         baseline: None,
         start: Vec::new(),
+        evaluation: None,
     };
     // Over all rows, held out or not: an estimate and the job that follows it may split them by
     // different seeds, and are to agree.
@@ -217,7 +223,7 @@ fn read_job(
 }
 
 /// Refuses demonstrations that no prompt shows, or that a field of the rows hides.
-fn are_shown(at: &Reader<'_>, prompts: &[Option<Prompt>], rows: Option<&Rows>) {
+pub(crate) fn are_shown(at: &Reader<'_>, prompts: &[Option<Prompt>], rows: Option<&Rows>) {
     let mut all = rows.into_iter().flat_map(Rows::all);
     if all.any(|row| row.contains_key(DEMONSTRATIONS)) {
         at.fault::<()>(format!(
@@ -235,7 +241,8 @@ fn are_shown(at: &Reader<'_>, prompts: &[Option<Prompt>], rows: Option<&Rows>) {
     }
 }
 
-fn read_name(at: &Reader<'_>) -> Option<String> {
+/// A name for people.
+pub(crate) fn read_name(at: &Reader<'_>) -> Option<String> {
     let name = at.filled_string()?;
     if name.chars().count() > 200 {
         return at.fault("must have at most 200 characters");
@@ -243,7 +250,8 @@ fn read_name(at: &Reader<'_>) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn read_labels(at: &Reader<'_>) -> BTreeMap<String, String> {
+/// Labels for people and tools.
+pub(crate) fn read_labels(at: &Reader<'_>) -> BTreeMap<String, String> {
     let Some(labels) = at.object() else {
         return BTreeMap::new();
     };

@@ -2,10 +2,11 @@
 
 mod aims;
 
+use crate::configurations::is_setting;
 use crate::estimate::{self, Basis};
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::Fault;
-use frugal_domain::job::{Data, JobSpec};
+use frugal_domain::job::{Data, EvaluationSpec, JobSpec};
 use frugal_domain::prompt::Prompt;
 use frugal_domain::scoring::ScorerSpec;
 use frugal_scoring::{CompiledPrompt, ROW, Template};
@@ -72,11 +73,14 @@ pub(crate) fn warnings_over(
         if compiled.variables().iter().any(&is_field) {
             continue;
         }
-        let pointer = match document.get("prompt") {
-            Some(_) => "/prompt".to_owned(),
-            None => format!("/prompts/{index}"),
+        let pointer = match document.get("prompt").filter(|only| !only.is_null()) {
+            Some(_) if index == 0 => "/prompt".to_owned(),
+            _ => format!("/prompts/{index}"),
         };
-        let at_hand = document.pointer(&pointer).unwrap_or(&Value::Null);
+        // One that a configuration of a job brings along was warned of there.
+        let Some(at_hand) = document.pointer(&pointer) else {
+            continue;
+        };
         found.push(Fault {
             detail: format!(
                 "the prompt uses no field of the rows, so every row asks the same; {}",
@@ -107,7 +111,10 @@ pub(crate) fn warnings_over(
             found.extend(settings(space, &format!("/models/{index}/search_space")));
         }
     }
-    found.extend(aims::aims(document, spec, data, basis));
+    match &spec.evaluation {
+        None => found.extend(aims::aims(document, spec, data, basis)),
+        Some(evaluation) => found.extend(of_configurations(document, spec, evaluation)),
+    }
     found
 }
 
@@ -133,6 +140,54 @@ fn sees_what_is_right(spec: &JobSpec, fields: &BTreeSet<&str>) -> Option<Fault> 
              better here than it will be there; choose by what the response and the prompt say"
         ),
     })
+}
+
+/// What may be wrong with the configurations of an evaluation: a setting that looks like another, a model
+/// or a prompt that none of them uses.
+fn of_configurations(
+    document: &Value,
+    spec: &JobSpec,
+    evaluation: &EvaluationSpec,
+) -> Vec<Fault> {
+    let mut found = Vec::new();
+    let posted = document.get("configurations").and_then(Value::as_array);
+    for (index, configuration) in posted.into_iter().flatten().enumerate() {
+        let members = configuration.as_object().into_iter().flatten();
+        for (name, _) in members.filter(|(name, value)| is_setting(name, value)) {
+            found.extend(misspelt(name, &format!("/configurations/{index}")));
+        }
+    }
+    let named = evaluation.configurations.iter();
+    let used: Vec<_> = named
+        .filter_map(|named| spec.settings(&named.configuration).ok())
+        .map(|settings| (settings.sampling.model, settings.sampling.prompt))
+        .collect();
+    let unused = |list: &str, count: usize, is_used: &dyn Fn(usize) -> bool| -> Vec<Fault> {
+        let listed = document.get(list).and_then(Value::as_array);
+        let listed = listed.map_or(0, Vec::len).min(count);
+        let unused = (0..listed).filter(|index| !is_used(*index));
+        unused
+            .map(|index| Fault {
+                pointer: format!("/{list}/{index}"),
+                detail: "no configuration uses it; name it in one, or leave it out".to_owned(),
+            })
+            .collect()
+    };
+    let models = spec.models.len();
+    found.extend(unused("models", models, &|model| {
+        used.iter().any(|(used, _)| *used == model)
+    }));
+    // One that shows demonstrations stands for several.
+    if spec
+        .prompts
+        .iter()
+        .all(|prompt| prompt.demonstrations.is_none())
+    {
+        found.extend(unused("prompts", spec.prompts.len(), &|prompt| {
+            used.iter().any(|(_, used)| *used == prompt)
+        }));
+    }
+    found
 }
 
 /// How to use a field: the one that stands there in another notation, or those that there are.
@@ -175,22 +230,10 @@ fn settings(space: &Map<String, Value>, pointer: &str) -> Vec<Fault> {
         .filter(|(name, _)| !OWN.contains(&name.as_str()) && !OTHERS.contains(&name.as_str()));
     let mut found = Vec::new();
     for (name, value) in unknown {
-        let escaped = name.replace('~', "~0").replace('/', "~1");
-        let at = format!("{pointer}/{escaped}");
-        let near = |own: &&&str| {
-            name.len() > 3 && levenshtein::distance(own.chars(), name.chars()) <= NEAR
-        };
-        if let Some(own) = OWN.iter().find(near) {
-            found.push(Fault {
-                pointer: at.clone(),
-                detail: format!(
-                    "goes to the endpoint under this name; if `{own}` is meant, write that"
-                ),
-            });
-        }
+        found.extend(misspelt(name, pointer));
         if is_like_a_range(value) {
             found.push(Fault {
-                pointer: at,
+                pointer: place(name, pointer),
                 detail: format!(
                     "is the constant {value}, sent as it is; a range is written \
                      {{\"float\": [0, 1]}} or {{\"int\": [1, 8]}}, a list {{\"choice\": […]}}"
@@ -199,6 +242,26 @@ fn settings(space: &Map<String, Value>, pointer: &str) -> Vec<Fault> {
         }
     }
     found
+}
+
+/// The place of a setting.
+fn place(name: &str, pointer: &str) -> String {
+    let escaped = name.replace('~', "~0").replace('/', "~1");
+    format!("{pointer}/{escaped}")
+}
+
+/// That a setting which goes to the endpoint as it is looks like one of Frugal's own.
+fn misspelt(name: &str, pointer: &str) -> Option<Fault> {
+    let near =
+        |own: &&&str| name.len() > 3 && levenshtein::distance(own.chars(), name.chars()) <= NEAR;
+    if OWN.contains(&name) || OTHERS.contains(&name) {
+        return None;
+    }
+    let own = OWN.iter().find(near)?;
+    Some(Fault {
+        pointer: place(name, pointer),
+        detail: format!("goes to the endpoint under this name; if `{own}` is meant, write that"),
+    })
 }
 
 /// Whether a constant looks as if it stood for the values between two.

@@ -1,12 +1,13 @@
 //! The estimate of a posted document.
 
 use super::prompts::{MOST_RENDERED, basis, of_catalog};
-use super::{Basis, Estimate, estimate};
+use super::{Basis, Estimate, EvaluationEstimate, estimate, side_by_side};
 use crate::rows::Datasets;
+use crate::taken::SourceJobs;
 use crate::warnings::warnings_over;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::Fault;
-use frugal_domain::job::JobSpec;
+use frugal_domain::job::{Data, JobSpec};
 use serde_json::Value;
 
 /// The seed of a job that names none. It chooses the rows that are held out by a share; the job
@@ -46,14 +47,68 @@ pub fn of_document(
             detail: format!("{missing} in some branch of `one_of`; give it in every branch"),
         }]
     })?;
+    Ok(Estimated {
+        has_price: has_price(&spec, catalog),
+        warnings: warnings_over(document, &spec, &data, Some(&basis)),
+        spec,
+        basis,
+        estimate,
+    })
+}
+
+/// Whether the operator gave prices, by the model's position.
+fn has_price(spec: &JobSpec, catalog: &Catalog) -> Vec<bool> {
     let has_price = spec.models.iter().map(|choice| {
         let model = of_catalog(choice, catalog);
         model.is_some_and(|(_, model)| model.prices.is_some())
     });
-    Ok(Estimated {
-        has_price: has_price.collect(),
-        warnings: warnings_over(document, &spec, &data, Some(&basis)),
+    has_price.collect()
+}
+
+/// A posted evaluation with what it may cost.
+#[derive(Debug, Clone)]
+pub struct EvaluationEstimated {
+    /// The evaluation.
+    pub spec: JobSpec,
+    /// Its rows.
+    pub data: Data,
+    /// What the estimate rests on.
+    pub basis: Basis,
+    /// What the evaluation may cost.
+    pub estimate: EvaluationEstimate,
+    /// Whether the operator gave prices, by the model's position.
+    pub has_price: Vec<bool>,
+    /// What is probably a mistake, and that the budget is not expected to pay for all.
+    pub warnings: Vec<Fault>,
+}
+
+/// Reads a posted evaluation as [`crate::evaluation_over`] does, renders its prompts, counts their tokens,
+/// and says what it may cost. Nothing is sent anywhere. `seed` is used where it names none.
+///
+/// # Errors
+/// Everything that is wrong with the document.
+pub fn of_evaluation(
+    document: &Value,
+    datasets: Datasets,
+    jobs: &SourceJobs,
+    catalog: &Catalog,
+    seed: u64,
+) -> Result<EvaluationEstimated, Vec<Fault>> {
+    let (spec, data) = crate::evaluation_over(document, datasets, jobs, catalog, seed)?;
+    let basis = basis(&spec, &data, catalog, MOST_RENDERED);
+    let estimate = side_by_side(&spec, &basis).map_err(|missing| {
+        vec![Fault {
+            pointer: "/configurations".to_owned(),
+            detail: missing.to_string(),
+        }]
+    })?;
+    let mut warnings = warnings_over(document, &spec, &data, Some(&basis));
+    warnings.extend(estimate.warning(&spec));
+    Ok(EvaluationEstimated {
+        has_price: has_price(&spec, catalog),
+        warnings,
         spec,
+        data,
         basis,
         estimate,
     })
