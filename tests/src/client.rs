@@ -113,7 +113,16 @@ impl ApiClient {
 
     /// Posts a job that is accepted and returns its path.
     pub async fn submit(&self, job: &Value) -> String {
-        let response = self.post("/jobs", job).await;
+        self.create("/jobs", job).await
+    }
+
+    /// Posts an evaluation that is accepted and returns its path.
+    pub async fn evaluate(&self, evaluation: &Value) -> String {
+        self.create("/evaluations", evaluation).await
+    }
+
+    async fn create(&self, path: &str, body: &Value) -> String {
+        let response = self.post(path, body).await;
         let status = response.status();
         let location = response.headers().get("location").cloned();
         let body = response.text().await.expect("the body arrives");

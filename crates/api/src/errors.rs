@@ -63,7 +63,7 @@ macro_rules! codes {
 codes! {
     InvalidJson = BAD_REQUEST, "invalid_json", "The body is not JSON";
     InvalidParameter = BAD_REQUEST, "invalid_parameter", "A query parameter or a header cannot be read";
-    NotFound = NOT_FOUND, "not_found", "There is no such path, job, trial, dataset or endpoint";
+    NotFound = NOT_FOUND, "not_found", "There is no such path, job, evaluation, trial, dataset or endpoint";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not know the method";
     EventsPruned = GONE, "events_pruned", "Events that come first are gone: the server keeps them for some time after a job has ended";
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
@@ -74,6 +74,7 @@ codes! {
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not declared as what the path takes";
     InvalidJob = UNPROCESSABLE_ENTITY, "invalid_job", "The job makes no sense; every fault is listed, with its place";
+    InvalidEvaluation = UNPROCESSABLE_ENTITY, "invalid_evaluation", "The evaluation makes no sense; every fault is listed, with its place";
     InvalidDataset = UNPROCESSABLE_ENTITY, "invalid_dataset", "The rows make no sense; every fault is listed, with its line";
     InvalidValidation = UNPROCESSABLE_ENTITY, "invalid_validation", "The scorer, the rows or the responses make no sense; every fault is listed, with its place";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key came with another body before";
@@ -106,6 +107,13 @@ impl ApiError {
     pub fn invalid_job(faults: Vec<Fault>) -> Self {
         let count = faults.len();
         Self::with_faults(Code::InvalidJob, "job", faults, count)
+    }
+
+    /// An evaluation that makes no sense, with everything that is wrong with it.
+    #[must_use]
+    pub fn invalid_evaluation(faults: Vec<Fault>) -> Self {
+        let count = faults.len();
+        Self::with_faults(Code::InvalidEvaluation, "evaluation", faults, count)
     }
 
     /// A scorer with responses that make no sense, with everything that is wrong with them.

@@ -136,6 +136,20 @@ impl FromRequestParts<AppState> for JobPath {
     }
 }
 
+/// The evaluation that a path names. A text that can be no job's id names none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EvaluationPath(pub JobId);
+
+impl FromRequestParts<AppState> for EvaluationPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let names = names(parts, state).await?;
+        let id = name(&names, "id")?;
+        id.parse().map(Self).map_err(|_| no_evaluation(id))
+    }
+}
+
 /// The name in a path.
 #[derive(Debug, Clone)]
 pub(crate) struct NamePath(pub String);
@@ -158,16 +172,33 @@ impl FromRequestParts<AppState> for TrialPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let JobPath(job) = JobPath::from_request_parts(parts, state).await?;
-        let names = names(parts, state).await?;
-        let number = name(&names, "number")?;
-        // The database holds trial numbers as signed integers.
-        number
-            .parse::<i32>()
-            .ok()
-            .and_then(|number| u32::try_from(number).ok())
-            .map(|number| Self(job, TrialNumber(number)))
-            .ok_or_else(|| no_trial(number))
+        Ok(Self(job, trial_number(parts, state).await?))
     }
+}
+
+/// The trial of an evaluation that a path names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EvaluationTrialPath(pub JobId, pub TrialNumber);
+
+impl FromRequestParts<AppState> for EvaluationTrialPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let EvaluationPath(job) = EvaluationPath::from_request_parts(parts, state).await?;
+        Ok(Self(job, trial_number(parts, state).await?))
+    }
+}
+
+async fn trial_number(parts: &mut Parts, state: &AppState) -> Result<TrialNumber, ApiError> {
+    let names = names(parts, state).await?;
+    let number = name(&names, "number")?;
+    // The database holds trial numbers as signed integers.
+    number
+        .parse::<i32>()
+        .ok()
+        .and_then(|number| u32::try_from(number).ok())
+        .map(TrialNumber)
+        .ok_or_else(|| no_trial(number))
 }
 
 async fn names(parts: &mut Parts, state: &AppState) -> Result<Vec<(String, String)>, ApiError> {
@@ -188,6 +219,11 @@ fn name<'a>(names: &'a [(String, String)], key: &str) -> Result<&'a str, ApiErro
 /// The answer for a job that is not there.
 pub(crate) fn no_job(id: impl std::fmt::Display) -> ApiError {
     ApiError::new(Code::NotFound, format!("there is no job `{id}`"))
+}
+
+/// The answer for an evaluation that is not there.
+pub(crate) fn no_evaluation(id: impl std::fmt::Display) -> ApiError {
+    ApiError::new(Code::NotFound, format!("there is no evaluation `{id}`"))
 }
 
 /// The answer for a trial that is not there.

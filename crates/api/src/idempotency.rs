@@ -4,6 +4,7 @@ use crate::errors::{ApiError, Code};
 use crate::state::AppState;
 use axum::http::HeaderMap;
 use frugal_domain::id::JobId;
+use frugal_domain::job::JobKind;
 use frugal_store::jobs::{self, Replay};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -26,8 +27,12 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The key of a request to create a job, if it has one.
-    pub(crate) fn read(headers: &HeaderMap, body: &Value) -> Result<Option<Self>, ApiError> {
+    /// The key of a request to create a job of a kind, if it has one.
+    pub(crate) fn read(
+        headers: &HeaderMap,
+        kind: JobKind,
+        body: &Value,
+    ) -> Result<Option<Self>, ApiError> {
         let Some(value) = headers.get(HEADER) else {
             return Ok(None);
         };
@@ -45,7 +50,13 @@ impl Key {
                 )
             })?;
         // Keys of objects are sorted in a `Value`, so white space and order do not matter.
-        let hash = Sha256::digest(body.to_string().as_bytes()).to_vec();
+        let mut hash = Sha256::new();
+        // The same body makes another job elsewhere.
+        if kind != JobKind::Tuning {
+            hash.update(kind.as_str());
+        }
+        hash.update(body.to_string());
+        let hash = hash.finalize().to_vec();
         Ok(Some(Self {
             text: text.to_owned(),
             hash,
@@ -82,7 +93,7 @@ mod tests {
     fn key(text: &str, body: &Value) -> Result<Option<Key>, ApiError> {
         let mut headers = HeaderMap::new();
         headers.insert(HEADER, HeaderValue::from_str(text).unwrap());
-        Key::read(&headers, body)
+        Key::read(&headers, JobKind::Tuning, body)
     }
 
     #[test]
@@ -92,12 +103,19 @@ mod tests {
         let hash = |body| key("k", body).unwrap().unwrap().hash;
         assert_eq!(hash(&one), hash(&same));
         assert_ne!(hash(&one), hash(&json!({"a": 1, "b": [3]})));
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER, HeaderValue::from_static("k"));
+        let elsewhere = Key::read(&headers, JobKind::Evaluation, &one)
+            .unwrap()
+            .unwrap();
+        assert_ne!(hash(&one), elsewhere.hash);
     }
 
     #[test]
     fn keys_are_bounded() {
         let body = json!({});
-        assert!(Key::read(&HeaderMap::new(), &body).unwrap().is_none());
+        let none = Key::read(&HeaderMap::new(), JobKind::Tuning, &body);
+        assert!(none.unwrap().is_none());
         assert!(key(" ", &body).is_err());
         assert!(key(&"k".repeat(256), &body).is_err());
         assert_eq!(

@@ -2,10 +2,11 @@
 
 use crate::errors::ApiError;
 use crate::etag::{self, Seen};
-use crate::extract::no_job;
+use crate::found;
 use crate::state::AppState;
 use frugal_domain::id::JobId;
-use frugal_store::jobs::{self, Job};
+use frugal_domain::job::JobKind;
+use frugal_store::jobs::Job;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -16,6 +17,7 @@ pub(crate) const POLL: Duration = Duration::from_secs(2);
 /// does not say), or as it is when the time is over, it has ended, or the server stops.
 pub(crate) async fn for_change(
     state: &AppState,
+    kind: JobKind,
     id: JobId,
     seen: Option<&Seen>,
     patience: Duration,
@@ -23,7 +25,7 @@ pub(crate) async fn for_change(
     let deadline = Instant::now() + patience;
     // Subscribed before the first look: a change between the two is told.
     let mut subscription = state.changes().subscribe(id);
-    let mut job = look(state, id).await?;
+    let mut job = look(state, kind, id).await?;
     let first = etag::of(&job);
     loop {
         let tag = etag::of(&job);
@@ -37,13 +39,11 @@ pub(crate) async fn for_change(
             () = tokio::time::sleep_until(deadline) => {}
             () = state.shutdown().cancelled() => return Ok(job),
         }
-        job = look(state, id).await?;
+        job = look(state, kind, id).await?;
     }
 }
 
-async fn look(state: &AppState, id: JobId) -> Result<Job, ApiError> {
+async fn look(state: &AppState, kind: JobKind, id: JobId) -> Result<Job, ApiError> {
     let mut connection = state.connection().await?;
-    jobs::find(&mut connection, id)
-        .await?
-        .ok_or_else(|| no_job(id))
+    found::job(&mut connection, kind, id).await
 }

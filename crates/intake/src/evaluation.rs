@@ -133,7 +133,12 @@ fn read(
     let configurations: Vec<ConfigurationRead<'_>> =
         configurations.into_iter().collect::<Option<_>>()?;
     let count = u32::try_from(configurations.len()).unwrap_or(u32::MAX);
-    let Scoring { scorer, judge, .. } = scoring?;
+    let Scoring {
+        scorer,
+        judges,
+        selector,
+        ..
+    } = scoring?;
     let (inference_budget, optimization_budget) = budgets?;
     let (seconds, requests_in_flight) = limits?;
     let rows = rows?;
@@ -150,7 +155,8 @@ fn read(
         pool,
         space: Space::default(),
         scorer,
-        judge: judge.map(|(judge, _)| judge),
+        selector,
+        judges: judges.into_iter().map(|(judge, _)| judge).collect(),
         objective: objective?,
         constraints: constraints?,
         inference_budget,

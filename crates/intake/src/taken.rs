@@ -140,6 +140,9 @@ fn part_of(spec: &JobSpec, part: &str) -> Option<Value> {
         "scoring" => {
             let mut scoring = Map::new();
             scoring.insert("scorer".to_owned(), json!(spec.scorer));
+            if let Some(selector) = &spec.selector {
+                scoring.insert("selector".to_owned(), json!(selector));
+            }
             if Reducer::ALL
                 .iter()
                 .any(|reducer| reducer.as_str() == quality)

@@ -6,7 +6,7 @@ use crate::{
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::job::JobSpec;
+use frugal_domain::job::{JobKind, JobSpec};
 use frugal_domain::money::Spend;
 use frugal_domain::rank::Rank;
 use frugal_domain::request::Purpose;
@@ -99,7 +99,9 @@ async fn ended_trials(
         let number = TrialNumber(to_u32("trial number", row.number)?);
         let outcome: TrialOutcome = read_json("outcome", row.outcome)?;
         progress.count_end(&outcome);
-        let rank = Rank::of(number, &outcome, spec.objective.direction);
+        // An evaluation chooses none.
+        let chooses = spec.kind() == JobKind::Tuning;
+        let rank = Rank::of(number, &outcome, spec.objective.direction).filter(|_| chooses);
         if let Some(rank) = rank
             && best.is_none_or(|best| rank.beats(&best))
         {

@@ -8,7 +8,7 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::job::{Data, JobSpec, Priority};
+use frugal_domain::job::{Data, JobKind, JobSpec, Priority};
 use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::Progress;
@@ -159,9 +159,9 @@ pub async fn create(
         JobRow,
         r#"
         INSERT INTO jobs (id, name, labels, state, spec, progress, spend, created_at, dataset_ids,
-                          priority, not_before, dormant)
+                          priority, not_before, dormant, kind)
         VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6, $7, $8, $9,
-                coalesce($9::timestamptz > now(), false))
+                coalesce($9::timestamptz > now(), false), $10)
         RETURNING id, spec, state, stop_reason, detail, progress, spend, best_trial, priority,
                   not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
                   responses_pruned_at, paused_at, paused_ms
@@ -177,6 +177,7 @@ pub async fn create(
         &dataset_ids,
         spec.priority.get(),
         spec.not_before,
+        spec.kind().as_str(),
     )
     .fetch_one(&mut *connection)
     .await?;
@@ -209,12 +210,13 @@ pub async fn find(connection: &mut PgConnection, id: JobId) -> Result<Option<Job
     row.map(Job::try_from).transpose()
 }
 
-/// Jobs, newest first, older than `before`, optionally in one state only.
+/// Jobs of a kind, newest first, older than `before`, optionally in one state only.
 ///
 /// # Errors
 /// The database is away.
 pub async fn list(
     connection: &mut PgConnection,
+    kind: JobKind,
     before: Option<JobId>,
     state: Option<JobState>,
     limit: u32,
@@ -226,10 +228,11 @@ pub async fn list(
                not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
                responses_pruned_at, paused_at, paused_ms
         FROM jobs
-        WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR state = $2)
+        WHERE kind = $1 AND ($2::uuid IS NULL OR id < $2) AND ($3::text IS NULL OR state = $3)
         ORDER BY id DESC
-        LIMIT $3
+        LIMIT $4
         "#,
+        kind.as_str(),
         before.map(|id| id.0),
         state.map(JobState::as_str),
         i64::from(limit)

@@ -312,7 +312,7 @@ impl Standing {
             self.cost += u128::from(unit.of(row.inference_cost));
             self.prompt_tokens += row.prompt_tokens;
             for response in &row.responses {
-                self.has_votes |= response.answer.is_some();
+                self.has_votes |= response.observed.answer.is_some();
                 self.completion_tokens += response.completion_tokens;
             }
         }
@@ -359,6 +359,7 @@ impl Standing {
     pub(crate) fn values(&self, spec: &JobSpec, metric: Metric) -> Option<&Utilities> {
         let tells = match metric {
             Metric::Majority => self.has_votes || spec.asks_for(metric),
+            Metric::BestOfN => spec.selector.is_some(),
             _ => true,
         };
         let values = self.values.get(&metric)?;

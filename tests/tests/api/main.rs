@@ -9,6 +9,7 @@ mod creation;
 mod datasets;
 mod endpoints;
 mod estimate;
+mod evaluations;
 mod events;
 mod export;
 mod idempotency;

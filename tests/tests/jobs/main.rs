@@ -14,6 +14,7 @@ mod composite;
 mod datasets;
 mod door;
 mod endpoints;
+mod evaluations;
 mod examples;
 mod export;
 mod judge;

@@ -5,16 +5,18 @@
 )]
 
 use crate::errors::{ApiError, Code};
-use crate::extract::{JobPath, Parameters, no_job};
+use crate::extract::{JobPath, Parameters};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{Event, EventPage};
-use crate::{pagination, sse};
+use crate::wire::{Event, EventPage, path_of};
+use crate::{found, pagination, sse};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use frugal_store::{events, jobs};
+use frugal_domain::id::JobId;
+use frugal_domain::job::JobKind;
+use frugal_store::events;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -66,8 +68,19 @@ pub(super) async fn list_events(
     headers: HeaderMap,
     Parameters(parameters): Parameters<ListEvents>,
 ) -> Result<Response, ApiError> {
+    follow(state, JobKind::Tuning, id, &headers, parameters).await
+}
+
+/// The events of a job of a kind.
+pub(super) async fn follow(
+    state: AppState,
+    kind: JobKind,
+    id: JobId,
+    headers: &HeaderMap,
+    parameters: ListEvents,
+) -> Result<Response, ApiError> {
     let limit = pagination::limit(parameters.limit)?;
-    let resumes = last_event_id(&headers)?;
+    let resumes = last_event_id(headers)?;
     let after = resumes.or(parameters.after).unwrap_or(0);
     if after < 0 {
         return Err(ApiError::new(
@@ -76,18 +89,17 @@ pub(super) async fn list_events(
         ));
     }
     let mut connection = state.connection().await?;
-    let job = jobs::find(&mut connection, id)
-        .await?
-        .ok_or_else(|| no_job(id))?;
+    let job = found::job(&mut connection, kind, id).await?;
     let gone = job.events_pruned_through;
     if after < gone {
         let detail = format!(
             "the events up to {gone} are gone: this server keeps them for some time after a job has \
-             ended; go on after {gone}, or see `/jobs/{id}` for how it ended"
+             ended; go on after {gone}, or see `{}` for how it ended",
+            path_of(kind, id)
         );
         return Err(ApiError::new(Code::EventsPruned, detail));
     }
-    if wants_stream(&headers) {
+    if wants_stream(headers) {
         if job.state.is_terminal() && after >= job.last_seq {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }

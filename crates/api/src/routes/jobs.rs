@@ -5,12 +5,12 @@
 )]
 
 use crate::errors::{ApiError, Code};
-use crate::extract::{JobPath, JsonBody, Parameters, no_job};
+use crate::extract::{JobPath, JsonBody, Parameters};
 use crate::idempotency::{self, Key};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{FieldError, Job, JobPost, JobState, List, path};
-use crate::{data, etag, pagination, reading, wait};
+use crate::wire::{FieldError, Job, JobPost, JobState, List, path_of};
+use crate::{data, etag, found, pagination, reading, wait};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -18,10 +18,10 @@ use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use frugal_domain::fault::Fault;
 use frugal_domain::id::JobId;
-use frugal_domain::job::{Data, JobSpec};
+use frugal_domain::job::{Data, JobKind, JobSpec};
 use frugal_store::jobs::{self, Cancel, Remembered};
 use frugal_store::retention::{self, Deletion};
-use frugal_store::trials;
+use frugal_store::{PgConnection, trials};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
@@ -59,42 +59,63 @@ pub(super) async fn create_job(
     headers: HeaderMap,
     JsonBody(document): JsonBody,
 ) -> Result<Response, ApiError> {
-    let key = Key::read(&headers, &document)?;
-    if let Some(key) = &key
-        && let Some((id, answer)) = key.recall(&state).await?
-    {
-        return Ok(created(id, answer, true));
+    let key = Key::read(&headers, JobKind::Tuning, &document)?;
+    if let Some(answer) = given_before(&state, key.as_ref(), JobKind::Tuning).await? {
+        return Ok(answer);
     }
     let id = JobId(Uuid::now_v7());
     let (spec, data, warnings) = read_job(&state, id, document).await?;
-    let now = Utc::now();
-    let mut transaction = state.transaction().await?;
-    let job = jobs::create(&mut transaction, id, &spec, &data, now).await?;
-    let job = Job {
+    let answer = |job| Job {
         warnings: warnings.into_iter().map(FieldError::from).collect(),
         ..Job::new(job, None)
     };
-    if let Some(key) = &key {
-        let answer = serde_json::to_value(&job).map_err(|error| ApiError::internal(&error))?;
+    create(&state, key.as_ref(), id, (&spec, &data), answer).await
+}
+
+/// The answer that was given to the key of a request before, if any.
+pub(super) async fn given_before(
+    state: &AppState,
+    key: Option<&Key>,
+    kind: JobKind,
+) -> Result<Option<Response>, ApiError> {
+    let Some(key) = key else { return Ok(None) };
+    let given = key.recall(state).await?;
+    Ok(given.map(|(id, answer)| created(kind, id, answer, true)))
+}
+
+/// Stores a job of any kind, and answers with it.
+pub(super) async fn create<T: Serialize>(
+    state: &AppState,
+    key: Option<&Key>,
+    id: JobId,
+    (spec, data): (&JobSpec, &Data),
+    answer: impl FnOnce(jobs::Job) -> T,
+) -> Result<Response, ApiError> {
+    let now = Utc::now();
+    let kind = spec.kind();
+    let mut transaction = state.transaction().await?;
+    let answer = answer(jobs::create(&mut transaction, id, spec, data, now).await?);
+    if let Some(key) = key {
+        let answer = serde_json::to_value(&answer).map_err(|error| ApiError::internal(&error))?;
         let remembered =
             jobs::remember(&mut transaction, &key.text, &key.hash, id, &answer, now).await?;
         if remembered != Remembered::New {
             // The same request overtook this one: its job stands, and this one never was.
             transaction.rollback().await?;
-            return replay(&state, key).await;
+            return given_before(state, Some(key), kind).await?.ok_or_else(|| {
+                let detail = "a request with this `Idempotency-Key` is under way; try again";
+                ApiError::new(Code::IdempotencyKeyInFlight, detail)
+            });
         }
     }
     transaction.commit().await?;
-    Ok(created(id, job, false))
+    Ok(created(kind, id, answer, false))
 }
 
-/// The answer to a request that was overtaken by one with the same key.
-async fn replay(state: &AppState, key: &Key) -> Result<Response, ApiError> {
-    let (id, answer) = key.recall(state).await?.ok_or_else(|| {
-        let detail = "a request with this `Idempotency-Key` is under way; try again";
-        ApiError::new(Code::IdempotencyKeyInFlight, detail)
-    })?;
-    Ok(created(id, answer, true))
+/// The seed of a job that names none: from the random part of its id, and small enough to be exact in any
+/// JSON reader.
+pub(super) const fn seed_of(id: JobId) -> u64 {
+    id.0.as_u64_pair().1 & ((1 << 53) - 1)
 }
 
 /// Reads and checks a posted job, with what is probably a mistake in it.
@@ -104,9 +125,7 @@ async fn read_job(
     document: Value,
 ) -> Result<(JobSpec, Data, Vec<Fault>), ApiError> {
     let catalog = state.catalog().clone();
-    // The seed of a job that names none: from the random part of its id, and small enough to be
-    // exact in any JSON reader.
-    let seed = id.0.as_u64_pair().1 & ((1 << 53) - 1);
+    let seed = seed_of(id);
     let (datasets, _turn) = data::datasets(state, &document).await?;
     let read = move || {
         let (spec, data) = frugal_intake::job_over(&document, datasets, &catalog, seed)?;
@@ -117,10 +136,10 @@ async fn read_job(
 }
 
 /// The answer to a job's creation, now or before.
-fn created(id: JobId, answer: impl Serialize, replayed: bool) -> Response {
+fn created(kind: JobKind, id: JobId, answer: impl Serialize, replayed: bool) -> Response {
     let mut response = (StatusCode::CREATED, Json(answer)).into_response();
     let headers = response.headers_mut();
-    if let Ok(location) = HeaderValue::from_str(&path(id)) {
+    if let Ok(location) = HeaderValue::from_str(&path_of(kind, id)) {
         headers.insert(header::LOCATION, location);
     }
     if replayed {
@@ -139,7 +158,7 @@ pub(super) struct ListJobs {
     state: Option<JobState>,
     /// The most rows of the page; 20 by default.
     #[param(minimum = 1, maximum = 100)]
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
     /// Where the page begins: `next` of the page before.
     #[param(min_length = 1)]
     cursor: Option<String>,
@@ -147,7 +166,7 @@ pub(super) struct ListJobs {
 
 /// List jobs
 ///
-/// Newest first.
+/// Newest first. Evaluations are listed under `/evaluations`.
 #[utoipa::path(
     get,
     path = "/jobs",
@@ -163,10 +182,8 @@ pub(super) async fn list_jobs(
     Parameters(parameters): Parameters<ListJobs>,
 ) -> Result<Json<List<Job>>, ApiError> {
     let limit = pagination::limit(parameters.limit)?;
-    let before = pagination::cursor::<JobId>(parameters.cursor.as_deref())?;
-    let only = parameters.state.map(Into::into);
     let mut connection = state.connection().await?;
-    let rows = jobs::list(&mut connection, before, only, limit + 1).await?;
+    let rows = rows(&mut connection, JobKind::Tuning, &parameters, limit).await?;
     let ids: Vec<_> = rows.iter().map(|job| job.id).collect();
     let best = trials::best_of(&mut connection, &ids).await?;
     Ok(Json(pagination::page(
@@ -178,6 +195,18 @@ pub(super) async fn list_jobs(
             Job::new(job, best)
         },
     )))
+}
+
+/// The jobs of a kind that make a page, and one more where there are more.
+pub(super) async fn rows(
+    connection: &mut PgConnection,
+    kind: JobKind,
+    parameters: &ListJobs,
+    limit: u32,
+) -> Result<Vec<jobs::Job>, ApiError> {
+    let before = pagination::cursor::<JobId>(parameters.cursor.as_deref())?;
+    let only = parameters.state.map(Into::into);
+    Ok(jobs::list(connection, kind, before, only, limit + 1).await?)
 }
 
 /// Whether to wait.
@@ -216,36 +245,76 @@ pub(super) async fn get_job(
     headers: HeaderMap,
     Parameters(parameters): Parameters<GetJob>,
 ) -> Result<Response, ApiError> {
-    let seen = etag::Seen::read(&headers)?;
+    let waited = waited(&state, JobKind::Tuning, id, &headers, &parameters).await?;
+    if waited.is_unchanged {
+        return Ok(waited.answer(|job| Job::new(job, None)));
+    }
+    let best = best_of(&state, &waited.job).await?;
+    Ok(waited.answer(|job| Job::new(job, best.as_ref())))
+}
+
+/// A job that was waited for.
+pub(super) struct Waited {
+    job: jobs::Job,
+    tag: String,
+    /// It is as the client knows it.
+    is_unchanged: bool,
+}
+
+impl Waited {
+    /// The answer, with what the job is to clients where it is not as they know it.
+    pub(super) fn answer<T: Serialize>(self, wire: impl FnOnce(jobs::Job) -> T) -> Response {
+        let mut response = match self.is_unchanged {
+            true => StatusCode::NOT_MODIFIED.into_response(),
+            false => Json(wire(self.job)).into_response(),
+        };
+        response
+            .headers_mut()
+            .insert(header::ETAG, etag::header(&self.tag));
+        response
+    }
+}
+
+/// A job of a kind, once it has changed or it was waited for long enough.
+pub(super) async fn waited(
+    state: &AppState,
+    kind: JobKind,
+    id: JobId,
+    headers: &HeaderMap,
+    parameters: &GetJob,
+) -> Result<Waited, ApiError> {
+    let seen = etag::Seen::read(headers)?;
     let seconds = parameters.wait.unwrap_or(0);
     if seconds > MAX_WAIT_SECONDS {
         let detail = format!("`wait` is {seconds}; it may be at most {MAX_WAIT_SECONDS} seconds");
         return Err(ApiError::new(Code::InvalidParameter, detail));
     }
-    let job = wait::for_change(&state, id, seen.as_ref(), Duration::from_secs(seconds)).await?;
+    let patience = Duration::from_secs(seconds);
+    let job = wait::for_change(state, kind, id, seen.as_ref(), patience).await?;
     let tag = etag::of(&job);
-    let mut response = if seen.is_some_and(|seen| seen.holds(&tag)) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let job = with_best(&state, job).await?;
-        Json(job).into_response()
-    };
-    response
-        .headers_mut()
-        .insert(header::ETAG, etag::header(&tag));
-    Ok(response)
+    Ok(Waited {
+        is_unchanged: seen.is_some_and(|seen| seen.holds(&tag)),
+        job,
+        tag,
+    })
 }
 
 /// A job with its best trial.
 pub(super) async fn with_best(state: &AppState, job: jobs::Job) -> Result<Job, ApiError> {
-    let best = match job.best_trial {
-        None => None,
-        Some(number) => {
-            let mut connection = state.connection().await?;
-            trials::find(&mut connection, job.id, number).await?
-        }
-    };
+    let best = best_of(state, &job).await?;
     Ok(Job::new(job, best.as_ref()))
+}
+
+/// The best trial of a job, if it has one.
+async fn best_of(
+    state: &AppState,
+    job: &jobs::Job,
+) -> Result<Option<trials::StoredTrial>, ApiError> {
+    let Some(number) = job.best_trial else {
+        return Ok(None);
+    };
+    let mut connection = state.connection().await?;
+    Ok(trials::find(&mut connection, job.id, number).await?)
 }
 
 /// Delete a job
@@ -266,6 +335,18 @@ pub(super) async fn delete_job(
     State(state): State<AppState>,
     JobPath(id): JobPath,
 ) -> Result<StatusCode, ApiError> {
+    delete(state, JobKind::Tuning, id).await
+}
+
+/// Deletes a job of a kind, for good.
+pub(super) async fn delete(
+    state: AppState,
+    kind: JobKind,
+    id: JobId,
+) -> Result<StatusCode, ApiError> {
+    let mut connection = state.connection().await?;
+    found::job(&mut connection, kind, id).await?;
+    drop(connection);
     // It is begun once and then done, whether the client waits for it or not.
     let deleting = tokio::spawn(async move {
         let mut has_begun = false;
@@ -276,10 +357,11 @@ pub(super) async fn delete_job(
             match deletion {
                 // Somebody else deleted the rest of it.
                 Deletion::NotFound if has_begun => return Ok(StatusCode::NO_CONTENT),
-                Deletion::NotFound => return Err(no_job(id)),
+                Deletion::NotFound => return Err(found::none(kind, id)),
                 Deletion::Lives(lives) => {
                     let detail = format!(
-                        "the job is {lives}; only one that has ended can be deleted, so cancel it first"
+                        "the {} is {lives}; only one that has ended can be deleted, so cancel it first",
+                        found::what(kind)
                     );
                     return Err(ApiError::new(Code::InvalidTransition, detail));
                 }
@@ -309,19 +391,24 @@ pub(super) async fn cancel_job(
     State(state): State<AppState>,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    let mut transaction = state.transaction().await?;
-    match jobs::cancel(&mut transaction, id, Utc::now()).await? {
-        Cancel::NotFound => return Err(no_job(id)),
-        Cancel::Ended(ended) => {
-            let detail =
-                format!("the job is {ended}; only one that has not ended can be cancelled");
-            return Err(ApiError::new(Code::InvalidTransition, detail));
-        }
-        Cancel::Accepted => {}
-    }
-    let job = jobs::find(&mut transaction, id)
-        .await?
-        .ok_or_else(|| no_job(id))?;
-    transaction.commit().await?;
+    let job = cancel(&state, JobKind::Tuning, id).await?;
     Ok((StatusCode::ACCEPTED, Json(with_best(&state, job).await?)))
+}
+
+/// Asks a job of a kind to stop for good.
+pub(super) async fn cancel(
+    state: &AppState,
+    kind: JobKind,
+    id: JobId,
+) -> Result<jobs::Job, ApiError> {
+    let mut transaction = state.transaction().await?;
+    found::job(&mut transaction, kind, id).await?;
+    if let Cancel::Ended(ended) = jobs::cancel(&mut transaction, id, Utc::now()).await? {
+        let what = found::what(kind);
+        let detail = format!("the {what} is {ended}; only one that has not ended can be cancelled");
+        return Err(ApiError::new(Code::InvalidTransition, detail));
+    }
+    let job = found::job(&mut transaction, kind, id).await?;
+    transaction.commit().await?;
+    Ok(job)
 }

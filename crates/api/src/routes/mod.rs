@@ -5,6 +5,7 @@ mod attempts;
 mod datasets;
 mod endpoints;
 mod estimate;
+mod evaluations;
 mod events;
 mod export;
 mod health;
@@ -35,6 +36,22 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(events::list_events))
         .routes(routes!(report::get_report))
         .routes(routes!(export::export_job))
+        .routes(routes!(
+            evaluations::create_evaluation,
+            evaluations::list_evaluations
+        ))
+        .routes(routes!(evaluations::estimate_evaluation))
+        .routes(routes!(
+            evaluations::get_evaluation,
+            evaluations::delete_evaluation
+        ))
+        .routes(routes!(evaluations::pause_evaluation))
+        .routes(routes!(evaluations::resume_evaluation))
+        .routes(routes!(evaluations::cancel_evaluation))
+        .routes(routes!(evaluations::list_evaluation_trials))
+        .routes(routes!(evaluations::get_evaluation_trial))
+        .routes(routes!(evaluations::list_evaluation_events))
+        .routes(routes!(evaluations::get_evaluation_report))
         .routes(routes!(datasets::create_dataset, datasets::list_datasets))
         .routes(routes!(datasets::get_dataset, datasets::delete_dataset))
         .routes(routes!(datasets::list_rows))

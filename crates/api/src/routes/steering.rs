@@ -2,7 +2,8 @@
 
 use super::jobs::with_best;
 use crate::errors::{ApiError, Code};
-use crate::extract::{JobPath, no_job};
+use crate::extract::JobPath;
+use crate::found;
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::Job;
@@ -11,6 +12,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::Utc;
 use frugal_domain::id::JobId;
+use frugal_domain::job::JobKind;
 use frugal_store::PgConnection;
 use frugal_store::jobs;
 use frugal_store::steering::{self, Steered};
@@ -35,11 +37,22 @@ pub(super) async fn pause_job(
     State(state): State<AppState>,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    let mut transaction = state.transaction().await?;
-    let steered = steering::pause(&mut transaction, id, Utc::now()).await?;
-    let job = steered_job(&mut transaction, id, steered, "paused").await?;
-    transaction.commit().await?;
+    let job = pause(&state, JobKind::Tuning, id).await?;
     Ok((StatusCode::ACCEPTED, Json(with_best(&state, job).await?)))
+}
+
+/// Pauses a job of a kind.
+pub(super) async fn pause(
+    state: &AppState,
+    kind: JobKind,
+    id: JobId,
+) -> Result<jobs::Job, ApiError> {
+    let mut transaction = state.transaction().await?;
+    found::job(&mut transaction, kind, id).await?;
+    let steered = steering::pause(&mut transaction, id, Utc::now()).await?;
+    let job = steered_job(&mut transaction, kind, id, steered, "paused").await?;
+    transaction.commit().await?;
+    Ok(job)
 }
 
 /// Resume a job
@@ -60,28 +73,41 @@ pub(super) async fn resume_job(
     State(state): State<AppState>,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    let mut transaction = state.transaction().await?;
-    let steered = steering::resume(&mut transaction, id, Utc::now()).await?;
-    let job = steered_job(&mut transaction, id, steered, "resumed").await?;
-    transaction.commit().await?;
+    let job = resume(&state, JobKind::Tuning, id).await?;
     Ok((StatusCode::ACCEPTED, Json(with_best(&state, job).await?)))
+}
+
+/// Lets a job of a kind go on.
+pub(super) async fn resume(
+    state: &AppState,
+    kind: JobKind,
+    id: JobId,
+) -> Result<jobs::Job, ApiError> {
+    let mut transaction = state.transaction().await?;
+    found::job(&mut transaction, kind, id).await?;
+    let steered = steering::resume(&mut transaction, id, Utc::now()).await?;
+    let job = steered_job(&mut transaction, kind, id, steered, "resumed").await?;
+    transaction.commit().await?;
+    Ok(job)
 }
 
 /// The job after a request about it.
 async fn steered_job(
     connection: &mut PgConnection,
+    kind: JobKind,
     id: JobId,
     steered: Steered,
     what: &str,
 ) -> Result<jobs::Job, ApiError> {
     match steered {
-        Steered::NotFound => Err(no_job(id)),
+        Steered::NotFound => Err(found::none(kind, id)),
         Steered::Refused(state) => {
             let detail = format!(
-                "the job is {state}; only one that has not ended and is not being cancelled can be {what}"
+                "the {} is {state}; only one that has not ended and is not being cancelled can be {what}",
+                found::what(kind)
             );
             Err(ApiError::new(Code::InvalidTransition, detail))
         }
-        Steered::Accepted => jobs::find(connection, id).await?.ok_or_else(|| no_job(id)),
+        Steered::Accepted => found::job(connection, kind, id).await,
     }
 }

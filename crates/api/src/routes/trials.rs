@@ -5,15 +5,16 @@
 )]
 
 use crate::errors::{ApiError, Code};
-use crate::extract::{JobPath, Parameters, TrialPath, no_job, no_trial};
-use crate::pagination;
+use crate::extract::{JobPath, Parameters, TrialPath, no_trial};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{List, Trial, TrialState};
+use crate::{found, pagination};
 use axum::Json;
 use axum::extract::State;
-use frugal_domain::id::TrialNumber;
-use frugal_store::{jobs, trials};
+use frugal_domain::id::{JobId, TrialNumber};
+use frugal_domain::job::JobKind;
+use frugal_store::trials;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -50,13 +51,21 @@ pub(super) async fn list_trials(
     JobPath(id): JobPath,
     Parameters(parameters): Parameters<ListTrials>,
 ) -> Result<Json<List<Trial>>, ApiError> {
+    list(&state, JobKind::Tuning, id, parameters).await
+}
+
+/// A page of the trials of a job of a kind.
+pub(super) async fn list(
+    state: &AppState,
+    kind: JobKind,
+    id: JobId,
+    parameters: ListTrials,
+) -> Result<Json<List<Trial>>, ApiError> {
     let limit = pagination::limit(parameters.limit)?;
     let before = pagination::cursor::<TrialNumber>(parameters.cursor.as_deref())?;
     let only = parameters.state.map(Into::into);
     let mut connection = state.connection().await?;
-    let job = jobs::find(&mut connection, id)
-        .await?
-        .ok_or_else(|| no_job(id))?;
+    let job = found::job(&mut connection, kind, id).await?;
     let rows = trials::list(&mut connection, id, before, only, limit + 1).await?;
     Ok(Json(pagination::page(
         rows,
@@ -84,10 +93,18 @@ pub(super) async fn get_trial(
     State(state): State<AppState>,
     TrialPath(id, number): TrialPath,
 ) -> Result<Json<Trial>, ApiError> {
+    one(&state, JobKind::Tuning, id, number).await
+}
+
+/// A trial of a job of a kind.
+pub(super) async fn one(
+    state: &AppState,
+    kind: JobKind,
+    id: JobId,
+    number: TrialNumber,
+) -> Result<Json<Trial>, ApiError> {
     let mut connection = state.connection().await?;
-    let job = jobs::find(&mut connection, id)
-        .await?
-        .ok_or_else(|| no_job(id))?;
+    let job = found::job(&mut connection, kind, id).await?;
     let trial = trials::find(&mut connection, id, number)
         .await?
         .ok_or_else(|| no_trial(number))?;

@@ -212,7 +212,7 @@ impl From<Estimated> for JobEstimate {
     }
 }
 
-fn prompt_tokens(spec: &JobSpec, basis: &Basis) -> Vec<PromptTokenEstimate> {
+pub(super) fn prompt_tokens(spec: &JobSpec, basis: &Basis) -> Vec<PromptTokenEstimate> {
     let prompts = spec.prompts.iter().enumerate();
     let most = prompts.filter_map(|(index, prompt)| {
         let by_model = basis.models.iter().filter_map(|it| it.prompts.get(index));
@@ -228,7 +228,7 @@ fn prompt_tokens(spec: &JobSpec, basis: &Basis) -> Vec<PromptTokenEstimate> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
-fn cost(full: Spend, basis: &Basis, has_price: bool) -> ConfigurationCost {
+pub(super) fn cost(full: Spend, basis: &Basis, has_price: bool) -> ConfigurationCost {
     let rows = basis.tuning_rows.max(1) as f64;
     let usd = has_price.then(|| full.usd.dollars());
     ConfigurationCost {

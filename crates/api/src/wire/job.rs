@@ -5,6 +5,8 @@ use super::{
     Spend, SpendCategory, StopReason,
 };
 use chrono::{DateTime, Utc};
+use frugal_domain::id::JobId;
+use frugal_domain::job::JobKind;
 use frugal_domain::trial::{self, TrialOutcome};
 use frugal_domain::{job, metric, money};
 use frugal_store::{jobs, trials};
@@ -84,7 +86,7 @@ pub struct PrunedParts {
 }
 
 impl PrunedParts {
-    fn of(job: &jobs::Job) -> Option<Self> {
+    pub(crate) fn of(job: &jobs::Job) -> Option<Self> {
         let parts = Self {
             events_through: (job.events_pruned_through > 0).then_some(job.events_pruned_through),
             responses_at: job.responses_pruned_at,
@@ -347,7 +349,9 @@ pub struct JobLinks {
 }
 
 impl JobLinks {
-    fn new(this: String) -> Self {
+    /// Those of a job of a kind.
+    pub(crate) fn of(kind: JobKind, id: JobId) -> Self {
+        let this = path_of(kind, id);
         Self {
             attempts: format!("{this}/attempts"),
             trials: format!("{this}/trials"),
@@ -362,9 +366,12 @@ impl JobLinks {
     }
 }
 
-/// The path of a job.
-pub(crate) fn path(id: frugal_domain::id::JobId) -> String {
-    format!("/jobs/{id}")
+/// The path of a job of a kind.
+pub(crate) fn path_of(kind: JobKind, id: JobId) -> String {
+    match kind {
+        JobKind::Tuning => format!("/jobs/{id}"),
+        JobKind::Evaluation => format!("/evaluations/{id}"),
+    }
 }
 
 impl Job {
@@ -412,7 +419,7 @@ impl Job {
             finished_at: job.finished_at,
             progress: job.progress.into(),
             spend: JobSpend::from(&job.spend),
-            links: JobLinks::new(path(job.id)),
+            links: JobLinks::of(JobKind::Tuning, job.id),
         }
     }
 }

@@ -10,6 +10,7 @@ mod dataset;
 mod demonstrations;
 mod endpoint;
 mod estimate;
+mod evaluation;
 mod event;
 mod example;
 mod export;
@@ -40,6 +41,12 @@ pub use estimate::{
     ConfigurationCost, ConfigurationEstimate, EvaluationCost, InstanceCost, JobEstimate,
     PromptTokenEstimate, RowCounts, TrialEstimate, WithinBudget,
 };
+pub use evaluation::{
+    Better, Comparison, Correction, CostInterval, Difference, Evaluated, Evaluation,
+    EvaluationBudgets, EvaluationBudgetsPost, EvaluationCosts, EvaluationEstimate,
+    EvaluationLimits, EvaluationLimitsPost, EvaluationPost, EvaluationReport, GivenConfiguration,
+    GivenConfigurationPost, PayableRows, Ranked, SeenRows, TokenCounts, TrialReference,
+};
 pub use event::{Event, EventBody, EventPage};
 pub(crate) use export::EXPORT_FORMAT;
 pub use export::{
@@ -47,7 +54,7 @@ pub use export::{
     ExportedQuestion, ExportedReport, ExportedRequest, ExportedRequestKey, ExportedResponse,
     ExportedResponseKey, ExportedScore,
 };
-pub(crate) use job::path;
+pub(crate) use job::path_of;
 pub use job::{
     Best, Budgets, Constraint, Job, JobDataset, JobLinks, JobSpend, Limits, NonInferiority,
     Objective, Progress, PrunedParts, Reference, ReferenceName, TrialCounts,

@@ -299,6 +299,25 @@ pub enum Note {
         /// The same in words.
         detail: String,
     },
+    /// An evaluation ended before every configuration was seen on every row.
+    RowsNotSeen {
+        /// Rows that all were seen on.
+        #[schema(example = 140)]
+        seen: u64,
+        /// Rows of the data.
+        #[schema(example = 200)]
+        of: u64,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
+    /// Configurations of an evaluation used responses that others asked for.
+    ResponsesShared {
+        /// How many, each as often as it was used so.
+        #[schema(example = 200)]
+        responses: u64,
+        /// The same in words.
+        detail: String,
+    },
     /// More than a tenth of the optimization budget was not spent, by a job that nobody cancelled.
     BudgetLeft {
         /// What was left.

@@ -1,6 +1,6 @@
 //! A trial as clients see it.
 
-use super::job::path;
+use super::job::path_of;
 use super::{Configuration, CostEstimate, Estimate, PruneReasonName, Spend, TrialRole, TrialState};
 use chrono::{DateTime, Utc};
 use frugal_domain::trial::{self, PruneReason, TrialOutcome};
@@ -14,11 +14,16 @@ use utoipa::ToSchema;
 pub struct Trial {
     /// 0 for the baseline, then 1, 2, … in the order of proposal.
     pub number: u32,
+    /// The name of the configuration, in an evaluation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub name: Option<String>,
     /// What it is for.
     pub role: TrialRole,
     /// Which rule proposed it: `baseline`, `start` (given by the job), `low_cost` (cheap, to
     /// begin with), `global` (a model of all trials), `local:1`, `local:2`, … (a local search),
-    /// `restart` (cheap, with noise), `random` (a draw) or `grid`. More may be added.
+    /// `restart` (cheap, with noise), `random` (a draw), `grid` or, in an evaluation, `given`. More may be
+    /// added.
     #[schema(example = "global")]
     pub origin: String,
     /// Where it is in its life.
@@ -150,9 +155,14 @@ impl Trial {
     /// A trial with the names of its job.
     #[must_use]
     pub fn new(of: &jobs::Job, trial: trials::StoredTrial) -> Self {
-        let job = path(of.id);
+        let job = path_of(of.spec.kind(), of.id);
+        let named = of.spec.evaluation.iter();
+        let mut named = named.flat_map(|it| &it.configurations);
+        let position = trial.number.0.checked_sub(1).map(|it| it as usize);
+        let named = position.and_then(|position| named.nth(position));
         let mut wire = Self {
             number: trial.number.0,
+            name: named.map(|named| named.name.clone()),
             role: trial.role.into(),
             origin: trial.origin,
             state: trial.state.into(),

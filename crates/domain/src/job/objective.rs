@@ -142,7 +142,8 @@ impl Direction {
             | Metric::Success
             | Metric::Mean
             | Metric::Min
-            | Metric::Majority => Self::Maximize,
+            | Metric::Majority
+            | Metric::BestOfN => Self::Maximize,
             Metric::LatencyMs
             | Metric::CutRate
             | Metric::CompletionTokens
