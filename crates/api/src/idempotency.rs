@@ -100,7 +100,7 @@ mod tests {
     fn the_hash_depends_on_what_the_body_says_and_not_on_how() {
         let one: Value = serde_json::from_str(r#"{"a": 1, "b": [2]}"#).unwrap();
         let same: Value = serde_json::from_str(r#"{ "b":[2],"a":1 }"#).unwrap();
-        let hash = |body| key("k", body).unwrap().unwrap().hash;
+        let hash = |body: &Value| key("k", body).unwrap().unwrap().hash;
         assert_eq!(hash(&one), hash(&same));
         assert_ne!(hash(&one), hash(&json!({"a": 1, "b": [3]})));
         let mut headers = HeaderMap::new();

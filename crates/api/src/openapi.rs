@@ -27,6 +27,7 @@ little as possible on finding them.
 
 Post a job, then poll it, wait for its changes or follow its events; its report says what was \
 found. `POST /jobs/estimate` takes the same body and says what the job may cost; \
+`POST /evaluations` says how good given configurations are, what each costs and whether the differences are real; \
 `POST /scorers/validate` tries a scorer on responses. Errors are problems (RFC 9457) with a `code` for programs and, for a body that makes no \
 sense, every fault with its JSON pointer. Lists are pages with opaque cursors. Every answer \
 carries an `x-request-id`, under which the operator's log has the request.";

@@ -149,7 +149,7 @@ async fn every_fault_of_an_evaluation_is_told_with_its_place() {
 async fn an_evaluation_is_estimated_and_nothing_is_stored() {
     let app = start().await;
     let mut poor = evaluation();
-    poor["budgets"]["evaluation"]["usd"] = json!(0.000_9);
+    poor["budgets"]["evaluation"]["usd"] = json!(0.000_5);
     contract()
         .check_request("/evaluations/estimate", &poor)
         .unwrap();
