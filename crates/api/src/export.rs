@@ -2,10 +2,11 @@
 //! no more of them is held than a few chunks.
 
 use crate::errors::ApiError;
-use crate::extract::no_job;
+use crate::found;
 use crate::state::AppState;
 use crate::wire::{
-    EXPORT_FORMAT, Event, ExportEnd, ExportLine, ExportStart, ExportedReport, Job, Trial,
+    EXPORT_FORMAT, Evaluation, Event, ExportEnd, ExportLine, ExportStart, ExportedEvaluationReport,
+    ExportedReport, Job, Trial,
 };
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
@@ -13,6 +14,7 @@ use chrono::Utc;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use frugal_domain::id::JobId;
+use frugal_domain::job::JobKind;
 use frugal_store::{PgConnection, exports, jobs, trials};
 use futures::{Stream, TryStreamExt};
 use std::collections::BTreeMap;
@@ -31,16 +33,19 @@ const CHUNK: usize = 64 << 10;
 /// what others have deleted since.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The export of a job, packed with gzip or not. It begins once the job is found.
-pub(crate) async fn body(state: &AppState, id: JobId, is_packed: bool) -> Result<Body, ApiError> {
+/// The export of a job of a kind, packed with gzip or not. It begins once the job is found.
+pub(crate) async fn body(
+    state: &AppState,
+    kind: JobKind,
+    id: JobId,
+    is_packed: bool,
+) -> Result<Body, ApiError> {
     let turn = TURNS
         .acquire()
         .await
         .map_err(|error| ApiError::internal(&error))?;
     let mut connection = exports::begin(state.pool()).await?;
-    let job = jobs::find(&mut connection, id)
-        .await?
-        .ok_or_else(|| no_job(id))?;
+    let job = found::job(&mut connection, kind, id).await?;
     let (chunks, taken) = mpsc::channel(2);
     let export = Export {
         out: Packing::new(is_packed),
@@ -110,8 +115,11 @@ impl Export {
             Some(number) => trials::find(&mut connection, id, number).await?,
             None => None,
         };
-        let job = Job::new(job, best.as_ref());
-        self.line(ExportLine::Job(Box::new(job))).await?;
+        let itself = match spec.kind() {
+            JobKind::Tuning => ExportLine::Job(Box::new(Job::new(job, best.as_ref()))),
+            JobKind::Evaluation => ExportLine::Evaluation(Box::new(Evaluation::new(job))),
+        };
+        self.line(itself).await?;
         let specification = serde_json::from_value(serde_json::to_value(spec)?)?;
         self.line(ExportLine::Specification(specification)).await?;
         let connection = &mut connection;
@@ -129,8 +137,13 @@ impl Export {
         if let Some(report) = jobs::report(connection, id).await?
             && !report.is_null()
         {
-            self.line(ExportLine::Report(ExportedReport(report)))
-                .await?;
+            let report = match spec.kind() {
+                JobKind::Tuning => ExportLine::Report(ExportedReport(report)),
+                JobKind::Evaluation => {
+                    ExportLine::EvaluationReport(ExportedEvaluationReport(report))
+                }
+            };
+            self.line(report).await?;
         }
         let lines = std::mem::take(&mut self.lines);
         self.line(ExportLine::End(ExportEnd { lines })).await?;

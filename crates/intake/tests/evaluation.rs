@@ -338,7 +338,7 @@ fn every_fault_has_its_place() {
 fn a_model_that_takes_texts_gets_no_messages() {
     let body = with("/models/1", json!({"endpoint": "local", "model": "base"}));
     // The prompt `direct` is a text.
-    let mut sound = body.clone();
+    let mut sound = body;
     sound["configurations"][0]["model"] = json!("base");
     read(&sound).unwrap();
     sound["configurations"][0]["prompt"] = json!("steps");

@@ -97,7 +97,7 @@ async fn jobs_and_evaluations_are_not_confused() {
         None => format!("/jobs/{}", path.strip_prefix("/evaluations/").unwrap()),
     };
     for path in [&a_job, &an_evaluation] {
-        for below in ["", "/trials", "/trials/1", "/events", "/report"] {
+        for below in ["", "/trials", "/trials/1", "/events", "/report", "/export"] {
             let wrong = format!("{}{below}", elsewhere(path));
             let problem = body(app.api.get(&wrong).await, 404).await;
             let detail = problem["detail"].as_str().unwrap();

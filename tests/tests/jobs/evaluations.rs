@@ -4,7 +4,9 @@
 use crate::World;
 use frugal_simulator::{Script, SimulatorOptions};
 use frugal_tests::client::ApiClient;
+use frugal_tests::contract::contract;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Rows, of which `large` answers all but the first four right, and `small` the first two and eighteen
 /// more.
@@ -218,6 +220,24 @@ async fn an_evaluation_finds_what_is_true() {
         );
         assert_eq!(trial["coverage"]["complete"], true);
     }
+    // Everything of it can be taken away: a response and its score for each row under each.
+    let export = api
+        .get(evaluation["links"]["export"].as_str().unwrap())
+        .await;
+    let mut lines = BTreeMap::<String, usize>::new();
+    for line in export.text().await.unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        contract().check_export_line(&line).unwrap();
+        let name = line["type"].as_str().unwrap().to_owned();
+        *lines.entry(name).or_default() += 1;
+    }
+    let of = |name: &str| lines.get(name).copied().unwrap_or_default();
+    assert_eq!(
+        (of("evaluation"), of("instance"), of("trial")),
+        (1, ROWS, 3)
+    );
+    assert_eq!((of("response"), of("score")), (7 * ROWS, 7 * ROWS));
+    assert_eq!((of("evaluation_report"), of("end")), (1, 1));
     assert!(server.stop().await);
     world.end().await;
 }

@@ -2,6 +2,7 @@
 //! kind of their own, so most of it is done where it is done for jobs.
 
 use super::events::{self, ListEvents};
+use super::export;
 use super::jobs::{self, GetJob, ListJobs};
 use super::report;
 use super::steering;
@@ -12,8 +13,8 @@ use crate::idempotency::Key;
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{
-    Evaluation, EvaluationEstimate, EvaluationPost, EvaluationReport, EventPage, FieldError, List,
-    Trial,
+    Evaluation, EvaluationEstimate, EvaluationPost, EvaluationReport, EventPage, ExportLine,
+    FieldError, List, Trial,
 };
 use crate::{data, found, pagination, reading, sources};
 use axum::Json;
@@ -349,4 +350,31 @@ pub(super) async fn get_evaluation_report(
     let mut connection = state.connection().await?;
     let job = found::job(&mut connection, JobKind::Evaluation, id).await?;
     report::of(&mut connection, &job).await
+}
+
+/// Export an evaluation
+///
+/// Everything of it as lines of JSON, as of a job: the responses to every row under each configuration among
+/// them, with their scores.
+#[utoipa::path(
+    get,
+    path = "/evaluations/{id}/export",
+    tag = "evaluations",
+    params(
+        ("id" = Uuid, Path, description = "The evaluation."),
+        ("Accept-Encoding" = Option<String>, Header, description = "`gzip` for a packed body.")
+    ),
+    responses(
+        (status = 200, description = "Lines, of which each is an `ExportLine`.", body = ExportLine, content_type = "application/jsonl", headers(
+            ("Content-Encoding" = Option<String>, description = "`gzip` where the body is packed.")
+        )),
+        Problems<{ codes(&[Code::NotFound]) }>
+    )
+)]
+pub(super) async fn export_evaluation(
+    State(state): State<AppState>,
+    EvaluationPath(id): EvaluationPath,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    export::of(&state, JobKind::Evaluation, id, &headers).await
 }

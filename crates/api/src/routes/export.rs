@@ -9,6 +9,8 @@ use crate::wire::ExportLine;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use frugal_domain::id::JobId;
+use frugal_domain::job::JobKind;
 
 /// Export a job
 ///
@@ -37,10 +39,24 @@ pub(super) async fn export_job(
     JobPath(id): JobPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let is_packed = export::takes_gzip(&headers);
-    let body = export::body(&state, id, is_packed).await?;
+    of(&state, JobKind::Tuning, id, &headers).await
+}
+
+/// The export of a job of a kind.
+pub(super) async fn of(
+    state: &AppState,
+    kind: JobKind,
+    id: JobId,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let is_packed = export::takes_gzip(headers);
+    let body = export::body(state, kind, id, is_packed).await?;
     let mut response = body.into_response();
-    let named = format!("attachment; filename=\"frugal-job-{id}.jsonl\"");
+    let what = match kind {
+        JobKind::Tuning => "job",
+        JobKind::Evaluation => "evaluation",
+    };
+    let named = format!("attachment; filename=\"frugal-{what}-{id}.jsonl\"");
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,

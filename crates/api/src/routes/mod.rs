@@ -52,6 +52,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(evaluations::get_evaluation_trial))
         .routes(routes!(evaluations::list_evaluation_events))
         .routes(routes!(evaluations::get_evaluation_report))
+        .routes(routes!(evaluations::export_evaluation))
         .routes(routes!(datasets::create_dataset, datasets::list_datasets))
         .routes(routes!(datasets::get_dataset, datasets::delete_dataset))
         .routes(routes!(datasets::list_rows))

@@ -1,6 +1,6 @@
 //! Everything of a job, line by line.
 
-use super::{Event, Job, Report, Spend, Trial};
+use super::{Evaluation, EvaluationReport, Event, Job, Report, Spend, Trial};
 use chrono::{DateTime, Utc};
 use frugal_domain::job;
 use frugal_domain::request::{self, RequestKey, ResponseId};
@@ -17,8 +17,9 @@ pub(crate) const EXPORT_FORMAT: u32 = 1;
 
 /// A line of an export: a `type` and its `data`.
 ///
-/// The types come in this order: `export`, `job`, `specification`, `instance`, `trial`,
-/// `adopted_response`, `request`, `response`, `score`, `event`, `report` and `end`. More may be added.
+/// The types come in this order: `export`, `job` (or `evaluation`), `specification`, `instance`, `trial`,
+/// `adopted_response`, `request`, `response`, `score`, `event`, `report`
+/// (or `evaluation_report`) and `end`. More may be added.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum ExportLine {
@@ -26,6 +27,8 @@ pub enum ExportLine {
     Export(ExportStart),
     /// The job as `GET /jobs/{id}` shows it.
     Job(Box<Job>),
+    /// In the place of a job, an evaluation as `GET /evaluations/{id}` shows it.
+    Evaluation(Box<Evaluation>),
     /// What was posted, as it is stored: read, with its defaults filled in, and without its rows.
     Specification(Map<String, Value>),
     /// A row of its data.
@@ -44,6 +47,8 @@ pub enum ExportLine {
     Event(Box<Event>),
     /// The report, where there is one.
     Report(ExportedReport),
+    /// The same of an evaluation.
+    EvaluationReport(ExportedEvaluationReport),
     /// The last line: an export without one broke off.
     End(ExportEnd),
 }
@@ -65,6 +70,12 @@ pub struct ExportStart {
 #[serde(transparent)]
 #[schema(value_type = Report)]
 pub struct ExportedReport(pub Value);
+
+/// A report of an evaluation as it is stored.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = EvaluationReport)]
+pub struct ExportedEvaluationReport(pub Value);
 
 /// What an export had.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -362,6 +373,7 @@ impl ExportLine {
         match self {
             Self::Export(_) => "export",
             Self::Job(_) => "job",
+            Self::Evaluation(_) => "evaluation",
             Self::Specification(_) => "specification",
             Self::Instance(_) => "instance",
             Self::Trial(_) => "trial",
@@ -371,6 +383,7 @@ impl ExportLine {
             Self::Score(_) => "score",
             Self::Event(_) => "event",
             Self::Report(_) => "report",
+            Self::EvaluationReport(_) => "evaluation_report",
             Self::End(_) => "end",
         }
     }

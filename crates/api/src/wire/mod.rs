@@ -50,9 +50,9 @@ pub use evaluation::{
 pub use event::{Event, EventBody, EventPage};
 pub(crate) use export::EXPORT_FORMAT;
 pub use export::{
-    ExportEnd, ExportLine, ExportStart, ExportedAdoption, ExportedFailure, ExportedInstance,
-    ExportedQuestion, ExportedReport, ExportedRequest, ExportedRequestKey, ExportedResponse,
-    ExportedResponseKey, ExportedScore,
+    ExportEnd, ExportLine, ExportStart, ExportedAdoption, ExportedEvaluationReport,
+    ExportedFailure, ExportedInstance, ExportedQuestion, ExportedReport, ExportedRequest,
+    ExportedRequestKey, ExportedResponse, ExportedResponseKey, ExportedScore,
 };
 pub(crate) use job::path_of;
 pub use job::{

@@ -144,7 +144,7 @@ fn bought(world: &World) -> BTreeMap<u32, usize> {
 #[test]
 fn what_shares_sampling_settings_shares_responses() {
     let spec = evaluation(three(), &[]);
-    let mut together = world(spec.clone(), 1);
+    let mut together = world(spec, 1);
     let report = run(&mut together);
     let of = |name: &str| {
         report
@@ -156,8 +156,8 @@ fn what_shares_sampling_settings_shares_responses() {
     // `many` asks first; `one` takes one of its four responses to each row.
     assert_eq!(of("one").spend.tokens, 0);
     assert_eq!(
-        of("one").shared_responses as usize,
-        TUNING - of("one").rows_without_answer
+        of("one").shared_responses,
+        (TUNING - of("one").rows_without_answer) as u64
     );
     assert!(of("one").inference_cost.unwrap().cost.estimate.mean > 0.0);
     assert!(
