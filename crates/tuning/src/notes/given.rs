@@ -17,7 +17,7 @@ pub(crate) fn of_evaluation(
     notes.extend(failures::rows_left_out(findings));
     notes.extend(failures::requests_failed(findings));
     notes.extend(failures::uncertain_spend(findings));
-    notes.extend(super::judge_agreement(findings));
+    notes.extend(super::judge_agreements(findings));
     notes.extend(super::judge_silent(findings));
     notes.extend(super::latency_load(findings));
     notes.extend(super::responses_cut(findings));
