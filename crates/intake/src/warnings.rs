@@ -144,11 +144,7 @@ fn sees_what_is_right(spec: &JobSpec, fields: &BTreeSet<&str>) -> Option<Fault> 
 
 /// What may be wrong with the configurations of an evaluation: a setting that looks like another, a model
 /// or a prompt that none of them uses.
-fn of_configurations(
-    document: &Value,
-    spec: &JobSpec,
-    evaluation: &EvaluationSpec,
-) -> Vec<Fault> {
+fn of_configurations(document: &Value, spec: &JobSpec, evaluation: &EvaluationSpec) -> Vec<Fault> {
     let mut found = Vec::new();
     let posted = document.get("configurations").and_then(Value::as_array);
     for (index, configuration) in posted.into_iter().flatten().enumerate() {

@@ -55,13 +55,10 @@ impl Found<'_> {
         let cost = one.inference_cost?;
         let budget = match (one.within_inference_budget, self.spec.inference_budget) {
             (Some(true), Some(budget)) => {
-                format!(
-                    ", within the inference budget of {}",
-                    amounts::budget(budget)
-                )
+                format!(", within the inference budget of {budget}")
             }
             (Some(false), Some(budget)) => {
-                format!(", over the inference budget of {}", amounts::budget(budget))
+                format!(", over the inference budget of {budget}")
             }
             _ => String::new(),
         };

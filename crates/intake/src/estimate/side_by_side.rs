@@ -5,7 +5,7 @@ use frugal_domain::configuration::{Extent, Settings};
 use frugal_domain::fault::Fault;
 use frugal_domain::job::JobSpec;
 use frugal_domain::job::points::NotAPoint;
-use frugal_domain::money::{Budget, Spend};
+use frugal_domain::money::Spend;
 
 /// What an evaluation may cost.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,26 +40,17 @@ impl EvaluationEstimate {
             return None;
         }
         let budget = spec.optimization_budget;
-        let amount = |spend: Spend| shown(budget.unit().budget(budget.unit().of(spend)));
+        let amount = |spend: Spend| budget.unit().budget(budget.unit().of(spend));
         Some(Fault {
             pointer: "/budgets/evaluation".to_owned(),
             detail: format!(
-                "{} is expected to pay for {expected} of {of} rows under every configuration: all of them \
+                "{budget} is expected to pay for {expected} of {of} rows under every configuration: all of them \
                  may cost {}, and at most {}. The rows that it pays for are seen under all configurations \
                  alike; raise it, or take fewer rows with `data.sample`",
-                shown(budget),
                 amount(self.expected),
                 amount(self.at_most)
             ),
         })
-    }
-}
-
-/// A budget as people read it.
-fn shown(budget: Budget) -> String {
-    match budget {
-        Budget::Usd(usd) => usd.to_string(),
-        Budget::Tokens(tokens) => format!("{tokens} tokens"),
     }
 }
 
