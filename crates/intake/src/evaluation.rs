@@ -6,12 +6,12 @@ use crate::posted::{are_shown, read_labels, read_name};
 use crate::rows::{self, Datasets, Rows};
 use crate::scoring::{self, Scoring};
 use crate::taken::{self, Gathered, SourceJobs};
-use crate::{budgets, demonstrations, models, nul, objective, prompts};
+use crate::{budgets, demonstrations, models, nul, objective, prompts, turn};
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::{Fault, Faults, ObjectReader, Reader};
 use frugal_domain::job::{
-    Algorithm, Data, EvaluationSpec, ExtentChoice, JobSpec, Limits, Pruning, Reuse, SearchSpec,
-    measures_latency,
+    Algorithm, Data, EvaluationSpec, ExtentChoice, JobSpec, Limits, Priority, Pruning, Reuse,
+    SearchSpec, measures_latency,
 };
 use frugal_domain::space::Space;
 use serde_json::Value;
@@ -64,6 +64,12 @@ fn read(
     let labels = document
         .get("labels")
         .map_or_else(BTreeMap::new, |at| read_labels(&at));
+    let priority = document
+        .get("priority")
+        .map_or(Some(Priority::default()), |at| turn::priority(&at));
+    let not_before = document
+        .get("not_before")
+        .map_or(Some(None), |at| turn::moment(&at).map(Some));
     let rows = rows_of(&document, datasets);
     // What configurations of jobs bring along need not be given.
     let brings = taken::any(&document);
@@ -145,6 +151,8 @@ fn read(
     let mut spec = JobSpec {
         name,
         labels,
+        priority: priority?,
+        not_before: not_before?,
         dataset: rows.dataset.clone(),
         holdout_dataset: None,
         models: models

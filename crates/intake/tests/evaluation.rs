@@ -280,7 +280,7 @@ fn every_fault_has_its_place() {
         (
             with("/search_space", json!({})),
             "/search_space",
-            "is not a known field; known here: `budgets`, `configurations`, `constraints`, `data`, `demonstrations`, `labels`, `limits`, `measure_latency`, `model`, `models`, `name`, `objective`, `prompt`, `prompts`, `reference`, `reuse`, `scoring`, `seed`",
+            "is not a known field; known here: `budgets`, `configurations`, `constraints`, `data`, `demonstrations`, `labels`, `limits`, `measure_latency`, `model`, `models`, `name`, `not_before`, `objective`, `priority`, `prompt`, `prompts`, `reference`, `reuse`, `scoring`, `seed`",
         ),
         (
             with("/budgets/optimization", json!({"usd": 1})),

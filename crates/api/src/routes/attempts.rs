@@ -5,14 +5,17 @@
 )]
 
 use crate::errors::{ApiError, Code};
-use crate::extract::{JobPath, Parameters, no_job};
+use crate::extract::{JobPath, Parameters};
+use crate::found;
 use crate::pagination::{self, AttemptNumber};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{Attempt, List};
 use axum::Json;
 use axum::extract::State;
-use frugal_store::{attempts, jobs};
+use frugal_domain::id::JobId;
+use frugal_domain::job::JobKind;
+use frugal_store::attempts;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -48,12 +51,20 @@ pub(super) async fn list_attempts(
     JobPath(id): JobPath,
     Parameters(parameters): Parameters<ListAttempts>,
 ) -> Result<Json<List<Attempt>>, ApiError> {
+    list(&state, JobKind::Tuning, id, &parameters).await
+}
+
+/// A page of the attempts at a job of a kind.
+pub(super) async fn list(
+    state: &AppState,
+    kind: JobKind,
+    id: JobId,
+    parameters: &ListAttempts,
+) -> Result<Json<List<Attempt>>, ApiError> {
     let limit = pagination::limit(parameters.limit)?;
     let before = pagination::cursor::<AttemptNumber>(parameters.cursor.as_deref())?;
     let mut connection = state.connection().await?;
-    jobs::find(&mut connection, id)
-        .await?
-        .ok_or_else(|| no_job(id))?;
+    found::job(&mut connection, kind, id).await?;
     let before = before.map(|AttemptNumber(number)| number);
     let rows = attempts::list(&mut connection, id, before, limit + 1).await?;
     Ok(Json(pagination::page(

@@ -1,6 +1,7 @@
 //! Evaluations: posted, estimated, listed, read, waited for, cancelled, and what they have found. They are jobs of a
 //! kind of their own, so most of it is done where it is done for jobs.
 
+use super::attempts::{self, ListAttempts};
 use super::events::{self, ListEvents};
 use super::export;
 use super::jobs::{self, GetJob, ListJobs};
@@ -13,8 +14,8 @@ use crate::idempotency::Key;
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{
-    Evaluation, EvaluationEstimate, EvaluationPost, EvaluationReport, EventPage, ExportLine,
-    FieldError, List, Trial,
+    Attempt, Evaluation, EvaluationEstimate, EvaluationPost, EvaluationReport, EventPage,
+    ExportLine, FieldError, List, Trial,
 };
 use crate::{data, found, pagination, reading, sources};
 use axum::Json;
@@ -297,6 +298,27 @@ pub(super) async fn get_evaluation_trial(
     EvaluationTrialPath(id, number): EvaluationTrialPath,
 ) -> Result<Json<Trial>, ApiError> {
     trials::one(&state, JobKind::Evaluation, id, number).await
+}
+
+/// List the attempts at an evaluation
+///
+/// As those at a job, newest first.
+#[utoipa::path(
+    get,
+    path = "/evaluations/{id}/attempts",
+    tag = "evaluations",
+    params(("id" = Uuid, Path, description = "The evaluation."), ListAttempts),
+    responses(
+        (status = 200, description = "A page of attempts.", body = List<Attempt>),
+        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound]) }>
+    )
+)]
+pub(super) async fn list_evaluation_attempts(
+    State(state): State<AppState>,
+    EvaluationPath(id): EvaluationPath,
+    Parameters(parameters): Parameters<ListAttempts>,
+) -> Result<Json<List<Attempt>>, ApiError> {
+    attempts::list(&state, JobKind::Evaluation, id, &parameters).await
 }
 
 /// Follow an evaluation's events

@@ -50,6 +50,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(evaluations::cancel_evaluation))
         .routes(routes!(evaluations::list_evaluation_trials))
         .routes(routes!(evaluations::get_evaluation_trial))
+        .routes(routes!(evaluations::list_evaluation_attempts))
         .routes(routes!(evaluations::list_evaluation_events))
         .routes(routes!(evaluations::get_evaluation_report))
         .routes(routes!(evaluations::export_evaluation))

@@ -4,6 +4,7 @@ use super::super::demonstrations::DemonstrationsPost;
 use super::super::{
     Budget, Constraint, DataPost, ModelPost, ObjectivePost, PromptPost, Reuse, ScoringPost,
 };
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -24,6 +25,12 @@ pub struct EvaluationPost {
     pub name: Option<String>,
     /// Labels for people and tools, at most 64.
     pub labels: Option<BTreeMap<String, String>>,
+    /// How urgent it is among the jobs that wait, as of a job; 0 by default.
+    #[schema(nullable = true, minimum = -9, maximum = 9)]
+    pub priority: Option<i16>,
+    /// When it may be begun at the earliest (RFC 3339, with an offset); at once by default.
+    #[schema(nullable = true)]
+    pub not_before: Option<DateTime<Utc>>,
     /// The rows to evaluate on. None are held out.
     pub data: DataPost,
     /// The models of the configurations. Give either this or `model`.

@@ -33,6 +33,11 @@ pub struct Evaluation {
     pub stop_reason: Option<StopReason>,
     /// Why it failed, in words.
     pub detail: Option<String>,
+    /// How urgent it is among the jobs that wait: higher ones go first.
+    #[schema(minimum = -9, maximum = 9)]
+    pub priority: i16,
+    /// When it may be begun at the earliest; until then it waits as `queued`.
+    pub not_before: Option<DateTime<Utc>>,
     /// When it was posted.
     pub created_at: DateTime<Utc>,
     /// When a worker first took it.
@@ -166,6 +171,8 @@ impl Evaluation {
             state: job.state.into(),
             stop_reason: job.stop_reason.map(StopReason::from),
             detail: job.detail,
+            priority: job.priority.get(),
+            not_before: job.not_before,
             created_at: job.created_at,
             started_at: job.started_at,
             finished_at: job.finished_at,
