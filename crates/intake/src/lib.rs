@@ -9,6 +9,7 @@
 //! [`validate`] tries scorers on responses.
 
 mod budgets;
+mod change;
 mod choice;
 pub mod dataset;
 mod default_model;
@@ -32,6 +33,7 @@ mod turn;
 mod validation;
 mod warnings;
 
+pub use change::{Ended, changed, continued};
 pub use frugal_scoring::{Explained, ExplainedPart};
 pub use posted::{Posted, job, job_over};
 pub use rows::{Dataset, Datasets, Rows, named_datasets};

@@ -235,7 +235,7 @@ fn are_shown(at: &Reader<'_>, prompts: &[Option<Prompt>], rows: Option<&Rows>) {
     }
 }
 
-fn read_name(at: &Reader<'_>) -> Option<String> {
+pub(crate) fn read_name(at: &Reader<'_>) -> Option<String> {
     let name = at.filled_string()?;
     if name.chars().count() > 200 {
         return at.fault("must have at most 200 characters");
@@ -243,7 +243,7 @@ fn read_name(at: &Reader<'_>) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn read_labels(at: &Reader<'_>) -> BTreeMap<String, String> {
+pub(crate) fn read_labels(at: &Reader<'_>) -> BTreeMap<String, String> {
     let Some(labels) = at.object() else {
         return BTreeMap::new();
     };

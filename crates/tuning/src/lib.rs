@@ -45,6 +45,7 @@ mod search;
 mod seed;
 mod step;
 mod tally;
+mod terms;
 mod tuning;
 mod validation;
 pub mod verdict;
@@ -58,7 +59,7 @@ pub use drive::{Answers, drive};
 pub use ending::JobEnding;
 pub use error::TuningError;
 pub use job::{Job, LabelledAnswer, PromptTokenBounds};
-pub use past::{Judgement, Past, PastRequest, PastTrial, Question};
+pub use past::{EarlierValidation, Judgement, Past, PastRequest, PastTrial, Question, TermsChange};
 pub use refusals::{MOST_REFUSED, MOST_UNANSWERED, without_ids};
 pub use report::Report;
 pub use step::{

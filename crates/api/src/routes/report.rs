@@ -1,33 +1,70 @@
 //! What a job has found.
+#![expect(
+    unused_qualifications,
+    reason = "the macro that describes query parameters writes paths in full"
+)]
 
 use crate::errors::{ApiError, Code};
-use crate::extract::{JobPath, no_job};
+use crate::extract::{JobPath, Parameters, no_job};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::Report;
 use axum::Json;
 use axum::extract::State;
-use frugal_store::jobs;
+use frugal_store::{jobs, terms};
+use serde::Deserialize;
 use serde_json::Value;
+use utoipa::IntoParams;
+
+/// Which report.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct GetReport {
+    /// That of which run of the job: 1 for the first, the present one by default.
+    #[param(minimum = 1)]
+    run: Option<u32>,
+}
 
 /// Get what a job has found
 ///
-/// The report is there once the job has succeeded, or was cancelled while a worker drove it.
+/// The report is there once the job has succeeded, or was cancelled while a worker drove it. Of a job that was
+/// continued after that, `run` asks for what it reported before.
 #[utoipa::path(
     get,
     path = "/jobs/{id}/report",
     tag = "jobs",
-    params(("id" = Uuid, Path, description = "The job.")),
+    params(("id" = Uuid, Path, description = "The job."), GetReport),
     responses(
         (status = 200, description = "The report.", body = Report),
-        Problems<{ codes(&[Code::NotFound, Code::ReportNotReady]) }>
+        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound, Code::ReportNotReady]) }>
     )
 )]
 pub(super) async fn get_report(
     State(state): State<AppState>,
     JobPath(id): JobPath,
+    Parameters(parameters): Parameters<GetReport>,
 ) -> Result<Json<Value>, ApiError> {
     let mut connection = state.connection().await?;
+    if let Some(run) = parameters.run {
+        let job = jobs::find(&mut connection, id)
+            .await?
+            .ok_or_else(|| no_job(id))?;
+        if run == 0 || run > job.run {
+            let detail = format!("`run` is {run}, and the job was begun {} times", job.run);
+            return Err(ApiError::new(Code::InvalidParameter, detail));
+        }
+        if run < job.run {
+            let earlier = terms::earlier_report(&mut connection, id, run).await?;
+            return earlier
+                .filter(|report| !report.is_null())
+                .map(Json)
+                .ok_or_else(|| {
+                    let detail = format!("run {run} of the job left no report");
+                    ApiError::new(Code::ReportNotReady, detail)
+                });
+        }
+    }
     if let Some(report) = jobs::report(&mut connection, id).await?
         && !report.is_null()
     {

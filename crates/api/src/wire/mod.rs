@@ -15,6 +15,7 @@ mod example;
 mod export;
 mod job;
 mod names;
+mod patch;
 mod post;
 mod report;
 mod scorer;
@@ -40,7 +41,7 @@ pub use estimate::{
     ConfigurationCost, ConfigurationEstimate, EvaluationCost, InstanceCost, JobEstimate,
     PromptTokenEstimate, RowCounts, TrialEstimate, WithinBudget,
 };
-pub use event::{Event, EventBody, EventPage};
+pub use event::{Event, EventBody, EventPage, FieldChange};
 pub(crate) use export::EXPORT_FORMAT;
 pub use export::{
     ExportEnd, ExportLine, ExportStart, ExportedAdoption, ExportedFailure, ExportedInstance,
@@ -57,6 +58,7 @@ pub use names::{
     JobState, Metric, PruneReasonName, Pruning, Reducer, RefusalScope, Reuse, Sequence,
     SpendCategory, StopReason, TrialRole, TrialState, Unit, UntriedReason, WaitReason,
 };
+pub use patch::{BudgetsPatch, JobPatch, SearchPatch};
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, HoldoutPost, HoldoutRowsPost, JobPost,
     LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, SamplePost,

@@ -259,6 +259,15 @@ pub enum Note {
         /// The same in words, with the remedy.
         detail: String,
     },
+    /// The job was continued after held-out rows had judged a winner: they do so again, and the chance that
+    /// one of the verdicts calls an improvement significant that is none grows with their number.
+    HoldoutSeenBefore {
+        /// How often they have before.
+        #[schema(example = 1)]
+        times: u32,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
     /// More than half of all responses were cut at `max_tokens`.
     ResponsesCut {
         /// Responses cut.
