@@ -554,6 +554,7 @@ impl Profiled {
                     score,
                     answer,
                     preference,
+                    counts: _,
                 } = response.observed;
                 row.scores.push(within_range(score));
                 row.answers.push(answer);
