@@ -68,7 +68,8 @@ async fn read_json(request: Request, state: &AppState) -> Result<Value, ApiError
                 format!("the body did not arrive within {seconds} seconds"),
             )
         })??;
-    serde_json::from_slice(&bytes).map_err(|error| not_json(&error))
+    serde_json::from_slice(&frugal_intake::keep_in_document(&bytes))
+        .map_err(|error| not_json(&error))
 }
 
 /// Reads a body up to the limit. One that is larger is read on for a while and thrown away:

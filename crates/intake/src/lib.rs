@@ -14,6 +14,7 @@ mod choice;
 pub mod dataset;
 mod default_model;
 mod demonstrations;
+mod digits;
 pub mod estimate;
 mod instance;
 mod limits;
@@ -34,6 +35,7 @@ mod validation;
 mod warnings;
 
 pub use change::{Ended, changed, continued};
+pub use digits::keep_in_document;
 pub use frugal_scoring::{Explained, ExplainedPart};
 pub use posted::{Posted, job, job_over};
 pub use rows::{Dataset, Datasets, Rows, named_datasets};

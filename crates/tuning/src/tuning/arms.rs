@@ -10,17 +10,18 @@ use crate::profiled::{ArmTrial, Arrived, InAir, ProfiledLoop, by_row, told};
 use crate::run_key::RunKey;
 use crate::search;
 use crate::step::{BegunTrial, Change};
-use frugal_domain::configuration::{Configuration, Extent, Settings};
+use frugal_domain::configuration::{Configuration, Extent, Sampling, Settings};
 use frugal_domain::event::EventBody;
 use frugal_domain::job::{JobSpec, Split};
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome, TrialRole};
-use frugal_evaluation::{Ending, ScoredDraw};
+use frugal_evaluation::{Corpus, Ending, ScoredDraw};
 use frugal_search::profiled::{
     ArmEstimate, BaselineEstimate, Batch, Decision, Over, Problem, Profiled,
 };
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Tuning {
@@ -378,7 +379,8 @@ impl Tuning {
                 extent: estimate.extent,
                 ..trial.settings.as_ref().clone()
             };
-            let evaluation = self.evaluation(&estimate);
+            let corpus = self.corpus(&settings.sampling);
+            let evaluation = self.evaluation(&estimate, corpus.as_ref());
             let leads = profiled.search.leader() == Some(arm);
             if leads && evaluation.valid {
                 let objective = self.job.spec.objective;
@@ -410,8 +412,14 @@ impl Tuning {
         }
     }
 
+    /// What the responses of an arm, as they were drawn, add to the metrics of all rows together.
+    fn corpus(&self, sampling: &Sampling) -> Option<Corpus> {
+        let observed = self.evaluator.pool().arm(sampling)?.observed();
+        Corpus::of(observed.iter().map(|(instance, said)| (*instance, said)))
+    }
+
     /// What an arm comes to, as trials show it.
-    fn evaluation(&self, estimate: &ArmEstimate) -> Evaluation {
+    fn evaluation(&self, estimate: &ArmEstimate, corpus: Option<&Corpus>) -> Evaluation {
         let spec = &self.job.spec;
         let unit = spec.cost_unit();
         let rows = count(estimate.rows);
@@ -420,11 +428,12 @@ impl Tuning {
             standard_error: error,
             count: rows,
         };
-        let metrics: std::collections::BTreeMap<String, Estimate> = estimate
+        let mut metrics: BTreeMap<String, Estimate> = estimate
             .metrics
             .iter()
             .map(|(metric, value)| (metric.as_str().to_owned(), of(*value)))
             .collect();
+        outcome::add_corpus(&mut metrics, corpus);
         let violated = outcome::violated(spec, &metrics, estimate.quality_difference.as_ref());
         let cost = of(estimate.inference_cost);
         let utility = metrics
@@ -481,10 +490,11 @@ impl Tuning {
                 extent: estimate.map_or(trial.settings.extent, |estimate| estimate.extent),
                 ..trial.settings.as_ref().clone()
             };
+            let corpus = self.corpus(&settings.sampling);
             let outcome = match (trial.refused, estimate) {
                 (Some(refused), _) => refused,
                 (None, Some(estimate)) if !estimate.closed => {
-                    TrialOutcome::Evaluated(self.evaluation(estimate))
+                    TrialOutcome::Evaluated(self.evaluation(estimate, corpus.as_ref()))
                 }
                 (None, _) if self.closed(trial.settings.sampling.model).is_some() => {
                     let model = trial.settings.sampling.model;
@@ -508,6 +518,7 @@ impl Tuning {
                 utilities,
                 qualities: Utilities::new(),
                 quality_difference: estimate.and_then(|estimate| estimate.quality_difference),
+                corpus,
                 tally: trial.tally,
                 requests: Vec::new(),
                 run: None,
