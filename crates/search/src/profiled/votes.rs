@@ -17,7 +17,7 @@ use super::arm::{Arm, Row};
 use super::standard::normal;
 use frugal_domain::scoring::AnswerKey;
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How finely spreads are told apart: the share of all rivals, and of those without an answer.
 const SHARE_STEPS: u8 = 8;
@@ -310,14 +310,14 @@ fn majority(chance: f64, n: f64, spread: Spread) -> f64 {
     match counted {
         0 | 1 => chance,
         2..=MOST_COUNTED => table(counted, spread).at(chance),
-        _ => approximate(chance, n, spread),
+        _ => far(counted, spread).at(chance),
     }
 }
 
 /// The same by normal distributions: of the votes of right answers, and given these of each rival's.
 fn approximate(chance: f64, n: f64, spread: Spread) -> f64 {
     /// Values that the votes of right answers may take, in deviations to either side.
-    const NODES: i32 = 20;
+    const NODES: i32 = 80;
     const REACH: f64 = 4.0;
     let chance = chance.clamp(0.0, 1.0);
     let kinds = Kinds::of(spread);
@@ -379,6 +379,19 @@ fn table(n: usize, spread: Spread) -> &'static Table {
             counted((point as f64 / (POINTS - 1) as f64).powi(2), n, wins)
         }))
     })
+}
+
+/// The same of more answers than are counted one by one.
+fn far(n: usize, spread: Spread) -> Arc<Table> {
+    static TABLES: Mutex<BTreeMap<(usize, usize), Arc<Table>>> = Mutex::new(BTreeMap::new());
+    let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
+    let table = tables.entry((n, spread.place())).or_insert_with(|| {
+        Arc::new(Table(std::array::from_fn(|point| {
+            let chance = (point as f64 / (POINTS - 1) as f64).powi(2);
+            approximate(chance, n as f64, spread)
+        })))
+    });
+    Arc::clone(table)
 }
 
 impl Table {
