@@ -67,7 +67,8 @@ codes! {
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not know the method";
     EventsPruned = GONE, "events_pruned", "Events that come first are gone: the server keeps them for some time after a job has ended";
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
-    InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended can be neither paused nor resumed nor cancelled, and one that has not cannot be deleted";
+    InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended can be neither paused nor resumed nor cancelled, and only one that has ended can be continued or deleted";
+    PreconditionFailed = PRECONDITION_FAILED, "precondition_failed", "The job is another than the client knows: its `ETag` is none of those in `If-Match`";
     ReportNotReady = CONFLICT, "report_not_ready", "The job has not ended, or has ended without a report";
     IdempotencyKeyInFlight = CONFLICT, "idempotency_key_in_flight", "A request with the same idempotency key is under way";
     DatasetNameTaken = CONFLICT, "dataset_name_taken", "A dataset with other rows has the name";
@@ -75,6 +76,7 @@ codes! {
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not declared as what the path takes";
     InvalidJob = UNPROCESSABLE_ENTITY, "invalid_job", "The job makes no sense; every fault is listed, with its place";
     InvalidEvaluation = UNPROCESSABLE_ENTITY, "invalid_evaluation", "The evaluation makes no sense; every fault is listed, with its place";
+    InvalidChange = UNPROCESSABLE_ENTITY, "invalid_change", "The change of the job makes no sense; every fault is listed, with its place";
     InvalidDataset = UNPROCESSABLE_ENTITY, "invalid_dataset", "The rows make no sense; every fault is listed, with its line";
     InvalidValidation = UNPROCESSABLE_ENTITY, "invalid_validation", "The scorer, the rows or the responses make no sense; every fault is listed, with its place";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key came with another body before";
@@ -114,6 +116,13 @@ impl ApiError {
     pub fn invalid_evaluation(faults: Vec<Fault>) -> Self {
         let count = faults.len();
         Self::with_faults(Code::InvalidEvaluation, "evaluation", faults, count)
+    }
+
+    /// A change of a job that makes no sense, with everything that is wrong with it.
+    #[must_use]
+    pub fn invalid_change(faults: Vec<Fault>) -> Self {
+        let count = faults.len();
+        Self::with_faults(Code::InvalidChange, "change", faults, count)
     }
 
     /// A scorer with responses that make no sense, with everything that is wrong with them.

@@ -1,15 +1,17 @@
 //! Entity tags: a job that a client has seen is not sent again (RFC 9110, sections 8.8 and 13).
 
 use crate::errors::{ApiError, Code};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use frugal_store::jobs::Job;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// The tag of a job as it is now. Whatever changes a job writes an event, but for two steps: the
-/// request to cancel a running job, and a worker that gives a job back; they change the state. What goes
-/// in time of one that has ended leaves its marks.
+/// The tag of a job as it is now. Whatever changes a job writes an event, but for three steps: the
+/// request to cancel a running job, and a worker that gives a job back, which change the state; and a change
+/// of a running job's terms, which is counted at once and told of by its worker. What goes in time of one
+/// that has ended leaves its marks.
 pub(crate) fn of(job: &Job) -> String {
+    let (seq, state) = (job.last_seq, job.state.as_str());
     let gone = match (job.events_pruned_through, job.responses_pruned_at) {
         (0, None) => String::new(),
         (events, responses) => {
@@ -17,7 +19,11 @@ pub(crate) fn of(job: &Job) -> String {
             format!(".{events}.{responses}")
         }
     };
-    format!("\"{}.{}{gone}\"", job.last_seq, job.state.as_str())
+    let changed = match job.changes {
+        0 => String::new(),
+        changes => format!(".{changes}"),
+    };
+    format!("\"{seq}.{state}{changed}{gone}\"")
 }
 
 /// The tag of an answer that has no other sign of its state: a hash of what it says.
@@ -41,20 +47,32 @@ pub(crate) struct Seen {
 impl Seen {
     /// What the client says that it has; nothing where it says nothing.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+        Self::read_from(headers, &header::IF_NONE_MATCH)
+    }
+
+    /// The tags of which the job must have one for the request to be carried out, from `If-Match`. Weak
+    /// tags match nothing there (RFC 9110, section 13.1.1).
+    pub(crate) fn required(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+        Self::read_from(headers, &header::IF_MATCH)
+    }
+
+    fn read_from(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, ApiError> {
         let mut seen: Option<Self> = None;
-        for value in headers.get_all(header::IF_NONE_MATCH) {
+        for value in headers.get_all(name) {
             let value = value.to_str().map_err(|_| {
                 ApiError::new(
                     Code::InvalidParameter,
-                    "the header `If-None-Match` must be an entity tag, such as the answer's `ETag` before",
+                    format!("the header `{name}` must be an entity tag, such as the answer's `ETag` before"),
                 )
             })?;
             let seen = seen.get_or_insert_default();
             for tag in value.split(',').map(str::trim) {
                 seen.any |= tag == "*";
-                // A weak tag matches its strong self here (RFC 9110, section 13.1.2).
-                seen.tags
-                    .push(tag.strip_prefix("W/").unwrap_or(tag).to_owned());
+                // A weak tag matches its strong self in `If-None-Match` (RFC 9110, section 13.1.2).
+                let strong = tag
+                    .strip_prefix("W/")
+                    .filter(|_| name == header::IF_NONE_MATCH);
+                seen.tags.push(strong.unwrap_or(tag).to_owned());
             }
         }
         Ok(seen)

@@ -12,6 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
 
+/// The content type of a JSON merge patch (RFC 7396, section 4).
+pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -29,21 +32,44 @@ impl FromRequest<AppState> for JsonBody {
                 "the body must be JSON; send it with `Content-Type: application/json`",
             ));
         }
-        let limit = state.body_limit();
-        let read = read_body(request.into_body(), limit);
-        let bytes = tokio::time::timeout(BODY_TIMEOUT, read)
-            .await
-            .map_err(|_| {
-                let seconds = BODY_TIMEOUT.as_secs();
-                ApiError::new(
-                    Code::BodyTimeout,
-                    format!("the body did not arrive within {seconds} seconds"),
-                )
-            })??;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| not_json(&error))
+        read_json(request, state).await.map(Self)
     }
+}
+
+/// A JSON merge patch (RFC 7396), declared as one or as JSON.
+#[derive(Debug)]
+pub(crate) struct MergePatch(pub Value);
+
+impl FromRequest<AppState> for MergePatch {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let essence = essence(request.headers());
+        if essence != MERGE_PATCH && essence != "application/json" {
+            return Err(ApiError::new(
+                Code::UnsupportedMediaType,
+                format!(
+                    "the body must be a JSON merge patch (RFC 7396); send it with `Content-Type: {MERGE_PATCH}`"
+                ),
+            ));
+        }
+        read_json(request, state).await.map(Self)
+    }
+}
+
+async fn read_json(request: Request, state: &AppState) -> Result<Value, ApiError> {
+    let read = read_body(request.into_body(), state.body_limit());
+    let bytes = tokio::time::timeout(BODY_TIMEOUT, read)
+        .await
+        .map_err(|_| {
+            let seconds = BODY_TIMEOUT.as_secs();
+            ApiError::new(
+                Code::BodyTimeout,
+                format!("the body did not arrive within {seconds} seconds"),
+            )
+        })??;
+    serde_json::from_slice(&frugal_intake::keep_in_document(&bytes))
+        .map_err(|error| not_json(&error))
 }
 
 /// Reads a body up to the limit. One that is larger is read on for a while and thrown away:
@@ -75,13 +101,18 @@ async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     Ok(bytes)
 }
 
-fn declares_json(headers: &HeaderMap) -> bool {
+/// The type of a body without its parameters, in lower case.
+fn essence(headers: &HeaderMap) -> String {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
+    essence.to_ascii_lowercase()
+}
+
+fn declares_json(headers: &HeaderMap) -> bool {
+    let essence = essence(headers);
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }

@@ -33,7 +33,23 @@ pub(crate) async fn job(
     kind: JobKind,
     id: JobId,
 ) -> Result<Job, ApiError> {
-    let Some(job) = jobs::find(connection, id).await? else {
+    of_kind(kind, id, jobs::find(connection, id).await?)
+}
+
+/// A job of a kind, whose row stays as it is until the transaction ends.
+///
+/// # Errors
+/// There is none; where there is one of another kind, the answer says where.
+pub(crate) async fn locked(
+    transaction: &mut PgConnection,
+    kind: JobKind,
+    id: JobId,
+) -> Result<Job, ApiError> {
+    of_kind(kind, id, jobs::lock(transaction, id).await?)
+}
+
+fn of_kind(kind: JobKind, id: JobId, found: Option<Job>) -> Result<Job, ApiError> {
+    let Some(job) = found else {
         return Err(none(kind, id));
     };
     let found = job.spec.kind();

@@ -33,7 +33,9 @@ struct Follower {
     has: i64,
     /// Events read and not sent yet.
     read: VecDeque<event::Event>,
-    /// Whether the last one read is the job's last.
+    /// Whether the last one read is terminal.
+    ends: bool,
+    /// Whether it is the job's last.
     ended: bool,
 }
 
@@ -50,6 +52,7 @@ pub(crate) fn stream(state: AppState, job: Job, has: i64) -> Response {
         after: has.min(job.last_seq),
         has,
         read: VecDeque::new(),
+        ends: false,
         ended: false,
     };
     let frames = futures::stream::unfold(follower, |mut follower| async move {
@@ -96,6 +99,7 @@ impl Follower {
             }
             match self.look().await {
                 Ok(true) => continue,
+                Ok(false) if self.ended => return None,
                 Ok(false) => {}
                 // The stream stays and tries again; what is missed now is still in the table.
                 Err(error) if error.is_unavailable() => {
@@ -129,9 +133,15 @@ impl Follower {
             self.ended = true;
             return Ok(true);
         }
-        if let Some(last) = rows.last() {
-            self.after = last.seq;
-            self.ended = last.body.is_terminal();
+        // A job that was continued has events behind a terminal one; whether that was read as the last of a
+        // page shows with the next.
+        match rows.last() {
+            Some(last) => {
+                self.after = last.seq;
+                self.ends = last.body.is_terminal();
+                self.ended = self.ends && rows.len() < PAGE as usize;
+            }
+            None => self.ended = self.ends,
         }
         self.read = rows
             .into_iter()

@@ -17,7 +17,7 @@ use frugal_domain::job::JobSpec;
 use frugal_domain::seed::mix;
 use frugal_domain::trial::Improvement;
 use frugal_evaluation::statistics::PairedDifferences;
-use frugal_tuning::verdict::IntervalEstimate;
+use frugal_tuning::interval_estimate::IntervalEstimate;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};

@@ -226,7 +226,10 @@ impl Answers for Memory<'_> {
                     self.trials.insert(*trial, ended);
                 }
             }
-            Change::Progressed | Change::TrialProgressed { .. } | Change::Validated => {}
+            Change::Progressed
+            | Change::TrialProgressed { .. }
+            | Change::Validated
+            | Change::TermsChanged(_) => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a watcher of a job sees, in order and without gaps.
 
-use crate::configuration::Settings;
+use crate::configuration::{Extent, Settings};
 use crate::id::{JobId, TrialNumber};
 use crate::money::Spend;
 use crate::names::names;
@@ -8,6 +8,7 @@ use crate::state::StopReason;
 use crate::trial::{CostEstimate, Coverage, Estimate, PruneReason, TrialRole};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// One event of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,17 @@ names! {
     }
 }
 
+/// A field of a job that has another value than before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Which: a JSON pointer into the job as it is posted.
+    pub pointer: String,
+    /// What it was.
+    pub old: Value,
+    /// What it is.
+    pub new: Value,
+}
+
 /// What happened: a `type` and its `data`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
@@ -61,7 +73,22 @@ pub enum EventBody {
     /// The job was asked to go on.
     #[serde(rename = "job.resumed")]
     JobResumed {},
-    /// The job ended by itself. No event follows.
+    /// The job's owner has changed it. What the search decides by is changed at this place among its
+    /// decisions.
+    #[serde(rename = "job.updated")]
+    JobUpdated {
+        /// What is other.
+        changes: Vec<FieldChange>,
+    },
+    /// A job that had ended is to go on.
+    #[serde(rename = "job.continued")]
+    JobContinued {
+        /// How often it was begun, with this time.
+        run: u32,
+        /// What is other than before.
+        changes: Vec<FieldChange>,
+    },
+    /// The job ended by itself. No event follows, unless it is continued.
     #[serde(rename = "job.succeeded")]
     JobSucceeded {
         /// Why the search ended.
@@ -75,7 +102,7 @@ pub enum EventBody {
         /// In words.
         detail: String,
     },
-    /// The job was cancelled. No event follows.
+    /// The job was cancelled. No event follows, unless it is continued.
     #[serde(rename = "job.cancelled")]
     JobCancelled {},
     /// A configuration is about to be evaluated.
@@ -229,6 +256,12 @@ pub enum EventBody {
     /// The winner and the baseline were scored on the held-out instances.
     #[serde(rename = "validation.completed")]
     ValidationCompleted {
+        /// The winner's trial; none where the event was written before it was told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trial: Option<TrialNumber>,
+        /// The winner's extent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        extent: Option<Extent>,
         /// The winner's objective there.
         winner: Estimate,
         /// The baseline's, where there is one.
@@ -247,6 +280,8 @@ impl EventBody {
             Self::JobPausing {} => "job.pausing",
             Self::JobPaused {} => "job.paused",
             Self::JobResumed {} => "job.resumed",
+            Self::JobUpdated { .. } => "job.updated",
+            Self::JobContinued { .. } => "job.continued",
             Self::JobSucceeded { .. } => "job.succeeded",
             Self::JobFailed { .. } => "job.failed",
             Self::JobCancelled {} => "job.cancelled",
@@ -267,7 +302,7 @@ impl EventBody {
         }
     }
 
-    /// Whether no event of the job can follow.
+    /// Whether no event of the job follows, unless it is continued.
     #[must_use]
     pub const fn is_terminal(&self) -> bool {
         matches!(

@@ -39,6 +39,20 @@ names! {
     }
 }
 
+names! {
+    /// A number of all responses together, which is no mean over instances.
+    pub enum CorpusMetric: "metric of a corpus" {
+        /// BLEU of the corpus: the precisions and the lengths are those of all texts.
+        Bleu = "corpus_bleu",
+        /// The harmonic mean of the two that follow (micro-averaged).
+        F1 = "corpus_f1",
+        /// What of all that the responses say is right.
+        Precision = "corpus_precision",
+        /// What of all that is right the responses say.
+        Recall = "corpus_recall",
+    }
+}
+
 impl Metric {
     /// The largest value that it can take, if there is one. No metric is ever below 0.
     #[must_use]

@@ -94,6 +94,18 @@ impl Arm {
         scored.into_iter().filter(move |_| fair)
     }
 
+    /// What was said of the responses as they were drawn, by instance.
+    #[must_use]
+    pub fn observed(&self) -> BTreeMap<usize, Vec<Observation>> {
+        let mut observed: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
+        for draw in &self.draws {
+            if let Some(said) = self.scores.get(&ScoreKey::whole(draw.id, draw.instance)) {
+                observed.entry(draw.instance).or_default().push(*said);
+            }
+        }
+        observed
+    }
+
     /// What must be scored before [`Self::utility`] can tell what a limit of tokens is worth.
     #[must_use]
     pub fn unscored(&self, max_tokens: u32) -> Vec<ScorePlan> {

@@ -115,13 +115,27 @@ impl Evaluator {
     /// # Errors
     /// The plan makes no sense.
     pub fn begin(&self, plan: TrialPlan) -> Result<TrialRun, InvalidPlan> {
+        self.begin_at(plan, 0)
+    }
+
+    /// Begins a trial whose requests are numbered from `first_ordinal` on.
+    ///
+    /// # Errors
+    /// The plan makes no sense.
+    pub fn begin_at(&self, plan: TrialPlan, first_ordinal: u32) -> Result<TrialRun, InvalidPlan> {
         self.check(&plan)?;
         let known = self.prompt_tokens.get(&prompt_key(&plan)).cloned();
         let prompts =
             PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
         let scheme = self.scheme(&plan, &prompts);
         let supply = self.supply(&plan);
-        Ok(TrialRun::new(plan, prompts, scheme, supply))
+        Ok(TrialRun::starting_at(
+            first_ordinal,
+            plan,
+            prompts,
+            scheme,
+            supply,
+        ))
     }
 
     /// Begins a batch of draws for an arm: so many responses for each of these rows, and no verdict
@@ -199,6 +213,12 @@ impl Evaluator {
             scheme,
             supply,
         ))
+    }
+
+    /// Trials that begin from now on are evaluated under this optimization budget, which
+    /// [`Pruning::Reference`] reckons with.
+    pub const fn set_optimization_budget(&mut self, budget: Budget) {
+        self.options.reference.optimization_budget = Some(budget);
     }
 
     /// Holds the trials that begin from now on against this one, if it is better than the one so

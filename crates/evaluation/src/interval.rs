@@ -83,6 +83,12 @@ pub fn mean_interval(metric: Metric, values: &[f64]) -> Option<Interval> {
     Some(weighted_mean_interval(values, range, UNSEEN_IN_MEAN, TAIL))
 }
 
+/// The 95 % interval of the mean of values within a range, with a whole observation more at either end.
+#[must_use]
+pub(crate) fn interval_within(values: &[f64], range: Interval) -> Interval {
+    weighted_mean_interval(values, range, UNSEEN, TAIL)
+}
+
 /// Bounds of the mean of a metric from 0 to 1 over instances, each at a confidence of its own: the
 /// mean is above the lower one in at least this share of cases, and below the upper one in as many. With
 /// a whole observation more at the end of the range they are Clopper and Pearson's where all values are
@@ -189,6 +195,21 @@ impl PairedDifferences {
                     largest => largest,
                 });
         Some(Self { values, largest })
+    }
+
+    /// The differences of what rows stand for in a metric of a corpus, which may be beyond 1 either way.
+    /// Nothing where there are none.
+    #[must_use]
+    pub(crate) fn of_row_values(
+        left: &BTreeMap<usize, f64>,
+        right: &BTreeMap<usize, f64>,
+    ) -> Option<Self> {
+        let pairs = left.iter().filter_map(|(i, l)| Some((*l, *right.get(i)?)));
+        let values: Vec<f64> = pairs.map(|(left, right)| left - right).collect();
+        let largest = values
+            .iter()
+            .fold(1.0, |most: f64, one| most.max(one.abs()));
+        (!values.is_empty()).then_some(Self { values, largest })
     }
 
     /// The differences themselves.

@@ -101,6 +101,11 @@ impl Ledger {
         }
     }
 
+    /// Goes on with another budget. What is spent and set aside stands, even where it is more.
+    pub const fn set_budget(&mut self, budget: Budget) {
+        self.budget = Some(budget);
+    }
+
     /// The budget.
     #[must_use]
     pub const fn budget(&self) -> Option<Budget> {

@@ -53,6 +53,7 @@
 //! known of the inference budget, [`Ledger`] the optimization budget.
 
 mod arm;
+mod corpus;
 mod demand;
 mod dirichlet_mean;
 mod draw;
@@ -86,6 +87,7 @@ mod trial_run;
 mod validity;
 
 pub use arm::{Arm, MOST_UNSERVED_SHARE, Rates};
+pub use corpus::{Corpus, CorpusEstimate};
 pub use demand::Ending;
 pub use draw::{DrawnResponse, OfferedResponse, ScoredDraw};
 pub use evaluated::{EvaluatedInstance, UsedResponse};

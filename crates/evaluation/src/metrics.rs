@@ -90,6 +90,7 @@ mod tests {
                 answer: (score < 0.5).then(|| AnswerKey(score.to_bits())),
                 // The worst but one is what the selector likes best.
                 preference: Some(if score == 0.25 { 0.9 } else { 0.4 }),
+                counts: None,
             },
             completion_tokens: tokens,
             ended,

@@ -133,6 +133,7 @@ mod tests {
             score: *score,
             answer: Some(AnswerKey(key)),
             preference: None,
+            counts: None,
         };
         scores.iter().zip(0..).map(one).collect()
     }

@@ -100,15 +100,6 @@ enum Supplied {
 }
 
 impl TrialRun {
-    pub(crate) fn new(
-        plan: TrialPlan,
-        prompts: PromptTokens,
-        scheme: Result<Scheme, Ending>,
-        supply: Supply,
-    ) -> Self {
-        Self::starting_at(0, plan, prompts, scheme, supply)
-    }
-
     /// A trial whose first request has this ordinal.
     pub(crate) fn starting_at(
         first_ordinal: u32,

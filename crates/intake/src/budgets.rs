@@ -41,7 +41,8 @@ pub(crate) fn budgets(
     Some((inference, optimization.unwrap_or(Some(default))?))
 }
 
-fn read_budget(at: &Reader<'_>, unpriced: Option<&str>) -> Option<Budget> {
+/// A budget in one of the units.
+pub(crate) fn read_budget(at: &Reader<'_>, unpriced: Option<&str>) -> Option<Budget> {
     let object = at.object()?;
     let usd = object.get("usd");
     let tokens = object.get("tokens");

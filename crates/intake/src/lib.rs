@@ -9,11 +9,13 @@
 //! [`validate`] tries scorers on responses.
 
 mod budgets;
+mod change;
 mod choice;
 mod configurations;
 pub mod dataset;
 mod default_model;
 mod demonstrations;
+mod digits;
 pub mod estimate;
 mod evaluation;
 mod instance;
@@ -35,6 +37,8 @@ mod turn;
 mod validation;
 mod warnings;
 
+pub use change::{Ended, changed, continued};
+pub use digits::keep_in_document;
 pub use evaluation::evaluation_over;
 pub use frugal_scoring::{Explained, ExplainedPart};
 pub use posted::{Posted, job, job_over};

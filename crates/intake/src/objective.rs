@@ -1,6 +1,6 @@
 //! Reads what a job is after: the objective, and the constraints on what else is measured.
 
-use crate::scoring::{Scoring, can_be_measured};
+use crate::scoring::{Scoring, can_be_measured, is_of_rows};
 use frugal_domain::fault::Reader;
 use frugal_domain::job::{Direction, JobSpec, NonInferiority, Objective, Reference};
 use frugal_domain::metric::{Bound, Constraint, Metric};
@@ -46,9 +46,10 @@ pub(crate) fn objective(at: Option<Reader<'_>>, scoring: Option<&Scoring>) -> Op
         }
         return standard.map(Objective::cheapest);
     }
-    let metric = object
-        .get("metric")
-        .map(|at| at.one_of(&names(Metric::ALL.iter().copied())));
+    let metric = object.get("metric").map(|at| {
+        is_of_rows(&at)?;
+        at.one_of(&names(Metric::ALL.iter().copied()))
+    });
     let direction = object.get("direction").map(|at| {
         at.one_of(&[
             ("maximize", Direction::Maximize),
@@ -81,6 +82,7 @@ fn cheapest(at: &Reader<'_>, metric: Metric, scoring: Option<&Scoring>) -> Optio
     let of_answers = Reducer::ALL.iter().map(|reducer| Metric::from(*reducer));
     let of_answers = names(of_answers);
     let metric = object.get("metric").map_or(Some(metric), |at| {
+        is_of_rows(&at)?;
         let metric = at.one_of(&of_answers)?;
         measurable(Some(&at), metric, scoring)?;
         Some(metric)
@@ -189,6 +191,7 @@ fn constrained(at: &Reader<'_>) -> Option<Metric> {
             "is bounded by `budgets.inference`; give that in its place, such as {\"usd\": 0.0002}",
         );
     }
+    is_of_rows(at)?;
     let others = Metric::ALL.iter().copied();
     at.one_of(&names(
         others.filter(|metric| *metric != Metric::InferenceCost),

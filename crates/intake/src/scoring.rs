@@ -6,7 +6,7 @@ use crate::template;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::job::{Instance, JudgeSpec};
-use frugal_domain::metric::Metric;
+use frugal_domain::metric::{CorpusMetric, Metric};
 use frugal_domain::program::Availability;
 use frugal_domain::scoring::{Reducer, ScorerSpec};
 use frugal_scoring::{Judge, Outside, Scorer};
@@ -42,7 +42,10 @@ pub(crate) fn scoring(at: &Reader<'_>, rows: Option<&Rows>, catalog: &Catalog) -
         .map(|reducer| (reducer.as_str(), *reducer))
         .collect();
     let place = object.get("reduce");
-    let reduce = place.as_ref().map(|at| at.one_of(&reducers));
+    let reduce = place.as_ref().map(|at| {
+        is_of_rows(at)?;
+        at.one_of(&reducers)
+    });
     object.finish();
     let (scorer, judges) = scorer?;
     let selector = selector.map_or(Some(None), |selector| selector.map(Some));
@@ -108,6 +111,19 @@ fn usual(scorer: &ScorerSpec) -> Reducer {
         true => Reducer::Mean,
         false => Reducer::ExpectedSuccess,
     }
+}
+
+/// Refuses the name of a metric of all rows together, where one of each row is asked for.
+pub(crate) fn is_of_rows(at: &Reader<'_>) -> Option<()> {
+    let name = at.value.as_str().unwrap_or_default();
+    if name.parse::<CorpusMetric>().is_err() {
+        return Some(());
+    }
+    at.fault(format!(
+        "`{name}` is of all rows together and no mean over them, so that no search can follow it from row to \
+         row: take `mean`, which is of the scores of the rows; trials and the report show `{name}` beside it \
+         wherever the scorer counts what it takes"
+    ))
 }
 
 /// Refuses the metric of the majority where the scorer cannot say which responses give the same answer, and

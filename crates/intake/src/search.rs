@@ -17,6 +17,18 @@ const MAX_COUNT: i64 = 1_000;
 /// The smallest first step of a local search: smaller ones do not get anywhere within a budget.
 const LEAST_STEP_SIZE: f64 = 0.001;
 
+/// The most requests of one job that may be in flight.
+pub(crate) const MOST_IN_FLIGHT: i64 = 1024;
+
+/// Requests in flight of a job that names no number: one where latency counts, so that none waits behind
+/// another.
+pub(crate) const fn default_in_flight(measures_latency: bool) -> u32 {
+    match measures_latency {
+        true => 1,
+        false => 32,
+    }
+}
+
 pub(crate) fn limits(at: Option<Reader<'_>>) -> Option<Limits> {
     let mut limits = Limits {
         trials: DEFAULT_TRIALS,
@@ -65,10 +77,7 @@ pub(crate) fn search(
         pruning: Pruning::On,
         reuse: Reuse::Job,
         parallel_trials: 4,
-        requests_in_flight: match measures_latency {
-            true => 1,
-            false => 32,
-        },
+        requests_in_flight: default_in_flight(measures_latency),
     };
     let Some(at) = at else {
         return Some(search);
@@ -99,7 +108,7 @@ pub(crate) fn search(
         .map(|at| at.integer_within(1, 64));
     let in_flight = object
         .get("requests_in_flight")
-        .map(|at| at.integer_within(1, 1024));
+        .map(|at| at.integer_within(1, MOST_IN_FLIGHT));
     object.finish();
     search.algorithm = algorithm?;
     if let Some(pruning) = pruning {

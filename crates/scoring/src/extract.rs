@@ -1,5 +1,6 @@
 //! The part of a response that is looked at.
 
+use crate::code_block::first_code_block;
 use crate::json;
 use crate::json_path::JsonPath;
 use crate::math;
@@ -206,27 +207,6 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 
 fn first_line(text: &str) -> Option<&str> {
     lines(text).next()
-}
-
-/// What is between the first line that begins with a fence and the next line that is as good a one. A
-/// block that is not closed goes on to the end: it was cut.
-fn first_code_block(text: &str) -> Option<&str> {
-    let mut fence = None;
-    let mut place = 0;
-    for line in text.split_inclusive('\n') {
-        let start = place;
-        place += line.len();
-        let marks = line.trim_start();
-        let length = marks.len() - marks.trim_start_matches('`').len();
-        match fence {
-            None if length >= 3 && !marks[length..].contains('`') => fence = Some((place, length)),
-            Some((from, opened)) if length >= opened && marks[length..].trim().is_empty() => {
-                return Some(&text[from..start]);
-            }
-            _ => {}
-        }
-    }
-    fence.map(|(from, _)| &text[from..])
 }
 
 fn last_number(text: &str) -> Option<&str> {

@@ -1,8 +1,6 @@
-//! JSON within running text, and its equality.
+//! JSON within running text.
 
-use crate::fold::Folding;
-use serde_json::{Deserializer, Map, Number, Value};
-use std::collections::BTreeMap;
+use serde_json::{Deserializer, Value};
 
 /// How many beginnings of a value are tried. A [`Value`] nests at most 128 deep, so a byte is
 /// read by about as many attempts at worst; this bounds what a response of brackets costs.
@@ -18,57 +16,6 @@ pub(crate) fn first<'t>(text: &'t str, openings: &[char]) -> Option<&'t str> {
             values.next()?.ok()?;
             Some(&text[start..start + values.byte_offset()])
         })
-}
-
-/// A value in the form in which values are compared: texts and names folded, and numbers equal
-/// where they say the same (`33` and `33.0`).
-pub(crate) fn canonical(value: Value, folding: Folding) -> Value {
-    match value {
-        Value::String(text) => Value::String(folding.fold(&text)),
-        Value::Number(number) => Value::Number(canonical_number(number)),
-        Value::Array(items) => Value::Array(
-            items
-                .into_iter()
-                .map(|item| canonical(item, folding))
-                .collect(),
-        ),
-        Value::Object(members) => Value::Object(
-            members
-                .into_iter()
-                .map(|(name, member)| (folding.fold(&name), canonical(member, folding)))
-                .collect::<Map<_, _>>(),
-        ),
-        other => other,
-    }
-}
-
-/// A value as text, the members of objects in the order of their names: what is equal reads the same.
-pub(crate) fn written(value: &Value) -> String {
-    let joined = |parts: Vec<String>| parts.join(",");
-    match value {
-        Value::Object(members) => {
-            let sorted: BTreeMap<&String, &Value> = members.iter().collect();
-            let member = |(name, value): (&String, &Value)| {
-                format!("{}:{}", Value::from(name.as_str()), written(value))
-            };
-            format!("{{{}}}", joined(sorted.into_iter().map(member).collect()))
-        }
-        Value::Array(items) => format!("[{}]", joined(items.iter().map(written).collect())),
-        other => other.to_string(),
-    }
-}
-
-fn canonical_number(number: Number) -> Number {
-    /// Up to here every integer is a float, so the way over a float loses nothing.
-    const LARGEST: f64 = 9_007_199_254_740_992.0;
-    match number.as_f64() {
-        Some(value) if number.is_f64() && value.fract() == 0.0 && value.abs() < LARGEST => {
-            #[expect(clippy::cast_possible_truncation, reason = "an integer below 2^53")]
-            let integer = value as i64;
-            Number::from(integer)
-        }
-        _ => number,
-    }
 }
 
 #[cfg(test)]
@@ -94,27 +41,6 @@ mod tests {
         }
         assert_eq!(first("as in [1], {\"a\": 1}", &['{', '[']), Some("[1]"));
         assert_eq!(first(&"[".repeat(100_000), &['{', '[']), None);
-    }
-
-    #[test]
-    fn numbers_are_equal_by_value_and_texts_by_folding() {
-        let folding = Folding {
-            ignore_case: true,
-            ignore_accents: false,
-            ..Folding::default()
-        };
-        let same = |left: &str, right: &str| {
-            let read = |text| canonical(serde_json::from_str(text).unwrap(), folding);
-            read(left) == read(right)
-        };
-        assert!(same(
-            "{\"A\": 33, \"b\": \"X\"}",
-            "{\"b\": \"x\", \"a\": 33.0}"
-        ));
-        assert!(!same("{\"a\": 33}", "{\"a\": 33, \"b\": null}"));
-        assert!(!same("[1, 2]", "[2, 1]"));
-        assert!(!same("9007199254740993", "9007199254740992"));
-        assert!(!same("1", "\"1\""));
     }
 
     proptest! {

@@ -9,8 +9,11 @@
 //! Start with [`Scorer`] (is one response right?), then [`CompiledPrompt`] and [`Template`].
 
 mod assessment;
+mod code_block;
+mod code_filters;
 mod composite;
 mod demonstrations;
+mod exact_json;
 mod explained;
 mod extract;
 mod fold;

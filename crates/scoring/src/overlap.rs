@@ -101,6 +101,11 @@ impl Agreement {
     }
 }
 
+/// A count, to be stored.
+pub(crate) fn small(count: impl TryInto<u32>) -> u32 {
+    count.try_into().unwrap_or(u32::MAX)
+}
+
 /// A count as a share of another; 0 of none.
 pub(crate) fn share(count: u64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { real(count) / real(of) }

@@ -474,10 +474,9 @@ impl PartExpectation<'_> {
             extractor, rule, ..
         } = self.part;
         match rule.verdict(&self.wanted, extractor, response) {
-            Verdict::Score(Observation { score, .. }) => Verdict::Score(Observation {
-                score,
+            Verdict::Score(observed) => Verdict::Score(Observation {
                 answer: self.answer(response).map(|answer| key(&answer)),
-                preference: None,
+                ..observed
             }),
             pending @ Verdict::Pending(_) => pending,
         }

@@ -10,6 +10,7 @@
 //!   them, values can be nested within one another without end, or within themselves;
 //! - nothing can be included or imported.
 
+use crate::code_filters;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value as EngineValue, ValueKind};
@@ -150,6 +151,7 @@ impl Template {
         for name in WITHHELD {
             environment.remove_global(name);
         }
+        code_filters::add(&mut environment);
         environment.set_formatter(move |out, _, value| write(out, value));
         environment
             .add_template_owned(NAME, text.to_owned())
@@ -379,6 +381,13 @@ mod tests {
             ("{{ choices|map('upper') }}", "[\"A\",\"B\"]"),
             ("{{ choices|join(', ') }}", "a, b"),
             ("{{ answer + 1 }}", "20"),
+            ("{{ choices[0] | fence('py') }}", "```py\na\n```"),
+            ("{{ '```\nx\n```' | unfence }}", "x"),
+            ("{{ '  x\n  y' | dedent | indent(1, true) }}", " x\n y"),
+            (
+                "{{ key | tojson(indent=1) }}",
+                "{\n \"age\": 33,\n \"name\": \"Ann\",\n \"tags\": [\n  \"x\",\n  null\n ]\n}",
+            ),
             ("{{ 'x' if not yes }}|", "|"),
             (
                 "{% for c in choices %}{{ loop.index }}. {{ c }}\n{% endfor %}",

@@ -109,6 +109,11 @@ impl BlendSearch {
         }
     }
 
+    /// Goes on with another budget, in the unit of the observed costs.
+    pub fn set_cost_budget(&mut self, budget: f64) {
+        self.cost_budget = Some(budget).filter(|budget| *budget > 0.0);
+    }
+
     /// The statistics of the global thread.
     #[must_use]
     pub fn global_thread(&self) -> &SearchThread {

@@ -65,6 +65,11 @@ impl Cfo {
         }
     }
 
+    /// Goes on with another budget, in the unit of the observed costs.
+    pub fn set_cost_budget(&mut self, budget: f64) {
+        self.cost_budget = Some(budget).filter(|budget| *budget > 0.0);
+    }
+
     /// One start, one step of the local search, or one restart.
     pub fn turn(&mut self, ground: &mut SearchState) -> TurnOutcome {
         let turn = self.turns;

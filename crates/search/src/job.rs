@@ -1,7 +1,7 @@
 //! What a search is to a job: what it is built from, what it hears of a trial, and why it ends.
 
 use crate::ask_tell::{Exhausted, Observation, Outcome};
-use crate::search::SearchOptions;
+use crate::search::{Search, SearchOptions};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{Algorithm, JobSpec, Pruning};
@@ -25,6 +25,15 @@ impl SearchOptions {
             cost_floor: None,
             patience: spec.limits.trials_without_improvement,
         }
+    }
+}
+
+impl Search {
+    /// Goes on under what the job's terms have become.
+    pub fn go_by(&mut self, spec: &JobSpec) {
+        let budget = spec.optimization_budget;
+        let budget = plain(budget.unit(), budget.amount());
+        self.change_limits(budget, spec.limits.trials_without_improvement);
     }
 }
 

@@ -191,6 +191,17 @@ impl Search {
         })
     }
 
+    /// Goes on with another budget, in the unit of the observed costs, and another patience.
+    pub fn change_limits(&mut self, cost_budget: f64, patience: Option<u32>) {
+        match &mut self.strategy {
+            Strategy::Blend(blend) => blend.set_cost_budget(cost_budget),
+            Strategy::Cfo(cfo) => cfo.set_cost_budget(cost_budget),
+            Strategy::Tpe(_) | Strategy::Random(_) | Strategy::Grid(_) => {}
+        }
+        self.patience = patience;
+        self.standstill = None;
+    }
+
     /// The proposals without a result, oldest first.
     pub fn open(&self) -> impl Iterator<Item = &Proposal> {
         self.open.iter()

@@ -75,6 +75,21 @@ pub async fn refresh(connection: &mut PgConnection, job: JobId) -> Result<()> {
     Ok(())
 }
 
+/// Counts the trials that have ended.
+///
+/// # Errors
+/// A row cannot be read, or the database is away.
+pub(crate) async fn count_ended_trials(
+    connection: &mut PgConnection,
+    job: JobId,
+    progress: &mut Progress,
+) -> Result<()> {
+    let running = progress.running;
+    (*progress, _) = ended_trials(connection, job).await?;
+    progress.running = running;
+    Ok(())
+}
+
 /// How the trials ended, and the best valid one of them.
 async fn ended_trials(
     connection: &mut PgConnection,
@@ -87,7 +102,7 @@ async fn ended_trials(
     let rows = sqlx::query!(
         r#"
         SELECT number, outcome AS "outcome!" FROM trials
-        WHERE job_id = $1 AND outcome IS NOT NULL ORDER BY number
+        WHERE job_id = $1 AND state <> 'running' AND outcome IS NOT NULL ORDER BY number
         "#,
         job.0
     )

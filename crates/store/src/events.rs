@@ -134,17 +134,35 @@ impl EventRow {
     }
 }
 
-/// Whether a job has an event of this type.
+/// The events of a type that a job has, each with how often the job was continued after it. Earlier ones may
+/// be gone.
 ///
 /// # Errors
 /// The database is away.
-pub async fn has(connection: &mut PgConnection, job: JobId, name: &str) -> Result<bool> {
-    let found = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM events WHERE job_id = $1 AND type = $2) AS "found!""#,
+pub async fn of_type(
+    connection: &mut PgConnection,
+    job: JobId,
+    name: &str,
+) -> Result<Vec<(u32, EventBody)>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT type, data, (
+                   SELECT count(*) FROM events AS continued
+                   WHERE continued.job_id = $1 AND continued.type = 'job.continued'
+                     AND continued.seq > events.seq
+               ) AS "after!"
+        FROM events WHERE job_id = $1 AND type = $2 ORDER BY seq
+        "#,
         job.0,
         name
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(found)
+    rows.into_iter()
+        .map(|row| {
+            let body = json!({ "type": row.r#type, "data": row.data });
+            let after = u32::try_from(row.after).unwrap_or(u32::MAX);
+            Ok((after, crate::read_json("event", body)?))
+        })
+        .collect()
 }

@@ -58,6 +58,10 @@ pub struct Job {
     pub paused_at: Option<DateTime<Utc>>,
     /// How long it was paused since its first start, but for a pause that lasts, in milliseconds.
     pub paused_ms: i64,
+    /// How often its owner has changed it.
+    pub changes: u32,
+    /// How often it was begun: once, and again each time that it was continued.
+    pub run: u32,
 }
 
 impl Job {
@@ -93,6 +97,8 @@ struct JobRow {
     responses_pruned_at: Option<DateTime<Utc>>,
     paused_at: Option<DateTime<Utc>>,
     paused_ms: i64,
+    changes: i32,
+    run: i32,
 }
 
 impl TryFrom<JobRow> for Job {
@@ -127,6 +133,8 @@ impl TryFrom<JobRow> for Job {
             responses_pruned_at: row.responses_pruned_at,
             paused_at: row.paused_at,
             paused_ms: row.paused_ms,
+            changes: to_u32("changes", row.changes)?,
+            run: to_u32("run", row.run)?,
         })
     }
 }
@@ -164,7 +172,7 @@ pub async fn create(
                 coalesce($9::timestamptz > now(), false), $10)
         RETURNING id, spec, state, stop_reason, detail, progress, spend, best_trial, priority,
                   not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
-                  responses_pruned_at, paused_at, paused_ms
+                  responses_pruned_at, paused_at, paused_ms, changes, run
         "#,
         id.0,
         spec.name
@@ -200,8 +208,28 @@ pub async fn find(connection: &mut PgConnection, id: JobId) -> Result<Option<Job
         r#"
         SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, priority,
                not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
-               responses_pruned_at, paused_at, paused_ms
+               responses_pruned_at, paused_at, paused_ms, changes, run
         FROM jobs WHERE id = $1
+        "#,
+        id.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(Job::try_from).transpose()
+}
+
+/// One job, whose row stays as it is until the transaction ends.
+///
+/// # Errors
+/// The database is away.
+pub async fn lock(connection: &mut PgConnection, id: JobId) -> Result<Option<Job>> {
+    let row = sqlx::query_as!(
+        JobRow,
+        r#"
+        SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, priority,
+               not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
+               responses_pruned_at, paused_at, paused_ms, changes, run
+        FROM jobs WHERE id = $1 FOR UPDATE
         "#,
         id.0
     )
@@ -226,7 +254,7 @@ pub async fn list(
         r#"
         SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, priority,
                not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
-               responses_pruned_at, paused_at, paused_ms
+               responses_pruned_at, paused_at, paused_ms, changes, run
         FROM jobs
         WHERE kind = $1 AND ($2::uuid IS NULL OR id < $2) AND ($3::text IS NULL OR state = $3)
         ORDER BY id DESC

@@ -31,6 +31,7 @@ pub mod retention;
 pub mod reuse;
 pub mod scores;
 pub mod steering;
+pub mod terms;
 pub mod trials;
 
 use frugal_domain::id::TrialNumber;

@@ -156,7 +156,8 @@ pub struct Depth {
 pub async fn depth(connection: &mut PgConnection) -> Result<Depth> {
     let row = sqlx::query!(
         r#"
-        SELECT (SELECT count(*) FROM jobs WHERE state = 'queued') AS "queued!",
+        SELECT (SELECT count(*) FROM jobs WHERE state = 'queued' AND NOT dormant)
+                   + (SELECT count(*) FROM jobs WHERE state = 'queued' AND dormant) AS "queued!",
                (SELECT count(*) FROM jobs WHERE state IN ('running', 'pausing', 'cancelling'))
                    AS "leased!"
         "#

@@ -5,7 +5,7 @@ use crate::{Error, Result, to_integer, to_request_key, to_u32};
 use chrono::{DateTime, Utc};
 use frugal_domain::id::JobId;
 use frugal_domain::request::ResponseId;
-use frugal_domain::scoring::{AnswerKey, Observation};
+use frugal_domain::scoring::{AnswerKey, CorpusCounts, Observation};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -56,11 +56,15 @@ pub async fn insert(
             SELECT id FROM jobs WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
         ), inserted AS (
             INSERT INTO scores (job_id, source_job, purpose, trial, ordinal, position, instance,
-                                max_tokens, score, failure, answer, part, preference, scored_at)
-            SELECT held.id, row.*, $3
+                                max_tokens, score, failure, answer, part, preference, counts, scored_at)
+            SELECT held.id, row.source_job, row.purpose, row.trial, row.ordinal, row.position,
+                   row.instance, row.max_tokens, row.score, row.failure, row.answer, row.part,
+                   row.preference, row.counts::integer[], $3
             FROM held, unnest($4::uuid[], $5::text[], $6::integer[], $7::integer[], $8::integer[],
                               $9::integer[], $10::integer[], $11::float8[], $12::text[],
-                              $13::bigint[], $14::integer[], $15::float8[]) AS row
+                              $13::bigint[], $14::integer[], $15::float8[], $16::text[])
+                 AS row (source_job, purpose, trial, ordinal, position, instance, max_tokens, score,
+                         failure, answer, part, preference, counts)
             ON CONFLICT DO NOTHING
         )
         SELECT EXISTS (SELECT FROM held) AS "held!"
@@ -79,7 +83,8 @@ pub async fn insert(
         &rows.failure as &[Option<String>],
         &rows.answer as &[Option<i64>],
         &rows.part as &[Option<i32>],
-        &rows.preference as &[Option<f64>]
+        &rows.preference as &[Option<f64>],
+        &rows.counts as &[Option<String>]
     )
     .fetch_one(connection)
     .await?;
@@ -102,6 +107,8 @@ struct Columns {
     answer: Vec<Option<i64>>,
     part: Vec<Option<i32>>,
     preference: Vec<Option<f64>>,
+    /// Lists, written as the database writes them: it knows no lists of lists of different lengths.
+    counts: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -132,6 +139,11 @@ impl Columns {
             .push(answer.map(|answer| answer.0.cast_signed()));
         self.preference
             .push(observation.and_then(|observation| observation.preference));
+        let counts = observation.and_then(|observation| observation.counts);
+        self.counts.push(counts.map(|counts| {
+            let counts: Vec<String> = counts.listed().iter().map(u32::to_string).collect();
+            format!("{{{}}}", counts.join(","))
+        }));
         let failure = score.as_ref().err();
         self.failure
             .push(failure.map(|failure| failure.replace('\0', "\u{FFFD}")));
@@ -150,7 +162,7 @@ pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<BTreeMap<
         Row,
         r#"
         SELECT source_job, purpose, trial, ordinal, position, instance, max_tokens, score, failure,
-               answer, part, preference
+               answer, part, preference, counts
         FROM scores WHERE job_id = $1 AND part IS NULL
         "#,
         job.0
@@ -174,7 +186,7 @@ pub async fn load_parts(
         Row,
         r#"
         SELECT source_job, purpose, trial, ordinal, position, instance, max_tokens, score, failure,
-               answer, part, preference
+               answer, part, preference, counts
         FROM scores WHERE job_id = $1 AND part IS NOT NULL
         "#,
         job.0
@@ -203,6 +215,7 @@ struct Row {
     answer: Option<i64>,
     part: Option<i32>,
     preference: Option<f64>,
+    counts: Option<Vec<i32>>,
 }
 
 impl Row {
@@ -221,10 +234,13 @@ impl Row {
 
     fn score(self) -> Score {
         let answer = self.answer.map(|answer| AnswerKey(answer.cast_unsigned()));
+        let counts = self.counts;
+        let counts = counts.map(|all| all.into_iter().map(i32::cast_unsigned).collect::<Vec<_>>());
         let observation = self.score.map(|score| Observation {
             score,
             answer,
             preference: self.preference,
+            counts: counts.as_deref().and_then(CorpusCounts::from_listed),
         });
         observation.ok_or(self.failure.unwrap_or_default())
     }

@@ -508,6 +508,7 @@ impl Active {
             utilities: found.utilities,
             qualities: found.qualities,
             quality_difference: found.quality_difference,
+            corpus: found.corpus,
             tally,
             requests: self.ended.into_values().collect(),
             run: Some(self.run),

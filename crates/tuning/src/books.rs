@@ -3,6 +3,7 @@
 use crate::ended::{BASELINE, EndedTrial};
 use crate::past::Past;
 use crate::tally::{SettledRequest, Summary};
+use crate::validation;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{Direction, JobSpec, Objective};
@@ -26,6 +27,8 @@ pub(crate) struct Books {
     pub(crate) ledger: Ledger,
     /// What is kept back from the search for the held-out instances.
     kept: Option<Reservation>,
+    /// What was paid for the held-out instances since the job was begun or continued.
+    paid_on_holdout: Spend,
     /// What was given back of the uncertain spend.
     taken_back: Spend,
     pub(crate) progress: Progress,
@@ -101,6 +104,7 @@ impl Books {
         let mut books = Self {
             ledger: Ledger::new(Some(spec.optimization_budget)),
             kept: None,
+            paid_on_holdout: Spend::default(),
             taken_back: Spend::default(),
             progress: Progress::default(),
             counts: Counts::default(),
@@ -118,9 +122,38 @@ impl Books {
             books.settle(judgement.key, &judgement.settled);
             books.progress.requests += 1;
         }
-        let kept = spec.kept_for_holdout(holdout_rows as u64);
-        books.kept = kept.and_then(|kept| books.ledger.reserve(kept.whole()).ok());
+        books.paid_on_holdout = validation::paid(past);
+        books.keep(spec, holdout_rows);
         books
+    }
+
+    /// Keeps back what the search is to leave for the held-out instances. What was paid for them by now
+    /// is a part of it: a search that is lived through again has no more than it had.
+    fn keep(&mut self, spec: &JobSpec, holdout_rows: usize) {
+        let Some(kept) = spec.kept_for_holdout(holdout_rows as u64) else {
+            return;
+        };
+        let unit = kept.unit();
+        let still = kept.amount().saturating_sub(unit.of(self.paid_on_holdout));
+        let left = self.ledger.left().unwrap_or(u64::MAX);
+        let kept = unit.budget(still.min(left)).whole();
+        self.kept = self.ledger.reserve(kept).ok();
+    }
+
+    /// Goes on with another budget, of which another part is kept back as long as any is.
+    pub(crate) fn set_budget(&mut self, spec: &JobSpec, holdout_rows: usize) {
+        self.ledger.set_budget(spec.optimization_budget);
+        if let Some(kept) = self.kept.take() {
+            self.ledger.release(kept);
+            self.keep(spec, holdout_rows);
+        }
+    }
+
+    /// What is spent, and set aside for requests under way.
+    pub(crate) fn committed(&self) -> Spend {
+        let kept = self.kept.as_ref().map(Reservation::worst);
+        let reserved = self.ledger.reserved();
+        self.ledger.spent() + reserved.saturating_sub(kept.unwrap_or_default())
     }
 
     /// Books what a request cost, and apart from that what it may have cost.

@@ -49,8 +49,10 @@ pub fn drive(
             }
             Step::Record(record) => {
                 answers.record(&record);
-                if let Change::TrialBegun(begun) = &record.change {
-                    tuning.trial_begun(begun.number);
+                match &record.change {
+                    Change::TrialBegun(begun) => tuning.trial_begun(begun.number),
+                    Change::TermsChanged(change) => tuning.terms_stored(change.number),
+                    _ => {}
                 }
             }
             Step::Finish => break,

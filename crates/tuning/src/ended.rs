@@ -7,7 +7,7 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;
 use frugal_domain::trial::{Evaluation, QualityDifference, TrialOutcome};
-use frugal_evaluation::{Rival, TrialRun};
+use frugal_evaluation::{Corpus, Rival, TrialRun};
 use frugal_search::Observation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub(crate) struct EndedTrial {
     pub(crate) qualities: Utilities,
     /// How good its answers are beside what they must be as good as, on the instances of the search.
     pub(crate) quality_difference: Option<QualityDifference>,
+    /// What its rows add to the metrics of all of them together, where its scorer counts that.
+    pub(crate) corpus: Option<Corpus>,
     pub(crate) tally: Tally,
     /// Its requests, in the order of their ordinals; none of an arm, whose batches are taken in one by
     /// one.

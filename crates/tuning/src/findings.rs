@@ -5,6 +5,7 @@ use crate::calibration::Calibration;
 use crate::ended::{BASELINE, EndedTrial, EndedTrials};
 use crate::judging::Heard;
 use crate::overheads::Overheads;
+use crate::past::EarlierValidation;
 use crate::refusals::Refusals;
 use frugal_domain::job::JobSpec;
 use frugal_evaluation::Evaluator;
@@ -25,6 +26,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) rows: usize,
     /// Instances held out from the search.
     pub(crate) holdout_rows: usize,
+    /// The winners that were scored on these before the job was continued.
+    pub(crate) earlier_validations: &'a [EarlierValidation],
     /// What the endpoints refused, and failed at.
     pub(crate) refusals: &'a Refusals,
     /// Why the endpoint could not be asked any more, in its words.

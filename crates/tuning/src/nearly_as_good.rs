@@ -2,7 +2,7 @@
 
 use crate::ended::EndedTrial;
 use crate::findings::Findings;
-use crate::verdict::IntervalEstimate;
+use crate::interval_estimate::IntervalEstimate;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;
 use frugal_domain::metric::Metric;

@@ -48,6 +48,7 @@ pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> 
     notes.extend(baseline_partial(findings));
     notes.extend(never_tried(findings, stop_reason));
     notes.extend(responses_cut(findings));
+    notes.extend(holdout_seen_before(findings));
     notes.extend(bills::overheads(findings));
     notes.extend(bills::estimated_usage(findings));
     notes.extend(budget_left(findings, stop_reason));
@@ -132,6 +133,29 @@ fn judge_agreement(name: Option<(usize, &str)>, agreement: Agreement) -> Note {
             same_order,
         },
     }
+}
+
+/// That the held-out rows have judged winners before, of a job that was continued.
+fn holdout_seen_before(findings: &Findings<'_>) -> Option<Note> {
+    let earlier = u32::try_from(findings.earlier_validations.len()).unwrap_or(u32::MAX);
+    if earlier == 0 || findings.winner().is_none() {
+        return None;
+    }
+    let looks = earlier + 1;
+    let before = match earlier {
+        1 => "once before".to_owned(),
+        earlier => format!("{earlier} times before"),
+    };
+    Some(Note {
+        fact: Fact::HoldoutSeenBefore { times: earlier },
+        detail: format!(
+            "the held-out rows have judged a winner of this job {before}. The search never saw them, neither \
+             then nor since, so the interval of this verdict holds by itself. But whoever goes on because an \
+             earlier verdict was not the one hoped for has looked {looks} times, and then the chance that \
+             one of the verdicts calls an improvement significant that is none is up to {looks} times what \
+             it is for one. Rows that judged nothing yet, in a job of their own, would settle it"
+        ),
+    })
 }
 
 /// That the judge said nothing of some answers, which have no score then.

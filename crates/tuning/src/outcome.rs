@@ -3,13 +3,13 @@
 use crate::error::TuningError;
 use crate::refusals::Refusal;
 use frugal_domain::job::{JobSpec, NonInferiority, Reference};
-use frugal_domain::metric::{self, Metric};
+use frugal_domain::metric::{self, CorpusMetric, Metric};
 use frugal_domain::request::Scope;
 use frugal_domain::trial::{
     CostEstimate, Coverage, Estimate, Evaluation, QualityDifference, TrialOutcome,
 };
 use frugal_evaluation::{
-    Ending, EvaluatedInstance, TrialRun, metrics, quality_difference, statistics,
+    Corpus, Ending, EvaluatedInstance, TrialRun, metrics, quality_difference, statistics,
 };
 use std::collections::BTreeMap;
 
@@ -27,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) qualities: Utilities,
     /// How good its answers are beside what they must be as good as.
     pub(crate) quality_difference: Option<QualityDifference>,
+    /// What its rows add to the metrics of all of them together, where its scorer counts that.
+    pub(crate) corpus: Option<Corpus>,
 }
 
 impl From<TrialOutcome> for Found {
@@ -36,6 +38,7 @@ impl From<TrialOutcome> for Found {
             utilities: Utilities::new(),
             qualities: Utilities::new(),
             quality_difference: None,
+            corpus: None,
         }
     }
 }
@@ -117,6 +120,11 @@ fn evaluation(
         }
         metrics.insert(metric.as_str().to_owned(), estimate(*metric)?);
     }
+    let corpus = Corpus::of(instances.iter().map(|one| {
+        let responses = one.responses.iter();
+        (one.instance, responses.map(|response| &response.observed))
+    }));
+    add_corpus(&mut metrics, corpus.as_ref());
     let qualities = match spec.objective.cheapest {
         Some(standard) => values(standard.metric),
         None => Utilities::new(),
@@ -142,7 +150,20 @@ fn evaluation(
         utilities: values(spec.objective.metric),
         qualities,
         quality_difference,
+        corpus,
     })
+}
+
+/// Adds the metrics of all rows together.
+pub(crate) fn add_corpus(metrics: &mut BTreeMap<String, Estimate>, corpus: Option<&Corpus>) {
+    let all = corpus.iter().flat_map(|corpus| {
+        let estimate = |metric: &CorpusMetric| {
+            let found = corpus.estimate(*metric)?;
+            Some((metric.as_str().to_owned(), found.estimate))
+        };
+        corpus.metrics().iter().filter_map(estimate)
+    });
+    metrics.extend(all);
 }
 
 /// How good answers are beside what they must be as good as.

@@ -1,14 +1,15 @@
 //! What happened to a job before: told to it once, instead of being done again.
 
 use crate::tally::{SettledRequest, Tally};
-use frugal_domain::configuration::Configuration;
+use frugal_domain::configuration::{Configuration, Extent};
 use frugal_domain::id::TrialNumber;
+use frugal_domain::job::Terms;
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::scoring::Observation;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{OfferedResponse, ScoreKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// Everything that happened to a job before, however far it got. Nothing of it is asked for again.
@@ -30,8 +31,41 @@ pub struct Past {
     pub scores: BTreeMap<ScoreKey, Result<Observation, String>>,
     /// What the requests may have cost that were in flight when a worker died.
     pub lost: Spend,
-    /// Whether it was told that the held-out rows are scored.
+    /// Whether it was told that the held-out rows are scored, since the job was begun or continued.
     pub validation_completed: bool,
+    /// How often the job had ended before, and was continued.
+    pub earlier_runs: u32,
+    /// What was scored on the held-out rows by then.
+    pub earlier_validations: Vec<EarlierValidation>,
+    /// What its owner has changed, in the order of the numbers.
+    pub changes: Vec<TermsChange>,
+}
+
+/// A winner that was scored on the held-out rows before the job was continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarlierValidation {
+    /// How often the job had ended before that.
+    pub run: u32,
+    /// The winner's trial and extent, where they were told.
+    pub winner: Option<(TrialNumber, Extent)>,
+}
+
+/// A change of a job's terms.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TermsChange {
+    /// The how-manieth change of the job.
+    pub number: u32,
+    /// The terms from then on.
+    pub terms: Terms,
+    /// Its place: how many decisions the search had made before. None where it has not got one yet: it is
+    /// then given the first one behind all that is stored.
+    pub place: Option<u64>,
+    /// Requests that could not be paid for under the terms before, and whose trials went on without them.
+    pub unaffordable: BTreeSet<RequestKey>,
+    /// The job had ended, and goes on with this.
+    pub continues: bool,
+    /// Whether an event has told of it.
+    pub told: bool,
 }
 
 /// A question to a judge, by what it is about.

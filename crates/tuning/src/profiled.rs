@@ -38,6 +38,8 @@ pub(crate) struct ProfiledLoop {
 pub(crate) struct InAir {
     pub(crate) key: RunKey,
     pub(crate) arm: usize,
+    /// How many requests were planned for it.
+    pub(crate) requests: u32,
 }
 
 /// A batch that has come back.

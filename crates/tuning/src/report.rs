@@ -2,11 +2,13 @@
 
 use crate::as_good::{self, AsGood};
 use crate::books::Books;
+use crate::corpus::{self, CorpusReport};
 use crate::ended::{BASELINE, EndedTrial};
 use crate::findings::Findings;
+use crate::interval_estimate::IntervalEstimate;
 use crate::nearly_as_good::{self, NearlyAsGood};
 use crate::notes::{self, Note};
-use crate::verdict::{self, Compared, Holdout, IntervalEstimate, Verdict};
+use crate::verdict::{self, Compared, Holdout, Verdict};
 use frugal_domain::configuration::{Region, Settings};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{JobSpec, Objective};
@@ -34,6 +36,9 @@ pub struct Report {
     pub difference: Option<IntervalEstimate>,
     /// Both on the instances that the search did not see.
     pub holdout: Option<Holdout>,
+    /// Metrics of all instances together, which are no means over them; none where the scorer counts none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corpus: Option<CorpusReport>,
     /// The winner's answers beside those that they must be as good as, where the cheapest was sought.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_good: Option<AsGood>,
@@ -199,6 +204,10 @@ pub(crate) fn build(
         difference: winner
             .zip(baseline)
             .and_then(|(winner, baseline)| IntervalEstimate::of_pair(spec, winner, baseline)),
+        corpus: corpus::compared(winner, baseline).map(|tuning| CorpusReport {
+            tuning,
+            holdout: compared.and_then(|compared| compared.corpus.clone()),
+        }),
         as_good: as_good::of(findings, compared.map(Compared::on_holdout).as_ref()),
         verdict: verdict::verdict(findings, compared),
         holdout: compared.map(|compared| compared.holdout.clone()),

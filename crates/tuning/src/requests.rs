@@ -23,6 +23,8 @@ pub(crate) struct Requests {
     /// The most in flight at a time.
     most: usize,
     overheads: Overheads,
+    /// Requests that are not sent, since they could not be paid for when the job came to them first.
+    unaffordable: BTreeSet<RequestKey>,
     /// Pairs of a model and a prompt that nothing is known of yet and that a request is in flight for.
     /// Others wait until it has told what requests cost.
     meeting: BTreeSet<Pair>,
@@ -60,14 +62,35 @@ pub(crate) enum NextRequest {
 }
 
 impl Requests {
-    pub(crate) fn new(most: u32, overheads: Overheads) -> Self {
+    pub(crate) fn new(most: u32, overheads: Overheads, unaffordable: BTreeSet<RequestKey>) -> Self {
         Self {
             waiting: VecDeque::new(),
             in_flight: BTreeMap::new(),
             most: usize::try_from(most).unwrap_or(usize::MAX),
             overheads,
+            unaffordable,
             meeting: BTreeSet::new(),
         }
+    }
+
+    /// From now on at most so many are in flight.
+    pub(crate) fn set_most(&mut self, most: u32) {
+        self.most = usize::try_from(most).unwrap_or(usize::MAX);
+    }
+
+    /// These could not be paid for, and never are.
+    pub(crate) fn refuse(&mut self, unaffordable: BTreeSet<RequestKey>) {
+        self.unaffordable.extend(unaffordable);
+    }
+
+    /// Whether one of a trial's requests with these ordinals could not be paid for under other terms than
+    /// the present ones.
+    pub(crate) fn was_refused(&self, first: RequestKey, count: u32) -> bool {
+        let end = RequestKey {
+            ordinal: first.ordinal.saturating_add(count),
+            ..first
+        };
+        self.unaffordable.range(first..end).next().is_some()
     }
 
     /// Lines a request up.
@@ -95,6 +118,12 @@ impl Requests {
             return NextRequest::None;
         }
         for position in 0..self.waiting.len() {
+            if self.unaffordable.contains(&self.waiting[position].key) {
+                let request = self.waiting.remove(position);
+                return request.map_or(NextRequest::None, |request| {
+                    NextRequest::Unaffordable(request.key)
+                });
+            }
             let pair = overheads::pair(&self.waiting[position]);
             if self.meeting.contains(&pair) {
                 continue;

@@ -23,6 +23,8 @@ pub(crate) struct SearchLoop {
     open: VecDeque<TrialNumber>,
     /// The oldest of these, once enough are in the air: nothing is asked before it has been told.
     awaited: Option<TrialNumber>,
+    /// A trial was cut off, of which the searcher hears nothing, so that it can hear of no later one.
+    deaf: bool,
 }
 
 /// What the loop wants.
@@ -32,6 +34,8 @@ pub(crate) enum SearchMove {
     Begin(TrialNumber, Proposal),
     /// This trial has ended and is the next to be told.
     Tell(TrialNumber),
+    /// Nothing more is to be asked before the oldest trial in the air has been told.
+    Await,
     /// The oldest trial in the air has not ended.
     Wait,
     /// No trial is in the air, and none will be.
@@ -56,12 +60,13 @@ impl SearchLoop {
             proposed: 0,
             open: VecDeque::new(),
             awaited: None,
+            deaf: false,
         })
     }
 
     /// Whether the next trial was begun before. Then there was no reason to stop yet, whatever
     /// there is now.
-    fn replays(&self, past: &Past) -> bool {
+    pub(crate) fn replays(&self, past: &Past) -> bool {
         past.trials.contains_key(&TrialNumber(self.proposed + 1))
     }
 
@@ -81,11 +86,23 @@ impl SearchLoop {
             return SearchMove::Begin(number, proposal);
         }
         self.awaited = self.open.pop_front();
-        if self.awaited.is_some() {
-            self.turn(around)
-        } else {
-            SearchMove::Over
+        match self.awaited {
+            Some(_) => SearchMove::Await,
+            None => SearchMove::Over,
         }
+    }
+
+    /// Goes on under what the job's terms have become: what was to be told next may be asked before now.
+    pub(crate) fn go_by(&mut self, spec: &JobSpec) {
+        self.search.go_by(spec);
+        if let Some(awaited) = self.awaited.take() {
+            self.open.push_front(awaited);
+        }
+    }
+
+    /// Whether the searcher can go on.
+    pub(crate) const fn may_go_on(&self) -> bool {
+        !self.deaf
     }
 
     /// Asks for a trial, unless enough are in the air or there is a reason to stop.
@@ -126,13 +143,10 @@ impl SearchLoop {
         around: &Circumstances<'_>,
     ) -> Result<(), TellError> {
         self.awaited = None;
-        // A search that is to stop is not asked again, so it need not hear either; a trial that
-        // was cut off has nothing to tell.
-        let goes_on = around.stop.is_none() || self.replays(around.past);
-        let ended = around.ended.get(&trial).filter(|_| goes_on);
-        if let Some(observation) =
-            ended.and_then(|ended| ended.observation(around.spec, around.ended))
-        {
+        let ended = around.ended.get(&trial);
+        let observation = ended.and_then(|ended| ended.observation(around.spec, around.ended));
+        self.deaf |= observation.is_none();
+        if let Some(observation) = observation.filter(|_| !self.deaf) {
             self.search.tell(trial.0 - 1, observation)?;
         }
         Ok(())

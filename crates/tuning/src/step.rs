@@ -1,5 +1,6 @@
 //! What a job asks its driver for, and what the driver tells it in return.
 
+use crate::past::TermsChange;
 use crate::tally::{SettledRequest, Summary, Tally};
 use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::event::EventBody;
@@ -179,6 +180,9 @@ pub enum Change {
     },
     /// The winner was scored on the held-out rows.
     Validated,
+    /// A change of the terms has got its place. Nothing is decided until it is
+    /// [said](crate::Tuning::terms_stored) that this is stored.
+    TermsChanged(TermsChange),
 }
 
 /// A trial that is about to begin.

@@ -27,6 +27,7 @@ use crate::run_key::RunKey;
 use crate::search::SearchLoop;
 use crate::side_by_side::SideBySide;
 use crate::step::{Change, RequestEnd, RequestToSend, ScoredBatch, Step};
+use crate::terms::{self, Changes};
 use crate::validation::Validation;
 use crate::verdict::Compared;
 use frugal_domain::event::EventBody;
@@ -69,6 +70,8 @@ pub struct Tuning {
     stop: Option<StopReason>,
     /// Why the job is to stop: the end of its time, or, above that, a client's wish.
     halted: Option<StopReason>,
+    /// What the job's owner has changed and the search has not come to.
+    changes: Changes,
     /// Nothing is sent and nothing begun, since the job is to be taken up again later.
     held: bool,
     /// Requests that were not sent, or given up, because of that.
@@ -109,7 +112,9 @@ impl Tuning {
     pub fn new(job: Job, past: Past) -> Result<Self, TuningError> {
         let spec = &job.spec;
         let heard = heard_before(spec, &past);
-        let mut books = Books::new(spec, job.rows(Split::Holdout), &past);
+        // What is sent is bounded by what the owner wants last, whatever was decided under other terms.
+        let wanted = terms::as_wanted(spec, &past);
+        let mut books = Books::new(&wanted, job.rows(Split::Holdout), &past);
         books.take_back(heard.not_billed());
         Ok(Self {
             search: match spec.evaluation {
@@ -123,7 +128,12 @@ impl Tuning {
             books,
             judging: Judging::new(&job, &past),
             calibration: Calibration::new(&job),
-            requests: Requests::new(spec.search.requests_in_flight, Overheads::new(&job, &past)),
+            requests: Requests::new(
+                wanted.search.requests_in_flight,
+                Overheads::new(&job, &past),
+                terms::refused(spec, &past),
+            ),
+            changes: Changes::new(&past),
             active: BTreeMap::new(),
             ready: BTreeSet::new(),
             ended: EndedTrials::new(),
@@ -156,10 +166,12 @@ impl Tuning {
             match self.next_request() {
                 NextRequest::Send(request) => return Ok(Some(Step::Send(request))),
                 NextRequest::Unaffordable(key) if key.purpose.is_judging() => {
+                    self.changes.not_paid(key);
                     self.judge_not_asked(key);
                     continue;
                 }
                 NextRequest::Unaffordable(key) => {
+                    self.changes.not_paid(key);
                     self.waiting_for(key)?.unaffordable(key.ordinal)?;
                     self.wake(key);
                     continue;
@@ -359,6 +371,7 @@ impl Tuning {
             most_per_request: &self.job.most_per_request,
             rows: self.job.rows(Split::Tuning),
             holdout_rows: self.job.rows(Split::Holdout),
+            earlier_validations: &self.past.earlier_validations,
             refusals: &self.heard,
             unusable: self.unusable.as_deref(),
             overheads: self.requests.overheads(),

@@ -1,9 +1,16 @@
 //! The held-out rows: the winner's turn, then the baseline's.
 
 use crate::ended::{BASELINE, EndedTrial, EndedTrials};
+use crate::past::{EarlierValidation, Past};
 use crate::run_key::RunKey;
+use frugal_domain::configuration::Extent;
 use frugal_domain::id::TrialNumber;
+use frugal_domain::job::Split;
+use frugal_domain::money::Spend;
 use frugal_domain::request::Purpose;
+
+/// Ordinals of the requests about held-out rows in one run of a job, at most.
+const ORDINALS: u32 = 1 << 24;
 
 /// How far the scoring of held-out rows is.
 #[derive(Debug, Default)]
@@ -58,12 +65,40 @@ impl Validation {
         self.baseline.as_ref()
     }
 
-    /// The evaluation of a trial on held-out rows.
-    pub(crate) const fn key(trial: TrialNumber) -> RunKey {
+    /// The evaluation of a trial on held-out rows, at an extent. The trial of an arm may have won at another
+    /// one before the job was continued: its requests are told apart by their ordinals, those of each run
+    /// in a range of their own. What was scored at this extent before is not asked for again.
+    pub(crate) fn key(trial: TrialNumber, extent: Extent, past: &Past) -> RunKey {
+        let same = |earlier: &&EarlierValidation| earlier.winner == Some((trial, extent));
+        let run = match past.earlier_validations.iter().find(same) {
+            Some(earlier) => earlier.run,
+            // It has one extent ever.
+            None if trial == BASELINE => 0,
+            None => past.earlier_runs,
+        };
         RunKey {
             purpose: Purpose::Validation,
             trial,
-            first: 0,
+            first: run.saturating_mul(ORDINALS),
         }
     }
+}
+
+/// What was paid for requests about held-out rows since the job was begun or last continued.
+pub(crate) fn paid(past: &Past) -> Spend {
+    let own = past.earlier_runs.saturating_mul(ORDINALS);
+    let requests = past.requests.iter();
+    let answers = requests
+        .filter(|(key, _)| key.purpose == Purpose::Validation && key.ordinal >= own)
+        .map(|(_, request)| &request.settled);
+    let judgements = past.judgements.values();
+    let questions = judgements
+        .filter(|judgement| {
+            judgement.key.purpose.split() == Split::Holdout && past.earlier_runs == 0
+        })
+        .map(|judgement| &judgement.settled);
+    answers
+        .chain(questions)
+        .map(|settled| settled.cost + settled.uncertain)
+        .sum()
 }

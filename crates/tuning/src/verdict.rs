@@ -1,11 +1,13 @@
 //! The winner and the baseline on the held-out instances, and what that says of the winner.
 
 use crate::as_good::{self, HeldOutDifference, OnHoldout};
+use crate::corpus::{self, CorpusComparison};
 use crate::ended::EndedTrial;
 use crate::findings::Findings;
+use crate::interval_estimate::{IntervalEstimate, paired};
 use frugal_domain::job::{Direction, JobSpec};
-use frugal_domain::trial::{CostEstimate, Estimate, Improvement, Interval};
-use frugal_evaluation::statistics::{self, FEWEST_DIFFERING, PairedDifferences};
+use frugal_domain::trial::{CostEstimate, Estimate, Improvement};
+use frugal_evaluation::statistics::{FEWEST_DIFFERING, PairedDifferences};
 use serde::Serialize;
 
 /// The winner and the baseline on the held-out instances.
@@ -25,44 +27,6 @@ pub struct Holdout {
     pub difference: Option<IntervalEstimate>,
 }
 
-/// A mean over instances with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct IntervalEstimate {
-    /// Mean, standard error and count.
-    #[serde(flatten)]
-    pub estimate: Estimate,
-    /// The [95 % interval](statistics::mean_interval) of the mean, or of the
-    /// [mean difference](PairedDifferences::interval).
-    pub interval: Interval,
-}
-
-impl IntervalEstimate {
-    /// The objective of a trial.
-    pub(crate) fn of(spec: &JobSpec, ended: &EndedTrial) -> Option<Self> {
-        let values: Vec<f64> = ended.utilities.values().copied().collect();
-        Some(Self {
-            estimate: statistics::estimate(&values)?,
-            interval: statistics::mean_interval(spec.objective.metric, &values)?,
-        })
-    }
-
-    /// The objective of a trial less that of another, on the instances that both have.
-    pub(crate) fn of_pair(spec: &JobSpec, left: &EndedTrial, right: &EndedTrial) -> Option<Self> {
-        Self::of_differences(&paired(spec, left, right)?)
-    }
-
-    fn of_differences(differences: &PairedDifferences) -> Option<Self> {
-        Some(Self {
-            estimate: differences.estimate()?,
-            interval: differences.interval(),
-        })
-    }
-}
-
-fn paired(spec: &JobSpec, left: &EndedTrial, right: &EndedTrial) -> Option<PairedDifferences> {
-    PairedDifferences::of(spec.objective.metric, &left.utilities, &right.utilities)
-}
-
 /// What the held-out instances show.
 #[derive(Debug, Clone)]
 pub(crate) struct Compared {
@@ -73,6 +37,8 @@ pub(crate) struct Compared {
     differing: usize,
     /// The quality of answers, where the objective is to pay less for them.
     quality: Option<HeldOutDifference>,
+    /// The metrics of all held-out instances together.
+    pub corpus: Option<CorpusComparison>,
 }
 
 impl Compared {
@@ -105,6 +71,7 @@ pub(crate) fn compare(
             .map(|differences| differences.improvement(spec.objective.direction)),
         differing: differences.as_ref().map_or(0, PairedDifferences::differing),
         quality: as_good::on_holdout(spec, winner, baseline),
+        corpus: corpus::compared(Some(winner), baseline),
         holdout: Holdout {
             instances: holdout_rows,
             winner: IntervalEstimate::of(spec, winner)?,

@@ -19,7 +19,7 @@ use frugal_llm::Client;
 use frugal_sandbox::Sandbox;
 use frugal_scoring::{CompiledPrompt, Outside, Scorer};
 use frugal_store::queue::Claim;
-use frugal_store::{PgConnection, PgPool, jobs};
+use frugal_store::{PgConnection, PgPool, jobs, terms};
 use frugal_tuning::{Job, Past, PromptTokenBounds, Tuning};
 use frugal_webhook::Hooks;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -62,6 +62,8 @@ pub(crate) struct Context {
     parts: Mutex<Parts>,
     /// Texts that have arrived and are not scored yet.
     arrived: Mutex<HashMap<ResponseId, Text>>,
+    /// The number of the last change of the terms that the loop was built with.
+    pub last_change: u32,
     /// Why requests failed, by model, as far as the operator's log has it.
     failures: Mutex<BTreeSet<(usize, String)>>,
 }
@@ -95,7 +97,13 @@ impl Context {
             return Err(DriveError::NoSandbox);
         }
         let data = frugal_store::instances::load(&mut connection, claim.job).await?;
-        let past = past::load(&mut connection, claim.job).await?;
+        let changes = terms::after(&mut connection, claim.job, 0).await?;
+        let past = past::load(&mut connection, claim.job, job.run - 1, &changes).await?;
+        // The loop begins with what the job was begun with, and comes to its changes at their places.
+        let mut begun_with = job.spec.clone();
+        if let Some(first) = changes.first() {
+            first.terms_before.give(&mut begun_with);
+        }
         let parts = match frugal_scoring::keeps_parts(&job.spec.scorer) {
             true => past::parts(&mut connection, claim.job, &past).await?,
             false => BTreeMap::new(),
@@ -111,7 +119,7 @@ impl Context {
         let selector = job.spec.selector.as_ref().map(Scorer::compile);
         let selector = selector.transpose()?.map(Arc::new);
         let tuned = Job {
-            spec: Arc::new(job.spec.clone()),
+            spec: Arc::new(begun_with),
             most_per_request,
             prompt_token_bounds: PromptTokenBounds {
                 tuning: prompt::token_bounds(&prompts, &data.tuning)?,
@@ -140,6 +148,7 @@ impl Context {
             parts: Mutex::new(parts),
             arrived: Mutex::default(),
             failures: Mutex::default(),
+            last_change: changes.last().map_or(0, |change| change.number),
             job,
         })
     }

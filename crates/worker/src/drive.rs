@@ -7,6 +7,7 @@ use crate::heartbeat::Keeping;
 use crate::options::Options;
 use crate::play;
 use crate::shared::Shared;
+use crate::steer::{Clock, Steering, steer};
 use crate::tell;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
@@ -19,6 +20,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -102,11 +104,24 @@ async fn attempt(
     }
     let context = Context::load(options, shared, claim, halt, keeping.lease()).await?;
     // In a task of its own, so that it is heard however long the job's loop thinks.
-    let watching = halt::watch_time(Arc::clone(halt), deadline(&context), shutdown.clone());
+    let clock = Clock::of(&context.job);
+    let (changed, deadline) = watch::channel(clock.deadline(context.spec().limits.seconds));
+    let watching = halt::watch_time(Arc::clone(halt), deadline, shutdown.clone());
     let _watching = AbortOnDropHandle::new(tokio::spawn(watching));
+    let (told, news) = mpsc::unbounded_channel();
+    let steering = Steering {
+        pool: options.pool.clone(),
+        claim,
+        last: context.last_change,
+        clock,
+        deadline: changed,
+        news: told,
+    };
+    let steering = steer(steering, shared.notices.subscribe());
+    let _steering = AbortOnDropHandle::new(tokio::spawn(steering));
     let mut hearing = shared.admission.listen(claim.job);
     let played = tokio::select! {
-        played = play::play(&context) => played,
+        played = play::play(&context, news) => played,
         never = tell::tell(&options.pool, claim, &mut hearing) => match never {},
     };
     match (played, decided_before) {
@@ -124,13 +139,6 @@ async fn attempt(
         }
         (played, _) => played,
     }
-}
-
-/// When the job's time is over, counted from its first start without its pauses.
-fn deadline(context: &Context) -> Option<Instant> {
-    let seconds = context.spec().limits.seconds?;
-    let used = context.job.time_used(Utc::now());
-    Some(Instant::now() + Duration::from_secs(seconds).saturating_sub(used))
 }
 
 /// Sets the job aside, or gives it back where its client has thought better of it meanwhile.

@@ -82,15 +82,26 @@ impl Halt {
 /// Throws the switch when the process is to stop, and when the job's time is over.
 pub(crate) async fn watch_time(
     halt: Arc<Halt>,
-    deadline: Option<Instant>,
+    deadline: watch::Receiver<Option<Instant>>,
     shutdown: CancellationToken,
 ) {
     tokio::select! {
-        () = at(deadline) => halt.throw(Cause::Deadline),
+        () = over(deadline) => halt.throw(Cause::Deadline),
         () = shutdown.cancelled() => {}
     }
     shutdown.cancelled().await;
     halt.throw(Cause::LetGo);
+}
+
+/// Waits for the end of the job's time, which may be moved meanwhile.
+async fn over(mut deadline: watch::Receiver<Option<Instant>>) {
+    loop {
+        let moment = *deadline.borrow_and_update();
+        tokio::select! {
+            () = at(moment) => return,
+            Ok(()) = deadline.changed() => {}
+        }
+    }
 }
 
 /// Waits until a moment, or for ever.

@@ -32,6 +32,7 @@ mod selector;
 mod send;
 mod shared;
 mod sightings;
+mod steer;
 mod stored;
 mod tell;
 mod text;

@@ -1,13 +1,17 @@
 //! What happened to a job before, from the database.
 
+use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
 use frugal_domain::money::Spend;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse, RequestFailure, ScoreKey};
 use frugal_store::requests::{self, FailureKind, Settled};
 use frugal_store::responses::StoredResponse;
 use frugal_store::reuse::{self, Adopted};
-use frugal_store::{PgConnection, Result, events, scores, trials};
-use frugal_tuning::{Judgement, Past, PastRequest, PastTrial, Question, SettledRequest, Tally};
+use frugal_store::{PgConnection, Result, events, scores, terms, trials};
+use frugal_tuning::{
+    EarlierValidation, Judgement, Past, PastRequest, PastTrial, Question, SettledRequest, Tally,
+    TermsChange,
+};
 use std::collections::BTreeMap;
 
 /// The event that tells that held-out rows were scored.
@@ -16,8 +20,13 @@ const VALIDATION_COMPLETED: &str = "validation.completed";
 /// What parts of a composite came to, by their numbers.
 pub(crate) type Parts = BTreeMap<(ScoreKey, u32), scores::Score>;
 
-/// Loads all that happened to a job.
-pub(crate) async fn load(connection: &mut PgConnection, job: JobId) -> Result<Past> {
+/// Loads all that happened to a job, which had ended so often before and been changed so.
+pub(crate) async fn load(
+    connection: &mut PgConnection,
+    job: JobId,
+    earlier_runs: u32,
+    changes: &[terms::TermsChange],
+) -> Result<Past> {
     let trials = trials::load(connection, job).await?;
     let looked_up = reuse::load(connection, job).await?;
     let requests = requests::load(connection, job).await?;
@@ -61,6 +70,7 @@ pub(crate) async fn load(connection: &mut PgConnection, job: JobId) -> Result<Pa
         let settled = settled(&request.settled, request.latency_ms);
         judgements.insert(question, Judgement { key, settled });
     }
+    let validations = events::of_type(connection, job, VALIDATION_COMPLETED).await?;
     Ok(Past {
         trials: trials.into_iter().map(of_trial).collect(),
         looked_up: looked_up
@@ -75,8 +85,35 @@ pub(crate) async fn load(connection: &mut PgConnection, job: JobId) -> Result<Pa
             .map(|(key, score)| (key_of(key), score))
             .collect(),
         lost: requests::lost(connection, job).await?,
-        validation_completed: events::has(connection, job, VALIDATION_COMPLETED).await?,
+        validation_completed: validations.iter().any(|(later, _)| *later == 0),
+        earlier_runs,
+        earlier_validations: validations
+            .iter()
+            .filter(|(later, _)| *later > 0)
+            .map(|(later, event)| earlier_validation(earlier_runs.saturating_sub(*later), event))
+            .collect(),
+        changes: changes.iter().map(terms_change).collect(),
     })
+}
+
+fn earlier_validation(run: u32, event: &EventBody) -> EarlierValidation {
+    let winner = match event {
+        EventBody::ValidationCompleted { trial, extent, .. } => trial.zip(*extent),
+        _ => None,
+    };
+    EarlierValidation { run, winner }
+}
+
+/// A change of the terms, as the job's loop hears of it.
+pub(crate) fn terms_change(change: &terms::TermsChange) -> TermsChange {
+    TermsChange {
+        number: change.number,
+        terms: change.terms,
+        place: change.place,
+        unaffordable: change.unaffordable.iter().copied().collect(),
+        continues: change.continues,
+        told: change.told,
+    }
 }
 
 /// What parts of a composite came to, of responses that have no score.

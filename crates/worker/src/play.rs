@@ -8,6 +8,7 @@ use crate::look_up;
 use crate::record;
 use crate::score;
 use crate::send::{self, Sent};
+use crate::steer::News;
 use chrono::Utc;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::request::RequestKey;
@@ -40,6 +41,8 @@ struct Play<'a> {
     working: FuturesUnordered<Working<'a>>,
     records: VecDeque<Box<Record>>,
     recording: Option<BoxFuture<'a, Result<Box<Record>, DriveError>>>,
+    /// What the job's owner changes meanwhile.
+    news: News,
     /// The highest cause that the job's loop has heard of.
     halted: Option<Cause>,
     /// When what is in flight is given up.
@@ -52,7 +55,7 @@ struct Play<'a> {
 /// # Errors
 /// The job is let go, the database failed, or the job cannot go on. Answers that were under way are
 /// stored all the same, as far as they arrive in time.
-pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
+pub(crate) async fn play(context: &Context, news: News) -> Result<JobState, DriveError> {
     let mut play = Play {
         context,
         sending: FuturesUnordered::new(),
@@ -60,6 +63,7 @@ pub(crate) async fn play(context: &Context) -> Result<JobState, DriveError> {
         working: FuturesUnordered::new(),
         records: VecDeque::new(),
         recording: None,
+        news,
         halted: None,
         grace_over: None,
         finished: false,
@@ -100,10 +104,13 @@ impl<'a> Play<'a> {
                 Some(sent) = self.sending.next() => self.sent(sent?)?,
                 Some(done) = self.working.next() => self.done(done?),
                 Some(record) = recorded(&mut self.recording) => {
-                    if let Change::TrialBegun(begun) = record?.change {
-                        context.tuning().trial_begun(begun.number);
+                    match record?.change {
+                        Change::TrialBegun(begun) => context.tuning().trial_begun(begun.number),
+                        Change::TermsChanged(change) => context.tuning().terms_stored(change.number),
+                        _ => {}
                     }
                 }
+                Some(change) = self.news.recv() => context.tuning().change_terms(change),
                 _ = context.halt.above(self.halted) => {}
                 () = at(self.grace_over) => self.give_up().await?,
             }

@@ -6,9 +6,10 @@ use crate::error::DriveError;
 use chrono::Utc;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_store::queue::{self, End};
+use frugal_store::terms::{self, Placed};
 use frugal_store::trials::{NewTrial, TrialEnd, TrialStanding};
 use frugal_store::{PgConnection, events, jobs, trials};
-use frugal_tuning::{BegunTrial, Change, Record, Summary};
+use frugal_tuning::{BegunTrial, Change, Record, Summary, TermsChange};
 
 /// Stores a record.
 ///
@@ -52,11 +53,22 @@ pub(crate) async fn store(context: &Context, record: &Record) -> Result<(), Driv
             };
             trials::finish(&mut transaction, claim, *trial, &end, now).await?;
         }
+        Change::TermsChanged(change) => {
+            terms::place(&mut transaction, claim, change.number, &placed(change)).await?;
+        }
         Change::Progressed | Change::Validated => {}
     }
     store_summary(context, &mut transaction, &record.summary).await?;
     events::append(&mut transaction, claim.job, &record.events, now).await?;
     Ok(transaction.commit().await?)
+}
+
+fn placed(change: &TermsChange) -> Placed {
+    Placed {
+        place: change.place.unwrap_or_default(),
+        terms: change.terms,
+        unaffordable: change.unaffordable.iter().copied().collect(),
+    }
 }
 
 fn new_trial(begun: &BegunTrial) -> NewTrial {

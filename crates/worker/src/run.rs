@@ -52,6 +52,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) {
         watch: Arc::clone(&watch),
         writes: Arc::new(Writes::new(&options.pool)),
         leases,
+        notices: notices.clone(),
     };
     // They outlive the jobs, whose last requests count too.
     let closing = CancellationToken::new();

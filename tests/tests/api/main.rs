@@ -18,6 +18,7 @@ mod lists;
 mod polling;
 mod problems;
 mod service;
+mod steering;
 mod trials;
 mod validation;
 

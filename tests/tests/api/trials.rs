@@ -291,10 +291,14 @@ async fn events_of_every_type_are_shown() {
         },
         EventBody::TrialStopped { trial, spend },
         EventBody::ValidationCompleted {
+            trial: None,
+            extent: None,
             winner: UTILITY,
             baseline: None,
         },
         EventBody::ValidationCompleted {
+            trial: None,
+            extent: None,
             winner: UTILITY,
             baseline: Some(UTILITY),
         },

@@ -3,8 +3,9 @@
 
 use crate::World;
 use frugal_domain::id::JobId;
+use frugal_domain::request::Purpose;
 use frugal_domain::scoring::{Observation, Reducer};
-use frugal_evaluation::reduce;
+use frugal_evaluation::{Corpus, reduce};
 use frugal_simulator::{Fault, Faults, Latency, Recordings, Refusal, SimulatorOptions};
 use frugal_store::scores;
 use frugal_tests::client::ApiClient;
@@ -252,6 +253,64 @@ async fn the_best_of_n_is_that_of_the_stored_preferences() {
     let preferences = stored.iter().map(|one| one.preference.unwrap());
     let different: BTreeSet<u64> = preferences.map(f64::to_bits).collect();
     assert!(different.len() > 10, "{}", different.len());
+}
+
+#[tokio::test]
+async fn a_corpus_is_scored_by_what_is_stored_of_its_responses() {
+    let world = World::new().await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let space = json!({"temperature": 0.7, "max_tokens": 16, "n": 2, "stop": ["\n\n"]});
+    let mut body = grid(24, &space);
+    body["models"] = json!([body["models"][0]]);
+    body["data"]["holdout"] = json!({"share": 0.5});
+    body["scoring"] = json!({"scorer": {"type": "token_f1", "expected": "{{ answer }}"}});
+    body["baseline"] = json!({"temperature": 0.3, "max_tokens": 16, "n": 1});
+    let (path, _, trials) = run(&api, &body).await;
+    let trial = trials.iter().find(|trial| trial["number"] == 1).unwrap();
+
+    let id = JobId(path.strip_prefix("/jobs/").unwrap().parse().unwrap());
+    let pool = frugal_store::connect(world.database.url(), 1).unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    let mut rows: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
+    for (key, score) in scores::load(&mut connection, id).await.unwrap() {
+        let request = key.response.request;
+        if (request.purpose, request.trial.0) == (Purpose::Search, 1) {
+            let row = rows.entry(key.instance as usize).or_default();
+            row.push(score.unwrap());
+        }
+    }
+    drop(connection);
+    pool.close().await;
+    assert_eq!(rows.len(), 12);
+    let corpus = Corpus::of(rows.iter().map(|(row, said)| (*row, said))).unwrap();
+    let report = api.json(&format!("{path}/report")).await;
+    let parts = &report["corpus"];
+    for metric in corpus.metrics() {
+        let found = corpus.estimate(*metric).unwrap();
+        let name = metric.as_str();
+        assert!(
+            (mean(trial, name) - found.estimate.mean).abs() < 1e-12,
+            "{name}"
+        );
+        if report["winner"]["trial"] == 1 {
+            let told = &parts["tuning"]["winner"][name];
+            assert_eq!(told["mean"], json!(found.estimate.mean));
+            assert_eq!(told["interval"]["low"], json!(found.interval.low));
+        }
+        for split in ["tuning", "holdout"] {
+            for which in ["winner", "baseline", "difference"] {
+                let told = &parts[split][which][name];
+                assert_eq!(told["count"], 12, "{split} {which} {name}: {told}");
+                let [low, high] =
+                    ["low", "high"].map(|end| told["interval"][end].as_f64().unwrap());
+                assert!(low <= high && told["standard_error"].as_f64().unwrap() >= 0.0);
+            }
+        }
+    }
+    assert!(mean(trial, "corpus_f1") > 0.0);
+    assert!(server.stop().await);
+    world.end().await;
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a small number")]

@@ -4,6 +4,7 @@ use crate::takeover::outcomes;
 use crate::{World, job};
 use frugal_tests::client::{ApiClient, StreamedEvent};
 use futures::StreamExt;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Reads a job's events from one on up to one of this name.
@@ -166,4 +167,194 @@ async fn a_pause_may_be_taken_back_and_a_paused_job_cancelled() {
     }
     assert!(server.stop().await);
     world.end().await;
+}
+
+/// Changes a job, which takes it.
+async fn change(api: &ApiClient, path: &str, patch: &Value) -> Value {
+    let response = api.send(api.request(Method::PATCH, path).json(patch)).await;
+    let status = response.status();
+    let job: Value = response.json().await.unwrap();
+    assert_eq!(status, 200, "{job}");
+    job
+}
+
+#[tokio::test]
+async fn a_change_is_obeyed_while_the_job_runs_and_keeps_its_place_when_its_worker_dies() {
+    for extent in ["profiled", "searched"] {
+        let world = World::new().await;
+        let (server, url) = world.setting.serve(0).await;
+        let api = ApiClient::new(&url);
+        let mut body = job(10, 12);
+        body["search"]["extent"] = json!(extent);
+        let gate = world.simulator.gate();
+        gate.hold_after(24);
+        let first = world.setting.worker().await;
+        let path = api.submit(&body).await;
+        gate.arrived(25).await;
+        let patch = json!({
+            "limits": {"trials": 20, "seconds": 3600},
+            "budgets": {"optimization": {"usd": 0.2}},
+            "search": {"requests_in_flight": 8}
+        });
+        assert_eq!(change(&api, &path, &patch).await["limits"]["trials"], 20);
+        // Its worker tells of it though all its requests are held back, and dies then.
+        let updated = until(&api, &path, 0, "job.updated").await;
+        assert_eq!(
+            updated.payload["data"]["changes"].as_array().unwrap().len(),
+            4
+        );
+        first.kill().await;
+        gate.open();
+        let second = world.setting.worker().await;
+        let events = api.follow(&path, None).await;
+        let told = events
+            .iter()
+            .filter(|event| event.name == "job.updated")
+            .count();
+        assert_eq!(told, 1, "it is told of once");
+        assert!(events.iter().zip(1..).all(|(event, seq)| event.id == seq));
+        let job = api.json(&path).await;
+        assert_eq!(job["budgets"]["optimization"], json!({"usd": 0.2}));
+        let trials = api.all(&format!("{path}/trials")).await;
+        match extent {
+            "searched" => assert_eq!(trials.len(), 21, "twenty and the baseline"),
+            _ => assert!(job["stop_reason"] != "trial_limit" || trials.len() == 21),
+        }
+        let most = gate.progress().most_in_flight;
+        assert!(most <= 32, "{most}");
+
+        // What it came to is a function of the change and its place: lived through once more from the
+        // rows alone, nothing is asked for and the trials are the same.
+        let before = outcomes(&api, &path).await;
+        let arrived = gate.progress().arrived;
+        let more = json!({"limits": {"trials_without_improvement": 1, "trials": 21}, "budgets": {"optimization": {"usd": 0.3}}});
+        ask_with(&api, &path, "continue", &more).await;
+        api.follow(&path, events.last().map(|event| event.id)).await;
+        let after = outcomes(&api, &path).await;
+        if extent == "searched" {
+            assert_eq!(
+                before[..],
+                after[after.len() - before.len()..],
+                "the first trials stand"
+            );
+        }
+        assert!(
+            gate.progress().arrived - arrived < arrived,
+            "nothing that is known is asked for again"
+        );
+        assert!(second.stop().await && server.stop().await);
+        world.end().await;
+    }
+}
+
+async fn ask_with(api: &ApiClient, path: &str, what: &str, body: &Value) -> Value {
+    let response = api.post(&format!("{path}/{what}"), body).await;
+    let status = response.status();
+    let job: Value = response.json().await.unwrap();
+    assert_eq!(status, 202, "{what}: {job}");
+    job
+}
+
+#[tokio::test]
+async fn a_budget_that_shrinks_stops_the_job_with_what_is_on_its_way() {
+    let world = World::new().await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let gate = world.simulator.gate();
+    gate.hold_after(40);
+    let path = api.submit(&job(10, 100)).await;
+    gate.arrived(41).await;
+    let spent = api.json(&path).await["spend"]["usd"].as_f64().unwrap();
+    let below = api
+        .send(
+            api.request(Method::PATCH, &path)
+                .json(&json!({"budgets": {"optimization": {"usd": 0.000_000_1}}})),
+        )
+        .await;
+    assert_eq!(below.status(), 422);
+    let detail: Value = below.json().await.unwrap();
+    assert_eq!(detail["errors"][0]["pointer"], "/budgets/optimization");
+    // So much that what is in flight is covered, and little more.
+    let least = detail["errors"][0]["detail"].as_str().unwrap();
+    let least: f64 = least
+        .split('$')
+        .nth(1)
+        .unwrap()
+        .split(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(least > spent);
+    let budget = json!({"budgets": {"optimization": {"usd": least + 0.000_000_1}}});
+    change(&api, &path, &budget).await;
+    until(&api, &path, 0, "job.updated").await;
+    gate.open();
+    let events = api.follow(&path, None).await;
+    assert_eq!(events.last().unwrap().name, "job.succeeded");
+    let job = api.json(&path).await;
+    assert_eq!(job["stop_reason"], "budget_exhausted");
+    let (spent, budget) = (
+        job["spend"]["usd"].as_f64(),
+        job["budgets"]["optimization"]["usd"].as_f64(),
+    );
+    assert!(spent <= budget, "{spent:?} {budget:?}");
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_job_is_continued_with_all_that_it_knows() {
+    for extent in ["profiled", "searched"] {
+        let world = World::new().await;
+        let (server, url) = world.setting.serve(1).await;
+        let api = ApiClient::new(&url);
+        let mut body = job(16, 60);
+        body["search"]["extent"] = json!(extent);
+        body["data"]["holdout"] = json!({"share": 0.25});
+        body["budgets"]["optimization"] = json!({"usd": 0.000_6});
+        let path = api.submit(&body).await;
+        let first = api.follow(&path, None).await;
+        let ended = api.json(&path).await;
+        assert_eq!(ended["stop_reason"], "budget_exhausted", "{ended}");
+        let report = api.json(&format!("{path}/report")).await;
+        let arrived = world.simulator.gate().progress().arrived;
+        assert_eq!(arrived, ended["progress"]["requests"].as_u64().unwrap());
+
+        let more = json!({"budgets": {"optimization": {"usd": 0.001_8}}});
+        assert_eq!(ask_with(&api, &path, "continue", &more).await["run"], 2);
+        let second = api.follow(&path, first.last().map(|event| event.id)).await;
+        let ids: Vec<_> = first.iter().chain(&second).map(|event| event.id).collect();
+        assert!(ids.iter().zip(1..).all(|(id, seq)| *id == seq), "{ids:?}");
+        assert_eq!(second[0].name, "job.continued");
+        let all = api.json(&path).await;
+        let arrived = world.simulator.gate().progress().arrived;
+        assert_eq!(
+            arrived,
+            all["progress"]["requests"].as_u64().unwrap(),
+            "nothing is asked twice"
+        );
+        let usd = |job: &Value| job["spend"]["usd"].as_f64().unwrap();
+        assert!(
+            usd(&all) > usd(&ended) && usd(&all) <= 0.001_8,
+            "{} {}",
+            usd(&ended),
+            usd(&all)
+        );
+        assert_eq!(all["progress"]["trials"]["running"], 0);
+        let anew = api.json(&format!("{path}/report")).await;
+        assert_ne!(anew, report);
+        assert_eq!(api.json(&format!("{path}/report?run=1")).await, report);
+        assert_eq!(api.json(&format!("{path}/report?run=2")).await, anew);
+        let noted = anew["notes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|note| note["code"] == "holdout_seen_before");
+        assert_eq!(noted, !report["holdout"].is_null(), "{:?}", anew["notes"]);
+        let utility = |report: &Value| report["winner"]["utility"]["mean"].as_f64();
+        assert!(utility(&anew).is_some(), "{extent}");
+        assert!(server.stop().await);
+        world.end().await;
+    }
 }

@@ -3,8 +3,8 @@
 use crate::{Store, claimant, release};
 use chrono::Utc;
 use frugal_domain::id::JobId;
-use frugal_store::PgPool;
 use frugal_store::queue::{self, Claimant, Claimed};
+use frugal_store::{PgConnection, PgPool};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -30,6 +30,17 @@ async fn claim(pool: &PgPool, claimant: &Claimant<'_>) -> Option<Claimed> {
     let claimed = queue::claim(&mut transaction, claimant, Utc::now()).await;
     transaction.commit().await.unwrap();
     claimed.unwrap()
+}
+
+/// Rows of jobs that the connection has read.
+async fn rows_read(connection: &mut PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables
+         WHERE relname = 'jobs'",
+    )
+    .fetch_one(connection)
+    .await
+    .unwrap()
 }
 
 async fn next(pool: &PgPool) -> Option<JobId> {
@@ -191,20 +202,17 @@ async fn what_a_claim_reads_does_not_grow_with_owners_priorities_or_jobs_that_sl
     for claimant in [plain, limited] {
         for _ in 0..30 {
             let mut transaction = store.pool.begin().await.unwrap();
+            // What the connection did before may not be told to the server yet, and then counts too.
+            let before = rows_read(&mut transaction).await;
             let claimed = queue::claim(&mut transaction, &claimant, Utc::now()).await;
             assert!(claimed.unwrap().is_some());
             queue::wake(&mut transaction).await.unwrap();
             queue::next_due(&mut transaction, &claimant).await.unwrap();
-            let read: i64 = sqlx::query_scalar(
-                "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables
-                 WHERE relname = 'jobs'",
-            )
-            .fetch_one(&mut *transaction)
-            .await
-            .unwrap();
+            let read = rows_read(&mut transaction).await - before;
             transaction.commit().await.unwrap();
-            // 32 owners are compared, by the oldest of their jobs that wait and their running ones.
-            assert!(read < 500, "{read} rows");
+            // 32 owners are compared, by the oldest of their jobs that wait and their running ones; those
+            // at the limit, of which there are as many as jobs run, are passed by on the way.
+            assert!(read < 1_000, "{read} rows");
         }
     }
     store.end().await;

@@ -4,7 +4,7 @@ use crate::Store;
 use chrono::Utc;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::request::{Purpose, RequestKey, ResponseId};
-use frugal_domain::scoring::{AnswerKey, Observation};
+use frugal_domain::scoring::{AnswerKey, CorpusCounts, Observation};
 use frugal_store::Error;
 use frugal_store::scores::{self, NewScore, Score, ScoreKey};
 use std::collections::BTreeMap;
@@ -57,6 +57,23 @@ async fn a_score_is_what_was_said_first_of_a_response_a_cap_and_a_row() {
                 score: 1.0,
                 answer: Some(AnswerKey(u64::MAX - 7)),
                 preference: Some(0.1 + 0.2),
+                counts: Some(CorpusCounts::Overlap {
+                    common: 0,
+                    response: 4_000,
+                    reference: 3,
+                }),
+            }),
+        ),
+        (
+            key(3, None, None, 0),
+            Ok(Observation {
+                counts: Some(CorpusCounts::Bleu {
+                    common: [4, 3, 2, 1],
+                    all: [9, 8, 7, 6],
+                    length: 9,
+                    reference: 11,
+                }),
+                ..0.25.into()
             }),
         ),
     ];

@@ -26,11 +26,16 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(jobs::create_job, jobs::list_jobs))
         .routes(routes!(estimate::estimate_job))
-        .routes(routes!(jobs::get_job, jobs::delete_job))
+        .routes(routes!(
+            jobs::get_job,
+            jobs::delete_job,
+            steering::change_job
+        ))
         .routes(routes!(jobs::cancel_job))
         .routes(routes!(steering::pause_job))
         .routes(routes!(steering::resume_job))
         .routes(routes!(attempts::list_attempts))
+        .routes(routes!(steering::continue_job))
         .routes(routes!(trials::list_trials))
         .routes(routes!(trials::get_trial))
         .routes(routes!(events::list_events))

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use frugal_domain::event;
 use frugal_domain::job::JobSpec;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -24,6 +25,30 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub body: EventBody,
+}
+
+/// A field of a job that has another value than before.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct FieldChange {
+    /// Which: a JSON pointer into the job as it is posted.
+    #[schema(example = "/budgets/optimization")]
+    pub pointer: String,
+    /// What it was, as it is posted; `null` where there was nothing.
+    #[schema(example = json!({"usd": 0.5}))]
+    pub old: Value,
+    /// What it is.
+    #[schema(example = json!({"usd": 2.0}))]
+    pub new: Value,
+}
+
+impl From<event::FieldChange> for FieldChange {
+    fn from(change: event::FieldChange) -> Self {
+        Self {
+            pointer: change.pointer,
+            old: change.old,
+            new: change.new,
+        }
+    }
 }
 
 /// What happened: a `type` and its `data`.
@@ -48,7 +73,23 @@ pub enum EventBody {
     /// The job was asked to go on.
     #[serde(rename = "job.resumed")]
     JobResumed {},
-    /// The job ended by itself. No event follows.
+    /// The job's owner has changed it, by `PATCH`. What the search decides by is changed at this place among
+    /// its decisions.
+    #[serde(rename = "job.updated")]
+    JobUpdated {
+        /// What is other.
+        changes: Vec<FieldChange>,
+    },
+    /// A job that had ended is to go on, by `POST /jobs/{id}/continue`.
+    #[serde(rename = "job.continued")]
+    JobContinued {
+        /// How often it was begun, with this time: 2 where it is continued for the first time.
+        #[schema(minimum = 2)]
+        run: u32,
+        /// What is other than before.
+        changes: Vec<FieldChange>,
+    },
+    /// The job ended by itself. No event follows, unless it is continued.
     #[serde(rename = "job.succeeded")]
     JobSucceeded {
         /// Why the search ended.
@@ -62,7 +103,7 @@ pub enum EventBody {
         /// The same in words.
         detail: String,
     },
-    /// The job was cancelled. No event follows.
+    /// The job was cancelled. No event follows, unless it is continued.
     #[serde(rename = "job.cancelled")]
     JobCancelled {},
     /// A configuration is about to be evaluated.
@@ -223,6 +264,8 @@ pub enum EventBody {
     /// The winner and the baseline were scored on the held-out instances.
     #[serde(rename = "validation.completed")]
     ValidationCompleted {
+        /// The winner's trial; `null` in events of before it was told.
+        trial: Option<u32>,
         /// The winner's objective there.
         winner: Estimate,
         /// The baseline's, where there is one.
@@ -252,6 +295,13 @@ impl EventBody {
             Domain::JobPausing {} => Self::JobPausing {},
             Domain::JobPaused {} => Self::JobPaused {},
             Domain::JobResumed {} => Self::JobResumed {},
+            Domain::JobUpdated { changes } => Self::JobUpdated {
+                changes: changes.into_iter().map(FieldChange::from).collect(),
+            },
+            Domain::JobContinued { run, changes } => Self::JobContinued {
+                run,
+                changes: changes.into_iter().map(FieldChange::from).collect(),
+            },
             Domain::JobSucceeded { stop_reason } => Self::JobSucceeded {
                 stop_reason: stop_reason.into(),
             },
@@ -394,7 +444,13 @@ impl EventBody {
                 prompt_tokens,
                 response_tokens,
             },
-            Domain::ValidationCompleted { winner, baseline } => Self::ValidationCompleted {
+            Domain::ValidationCompleted {
+                trial,
+                extent: _,
+                winner,
+                baseline,
+            } => Self::ValidationCompleted {
+                trial: trial.map(|trial| trial.0),
                 winner: winner.into(),
                 baseline: baseline.map(Into::into),
             },

@@ -32,6 +32,9 @@ pub struct Job {
     pub labels: BTreeMap<String, String>,
     /// Where it is in its life.
     pub state: JobState,
+    /// How often it was begun: 1, and one more each time that it was continued after its end.
+    #[schema(minimum = 1)]
+    pub run: u32,
     /// Why its search ended.
     pub stop_reason: Option<StopReason>,
     /// Why it failed, in words.
@@ -346,6 +349,8 @@ pub struct JobLinks {
     pub resume: String,
     /// Where to ask it to stop for good (`POST`).
     pub cancel: String,
+    /// Where to ask it to go on after its end (`POST`).
+    pub r#continue: String,
 }
 
 impl JobLinks {
@@ -361,6 +366,7 @@ impl JobLinks {
             pause: format!("{this}/pause"),
             resume: format!("{this}/resume"),
             cancel: format!("{this}/cancel"),
+            r#continue: format!("{this}/continue"),
             this,
         }
     }
@@ -410,6 +416,7 @@ impl Job {
             name: job.spec.name,
             labels: job.spec.labels,
             state: job.state.into(),
+            run: job.run,
             stop_reason: job.stop_reason.map(StopReason::from),
             detail: job.detail,
             priority: job.priority.get(),

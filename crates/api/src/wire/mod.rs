@@ -16,6 +16,7 @@ mod example;
 mod export;
 mod job;
 mod names;
+mod patch;
 mod post;
 mod report;
 mod scorer;
@@ -47,7 +48,7 @@ pub use evaluation::{
     EvaluationLimits, EvaluationLimitsPost, EvaluationPost, EvaluationReport, GivenConfiguration,
     GivenConfigurationPost, PayableRows, Ranked, SeenRows, TokenCounts, TrialReference,
 };
-pub use event::{Event, EventBody, EventPage};
+pub use event::{Event, EventBody, EventPage, FieldChange};
 pub(crate) use export::EXPORT_FORMAT;
 pub use export::{
     ExportEnd, ExportLine, ExportStart, ExportedAdoption, ExportedEvaluationReport,
@@ -64,6 +65,7 @@ pub use names::{
     JobState, Metric, PruneReasonName, Pruning, Reducer, RefusalScope, Reuse, Sequence,
     SpendCategory, StopReason, TrialRole, TrialState, Unit, UntriedReason, WaitReason,
 };
+pub use patch::{BudgetsPatch, JobPatch, SearchPatch};
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, HoldoutPost, HoldoutRowsPost, JobPost,
     LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, SamplePost,

@@ -25,6 +25,11 @@ pub struct Report {
     pub difference: Option<IntervalEstimate>,
     /// Both on the instances that the search did not see.
     pub holdout: Option<Holdout>,
+    /// Metrics of all instances together, which are no means over them: `corpus_bleu` with the scorer `bleu`,
+    /// and `corpus_f1`, `corpus_precision` and `corpus_recall` with `token_f1` (of words), `json` with `expected`
+    /// (of fields) and `choice` (of labels). Absent with other scorers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corpus: Option<CorpusReport>,
     /// The winner's answers beside those that they must be as good as, where the cheapest was sought.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_good: Option<AsGood>,
@@ -63,6 +68,27 @@ pub struct Report {
     /// there is nothing to say; absent from reports that were made before it was told.
     #[schema(required = false)]
     pub notes: Vec<Note>,
+}
+
+/// Metrics of all instances together, on both parts of the data.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CorpusReport {
+    /// On the instances that the search saw. In a profiled search they are those of the responses as they
+    /// were drawn, under the largest `max_tokens`.
+    pub tuning: CorpusComparison,
+    /// On those that it did not see.
+    pub holdout: Option<CorpusComparison>,
+}
+
+/// Metrics of all instances together, by name: `mean` is the metric, `standard_error` the jackknife's.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CorpusComparison {
+    /// The winner's.
+    pub winner: BTreeMap<String, IntervalEstimate>,
+    /// The baseline's.
+    pub baseline: BTreeMap<String, IntervalEstimate>,
+    /// Winner less baseline, on the instances that both have.
+    pub difference: BTreeMap<String, IntervalEstimate>,
 }
 
 /// Something that a report says of what it does not show: a `code` for programs, a `detail` for
@@ -256,6 +282,15 @@ pub enum Note {
         model: Option<String>,
         /// Why.
         reason: UntriedReason,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
+    /// The job was continued after held-out rows had judged a winner: they do so again, and the chance that
+    /// one of the verdicts calls an improvement significant that is none grows with their number.
+    HoldoutSeenBefore {
+        /// How often they have before.
+        #[schema(example = 1)]
+        times: u32,
         /// The same in words, with the remedy.
         detail: String,
     },

@@ -36,7 +36,8 @@ pub struct Trial {
     /// The objective's mean over the instances, once evaluated. Of a profiled search it is the
     /// search's estimate, shrunk towards what other trials say.
     pub utility: Option<Estimate>,
-    /// Every metric by name, the objective among them, once evaluated.
+    /// Every metric by name, the objective among them, and those of all instances together, where the
+    /// scorer counts what these take; once evaluated.
     pub metrics: Option<BTreeMap<String, Estimate>>,
     /// What one instance costs, once evaluated.
     pub inference_cost: Option<CostEstimate>,

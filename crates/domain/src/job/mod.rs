@@ -11,12 +11,14 @@ mod objective;
 pub mod points;
 mod priority;
 pub mod settings;
+mod terms;
 
 pub use algorithm::Algorithm;
 pub use evaluation::{EvaluationSpec, JobKind, NamedConfiguration, TrialReference};
 pub use judge::JudgeSpec;
 pub use objective::{Direction, NonInferiority, Objective, Reference, measures_latency};
 pub use priority::{NoPriority, Priority};
+pub use terms::Terms;
 
 use crate::configuration::Configuration;
 use crate::id::DatasetId;

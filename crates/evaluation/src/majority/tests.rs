@@ -11,6 +11,7 @@ fn pool(answers: &[u64]) -> Vec<Observation> {
         },
         answer: (*answer > 0).then_some(AnswerKey(*answer)),
         preference: None,
+        counts: None,
     };
     answers.iter().map(one).collect()
 }

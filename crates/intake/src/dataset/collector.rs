@@ -1,7 +1,7 @@
 //! The rows of a dataset, checked one by one.
 
 use super::limits::TooLarge;
-use crate::{instance, nul};
+use crate::{digits, instance, nul};
 use frugal_domain::fault::{Faults, Reader};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -86,7 +86,7 @@ impl Collector {
         let Ok(text) = std::str::from_utf8(text) else {
             return self.refuse(line, NOT_UTF_8);
         };
-        match serde_json::from_str(text) {
+        match serde_json::from_slice(&digits::keep_in_row(text.as_bytes())) {
             Ok(row) => self.row(line, &row),
             Err(error) => {
                 let words = error.to_string();

@@ -245,6 +245,30 @@ fn the_majority_needs_a_scorer_that_tells_answers_apart() {
 }
 
 #[test]
+fn a_metric_of_all_rows_together_is_no_objective() {
+    let detail = "`corpus_bleu` is of all rows together and no mean over them, so that no search can follow \
+                  it from row to row: take `mean`, which is of the scores of the rows; trials and the \
+                  report show `corpus_bleu` beside it wherever the scorer counts what it takes";
+    for (place, change) in [
+        (
+            "/scoring/reduce",
+            (|body| body["scoring"]["reduce"] = json!("corpus_bleu")) as fn(&mut Value),
+        ),
+        ("/objective/metric", |body| {
+            body["objective"] = json!({"metric": "corpus_bleu"});
+        }),
+        ("/objective/cheapest/metric", |body| {
+            body["objective"] = json!({"cheapest": {"metric": "corpus_bleu"}});
+        }),
+        ("/constraints/0/metric", |body| {
+            body["constraints"] = json!([{"metric": "corpus_bleu", "at_least": 0.5}]);
+        }),
+    ] {
+        assert_eq!(faults(change), [(place.to_owned(), detail.to_owned())]);
+    }
+}
+
+#[test]
 fn the_best_of_n_needs_a_selector() {
     let detail = "`best_of_n` counts the response that a selector prefers, and there is none: give \
                   `scoring.selector`, a scorer such as {\"type\": \"json\"}";

@@ -4,17 +4,16 @@
 
 use super::{Common, Kind};
 use crate::extract::Extractor;
-use crate::overlap::{Ngrams, beginning, real};
+use crate::overlap::{Ngrams, beginning, small};
 use crate::pattern;
 use crate::references::References;
 use crate::scorer_error::{ScoreError, ScorerError};
+use crate::verdict::Verdict;
 use frugal_domain::fault::ObjectReader;
+use frugal_domain::scoring::{BLEU_ORDER, CorpusCounts, Observation};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// The longest n-grams.
-const ORDER: usize = 4;
 
 /// What the tokeniser sets apart, in turn, and what it puts in its place: symbols; full stops and commas but
 /// between digits; dashes after digits.
@@ -73,44 +72,62 @@ impl Kind for Bleu {
         Ok(references.iter().map(|text| self.words(text)).collect())
     }
 
-    fn score(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> f64 {
-        let Some(text) = extractor.apply(response) else {
-            return 0.0;
-        };
-        let words = self.words(&text);
+    fn verdict(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> Verdict {
+        let text = extractor.apply(response);
+        let words = text.map(|text| self.words(&text)).unwrap_or_default();
         // The reference of the nearest length, the shorter of two that are as near.
         let lengths = wanted.iter().map(Vec::len);
         let nearest = lengths.min_by_key(|length| (length.abs_diff(words.len()), *length));
-        let nearest = nearest.unwrap_or_default();
-        if words.is_empty() {
-            return 0.0;
-        }
-        let (mut logs, mut orders, mut smoothing) = (0.0, 0.0, 1.0);
-        let mut any = false;
-        for n in 1..=ORDER {
-            let found = Ngrams::of(&words, n);
+        let (mut common, mut all) = ([0; BLEU_ORDER], [0; BLEU_ORDER]);
+        for (order, (common, all)) in common.iter_mut().zip(&mut all).enumerate() {
+            let found = Ngrams::of(&words, order + 1);
             if found.total() == 0 {
                 break;
             }
-            let references: Vec<_> = wanted.iter().map(|words| Ngrams::of(words, n)).collect();
-            let common = found.common_with_any(&references);
-            any |= common > 0;
-            let precision = if common == 0 {
-                smoothing *= 2.0;
-                1.0 / (smoothing * real(found.total()))
-            } else {
-                real(common) / real(found.total())
-            };
-            logs += precision.ln();
-            orders += 1.0;
+            let references = wanted.iter().map(|words| Ngrams::of(words, order + 1));
+            let references: Vec<_> = references.collect();
+            *common = small(found.common_with_any(&references));
+            *all = small(found.total());
         }
-        if !any {
-            return 0.0;
-        }
-        let (length, nearest) = (words.len() as f64, nearest as f64);
-        let brevity = (1.0 - nearest / length).min(0.0).exp();
-        brevity * (logs / orders).exp()
+        let (length, reference) = (small(words.len()), small(nearest.unwrap_or_default()));
+        Verdict::Score(Observation {
+            counts: Some(CorpusCounts::Bleu {
+                common,
+                all,
+                length,
+                reference,
+            }),
+            ..of_sentence(common, all, length, reference).into()
+        })
     }
+}
+
+/// BLEU of one text by what was counted.
+fn of_sentence(
+    common: [u32; BLEU_ORDER],
+    all: [u32; BLEU_ORDER],
+    length: u32,
+    reference: u32,
+) -> f64 {
+    if common.iter().all(|count| *count == 0) {
+        return 0.0;
+    }
+    let (mut logs, mut orders, mut smoothing) = (0.0, 0.0, 1.0);
+    let there = common.into_iter().zip(all).take_while(|(_, all)| *all > 0);
+    for (common, all) in there {
+        let precision = if common == 0 {
+            smoothing *= 2.0;
+            1.0 / (smoothing * f64::from(all))
+        } else {
+            f64::from(common) / f64::from(all)
+        };
+        logs += precision.ln();
+        orders += 1.0;
+    }
+    let brevity = (1.0 - f64::from(reference) / f64::from(length))
+        .min(0.0)
+        .exp();
+    brevity * (logs / orders).exp()
 }
 
 impl Bleu {

@@ -4,7 +4,9 @@ use super::{Common, Kind, right};
 use crate::extract::Extractor;
 use crate::fold::{FoldFields, Folding};
 use crate::scorer_error::{ScoreError, ScorerError, cut};
+use crate::verdict::Verdict;
 use frugal_domain::fault::{ObjectReader, Reader};
+use frugal_domain::scoring::{CorpusCounts, Observation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -60,8 +62,19 @@ impl Kind for Choice {
         })
     }
 
-    fn score(&self, wanted: &usize, extractor: &Extractor, response: &str) -> f64 {
-        right(self.named(extractor, response) == Some(*wanted))
+    fn verdict(&self, wanted: &usize, extractor: &Extractor, response: &str) -> Verdict {
+        let named = self.named(extractor, response);
+        let is_right = named == Some(*wanted);
+        // A response that names no choice says nothing: it lowers the recall alone.
+        let counts = CorpusCounts::Overlap {
+            common: u32::from(is_right),
+            response: u32::from(named.is_some()),
+            reference: 1,
+        };
+        Verdict::Score(Observation {
+            counts: Some(counts),
+            ..right(is_right).into()
+        })
     }
 
     fn answer(&self, _: &usize, extractor: &Extractor, response: &str) -> Option<String> {

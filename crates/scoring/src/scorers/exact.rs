@@ -2,12 +2,12 @@
 //! extraction `json` it compares values, not texts.
 
 use super::{Common, Kind, right};
+use crate::exact_json;
 use crate::extract::{Extract, Extractor};
 use crate::fold::{FoldFields, Folding};
 use crate::json;
 use crate::scorer_error::{ScoreError, ScorerError, cut};
 use frugal_domain::fault::ObjectReader;
-use serde_json::Value;
 
 /// The compiled scorer.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub(crate) struct Exact {
 #[derive(Debug, Clone)]
 pub(crate) enum Wanted {
     Text(String),
-    Json(Value),
+    Json(exact_json::Exact),
 }
 
 impl Kind for Exact {
@@ -44,10 +44,8 @@ impl Kind for Exact {
         if !self.json {
             return Ok(Wanted::Text(self.folding.fold(expected)));
         }
-        match serde_json::from_str(expected) {
-            Ok(value @ (Value::Object(_) | Value::Array(_))) => {
-                Ok(Wanted::Json(json::canonical(value, self.folding)))
-            }
+        match exact_json::Exact::parse(expected, self.folding) {
+            Some(value) if value.is_nested() => Ok(Wanted::Json(value)),
             _ => Err(ScoreError::NotJson {
                 text: cut(expected),
             }),
@@ -66,7 +64,7 @@ impl Kind for Exact {
             Wanted::Text(_) => self
                 .text(extractor, response)
                 .filter(|text| !text.is_empty()),
-            Wanted::Json(wanted) => self.value(wanted, response).as_ref().map(json::written),
+            Wanted::Json(wanted) => self.value(wanted, response).map(|value| value.written()),
         }
     }
 }
@@ -79,12 +77,10 @@ impl Exact {
     }
 
     /// The value that is compared.
-    fn value(&self, wanted: &Value, response: &str) -> Option<Value> {
+    fn value(&self, wanted: &exact_json::Exact, response: &str) -> Option<exact_json::Exact> {
         // A list in front, such as a reference [1], is not the object that is asked for.
-        let opening = if wanted.is_object() { '{' } else { '[' };
-        let text = json::first(response, &[opening])?;
-        let value = serde_json::from_str(text).ok()?;
-        Some(json::canonical(value, self.folding))
+        let text = json::first(response, &[wanted.opening()])?;
+        exact_json::Exact::parse(text, self.folding)
     }
 }
 

@@ -2,13 +2,16 @@
 //! share that it has right.
 
 use super::{Common, Kind, right};
+use crate::exact_json::Exact;
 use crate::extract::{Extract, Extractor};
 use crate::fold::{FoldFields, Folding};
 use crate::json;
-use crate::overlap::share;
+use crate::overlap::{share, small};
 use crate::pattern;
 use crate::scorer_error::{ScoreError, ScorerError, cut};
+use crate::verdict::Verdict;
 use frugal_domain::fault::ObjectReader;
+use frugal_domain::scoring::{CorpusCounts, Observation};
 use jsonschema::{PatternOptions, Validator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,13 +55,13 @@ pub(crate) struct Fields {
 impl Kind for Json {
     type Fields = Fields;
     /// The expected value; nothing in particular where `expected` is not given.
-    type Wanted = Option<Value>;
+    type Wanted = Option<Exact>;
     const NAME: &'static str = "json";
     const EXTRACT: Extract = Extract::Json;
     const IS_GRADED: bool = true;
     const HAS_ANSWERS: bool = true;
 
-    fn without_expected() -> Option<Option<Value>> {
+    fn without_expected() -> Option<Option<Exact>> {
         Some(None)
     }
 
@@ -89,42 +92,33 @@ impl Kind for Json {
         })
     }
 
-    fn wanted(&self, expected: &str) -> Result<Option<Value>, ScoreError> {
-        match serde_json::from_str(expected) {
-            Ok(value @ (Value::Object(_) | Value::Array(_))) => {
-                Ok(Some(json::canonical(value, self.folding)))
-            }
+    fn wanted(&self, expected: &str) -> Result<Option<Exact>, ScoreError> {
+        match Exact::parse(expected, self.folding) {
+            Some(value) if value.is_nested() => Ok(Some(value)),
             _ => Err(ScoreError::NotJson {
                 text: cut(expected),
             }),
         }
     }
 
-    fn score(&self, wanted: &Option<Value>, extractor: &Extractor, response: &str) -> f64 {
-        let Some(value) = self.value(wanted.as_ref(), extractor, response) else {
-            return right(false);
-        };
-        if self
-            .schema
-            .as_ref()
-            .is_some_and(|schema| !schema.is_valid(&value))
-        {
-            return right(false);
-        }
-        match wanted {
-            None => right(true),
-            Some(wanted) => self.agreement(wanted, &json::canonical(value, self.folding)),
-        }
+    fn verdict(&self, wanted: &Option<Exact>, extractor: &Extractor, response: &str) -> Verdict {
+        let found = self.kept(wanted.as_ref(), extractor, response);
+        Verdict::Score(match (found, wanted) {
+            (None, None) => right(false).into(),
+            (Some(_), None) => right(true).into(),
+            (found, Some(wanted)) => self.agreement(wanted, found.as_ref()),
+        })
     }
 
     /// What of the schema is not kept.
     fn reason(
         &self,
-        wanted: &Option<Value>,
+        wanted: &Option<Exact>,
         extractor: &Extractor,
         response: &str,
     ) -> Option<String> {
-        let value = self.value(wanted.as_ref(), extractor, response)?;
+        let text = self.text(wanted.as_ref(), extractor, response)?;
+        let value: Value = serde_json::from_str(&text).ok()?;
         let error = self.schema.as_ref()?.validate(&value).err()?;
         let place = error.instance_path().to_string();
         let place = match place.is_empty() {
@@ -139,62 +133,80 @@ impl Kind for Json {
 
     fn answer(
         &self,
-        wanted: &Option<Value>,
+        wanted: &Option<Exact>,
         extractor: &Extractor,
         response: &str,
     ) -> Option<String> {
-        let value = self.value(wanted.as_ref(), extractor, response)?;
-        Some(json::written(&json::canonical(value, self.folding)))
+        let text = self.text(wanted.as_ref(), extractor, response)?;
+        Some(Exact::parse(&text, self.folding)?.written())
     }
 }
 
 impl Json {
+    /// The value that a response holds, if there is one and it keeps to the schema.
+    fn kept(&self, wanted: Option<&Exact>, extractor: &Extractor, response: &str) -> Option<Exact> {
+        let text = self.text(wanted, extractor, response)?;
+        if let Some(schema) = &self.schema {
+            let value = serde_json::from_str(&text).ok()?;
+            schema.is_valid(&value).then_some(())?;
+        }
+        Exact::parse(&text, self.folding)
+    }
+
     /// The value that a response holds, as it stands there.
-    fn value(
+    fn text(
         &self,
-        wanted: Option<&Value>,
+        wanted: Option<&Exact>,
         extractor: &Extractor,
         response: &str,
-    ) -> Option<Value> {
+    ) -> Option<String> {
         let text = match self.is_anywhere {
             true => Cow::Borrowed(response),
             false => extractor.apply(response)?,
         };
-        let openings: &[char] = match wanted {
-            // A list in front, such as a reference [1], is not the object that is asked for.
-            Some(Value::Object(_)) => &['{'],
-            Some(_) => &['['],
-            None => &['{', '['],
+        // A list in front, such as a reference [1], is not the object that is asked for.
+        let first = match wanted {
+            Some(wanted) => json::first(&text, &[wanted.opening()]),
+            None => json::first(&text, &['{', '[']),
         };
-        serde_json::from_str(json::first(&text, openings)?).ok()
+        first.map(str::to_owned)
     }
 
     /// The share of fields that are the same. Fields of objects within objects count by themselves;
     /// lists are the same as a whole or not at all.
-    fn agreement(&self, wanted: &Value, found: &Value) -> f64 {
-        let (wanted, found) = (fields(wanted), fields(found));
+    fn agreement(&self, wanted: &Exact, found: Option<&Exact>) -> Observation {
+        let wanted = fields(wanted);
+        let found = found.map(fields).unwrap_or_default();
         let same = wanted
             .iter()
             .filter(|(path, value)| found.get(*path) == Some(*value))
             .count();
-        let extra = match self.extra_fields {
-            ExtraFields::Ignored => 0,
-            ExtraFields::Wrong => found
-                .keys()
-                .filter(|path| !wanted.contains_key(*path))
-                .count(),
+        let extra = found.keys().filter(|path| !wanted.contains_key(*path));
+        let (there, extra) = (found.len(), extra.count());
+        // Those that count for nothing are as if they were not there.
+        let (there, extra) = match self.extra_fields {
+            ExtraFields::Ignored => (there - extra, 0),
+            ExtraFields::Wrong => (there, extra),
         };
-        share(same as u64, (wanted.len() + extra) as u64)
+        let counts = CorpusCounts::Overlap {
+            common: small(same),
+            response: small(there),
+            reference: small(wanted.len()),
+        };
+        Observation {
+            counts: Some(counts),
+            ..share(same as u64, (wanted.len() + extra) as u64).into()
+        }
     }
 }
 
 /// The values that are no objects, by where they are: the names of the fields on the way.
-fn fields(value: &Value) -> BTreeMap<Vec<&str>, &Value> {
+fn fields(value: &Exact) -> BTreeMap<Vec<&str>, &Exact> {
     let mut fields = BTreeMap::new();
     let mut open = vec![(Vec::new(), value)];
     while let Some((path, value)) = open.pop() {
         match value {
-            Value::Object(members) if !members.is_empty() => {
+            Exact::Object(members) if !members.is_empty() => {
                 for (name, member) in members {
                     let mut path = path.clone();
                     path.push(name.as_str());
@@ -310,6 +322,28 @@ mod tests {
                 ("{}", 0.0),
             ],
         );
+    }
+
+    #[test]
+    fn numbers_are_compared_to_the_last_digit() {
+        let long = "12345678901234567891234";
+        // As a row carries it, which cannot carry it as a number; and within a text of JSON.
+        for answer in [
+            json!({"id": long, "share": "0.1000000000000000055"}),
+            json!(format!(
+                "{{\"id\": {long}, \"share\": 0.1000000000000000055}}"
+            )),
+        ] {
+            let right = format!("{{\"id\": {long}.0, \"share\": 1000000000000000055e-19}}");
+            let other = format!("{{\"id\": {}, \"share\": 0.1}}", long.replace("234", "235"));
+            check(
+                json!({"type": "json", "expected": "{{ answer }}"}),
+                answer.clone(),
+                &[(&right, 1.0), (&other, 0.0)],
+            );
+            let exact = json!({"type": "exact", "expected": "{{ answer }}", "extract": "json"});
+            check(exact, answer, &[(&right, 1.0), (&other, 0.0)]);
+        }
     }
 
     #[test]

@@ -3,10 +3,12 @@
 
 use super::{Common, Kind, right};
 use crate::extract::Extractor;
-use crate::overlap::{Agreement, Ngrams, beginning};
+use crate::overlap::{Agreement, Ngrams, beginning, small};
 use crate::references::References;
 use crate::scorer_error::{ScoreError, ScorerError};
+use crate::verdict::Verdict;
 use frugal_domain::fault::ObjectReader;
+use frugal_domain::scoring::{CorpusCounts, Observation};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -48,22 +50,37 @@ impl Kind for TokenF1 {
         Ok(references.iter().map(|text| self.words(text)).collect())
     }
 
-    fn score(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> f64 {
-        let Some(text) = extractor.apply(response) else {
-            return 0.0;
-        };
-        let words = self.words(&text);
-        let found = Ngrams::of(&words, 1);
-        let agreement = |reference: &Vec<String>| {
-            // What has no words is right only where there are none to find.
-            if words.is_empty() || reference.is_empty() {
-                return right(words.is_empty() && reference.is_empty());
-            }
+    fn verdict(&self, wanted: &Self::Wanted, extractor: &Extractor, response: &str) -> Verdict {
+        let text = extractor.apply(response);
+        let words = text.as_deref().map(|text| self.words(text));
+        let found = Ngrams::of(words.as_deref().unwrap_or_default(), 1);
+        let against = |reference: &Vec<String>| {
             let of_reference = Ngrams::of(reference, 1);
             let common = found.common(&of_reference);
-            Agreement::of(common, found.total(), of_reference.total()).f_measure(1.0)
+            // What has no words is right only where there are none to find.
+            let score = match (&words, found.total(), of_reference.total()) {
+                (None, ..) => right(false),
+                (_, 0, _) | (_, _, 0) => right(found.total() == of_reference.total()),
+                (_, response, reference) => {
+                    Agreement::of(common, response, reference).f_measure(1.0)
+                }
+            };
+            let counts = CorpusCounts::Overlap {
+                common: small(common),
+                response: small(found.total()),
+                reference: small(of_reference.total()),
+            };
+            Observation {
+                counts: Some(counts),
+                ..score.into()
+            }
         };
-        wanted.iter().map(agreement).fold(0.0, f64::max)
+        // The first of those that fit it best.
+        let best = wanted
+            .iter()
+            .map(against)
+            .reduce(|best, one| if one.score > best.score { one } else { best });
+        Verdict::Score(best.unwrap_or_else(|| right(false).into()))
     }
 }
 

@@ -13,7 +13,7 @@ use super::reduction::{is_of_answers, reduce};
 use super::selection::Selection;
 use super::standard::Standard;
 use super::tokens::{Cost, Counted, Tokens};
-use super::votes::Spread;
+use super::votes::Spreads;
 use frugal_domain::metric::Metric;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -48,7 +48,7 @@ pub(super) struct Assessment {
     posterior: Posterior,
     reach: Reach,
     priors: Vec<OnceCell<Vec<[f64; GRID]>>>,
-    spreads: Vec<OnceCell<Vec<Spread>>>,
+    spreads: Vec<OnceCell<Vec<Spreads>>>,
     selections: Vec<OnceCell<Selection>>,
 }
 

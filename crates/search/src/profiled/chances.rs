@@ -30,7 +30,7 @@ impl Chances {
         let total = self.none + self.weights.iter().sum::<f64>();
         let of = |weights: &[f64; GRID], spread: Spread| -> f64 {
             let manner = Manner {
-                spread,
+                spreads: &[(spread, 1.0)],
                 selection: self.selection.as_ref(),
             };
             let both = weights.iter().zip(&self.chances);

@@ -303,6 +303,20 @@ impl Profiled {
             .is_some_and(|patience| since >= patience.max(1))
     }
 
+    /// Goes on under what the job's terms have become. `available` is what it may spend in all, in the unit
+    /// of the optimization budget; where that is more than before, what could not be paid may be now.
+    pub fn go_by(&mut self, spec: &JobSpec, available: f64) {
+        self.exhausted &= available <= self.problem.optimization_budget;
+        self.problem.optimization_budget = available;
+        self.requests_in_flight = spec.search.requests_in_flight as usize;
+        self.most_begun = spec.limits.trials as usize;
+        self.patience = spec
+            .limits
+            .trials_without_improvement
+            .map(|patience| patience as usize);
+        self.stale = true;
+    }
+
     fn left(&self) -> f64 {
         let air: f64 = self.in_air.iter().map(|batch| batch.cost).sum();
         self.problem.optimization_budget - self.spent - air
@@ -540,6 +554,7 @@ impl Profiled {
                     score,
                     answer,
                     preference,
+                    counts: _,
                 } = response.observed;
                 row.scores.push(within_range(score));
                 row.answers.push(answer);

@@ -16,7 +16,7 @@ use super::reach::{GRID, Reach, bell, grid};
 use super::reduction::{Manner, reduce};
 use super::selection::Selection;
 use super::tokens::{Cost, Tokens, mean};
-use super::votes::Spread;
+use super::votes::{Spread, Spreads};
 use frugal_domain::configuration::Extent;
 use frugal_domain::metric::Metric;
 use std::cell::OnceCell;
@@ -54,8 +54,8 @@ pub(super) struct Known<'a> {
     pub(super) reach: &'a Reach,
     /// By arm, how likely each chance of the grid is on each row without the row's own answers.
     pub(super) priors: &'a [OnceCell<Vec<[f64; GRID]>>],
-    /// By arm, how the wrong answers to each row spread.
-    pub(super) spreads: &'a [OnceCell<Vec<Spread>>],
+    /// By arm, how the wrong answers to each row may spread.
+    pub(super) spreads: &'a [OnceCell<Vec<Spreads>>],
     /// By arm, how the selector takes right and wrong answers.
     pub(super) selections: &'a [OnceCell<Selection>],
 }
@@ -217,10 +217,11 @@ impl Known<'_> {
         }
         self.each_row(arm, limit, |none, weights| {
             if by_spread {
-                let spread = self.spreads(arm)[mean.unreachable.len()];
-                let sums = mean.by_spread.entry(spread).or_insert([0.0; GRID]);
-                for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum += (1.0 - none) * weight;
+                for (spread, likely) in &self.spreads(arm)[mean.unreachable.len()] {
+                    let sums = mean.by_spread.entry(*spread).or_insert([0.0; GRID]);
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum += (1.0 - none) * likely * weight;
+                    }
                 }
             }
             mean.none += none;
@@ -233,7 +234,7 @@ impl Known<'_> {
     }
 
     /// How the wrong answers to each row of an arm spread.
-    pub(super) fn spreads(&self, arm: usize) -> &[Spread] {
+    pub(super) fn spreads(&self, arm: usize) -> &[Spreads] {
         self.spreads[arm].get_or_init(|| Spread::of_rows(&self.arms[arm], self.arms))
     }
 
@@ -246,11 +247,11 @@ impl Known<'_> {
     pub(super) fn manner(&self, arm: usize, row: usize, metric: Metric) -> Manner<'_> {
         match metric {
             Metric::Majority => Manner {
-                spread: self.spreads(arm)[row],
+                spreads: &self.spreads(arm)[row],
                 selection: None,
             },
             Metric::BestOfN => Manner {
-                spread: Spread::default(),
+                spreads: &[],
                 selection: Some(self.selection(arm)),
             },
             _ => Manner::default(),

@@ -1,7 +1,7 @@
 //! What n answers to a row come to, by metric.
 
 use super::selection::Selection;
-use super::votes::{Spread, majority};
+use super::votes::{Spread, weighed};
 use frugal_domain::metric::Metric;
 
 /// Whether a metric is about the quality of answers.
@@ -20,8 +20,8 @@ pub(super) const fn is_of_answers(metric: Metric) -> bool {
 /// What n answers to a row come to by, besides the chance that one is right.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Manner<'a> {
-    /// How wrong answers spread, where it matters which one most responses give.
-    pub(super) spread: Spread,
+    /// How wrong answers may spread, where it matters which one most responses give.
+    pub(super) spreads: &'a [(Spread, f64)],
     /// How the selector takes right and wrong ones, where it matters which one it prefers.
     pub(super) selection: Option<&'a Selection>,
 }
@@ -31,7 +31,7 @@ pub(super) fn reduce(metric: Metric, chance: f64, n: f64, manner: Manner<'_>) ->
     match metric {
         Metric::Mean => chance,
         Metric::Min => chance.powf(n),
-        Metric::Majority => majority(chance, n, manner.spread),
+        Metric::Majority => weighed(chance, n, manner.spreads),
         Metric::BestOfN => manner
             .selection
             .map_or(chance, |selection| selection.worth(chance, n)),

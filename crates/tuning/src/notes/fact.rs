@@ -149,6 +149,11 @@ pub enum Fact {
         /// Why.
         reason: UntriedReason,
     },
+    /// The held-out rows have judged winners of the job before it was continued.
+    HoldoutSeenBefore {
+        /// How often.
+        times: u32,
+    },
     /// More than half of all responses were cut at `max_tokens`.
     ResponsesCut {
         /// Responses cut.

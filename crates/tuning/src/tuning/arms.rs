@@ -10,17 +10,18 @@ use crate::profiled::{ArmTrial, Arrived, InAir, ProfiledLoop, by_row, told};
 use crate::run_key::RunKey;
 use crate::search;
 use crate::step::{BegunTrial, Change};
-use frugal_domain::configuration::{Configuration, Extent, Settings};
+use frugal_domain::configuration::{Configuration, Extent, Sampling, Settings};
 use frugal_domain::event::EventBody;
 use frugal_domain::job::{JobSpec, Split};
-use frugal_domain::request::Purpose;
+use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome, TrialRole};
-use frugal_evaluation::{Ending, ScoredDraw};
+use frugal_evaluation::{Corpus, Ending, ScoredDraw};
 use frugal_search::profiled::{
     ArmEstimate, BaselineEstimate, Batch, Decision, Over, Problem, Profiled,
 };
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Tuning {
@@ -30,15 +31,35 @@ impl Tuning {
             None => self.start_profiled()?,
         };
         let moved = self.move_profiled(&mut profiled);
+        let is_over = profiled.over.is_some();
         self.profiled = Some(profiled);
+        if is_over && self.phase == Phase::Search {
+            self.finish_profiled()?;
+        }
         moved
     }
 
-    /// The search, which knows what the baseline brought.
-    fn start_profiled(&self) -> Result<ProfiledLoop, TuningError> {
+    /// Nothing is left to decide: the search ends, unless the job was continued after that.
+    fn finish_profiled(&mut self) -> Result<(), TuningError> {
+        let goes_on = self.goes_on_with_other_terms();
+        let Some(mut profiled) = self.profiled.take() else {
+            return Ok(());
+        };
+        let concluded = match goes_on {
+            true => {
+                profiled.over = None;
+                Ok(())
+            }
+            false => self.conclude(&mut profiled),
+        };
+        self.profiled = Some(profiled);
+        concluded
+    }
+
+    /// What the search may spend in all, in the unit of the optimization budget.
+    fn available(&self) -> f64 {
         let spec = &self.job.spec;
         let unit = spec.optimization_budget.unit();
-        let rows = self.job.rows(Split::Tuning);
         let kept = spec
             .kept_for_holdout(self.job.rows(Split::Holdout) as u64)
             .map_or(0, |kept| kept.amount());
@@ -51,6 +72,25 @@ impl Tuning {
             .amount()
             .saturating_sub(kept)
             .saturating_sub(baseline_cost);
+        real(available)
+    }
+
+    /// The search goes on under what the terms have become.
+    pub(super) fn profiled_goes_by_terms(&mut self) {
+        let available = self.available();
+        if let Some(profiled) = &mut self.profiled {
+            profiled.search.go_by(&self.job.spec, available);
+            // What was to be told next may be decided before now.
+            profiled.waits = false;
+        }
+    }
+
+    /// The search, which knows what the baseline brought.
+    fn start_profiled(&self) -> Result<ProfiledLoop, TuningError> {
+        let spec = &self.job.spec;
+        let unit = spec.optimization_budget.unit();
+        let rows = self.job.rows(Split::Tuning);
+        let baseline = self.ended.get(&BASELINE);
         let bounds = self.job.prompt_token_bounds.tuning.iter();
         let bounds = bounds.map(|rows| rows.iter().map(|bound| real(*bound)).collect());
         let mut problem = Problem::for_job(
@@ -58,7 +98,7 @@ impl Tuning {
             rows,
             &self.job.most_per_request,
             bounds.collect(),
-            real(available),
+            self.available(),
         );
         problem.baseline = baseline
             .and_then(EndedTrial::evaluation)
@@ -101,6 +141,7 @@ impl Tuning {
             };
             profiled.in_air.pop_front();
             profiled.waits = false;
+            self.changes.decisions += 1;
             self.tell_batch(profiled, oldest, &arrived);
             return Ok(true);
         }
@@ -112,25 +153,36 @@ impl Tuning {
             }
             return Ok(true);
         }
+        self.changes.decisions += 1;
         let decision = profiled.search.decide();
         self.show(profiled);
         match decision {
+            // Its trials have begun to end: whatever has changed since, it has come to its end.
+            Decision::Draw(_) if self.was_concluded() => profiled.over = Some(Over::BudgetSpent),
             Decision::Draw(batch) => self.begin_batch(profiled, batch)?,
             Decision::Wait => profiled.waits = true,
-            Decision::Over(over) => {
-                profiled.over = Some(over);
-                self.conclude(profiled)?;
-            }
+            Decision::Over(over) => profiled.over = Some(over),
         }
         Ok(true)
+    }
+
+    /// Whether requests are stored that the search has not come to yet.
+    pub(super) fn has_search_ahead(&self) -> bool {
+        let mut left = self.past.requests.keys();
+        left.any(|key| key.purpose == Purpose::Search)
+    }
+
+    /// Whether the search had come to its end before, and has been lived through to there.
+    fn was_concluded(&self) -> bool {
+        let mut trials = self.past.trials.iter();
+        !self.has_search_ahead()
+            && trials.any(|(number, trial)| *number != BASELINE && trial.end.is_some())
     }
 
     /// Whether another batch is decided. One that was begun before is, whatever there is now to
     /// stop for.
     fn may_decide(&mut self) -> bool {
-        let mut left = self.past.requests.keys();
-        let replays = left.any(|key| key.purpose == Purpose::Search);
-        if !replays && self.stop.is_none() {
+        if !self.has_search_ahead() && self.stop.is_none() {
             self.stop = self.reason_to_stop();
         }
         self.stop.is_none()
@@ -169,6 +221,7 @@ impl Tuning {
         profiled.in_air.push_back(InAir {
             key,
             arm: batch.arm,
+            requests: u32::try_from(requests).unwrap_or(u32::MAX),
         });
         self.active.insert(key, active);
         if stored {
@@ -265,7 +318,15 @@ impl Tuning {
     fn tell_batch(&mut self, profiled: &mut ProfiledLoop, batch: InAir, arrived: &Arrived) {
         self.evaluator.commit(&arrived.run);
         let unit = self.job.spec.optimization_budget.unit();
-        profiled.search.tell(told(arrived, unit));
+        let mut told = told(arrived, unit);
+        let first = RequestKey {
+            purpose: batch.key.purpose,
+            trial: batch.key.trial,
+            ordinal: batch.key.first,
+        };
+        // What other terms could not pay says nothing of the present ones.
+        told.unaffordable &= !self.requests.was_refused(first, batch.requests);
+        profiled.search.tell(told);
         if let Some(trial) = profiled.trials.get_mut(&batch.arm) {
             trial.tally.add(arrived.tally);
             let refused = match arrived.run.ending() {
@@ -320,7 +381,8 @@ impl Tuning {
                 extent: estimate.extent,
                 ..trial.settings.as_ref().clone()
             };
-            let evaluation = self.evaluation(&estimate);
+            let corpus = self.corpus(&settings.sampling);
+            let evaluation = self.evaluation(&estimate, corpus.as_ref());
             let leads = profiled.search.leader() == Some(arm);
             if leads && evaluation.valid {
                 let objective = self.job.spec.objective;
@@ -352,8 +414,14 @@ impl Tuning {
         }
     }
 
+    /// What the responses of an arm, as they were drawn, add to the metrics of all rows together.
+    fn corpus(&self, sampling: &Sampling) -> Option<Corpus> {
+        let observed = self.evaluator.pool().arm(sampling)?.observed();
+        Corpus::of(observed.iter().map(|(instance, said)| (*instance, said)))
+    }
+
     /// What an arm comes to, as trials show it.
-    fn evaluation(&self, estimate: &ArmEstimate) -> Evaluation {
+    fn evaluation(&self, estimate: &ArmEstimate, corpus: Option<&Corpus>) -> Evaluation {
         let spec = &self.job.spec;
         let unit = spec.cost_unit();
         let rows = count(estimate.rows);
@@ -362,11 +430,12 @@ impl Tuning {
             standard_error: error,
             count: rows,
         };
-        let metrics: std::collections::BTreeMap<String, Estimate> = estimate
+        let mut metrics: BTreeMap<String, Estimate> = estimate
             .metrics
             .iter()
             .map(|(metric, value)| (metric.as_str().to_owned(), of(*value)))
             .collect();
+        outcome::add_corpus(&mut metrics, corpus);
         let violated = outcome::violated(spec, &metrics, estimate.quality_difference.as_ref());
         let cost = of(estimate.inference_cost);
         let utility = metrics
@@ -393,6 +462,7 @@ impl Tuning {
 
     /// Ends every arm's trial, the winner's first.
     fn conclude(&mut self, profiled: &mut ProfiledLoop) -> Result<(), TuningError> {
+        self.changes.decisions += 1;
         let conclusion = profiled.search.conclude();
         if self.stop.is_none() {
             self.stop = Some(match profiled.over {
@@ -422,10 +492,11 @@ impl Tuning {
                 extent: estimate.map_or(trial.settings.extent, |estimate| estimate.extent),
                 ..trial.settings.as_ref().clone()
             };
+            let corpus = self.corpus(&settings.sampling);
             let outcome = match (trial.refused, estimate) {
                 (Some(refused), _) => refused,
                 (None, Some(estimate)) if !estimate.closed => {
-                    TrialOutcome::Evaluated(self.evaluation(estimate))
+                    TrialOutcome::Evaluated(self.evaluation(estimate, corpus.as_ref()))
                 }
                 (None, _) if self.closed(trial.settings.sampling.model).is_some() => {
                     let model = trial.settings.sampling.model;
@@ -449,6 +520,7 @@ impl Tuning {
                 utilities,
                 qualities: Utilities::new(),
                 quality_difference: estimate.and_then(|estimate| estimate.quality_difference),
+                corpus,
                 tally: trial.tally,
                 requests: Vec::new(),
                 run: None,

@@ -1,9 +1,22 @@
-//! What a job is told from outside while it goes on: to stop, or to be let go for a while.
+//! What a job is told from outside while it goes on: to stop, to be let go for a while, to go on under
+//! other terms.
 
-use super::Tuning;
-use frugal_domain::job::Split;
+use super::{Phase, Tuning};
+use crate::ended::BASELINE;
+use crate::past::TermsChange;
+use crate::profiled::ProfiledLoop;
+use crate::run_key::RunKey;
+use crate::step::Change;
+use crate::terms::ChangeMove;
+use frugal_domain::event::EventBody;
+use frugal_domain::id::TrialNumber;
+use frugal_domain::job::{ExtentChoice, Split, Terms};
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::state::StopReason;
+use std::sync::Arc;
+
+/// The number of the search's first trial.
+const FIRST: TrialNumber = TrialNumber(1);
 
 impl Tuning {
     /// The job is to stop: its time is over ([`StopReason::Deadline`]), or its client wants it to
@@ -61,5 +74,121 @@ impl Tuning {
         } else if let Some(run) = self.run_of(key) {
             self.with(run, |active| active.cut_off(key.ordinal));
         }
+    }
+
+    /// The job's owner has changed its terms. What is sent is bounded by them at once, and what is decided
+    /// from the place on that the change gets. One that was heard of before changes nothing.
+    pub fn change_terms(&mut self, change: TermsChange) {
+        let terms = change.terms;
+        if self.changes.hear(change) {
+            self.be_bounded_by(terms);
+        }
+    }
+
+    /// A change of the terms is stored with its place.
+    pub fn terms_stored(&mut self, number: u32) {
+        self.changes.stored(number);
+    }
+
+    /// Sees to the changes of the terms: places the first that has no place, and takes in the one whose
+    /// place this is. Whether anything moved, where nothing is to be decided now.
+    pub(super) fn terms_turn(&mut self) -> Option<bool> {
+        match self.changes.next() {
+            ChangeMove::Place if self.lives_through_past() => None,
+            next => self.see_to(next),
+        }
+    }
+
+    /// Where nothing is left to decide and the job was continued after that: goes on to the terms under
+    /// which it was. Whether it did.
+    pub(super) fn goes_on_with_other_terms(&mut self) -> bool {
+        if self.reason_to_stop().is_some() {
+            return false;
+        }
+        let next = self.changes.next_of_continued();
+        next.is_some_and(|next| self.see_to(next).is_some())
+    }
+
+    fn see_to(&mut self, next: ChangeMove) -> Option<bool> {
+        match next {
+            ChangeMove::None => None,
+            ChangeMove::Wait => Some(false),
+            ChangeMove::Place => {
+                self.place_terms();
+                Some(true)
+            }
+            ChangeMove::Take(change) => {
+                self.take_in(change);
+                Some(true)
+            }
+        }
+    }
+
+    /// Whether decisions are still ahead that were made before.
+    fn lives_through_past(&self) -> bool {
+        let begun = self.past.trials.keys().next_back().copied();
+        match self.phase {
+            Phase::Calibration => begun.is_some(),
+            Phase::Baseline => {
+                let has_begun = self.active.contains_key(&RunKey::of_trial(BASELINE))
+                    || self.ended.contains_key(&BASELINE);
+                begun > Some(BASELINE) || begun.is_some() && !has_begun
+            }
+            Phase::Search if self.job.spec.search.extent == ExtentChoice::Profiled => {
+                let next = self.profiled.as_ref().map(ProfiledLoop::next_number);
+                begun >= Some(next.unwrap_or(FIRST)) || self.has_search_ahead()
+            }
+            Phase::Search => self.search.replays(&self.past),
+            Phase::Validation | Phase::Over | Phase::Finished => false,
+        }
+    }
+
+    /// Gives the first change its place, which is here, and has that stored.
+    fn place_terms(&mut self) {
+        let unit = self.job.spec.optimization_budget.unit();
+        let committed = unit.of(self.books.committed());
+        // What is spent or on its way cannot be taken back.
+        let placed = self.changes.place(|terms| Terms {
+            optimization_budget: match terms.optimization_budget {
+                budget if budget.amount() < committed => unit.budget(committed),
+                budget => budget,
+            },
+            ..terms
+        });
+        let Some(change) = placed else { return };
+        self.be_bounded_by(change.terms);
+        let changes = Terms::of(&self.job.spec).changes(&change.terms);
+        let events = match change.told || changes.is_empty() {
+            true => Vec::new(),
+            false => vec![EventBody::JobUpdated { changes }],
+        };
+        self.record(Change::TermsChanged(change), events);
+    }
+
+    /// From here on the search decides under these terms.
+    fn take_in(&mut self, change: TermsChange) {
+        let mut spec = self.job.spec.as_ref().clone();
+        change.terms.give(&mut spec);
+        self.job.spec = Arc::new(spec);
+        self.requests.refuse(change.unaffordable);
+        let spec = &self.job.spec;
+        self.evaluator
+            .set_optimization_budget(spec.optimization_budget);
+        self.search.go_by(spec);
+        self.profiled_goes_by_terms();
+        // What ended the search may not under these; if it does, it is found out again.
+        let searches = self.phase == Phase::Search && self.profiled.is_none();
+        if searches && self.search.may_go_on() && self.reason_to_stop().is_none() {
+            self.stop = None;
+        }
+    }
+
+    /// What is sent is bounded by these terms from now on.
+    fn be_bounded_by(&mut self, terms: Terms) {
+        let mut spec = self.job.spec.as_ref().clone();
+        terms.give(&mut spec);
+        let holdout_rows = self.job.rows(Split::Holdout);
+        self.books.set_budget(&spec, holdout_rows);
+        self.requests.set_most(spec.search.requests_in_flight);
     }
 }

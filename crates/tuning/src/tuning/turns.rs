@@ -26,6 +26,9 @@ use std::sync::Arc;
 impl Tuning {
     /// Moves the job as a whole. Whether anything moved.
     pub(super) fn turn(&mut self) -> Result<bool, TuningError> {
+        if let Some(moved) = self.terms_turn() {
+            return Ok(moved);
+        }
         match self.phase {
             Phase::Calibration => Ok(self.calibration_turn()),
             Phase::Baseline => self.baseline_turn(),
@@ -72,10 +75,12 @@ impl Tuning {
         match &spec.baseline {
             Some(_) if self.active.contains_key(&RunKey::of_trial(BASELINE)) => return Ok(false),
             Some(baseline) if !self.ended.contains_key(&BASELINE) => {
+                self.changes.decisions += 1;
                 self.begin(BASELINE, TrialRole::Baseline, baseline.clone(), "baseline")?;
             }
             Some(_) => {
                 self.commit(BASELINE);
+                self.changes.decisions += 1;
                 self.phase = Phase::Search;
                 // Nothing can be shown to be as good as what is not known.
                 if spec.objective.refers_to_baseline() && self.reference().is_none() {
@@ -88,7 +93,10 @@ impl Tuning {
                     self.phase = Phase::Validation;
                 }
             }
-            None => self.phase = Phase::Search,
+            None => {
+                self.changes.decisions += 1;
+                self.phase = Phase::Search;
+            }
         }
         Ok(true)
     }
@@ -112,8 +120,12 @@ impl Tuning {
             stop: &mut self.stop,
             halted: reason,
         };
-        match search.turn(&mut around) {
+        let moved = search.turn(&mut around);
+        let decided = !matches!(moved, search::SearchMove::Wait | search::SearchMove::Over);
+        self.changes.decisions += u64::from(decided);
+        match moved {
             search::SearchMove::Wait => return Ok(false),
+            search::SearchMove::Await => {}
             search::SearchMove::Begin(number, proposal) => {
                 let origin = search::origin(proposal.origin);
                 self.begin(number, TrialRole::Search, proposal.configuration, &origin)?;
@@ -127,6 +139,10 @@ impl Tuning {
                 }
             }
             search::SearchMove::Over => {
+                if self.goes_on_with_other_terms() {
+                    return Ok(true);
+                }
+                self.changes.decisions += 1;
                 self.books.release_kept();
                 self.phase = Phase::Validation;
             }
@@ -225,11 +241,11 @@ impl Tuning {
             return Err(TuningError::Stuck(trial));
         };
         let settings = of.settings.clone();
-        let key = Validation::key(trial);
+        let key = Validation::key(trial, settings.extent, &self.past);
         let rows = self.job.rows(Split::Holdout);
         let options = EvaluatorOptions::new(rows, Pruning::Off, self.job.spec.inference_budget);
         let plan = self.job.trial_plan(trial, key.purpose, &settings);
-        let run = plan_error(trial, Evaluator::new(options).begin(plan))?;
+        let run = plan_error(trial, Evaluator::new(options).begin_at(plan, key.first))?;
         let stored = !self.beginning.contains(&trial);
         self.active
             .insert(key, Active::new(key, settings, run, stored));
@@ -411,6 +427,8 @@ impl Tuning {
             && !self.past.validation_completed
         {
             let completed = EventBody::ValidationCompleted {
+                trial: Some(winner.number),
+                extent: Some(winner.settings.extent),
                 winner: holdout.winner.estimate,
                 baseline: holdout.baseline.map(|baseline| baseline.estimate),
             };

@@ -1,10 +1,57 @@
 //! Jobs that are steered while they run: what is decided stays a function of what is stored.
 
 use crate::world::{World, spec};
+use frugal_domain::job::{JobSpec, Terms};
+use frugal_domain::money::{Budget, Usd};
 use frugal_domain::state::StopReason;
-use frugal_tuning::RequestEnd;
+use frugal_tuning::{Past, RequestEnd};
 use proptest::prelude::*;
 use serde_json::json;
+
+/// A change of the terms that a client may ask for.
+#[derive(Debug, Clone, Copy)]
+enum Patch {
+    Budget(f64),
+    Trials(u32),
+    Patience(Option<u32>),
+    InFlight(u32),
+}
+
+impl Patch {
+    fn make(self, terms: &mut Terms) {
+        match self {
+            Self::Budget(usd) => terms.optimization_budget = usd_budget(usd),
+            Self::Trials(trials) => terms.limits.trials = trials,
+            Self::Patience(patience) => terms.limits.trials_without_improvement = patience,
+            Self::InFlight(most) => terms.requests_in_flight = most,
+        }
+    }
+}
+
+fn usd_budget(usd: f64) -> Budget {
+    Budget::Usd(Usd::from_dollars((usd * 1e6).round() / 1e6).unwrap())
+}
+
+/// Patches that leave more than what crashes lose.
+fn patch() -> impl Strategy<Value = Patch> {
+    prop_oneof![
+        (2.0..9.0_f64).prop_map(Patch::Budget),
+        (1..60_u32).prop_map(Patch::Trials),
+        prop::option::of(2..20_u32).prop_map(Patch::Patience),
+        (1..40_u32).prop_map(Patch::InFlight),
+    ]
+}
+
+/// The same job in one go, its changes each at the place that it was given, with answers in another order.
+fn at_their_places(spec: JobSpec, order: u64, past: &Past) -> World {
+    let changes = Past {
+        changes: past.changes.clone(),
+        ..Past::default()
+    };
+    let mut world = World::taken_up(spec, order, changes, Vec::new());
+    world.run();
+    world
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
@@ -67,5 +114,171 @@ proptest! {
         let ending = world.run();
         prop_assert_eq!(ending.stop_reason, StopReason::Cancelled);
         prop_assert_eq!(ending.report.unwrap().trials.running, 0);
+    }
+
+    #[test]
+    fn what_is_found_is_a_function_of_the_changes_and_their_places(
+        seed in 0..1_000_u64,
+        history in prop::collection::vec((0..400_usize, patch(), prop::bool::weighted(0.4)), 1..4),
+        extent in prop::sample::select(vec!["profiled", "searched"]),
+        order in 1..1_000_u64,
+    ) {
+        let job = || spec(&[
+            ("/search/seed", json!(seed)),
+            ("/search/extent", json!(extent)),
+            ("/optimization_budget", json!({"usd": 5})),
+        ]);
+        let mut world = World::new(job(), order);
+        for (moment, patch, crashes) in history {
+            for _ in 0..moment {
+                world.turn();
+            }
+            world.change(|terms| patch.make(terms));
+            if crashes {
+                for _ in 0..moment % 7 {
+                    world.turn();
+                }
+                world = world.crash(order + moment as u64);
+            }
+        }
+        world.run();
+        let again = at_their_places(job(), order + 1_000, &world.past);
+        let unplaced = world.past.changes.iter().any(|change| change.place.is_none());
+        // One that came when all was over has no place, and no bearing.
+        prop_assert!(!unplaced || world.past.validation_completed || world.past.trials.values().all(|trial| trial.end.is_some()));
+        prop_assert_eq!(world.outcomes(), again.outcomes());
+        // Another worker finds the same, and asks for nothing.
+        let mut replayed = World::taken_up(job(), order, world.past.clone(), Vec::new());
+        replayed.run();
+        prop_assert_eq!(replayed.outcomes(), world.outcomes());
+        prop_assert!(replayed.sent.is_empty());
+    }
+
+    #[test]
+    fn a_job_goes_on_after_it_has_ended(
+        seed in 0..1_000_u64,
+        first in prop_oneof![0.002..0.03_f64, 0.1..0.5_f64],
+        trials in 2..12_u32,
+        more in 1.2..4.0_f64,
+        moment in prop::option::of(0..400_usize),
+        extent in prop::sample::select(vec!["profiled", "searched"]),
+        order in 1..1_000_u64,
+    ) {
+        let job = || spec(&[
+            ("/search/seed", json!(seed)),
+            ("/search/extent", json!(extent)),
+            ("/limits/trials", json!(trials)),
+            ("/optimization_budget", json!({"usd": (first * 1e6).round() / 1e6})),
+        ]);
+        let mut ended = World::new(job(), order);
+        let before = ended.run();
+        let paid = ended.past.requests.clone();
+        let sent = ended.sent.len();
+        let mut world = ended.go_on(order + 1, |terms| {
+            terms.optimization_budget = usd_budget(first * more);
+            terms.limits.trials = trials * 3;
+        });
+        if let Some(moment) = moment {
+            for _ in 0..moment {
+                world.turn();
+            }
+            world = world.crash(order + 2);
+        }
+        let after = world.run();
+        // All that was paid for is kept and none of it asked for again.
+        for (key, request) in &paid {
+            prop_assert_eq!(world.past.requests.get(key).map(|kept| kept.n), Some(request.n));
+            prop_assert!(!world.sent.contains(key), "{}", key);
+        }
+        prop_assert!(sent > 0);
+        let (before, after) = (before.report.unwrap(), after.report.unwrap());
+        prop_assert!(world.past.changes.iter().all(|change| change.place.is_some()));
+        prop_assert!(usd_budget(first * more).covers(after.spend) || moment.is_some());
+        prop_assert!(after.trials.evaluated >= before.trials.evaluated, "{:?} {:?}", before.trials, after.trials);
+        prop_assert_eq!(after.trials.running, 0);
+        // Whoever takes it up finds the same, and asks for nothing. Where the budget ran out, arrival decided
+        // which request was the last.
+        if after.stop_reason != StopReason::BudgetExhausted {
+            let mut replayed = World::taken_up(job(), order, world.past.clone(), Vec::new());
+            replayed.run();
+            prop_assert_eq!(replayed.outcomes(), world.outcomes());
+            prop_assert!(replayed.sent.is_empty(), "{:?}", replayed.sent);
+        }
+    }
+}
+
+#[test]
+fn more_trials_are_those_of_a_job_that_had_as_many_from_the_start() {
+    let job = |trials: u32| {
+        spec(&[
+            ("/search/extent", json!("searched")),
+            ("/limits/trials", json!(trials)),
+            ("/optimization_budget", json!({"usd": 5})),
+        ])
+    };
+    let mut few = World::new(job(6), 3);
+    assert_eq!(few.run().stop_reason, StopReason::TrialLimit);
+    let sent = few.sent.len();
+    let mut more = few.go_on(4, |terms| terms.limits.trials = 15);
+    let found = more.run();
+    let mut many = World::new(job(15), 5);
+    let expected = many.run();
+    assert_eq!(more.outcomes(), many.outcomes());
+    assert_eq!(
+        found.report.unwrap().winner.unwrap().trial,
+        expected.report.unwrap().winner.unwrap().trial
+    );
+    // Held-out rows that judged the first winner may not be those of the second.
+    assert!(sent + more.sent.len() >= many.sent.len());
+}
+
+#[test]
+fn a_job_whose_budget_grows_while_it_runs_spends_it_and_one_whose_budget_shrinks_stops() {
+    for extent in ["profiled", "searched"] {
+        let job = || {
+            spec(&[
+                ("/search/extent", json!(extent)),
+                ("/limits/trials", json!(200)),
+                ("/optimization_budget", json!({"usd": 0.02})),
+            ])
+        };
+        let begun = || {
+            let mut world = World::new(job(), 2);
+            while world.past.requests.len() < 60 {
+                assert!(world.turn());
+            }
+            world
+        };
+        let mut grown = begun();
+        grown.change(|terms| terms.optimization_budget = usd_budget(0.06));
+        let spent = grown.run().report.unwrap().spend;
+        assert!(!usd_budget(0.03).covers(spent), "{extent}: {spent:?}");
+        assert!(usd_budget(0.06).covers(spent));
+        let names: Vec<_> = grown.events.iter().map(|event| event.name()).collect();
+        assert!(names.contains(&"job.updated"));
+
+        let mut shrunk = begun();
+        let before: frugal_domain::money::Spend = shrunk
+            .past
+            .requests
+            .values()
+            .map(|request| request.settled.cost + request.settled.uncertain)
+            .chain(shrunk.in_flight.iter().map(|request| request.worst_case))
+            .sum();
+        // Less than what is spent already: it becomes as much as is spent and on its way.
+        shrunk.change(|terms| terms.optimization_budget = usd_budget(0.000_01));
+        let ending = shrunk.run();
+        let change = &shrunk.past.changes[0];
+        assert_eq!(
+            change.terms.optimization_budget.unit().of(before),
+            change.terms.optimization_budget.amount()
+        );
+        assert_eq!(ending.stop_reason, StopReason::BudgetExhausted);
+        assert!(
+            change
+                .terms
+                .optimization_budget
+                .covers(ending.report.unwrap().spend)
+        );
     }
 }

@@ -1,22 +1,23 @@
 //! A made-up endpoint, and a driver in memory that keeps what a database would keep and answers in
 //! an order drawn apart from the answers.
 
+use frugal_domain::configuration::Extent;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::JobSpec;
+use frugal_domain::job::{ExtentChoice, JobSpec, Terms};
 use frugal_domain::money::{Spend, Usage};
 use frugal_domain::request::{RequestKey, ResponseId, Scope};
 use frugal_domain::seed::mix;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Receipt, ReceivedResponse, RequestFailure, ScoreKey, ScorePlan};
 use frugal_tuning::{
-    Change, Job, JobEnding, Past, PastRequest, PastTrial, PromptTokenBounds, Record, RequestEnd,
-    RequestToSend, Scored, SettledRequest, Step, Tally, Tuning,
+    Change, EarlierValidation, Job, JobEnding, Past, PastRequest, PastTrial, PromptTokenBounds,
+    Record, RequestEnd, RequestToSend, Scored, SettledRequest, Step, Tally, TermsChange, Tuning,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Rows that the search sees, and rows held out.
@@ -103,6 +104,8 @@ pub struct World {
     pub beside: Beside,
     /// What the endpoint refuses, or fails at, each time at the worst case.
     pub refuses: Refuses,
+    /// The winner that was scored on held-out rows last.
+    validated: Option<(TrialNumber, Extent)>,
     finished: bool,
 }
 
@@ -159,6 +162,7 @@ impl World {
             unusable_from_validation: None,
             beside: Beside::default(),
             refuses: |_| None,
+            validated: None,
             finished: false,
         }
     }
@@ -166,6 +170,54 @@ impl World {
     /// The job's loop, to be told what a driver hears from outside.
     pub fn tuning(&mut self) -> &mut Tuning {
         &mut self.tuning
+    }
+
+    /// The owner changes the terms while the job runs.
+    pub fn change(&mut self, change: impl FnOnce(&mut Terms)) {
+        let last = self.past.changes.last();
+        let mut terms = last.map_or_else(|| Terms::of(&self.spec), |change| change.terms);
+        change(&mut terms);
+        let change = TermsChange {
+            number: last.map_or(1, |change| change.number + 1),
+            terms,
+            place: None,
+            unaffordable: BTreeSet::new(),
+            continues: false,
+            told: false,
+        };
+        self.past.changes.push(change.clone());
+        self.tuning.change_terms(change);
+    }
+
+    /// The job has ended, and its owner continues it under other terms, as a database would take that in.
+    pub fn go_on(mut self, order: u64, change: impl FnOnce(&mut Terms)) -> Self {
+        assert!(self.finished);
+        let last = self.past.changes.last();
+        let mut terms = last.map_or_else(|| Terms::of(&self.spec), |change| change.terms);
+        change(&mut terms);
+        self.past.changes.push(TermsChange {
+            number: last.map_or(1, |change| change.number + 1),
+            terms,
+            place: None,
+            unaffordable: BTreeSet::new(),
+            continues: true,
+            told: true,
+        });
+        let profiled = self.spec.search.extent == ExtentChoice::Profiled;
+        for (number, trial) in &mut self.past.trials {
+            let stopped = matches!(trial.end, Some((TrialOutcome::Stopped, _)));
+            if stopped || profiled && number.0 > 0 {
+                trial.end = None;
+            }
+        }
+        if std::mem::take(&mut self.past.validation_completed) {
+            self.past.earlier_validations.push(EarlierValidation {
+                run: self.past.earlier_runs,
+                winner: self.validated,
+            });
+        }
+        self.past.earlier_runs += 1;
+        self.crash(order)
     }
 
     /// Does one thing: a step of the loop, or the arrival of an answer. Whether the job goes on.
@@ -277,10 +329,15 @@ impl World {
         let mut next = Self::over(self.holdout, spec, order, self.past, self.events);
         next.beside = self.beside;
         next.refuses = self.refuses;
+        next.validated = self.validated;
         next
     }
 
     fn record(&mut self, record: Record) {
+        let winner = record.events.iter().find_map(|event| match event {
+            EventBody::ValidationCompleted { trial, extent, .. } => trial.zip(*extent),
+            _ => None,
+        });
         self.events.extend(record.events);
         match record.change {
             Change::TrialBegun(begun) => {
@@ -297,7 +354,17 @@ impl World {
                 tally,
                 ..
             } => self.past.trials.get_mut(&trial).unwrap().end = Some((outcome, tally)),
-            Change::Validated => self.past.validation_completed = true,
+            Change::Validated => {
+                self.past.validation_completed = true;
+                self.validated = winner;
+            }
+            Change::TermsChanged(change) => {
+                self.tuning.terms_stored(change.number);
+                let told = self.past.changes.iter_mut();
+                for stored in told.filter(|stored| stored.number == change.number) {
+                    *stored = change.clone();
+                }
+            }
             Change::Progressed | Change::TrialProgressed { .. } => {}
         }
     }

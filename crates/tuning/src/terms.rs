@@ -1,0 +1,142 @@
+//! Changes of a job's terms, and their places among the decisions of the search.
+//!
+//! A place is a count of decisions: of what is begun, asked for, told and concluded, whose sequence does not
+//! depend on the order in which answers arrive. A change that comes while the job runs gets its place at
+//! once and is stored before anything more is decided; a replay takes it in at the same place.
+
+use crate::past::{Past, TermsChange};
+use frugal_domain::job::{ExtentChoice, JobSpec, Terms};
+use frugal_domain::request::RequestKey;
+use std::collections::{BTreeSet, VecDeque};
+
+/// The changes that are still to be taken in.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// Decisions made so far.
+    pub(crate) decisions: u64,
+    /// Those to come, in the order of their numbers.
+    ahead: VecDeque<TermsChange>,
+    /// The number of the last one that was heard of.
+    last: u32,
+    /// The first of them is being stored.
+    storing: bool,
+    /// Requests that could not be paid for since the job was taken up.
+    unaffordable: BTreeSet<RequestKey>,
+}
+
+/// What is to be done about the first of the changes ahead.
+#[derive(Debug)]
+pub(crate) enum ChangeMove {
+    /// There is none, or its place lies further on.
+    None,
+    /// It is being stored.
+    Wait,
+    /// It is to be taken in now.
+    Take(TermsChange),
+    /// It has no place yet.
+    Place,
+}
+
+impl Changes {
+    pub(crate) fn new(past: &Past) -> Self {
+        Self {
+            decisions: 0,
+            last: past.changes.last().map_or(0, |change| change.number),
+            ahead: past.changes.iter().cloned().collect(),
+            storing: false,
+            unaffordable: BTreeSet::new(),
+        }
+    }
+
+    /// What is to be done next.
+    pub(crate) fn next(&mut self) -> ChangeMove {
+        let decisions = self.decisions;
+        match self.ahead.front() {
+            Some(_) if self.storing => ChangeMove::Wait,
+            Some(change) if change.place.is_none() => ChangeMove::Place,
+            Some(change) if change.place <= Some(decisions) => self.take(),
+            _ => ChangeMove::None,
+        }
+    }
+
+    /// Takes the first one whatever its place.
+    fn take(&mut self) -> ChangeMove {
+        self.ahead
+            .pop_front()
+            .map_or(ChangeMove::None, ChangeMove::Take)
+    }
+
+    /// What is to be done next where no decision is left to come under the present terms, if the job was
+    /// continued after that.
+    pub(crate) fn next_of_continued(&mut self) -> Option<ChangeMove> {
+        if !self.ahead.iter().any(|change| change.continues) {
+            return None;
+        }
+        Some(match self.next() {
+            ChangeMove::None => self.take(),
+            other => other,
+        })
+    }
+
+    /// Gives the first one its place, with the terms that it comes to. To be stored.
+    pub(crate) fn place(&mut self, terms: impl FnOnce(Terms) -> Terms) -> Option<TermsChange> {
+        let decisions = self.decisions;
+        let first = self.ahead.front_mut()?;
+        first.terms = terms(first.terms);
+        first.place = Some(decisions);
+        first.unaffordable = std::mem::take(&mut self.unaffordable);
+        self.storing = true;
+        Some(first.clone())
+    }
+
+    /// The first one is stored, if it is this.
+    pub(crate) fn stored(&mut self, number: u32) {
+        if self
+            .ahead
+            .front()
+            .is_some_and(|first| first.number == number)
+        {
+            self.storing = false;
+        }
+    }
+
+    /// Hears of a change; nothing where it was known.
+    pub(crate) fn hear(&mut self, change: TermsChange) -> bool {
+        let new = change.number > self.last;
+        if new {
+            self.last = change.number;
+            self.ahead.push_back(change);
+        }
+        new
+    }
+
+    /// A request could not be paid for.
+    pub(crate) fn not_paid(&mut self, key: RequestKey) {
+        self.unaffordable.insert(key);
+    }
+}
+
+/// A job as its owner wants it last.
+pub(crate) fn as_wanted(spec: &JobSpec, past: &Past) -> JobSpec {
+    let mut spec = spec.clone();
+    if let Some(change) = past.changes.last() {
+        change.terms.give(&mut spec);
+    }
+    spec
+}
+
+/// Requests that were not paid for under earlier terms, and are not asked for again. Where each
+/// configuration is evaluated apart, the trials that they kept from their end are taken up again once the
+/// job is continued.
+pub(crate) fn refused(spec: &JobSpec, past: &Past) -> BTreeSet<RequestKey> {
+    let changes = &past.changes;
+    let continued = changes.iter().rposition(|change| change.continues);
+    let from = match spec.search.extent {
+        ExtentChoice::Profiled => 0,
+        ExtentChoice::Searched => continued.unwrap_or(0),
+    };
+    changes[from..]
+        .iter()
+        .flat_map(|change| change.unaffordable.iter().copied())
+        .collect()
+}
