@@ -5,8 +5,8 @@ use crate::evaluation_report::{
     Budgets, CostInterval, Evaluated, EvaluationReport, Ranked, Rows, Tokens,
 };
 use crate::findings::Findings;
+use crate::interval_estimate::IntervalEstimate;
 use crate::side_by_side::{SideBySide, Standing};
-use crate::verdict::IntervalEstimate;
 use crate::{notes, report, words};
 use frugal_domain::job::{EvaluationSpec, JobSpec, NamedConfiguration};
 use frugal_domain::metric::Metric;

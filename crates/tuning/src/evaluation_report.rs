@@ -2,9 +2,9 @@
 //! differences are real.
 
 use crate::comparison::{Comparison, Correction};
+use crate::interval_estimate::IntervalEstimate;
 use crate::notes::Note;
 use crate::report::Diagnostics;
-use crate::verdict::IntervalEstimate;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{Objective, TrialReference};
 use frugal_domain::money::{Budget, Spend, Unit};

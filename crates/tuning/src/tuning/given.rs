@@ -180,6 +180,7 @@ impl Tuning {
                 utilities: utilities.cloned().unwrap_or_default(),
                 qualities: Utilities::new(),
                 quality_difference: None,
+                corpus: None,
                 tally: standing.tally,
                 requests: Vec::new(),
                 run: None,

@@ -6,6 +6,7 @@ use crate::ended::BASELINE;
 use crate::past::TermsChange;
 use crate::profiled::ProfiledLoop;
 use crate::run_key::RunKey;
+use crate::search::SearchLoop;
 use crate::step::Change;
 use crate::terms::ChangeMove;
 use frugal_domain::event::EventBody;
@@ -138,7 +139,10 @@ impl Tuning {
                 let next = self.profiled.as_ref().map(ProfiledLoop::next_number);
                 begun >= Some(next.unwrap_or(FIRST)) || self.has_search_ahead()
             }
-            Phase::Search => self.search.replays(&self.past),
+            Phase::Search => {
+                let search = self.search.as_ref();
+                search.is_some_and(|search| search.replays(&self.past))
+            }
             Phase::Validation | Phase::Over | Phase::Finished => false,
         }
     }
@@ -174,11 +178,15 @@ impl Tuning {
         let spec = &self.job.spec;
         self.evaluator
             .set_optimization_budget(spec.optimization_budget);
-        self.search.go_by(spec);
+        if let Some(search) = &mut self.search {
+            search.go_by(spec);
+        }
         self.profiled_goes_by_terms();
         // What ended the search may not under these; if it does, it is found out again.
         let searches = self.phase == Phase::Search && self.profiled.is_none();
-        if searches && self.search.may_go_on() && self.reason_to_stop().is_none() {
+        let search = self.search.as_ref();
+        let may_go_on = search.is_some_and(SearchLoop::may_go_on);
+        if searches && may_go_on && self.reason_to_stop().is_none() {
             self.stop = None;
         }
     }
