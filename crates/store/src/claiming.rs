@@ -329,7 +329,7 @@ async fn take_of_class(
                     SELECT count(*) FROM (
                         SELECT FROM jobs AS running
                         WHERE running.owner_key = one.owner_key
-                          AND running.state IN ('running', 'pausing', 'cancelling')
+                          AND running.lease_expires_at IS NOT NULL
                         LIMIT $8
                     ) AS counted
                 ) < $8 AS may_run
@@ -357,7 +357,7 @@ async fn take_of_class(
                     SELECT count(*) FROM (
                         SELECT FROM jobs AS running
                         WHERE running.owner_key = owners.owner_key
-                          AND running.state IN ('running', 'pausing', 'cancelling')
+                          AND running.lease_expires_at IS NOT NULL
                         LIMIT greatest($8, $10)
                     ) AS counted
                 ) ELSE 0 END AS running
