@@ -243,7 +243,7 @@ mod tests {
             };
             let mut ledger = Ledger::new(Some(budget));
             let mut open = Vec::new();
-            let mut spent = [0_u64; 6];
+            let mut spent = vec![0_u64; SpendCategory::ALL.len()];
             for step in moves {
                 match step {
                     Move::Reserve(worst) => {

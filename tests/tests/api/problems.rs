@@ -273,7 +273,7 @@ async fn wrong_methods_are_405_and_the_right_ones_are_named() {
     let job = app.api.submit(&job()).await;
     for (method, path, allow) in [
         (Method::PUT, "/jobs", ["GET", "HEAD", "POST"].as_slice()),
-        (Method::PUT, &job, &["DELETE", "GET", "HEAD"]),
+        (Method::PUT, &job, &["DELETE", "GET", "HEAD", "PATCH"]),
         (Method::GET, &format!("{job}/cancel"), &["POST"]),
         (Method::POST, &format!("{job}/events"), &["GET", "HEAD"]),
         (Method::PATCH, "/healthz", &["GET", "HEAD"]),
