@@ -220,9 +220,10 @@ fn where_the_budget_ends_all_were_seen_on_the_same_rows_but_for_the_last() {
             .map(|one| one.coverage.map_or(0, |it| it.instances as usize) + one.rows_without_answer)
             .collect();
         let (least, most) = (seen.iter().min().unwrap(), seen.iter().max().unwrap());
-        // Blocks of two rows, and no more than two of them in the air.
+        // Blocks of two rows, and no more than two of them in the air. In the last of them, what is cheap may
+        // still be paid where what is dear cannot.
         assert!(most - least <= 4, "{seen:?}");
-        assert!(*least > 0 && *most < TUNING, "{seen:?}");
+        assert!(*least > 0 && *least < TUNING, "{seen:?}");
         let note = report
             .notes
             .iter()
