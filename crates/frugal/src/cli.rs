@@ -50,7 +50,7 @@ pub enum Command {
     ///
     /// `serve` does this by itself.
     Migrate,
-    /// Remove what jobs that ended long ago have left, as [retention] of frugal.toml says
+    /// Remove what jobs that ended long ago have left, as `[retention]` of frugal.toml says
     ///
     /// `serve` does this by itself, once a minute. Jobs that have not ended are never touched. It goes in
     /// batches of 1,000 rows, so it may be broken off at any time and run again.

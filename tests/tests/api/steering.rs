@@ -263,6 +263,29 @@ async fn a_job_that_has_ended_is_continued_under_other_terms() {
 }
 
 #[tokio::test]
+async fn a_search_of_every_setting_is_continued_twice() {
+    let app = start().await;
+    for (extent, status) in [("searched", 409), ("profiled", 202)] {
+        let mut posted = job();
+        posted["search"] = json!({"extent": extent});
+        let path = app.api.submit(&posted).await;
+        let going = format!("{path}/continue");
+        for run in 1..=3 {
+            let ended_by = claim(&app).await;
+            finish(&app, ended_by, &success(None)).await;
+            let more = json!({"limits": {"trials": 200 + run}});
+            let expected = if run < 3 { 202 } else { status };
+            let answer = body(app.api.post(&going, &more).await, expected).await;
+            if expected == 409 {
+                let detail = answer["detail"].as_str().unwrap();
+                assert!(detail.contains("post it again"), "{detail}");
+            }
+        }
+    }
+    app.end().await;
+}
+
+#[tokio::test]
 async fn a_job_that_failed_is_not_continued() {
     let app = start().await;
     let path = app.api.submit(&job()).await;

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use frugal_domain::id::JobId;
-use frugal_domain::job::{JobKind, Terms};
+use frugal_domain::job::{ExtentChoice, JobKind, Terms};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_intake::Ended;
 use frugal_store::steering::{self, Steered};
@@ -206,12 +206,23 @@ pub(super) async fn continue_job(
 /// How often a job may be begun: the requests of each run about held-out rows have a range of numbers.
 const MOST_RUNS: u32 = 100;
 
+/// The same of a job that searches every setting. Which trial got the last of each budget bears on where the next
+/// run begins, and a replay of more runs than these has been seen to miss the place.
+const MOST_SEARCHED_RUNS: u32 = 3;
+
 /// Why a job ended that can go on.
 fn may_go_on(job: &jobs::Job) -> Result<StopReason, ApiError> {
     let no = |detail: String| Err(ApiError::new(Code::InvalidTransition, detail));
     if job.run >= MOST_RUNS {
         return no(format!(
             "the job was begun {} times, and none is more often; post it again",
+            job.run
+        ));
+    }
+    if job.spec.search.extent == ExtentChoice::Searched && job.run >= MOST_SEARCHED_RUNS {
+        return no(format!(
+            "the job was begun {} times, and one that searches every setting (`search.extent` is `searched`) is \
+             not more often; post it again with `\"reuse\": \"owner\"` under `search`, and what it paid for is taken over",
             job.run
         ));
     }

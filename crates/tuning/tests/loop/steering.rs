@@ -207,6 +207,51 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// However often a job's budget has run out: what was lived through before is lived through again, up to
+    /// the place where it goes on, and nothing that was paid for is asked for again. A search of every setting is
+    /// continued twice at most, as the API has it.
+    #[test]
+    fn a_job_goes_on_again_and_again(
+        seed in 0..1_000_u64,
+        first in prop_oneof![0.002..0.03_f64, 0.1..0.3_f64],
+        (extent, times) in prop_oneof![Just(("profiled", 3)), Just(("searched", 2))].prop_flat_map(|(extent, most)| {
+            let times = prop::collection::vec((1.1..2.0_f64, prop::option::of(0..400_usize)), 1..=most);
+            (Just(extent), times)
+        }),
+        order in 1..1_000_u64,
+    ) {
+        let job = spec(&[
+            ("/search/seed", json!(seed)),
+            ("/search/extent", json!(extent)),
+            ("/limits/trials", json!(200)),
+            ("/optimization_budget", json!({"usd": (first * 1e6).round() / 1e6})),
+        ]);
+        let mut world = World::new(job, order);
+        world.run();
+        let mut budget = first;
+        for (place, (more, moment)) in times.into_iter().enumerate() {
+            let paid = world.past.requests.clone();
+            budget *= more;
+            let order = order + 10 * place as u64;
+            world = world.go_on(order + 1, |terms| terms.optimization_budget = usd_budget(budget));
+            let mut sent = Vec::new();
+            if let Some(moment) = moment {
+                for _ in 0..moment {
+                    world.turn();
+                }
+                sent.extend(world.sent.iter().copied());
+                world = world.crash(order + 2);
+            }
+            prop_assert!(world.run().report.is_some());
+            sent.extend(world.sent.iter().copied());
+            prop_assert!(sent.iter().all(|key| !paid.contains_key(key)));
+        }
+    }
+}
+
 #[test]
 fn more_trials_are_those_of_a_job_that_had_as_many_from_the_start() {
     let job = |trials: u32| {
