@@ -19,6 +19,7 @@ use frugal_domain::id::JobId;
 use frugal_domain::job::Priority;
 use frugal_domain::state::AttemptEnding;
 use sqlx::PgConnection;
+use sqlx::types::Uuid;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -82,7 +83,8 @@ pub struct Claimed {
 
 /// A job that was taken, with when its last worker was lost, where one was.
 struct Taken {
-    claim: Claim,
+    id: Uuid,
+    attempt: i32,
     lost_attempts: i32,
     decided_before: Option<i32>,
     lost_at: Option<DateTime<Utc>>,
@@ -127,7 +129,8 @@ pub async fn claim_of_others(
     waited: Duration,
     now: DateTime<Utc>,
 ) -> Result<Option<Claimed>> {
-    let row = sqlx::query!(
+    let taken = sqlx::query_as!(
+        Taken,
         r#"
         WITH waits AS (
             SELECT jobs.id, jobs.worker IS NOT NULL AS lost, jobs.lease_expires_at
@@ -169,25 +172,19 @@ pub async fn claim_of_others(
     )
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let taken = Taken {
-        claim: Claim {
-            job: JobId(row.id),
-            attempt: row.attempt,
-        },
-        lost_attempts: row.lost_attempts,
-        decided_before: row.decided_before,
-        lost_at: row.lost_at,
-    };
-    Ok(Some(begin(connection, taken, now).await?))
+    match taken {
+        Some(taken) => Ok(Some(begin(connection, taken, now).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Does what is to be done when a job was taken: says what became of the last attempt, and that this one
 /// has begun.
 async fn begin(connection: &mut PgConnection, taken: Taken, now: DateTime<Utc>) -> Result<Claimed> {
-    let claim = taken.claim;
+    let claim = Claim {
+        job: JobId(taken.id),
+        attempt: taken.attempt,
+    };
     let lost_attempts = match taken.lost_at {
         Some(lost_at) => {
             let last = Claim {
@@ -223,7 +220,8 @@ async fn take_overdue(
     claimant: &Claimant<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<Taken>> {
-    let row = sqlx::query!(
+    let taken = sqlx::query_as!(
+        Taken,
         r#"
         WITH overdue AS (
             SELECT id, worker IS NOT NULL AS lost, lease_expires_at FROM jobs
@@ -258,15 +256,7 @@ async fn take_overdue(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| Taken {
-        claim: Claim {
-            job: JobId(row.id),
-            attempt: row.attempt,
-        },
-        lost_attempts: row.lost_attempts,
-        decided_before: row.decided_before,
-        lost_at: row.lost_at,
-    }))
+    Ok(taken)
 }
 
 /// Takes a job that waits: one that was begun, or else one that was not.
@@ -408,10 +398,8 @@ async fn take_of_class(
     Ok(row.map(|row| {
         let taken = match (row.id, row.attempt, row.lost_attempts) {
             (Some(id), Some(attempt), Some(lost_attempts)) => Some(Taken {
-                claim: Claim {
-                    job: JobId(id),
-                    attempt,
-                },
+                id,
+                attempt,
                 lost_attempts,
                 decided_before: row.decided_before,
                 lost_at: None,

@@ -178,7 +178,7 @@ async fn prune_responses(
     job: JobId,
     now: DateTime<Utc>,
 ) -> Result<Batch> {
-    let left = delete_responses(&mut *connection, job, BATCH).await?;
+    let left = delete_of(&mut *connection, &Table::OF_RESPONSES, job, BATCH).await?;
     sqlx::query!(
         r#"
         UPDATE jobs SET
@@ -193,35 +193,6 @@ async fn prune_responses(
     .execute(connection)
     .await?;
     Ok(Batch::of((BATCH - left).unsigned_abs(), left > 0))
-}
-
-/// Removes at most so many responses of a job, its own and those it took over; how many fewer than
-/// that they were.
-async fn delete_responses(connection: &mut PgConnection, job: JobId, limit: i64) -> Result<i64> {
-    let deleted = sqlx::query!(
-        r#"
-        DELETE FROM responses WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM responses WHERE job_id = $1 LIMIT $2
-        ))
-        "#,
-        job.0,
-        limit
-    )
-    .execute(&mut *connection)
-    .await?;
-    let limit = limit.saturating_sub_unsigned(deleted.rows_affected());
-    let deleted = sqlx::query!(
-        r#"
-        DELETE FROM adopted_responses WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM adopted_responses WHERE job_id = $1 LIMIT $2
-        ))
-        "#,
-        job.0,
-        limit
-    )
-    .execute(connection)
-    .await?;
-    Ok(limit.saturating_sub_unsigned(deleted.rows_affected()))
 }
 
 /// Removes rows of a job that the caller holds, from the leaves on, and the job with the last of them.
@@ -242,10 +213,8 @@ async fn delete_batch(
     )
     .execute(&mut *connection)
     .await?;
-    let mut left = delete_responses(&mut *connection, job, BATCH).await?;
-    for table in Table::ALL {
-        left = left.saturating_sub_unsigned(table.delete(&mut *connection, job.0, left).await?);
-    }
+    let left = delete_of(&mut *connection, &Table::OF_RESPONSES, job, BATCH).await?;
+    let left = delete_of(&mut *connection, &Table::OF_THE_REST, job, left).await?;
     if left > 0 {
         sqlx::query!("DELETE FROM jobs WHERE id = $1", job.0)
             .execute(&mut *connection)
@@ -255,9 +224,26 @@ async fn delete_batch(
     Ok(Batch::of((BATCH - left).unsigned_abs(), left > 0))
 }
 
-/// A table with rows of jobs, but for responses.
+/// Removes at most so many rows of a job from tables, one after the other; how many fewer than that they
+/// were.
+async fn delete_of(
+    connection: &mut PgConnection,
+    tables: &[Table],
+    job: JobId,
+    limit: i64,
+) -> Result<i64> {
+    let mut left = limit;
+    for table in tables {
+        left = left.saturating_sub_unsigned(table.delete(&mut *connection, job.0, left).await?);
+    }
+    Ok(left)
+}
+
+/// A table with rows of jobs.
 #[derive(Debug, Clone, Copy)]
 enum Table {
+    Responses,
+    AdoptedResponses,
     Scores,
     Requests,
     Events,
@@ -265,9 +251,26 @@ enum Table {
     Trials,
 }
 
+/// The query that removes at most so many rows of a job from a table.
+macro_rules! delete_from {
+    ($table:tt, $job:expr, $limit:expr) => {
+        sqlx::query!(
+            "DELETE FROM "
+                + $table
+                + " WHERE ctid = ANY (ARRAY(SELECT ctid FROM "
+                + $table
+                + " WHERE job_id = $1 LIMIT $2))",
+            $job,
+            $limit
+        )
+    };
+}
+
 impl Table {
-    /// In an order in which nothing refers to what is removed.
-    const ALL: [Self; 5] = [
+    /// What a job was answered, and what it took over from others.
+    const OF_RESPONSES: [Self; 2] = [Self::Responses, Self::AdoptedResponses];
+    /// All else, in an order in which nothing refers to what is removed.
+    const OF_THE_REST: [Self; 5] = [
         Self::Scores,
         Self::Requests,
         Self::Events,
@@ -278,36 +281,13 @@ impl Table {
     /// Removes at most so many rows of a job, and tells how many.
     async fn delete(self, connection: &mut PgConnection, job: Uuid, limit: i64) -> Result<u64> {
         let deleting = match self {
-            Self::Scores => sqlx::query!(
-                "DELETE FROM scores WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM scores WHERE job_id = $1 LIMIT $2))",
-                job,
-                limit
-            ),
-            Self::Requests => sqlx::query!(
-                "DELETE FROM requests WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM requests WHERE job_id = $1 LIMIT $2))",
-                job,
-                limit
-            ),
-            Self::Events => sqlx::query!(
-                "DELETE FROM events WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM events WHERE job_id = $1 LIMIT $2))",
-                job,
-                limit
-            ),
-            Self::Instances => sqlx::query!(
-                "DELETE FROM instances WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM instances WHERE job_id = $1 LIMIT $2))",
-                job,
-                limit
-            ),
-            Self::Trials => sqlx::query!(
-                "DELETE FROM trials WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM trials WHERE job_id = $1 LIMIT $2))",
-                job,
-                limit
-            ),
+            Self::Responses => delete_from!("responses", job, limit),
+            Self::AdoptedResponses => delete_from!("adopted_responses", job, limit),
+            Self::Scores => delete_from!("scores", job, limit),
+            Self::Requests => delete_from!("requests", job, limit),
+            Self::Events => delete_from!("events", job, limit),
+            Self::Instances => delete_from!("instances", job, limit),
+            Self::Trials => delete_from!("trials", job, limit),
         };
         Ok(deleting.execute(connection).await?.rows_affected())
     }

@@ -10,6 +10,7 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
 use frugal_domain::state::{AttemptEnding, JobState};
 use sqlx::PgConnection;
+use std::ops::ControlFlow;
 
 /// What came of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +33,9 @@ pub async fn pause(
     id: JobId,
     now: DateTime<Utc>,
 ) -> Result<Steered> {
-    let Some(state) = lock(&mut *connection, id).await? else {
-        return Ok(Steered::NotFound);
-    };
-    let next = match state.on_pause() {
-        None => return Ok(Steered::Refused(state)),
-        Some(next) if next == state => return Ok(Steered::Accepted),
-        Some(next) => next,
+    let next = match next(&mut *connection, id, JobState::on_pause).await? {
+        ControlFlow::Continue(next) => next,
+        ControlFlow::Break(answer) => return Ok(answer),
     };
     sqlx::query!(
         "UPDATE jobs SET state = $2, paused_at = $3 WHERE id = $1",
@@ -72,13 +69,9 @@ pub async fn resume(
     id: JobId,
     now: DateTime<Utc>,
 ) -> Result<Steered> {
-    let Some(state) = lock(&mut *connection, id).await? else {
-        return Ok(Steered::NotFound);
-    };
-    let next = match state.on_resume() {
-        None => return Ok(Steered::Refused(state)),
-        Some(next) if next == state => return Ok(Steered::Accepted),
-        Some(next) => next,
+    let next = match next(&mut *connection, id, JobState::on_resume).await? {
+        ControlFlow::Continue(next) => next,
+        ControlFlow::Break(answer) => return Ok(answer),
     };
     // The clock of one that was never started does not run.
     sqlx::query!(
@@ -130,12 +123,23 @@ pub async fn set_aside(
     Ok(JobState::Paused)
 }
 
-/// The state of a job, which stays as it is until the transaction ends.
-async fn lock(connection: &mut PgConnection, id: JobId) -> Result<Option<JobState>> {
+/// The state that a request leads to, of a job whose row stays as it is until the transaction ends; or what
+/// is answered where it changes nothing.
+async fn next(
+    connection: &mut PgConnection,
+    id: JobId,
+    leads_to: impl Fn(JobState) -> Option<JobState>,
+) -> Result<ControlFlow<Steered, JobState>> {
     let state = sqlx::query_scalar!("SELECT state FROM jobs WHERE id = $1 FOR UPDATE", id.0)
         .fetch_optional(connection)
         .await?;
-    state
-        .map(|state| read_name("job state", &state))
-        .transpose()
+    let Some(state) = state else {
+        return Ok(ControlFlow::Break(Steered::NotFound));
+    };
+    let state = read_name("job state", &state)?;
+    Ok(match leads_to(state) {
+        None => ControlFlow::Break(Steered::Refused(state)),
+        Some(next) if next == state => ControlFlow::Break(Steered::Accepted),
+        Some(next) => ControlFlow::Continue(next),
+    })
 }

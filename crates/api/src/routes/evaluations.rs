@@ -6,7 +6,7 @@ use super::events::{self, ListEvents};
 use super::export;
 use super::jobs::{self, GetJob, ListJobs};
 use super::report;
-use super::steering;
+use super::steering::{self, Steering};
 use super::trials::{self, ListTrials};
 use crate::errors::{ApiError, Code};
 use crate::extract::{EvaluationPath, EvaluationTrialPath, JsonBody, Parameters};
@@ -213,7 +213,7 @@ pub(super) async fn pause_evaluation(
     State(state): State<AppState>,
     EvaluationPath(id): EvaluationPath,
 ) -> Result<(StatusCode, Json<Evaluation>), ApiError> {
-    let job = steering::pause(&state, JobKind::Evaluation, id).await?;
+    let job = steering::steer(&state, JobKind::Evaluation, id, Steering::Pause).await?;
     Ok((StatusCode::ACCEPTED, Json(Evaluation::new(job))))
 }
 
@@ -232,7 +232,7 @@ pub(super) async fn resume_evaluation(
     State(state): State<AppState>,
     EvaluationPath(id): EvaluationPath,
 ) -> Result<(StatusCode, Json<Evaluation>), ApiError> {
-    let job = steering::resume(&state, JobKind::Evaluation, id).await?;
+    let job = steering::steer(&state, JobKind::Evaluation, id, Steering::Resume).await?;
     Ok((StatusCode::ACCEPTED, Json(Evaluation::new(job))))
 }
 

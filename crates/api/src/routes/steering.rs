@@ -18,7 +18,7 @@ use frugal_domain::job::{ExtentChoice, JobKind, Terms};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_intake::Ended;
 use frugal_store::steering::{self, Steered};
-use frugal_store::{PgConnection, jobs, terms};
+use frugal_store::{jobs, terms};
 
 /// Pause a job
 ///
@@ -40,20 +40,47 @@ pub(super) async fn pause_job(
     State(state): State<AppState>,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    let job = pause(&state, JobKind::Tuning, id).await?;
+    let job = steer(&state, JobKind::Tuning, id, Steering::Pause).await?;
     Ok((StatusCode::ACCEPTED, Json(with_best(&state, job).await?)))
 }
 
-/// Pauses a job of a kind.
-pub(super) async fn pause(
+/// What may be asked of a job that has not ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Steering {
+    /// To stop until it is asked to go on.
+    Pause,
+    /// To go on.
+    Resume,
+}
+
+/// Asks this of a job of a kind.
+pub(super) async fn steer(
     state: &AppState,
     kind: JobKind,
     id: JobId,
+    steering: Steering,
 ) -> Result<jobs::Job, ApiError> {
     let mut transaction = state.transaction().await?;
     found::job(&mut transaction, kind, id).await?;
-    let steered = steering::pause(&mut transaction, id, Utc::now()).await?;
-    let job = steered_job(&mut transaction, kind, id, steered, "paused").await?;
+    let now = Utc::now();
+    let (steered, what) = match steering {
+        Steering::Pause => (steering::pause(&mut transaction, id, now).await?, "paused"),
+        Steering::Resume => (
+            steering::resume(&mut transaction, id, now).await?,
+            "resumed",
+        ),
+    };
+    let job = match steered {
+        Steered::NotFound => return Err(found::none(kind, id)),
+        Steered::Refused(state) => {
+            let detail = format!(
+                "the {} is {state}; only one that has not ended and is not being cancelled can be {what}",
+                found::what(kind)
+            );
+            return Err(ApiError::new(Code::InvalidTransition, detail));
+        }
+        Steered::Accepted => found::job(&mut transaction, kind, id).await?,
+    };
     transaction.commit().await?;
     Ok(job)
 }
@@ -76,22 +103,8 @@ pub(super) async fn resume_job(
     State(state): State<AppState>,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    let job = resume(&state, JobKind::Tuning, id).await?;
+    let job = steer(&state, JobKind::Tuning, id, Steering::Resume).await?;
     Ok((StatusCode::ACCEPTED, Json(with_best(&state, job).await?)))
-}
-
-/// Lets a job of a kind go on.
-pub(super) async fn resume(
-    state: &AppState,
-    kind: JobKind,
-    id: JobId,
-) -> Result<jobs::Job, ApiError> {
-    let mut transaction = state.transaction().await?;
-    found::job(&mut transaction, kind, id).await?;
-    let steered = steering::resume(&mut transaction, id, Utc::now()).await?;
-    let job = steered_job(&mut transaction, kind, id, steered, "resumed").await?;
-    transaction.commit().await?;
-    Ok(job)
 }
 
 /// Change a job
@@ -246,26 +259,5 @@ fn may_go_on(job: &jobs::Job) -> Result<StopReason, ApiError> {
             "the job is {state}; only one that has ended can be continued. `PATCH /jobs/{}` changes one that goes on",
             job.id
         )),
-    }
-}
-
-/// The job after a request about it.
-async fn steered_job(
-    connection: &mut PgConnection,
-    kind: JobKind,
-    id: JobId,
-    steered: Steered,
-    what: &str,
-) -> Result<jobs::Job, ApiError> {
-    match steered {
-        Steered::NotFound => Err(found::none(kind, id)),
-        Steered::Refused(state) => {
-            let detail = format!(
-                "the {} is {state}; only one that has not ended and is not being cancelled can be {what}",
-                found::what(kind)
-            );
-            Err(ApiError::new(Code::InvalidTransition, detail))
-        }
-        Steered::Accepted => found::job(connection, kind, id).await,
     }
 }
