@@ -602,13 +602,19 @@ fn is_variable_name(name: &str) -> bool {
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// The parts of a URL that matter here. Whether the host resolves is found out on the way.
-fn check_base_url(url: &str) -> Result<(), &'static str> {
+/// The authority of a URL, and all of it behind the scheme.
+fn authority_and_rest(url: &str) -> Result<(&str, &str), &'static str> {
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"))
         .ok_or("must begin with https:// or http://")?;
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    Ok((authority, rest))
+}
+
+/// The parts of a URL that matter here. Whether the host resolves is found out on the way.
+fn check_base_url(url: &str) -> Result<(), &'static str> {
+    let (authority, rest) = authority_and_rest(url)?;
     if authority.contains('@') {
         return Err("must not hold credentials; name the key's variable in api_key_env");
     }

@@ -310,6 +310,15 @@ impl<'a> ObjectReader<'a> {
     }
 }
 
+/// The beginning of a text for a message: so many letters of it.
+#[must_use]
+pub fn shortened(text: &str, most_letters: usize) -> String {
+    match text.char_indices().nth(most_letters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A key as a segment of a JSON pointer (RFC 6901, section 3).
 fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")

@@ -13,10 +13,10 @@ use crate::guard::{Permission, SendGuard, Unguarded};
 use crate::key::Secrets;
 use crate::redact;
 use crate::request::{Completion, CompletionRequest, Diagnostics};
-use crate::retry::Backoff;
 use chrono::{DateTime, Utc};
+use frugal_domain::backoff::Backoff;
 use frugal_domain::endpoint::{Endpoint, Model};
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -543,7 +543,7 @@ impl Client {
             .jitter
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.inner.backoff.wait(made, asked_for, &mut *jitter)
+        self.inner.backoff.wait(made, asked_for, jitter.random())
     }
 
     /// The end of a request whose attempts are used up. Where nothing but pages for people came, and

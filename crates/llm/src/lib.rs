@@ -30,7 +30,6 @@ mod guard;
 mod key;
 mod redact;
 mod request;
-mod retry;
 mod transport;
 mod usage;
 
@@ -39,8 +38,8 @@ pub use admission::{Admission, AttemptEnd, Blame, EndpointState, Permit};
 pub use client::Client;
 pub use clients::Clients;
 pub use error::{Attempts, ClientError, RequestError, Scope};
+pub use frugal_domain::backoff::Backoff;
 pub use guard::{Permission, SendGuard};
 pub use key::{ApiKey, Secrets};
 pub use request::{Choice, Completion, CompletionRequest, Diagnostics, PromptInput};
-pub use retry::Backoff;
 pub use transport::install_crypto_provider;

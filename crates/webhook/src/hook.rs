@@ -1,10 +1,12 @@
 //! One hook, and how a message comes to it.
 
-use crate::backoff::Backoff;
 use crate::error::{HookError, Undelivered};
 use crate::signer::Signer;
 use chrono::{DateTime, Utc};
+use frugal_domain::backoff::Backoff;
 use frugal_domain::endpoint::Webhook;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{StatusCode, redirect};
 use std::error::Error;
@@ -133,7 +135,10 @@ impl Hook {
                 reason = fault.reason,
                 "a message is sent again"
             );
-            tokio::time::sleep(self.backoff.wait(made, fault.asked_for, seed.finish())).await;
+            // By the message and the attempt, so that those which wait at the same time come back apart.
+            let seed = seed.finish().wrapping_add(u64::from(made));
+            let lot = ChaCha8Rng::seed_from_u64(seed).random();
+            tokio::time::sleep(self.backoff.wait(made, fault.asked_for, lot)).await;
         }
     }
 

@@ -8,14 +8,13 @@
 //!
 //! Start with [`Hooks`] and [`Hook::deliver`].
 
-mod backoff;
 mod error;
 mod hook;
 mod hooks;
 mod signer;
 
-pub use backoff::Backoff;
 pub use error::{HookError, Undelivered};
+pub use frugal_domain::backoff::Backoff;
 pub use hook::Hook;
 pub use hooks::Hooks;
 pub use signer::Signer;

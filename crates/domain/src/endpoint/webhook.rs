@@ -1,6 +1,6 @@
 //! What is kept of a hook: a service of the operator's that is told and asks nothing of its own.
 
-use super::{CatalogError, is_variable_name};
+use super::{CatalogError, authority_and_rest, is_variable_name};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
@@ -76,11 +76,7 @@ impl Webhook {
 
 /// The parts of a URL that matter here. Whether the host resolves is found out on the way.
 fn check_url(url: &str) -> Result<(), &'static str> {
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))
-        .ok_or("must begin with https:// or http://")?;
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let (authority, rest) = authority_and_rest(url)?;
     if authority.contains('@') {
         return Err("must not hold credentials; messages are signed");
     }

@@ -1,5 +1,6 @@
 //! Which values the settings may have that Frugal knows by name.
 
+use crate::fault::shortened;
 use serde_json::Value;
 
 /// The most tokens per response that a job may ask for.
@@ -21,7 +22,7 @@ pub fn explain_value(name: &str, value: &Value) -> Result<(), String> {
         Some(number) if (low..=high).contains(&number) => Ok(()),
         _ => Err(format!(
             "`{name}` must be a number from {low} to {high}, not {}{}",
-            shown(value),
+            shortened(&value.to_string(), MOST_LETTERS),
             range(name, "float", value)
         )),
     };
@@ -29,7 +30,7 @@ pub fn explain_value(name: &str, value: &Value) -> Result<(), String> {
         Some(number) if (1..=high).contains(&number) => Ok(()),
         _ => Err(format!(
             "`{name}` must be a whole number from 1 to {high}, not {}{}",
-            shown(value),
+            shortened(&value.to_string(), MOST_LETTERS),
             range(name, "int", value)
         )),
     };
@@ -50,15 +51,8 @@ pub fn explain_value(name: &str, value: &Value) -> Result<(), String> {
     }
 }
 
-/// The beginning of a value that may be long.
-fn shown(value: &Value) -> String {
-    const MOST_LETTERS: usize = 60;
-    let text = value.to_string();
-    match text.char_indices().nth(MOST_LETTERS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
+/// How many letters of a value are told.
+const MOST_LETTERS: usize = 60;
 
 /// How what looks like a range or a list is written, where the value does.
 fn range(name: &str, form: &str, value: &Value) -> String {

@@ -1,21 +1,20 @@
-//! How long to wait before the next attempt.
+//! How long to wait before something is sent again.
 
-use rand::{Rng, RngExt};
 use std::time::Duration;
 
-/// Waits between attempts: exponential with full jitter, or what the endpoint asks for.
+/// Waits between attempts: exponential with full jitter, or what the other side asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The upper end of the first wait; it doubles with every attempt.
     pub base: Duration,
-    /// The upper end of any wait of the client's own.
+    /// The upper end of any wait of the sender's own.
     pub most: Duration,
-    /// The longest wait that an endpoint may ask for; what is longer is cut to this.
+    /// The longest wait that may be asked for; what is longer is cut to this.
     pub most_asked_for: Duration,
 }
 
 impl Default for Backoff {
-    /// Half a second, doubling up to 30 seconds; up to 60 seconds where the endpoint asks.
+    /// Half a second, doubling up to 30 seconds; up to 60 seconds where a wait is asked for.
     fn default() -> Self {
         Self {
             base: Duration::from_millis(500),
@@ -26,23 +25,19 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after the `made`-th attempt (1, 2, …). Where the endpoint asked for a wait, it
-    /// is at least that, up to the stated limit, with the jitter of a first attempt on top so
-    /// that not all requests come back at the same moment.
-    pub(crate) fn wait(
-        &self,
-        made: u32,
-        asked_for: Option<Duration>,
-        random: &mut impl Rng,
-    ) -> Duration {
-        let jitter = |upper: Duration, random: &mut dyn Rng| upper.mul_f64(random.random::<f64>());
+    /// The wait after the `made`-th attempt (1, 2, …), by a lot from 0 to 1 that is drawn for it. Where a wait
+    /// was asked for, it is at least that, up to the stated limit, with the jitter of a first attempt on top
+    /// so that not all come back at the same moment.
+    #[must_use]
+    pub fn wait(&self, made: u32, asked_for: Option<Duration>, lot: f64) -> Duration {
+        let jitter = |upper: Duration| upper.mul_f64(lot.clamp(0.0, 1.0));
         match asked_for {
             Some(asked_for) => {
-                asked_for.min(self.most_asked_for) + jitter(self.base.min(self.most), random)
+                asked_for.min(self.most_asked_for) + jitter(self.base.min(self.most))
             }
             None => {
                 let doubled = 2_u32.saturating_pow(made.saturating_sub(1));
-                jitter(self.base.saturating_mul(doubled).min(self.most), random)
+                jitter(self.base.saturating_mul(doubled).min(self.most))
             }
         }
     }
@@ -52,24 +47,20 @@ impl Backoff {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use rand::SeedableRng;
-    use rand_chacha::ChaCha8Rng;
 
     #[test]
     fn a_day_is_cut_to_the_stated_limit() {
         let backoff = Backoff::default();
-        let mut random = ChaCha8Rng::seed_from_u64(1);
-        let wait = backoff.wait(1, Some(Duration::from_secs(86_400)), &mut random);
+        let wait = backoff.wait(1, Some(Duration::from_secs(86_400)), 0.7);
         assert!(wait >= backoff.most_asked_for && wait <= backoff.most_asked_for + backoff.base);
     }
 
     proptest! {
         #[test]
-        fn waits_stay_within_their_bounds(seed: u64, made in 1_u32..100, asked: Option<u16>) {
+        fn waits_stay_within_their_bounds(lot in 0.0..1.0_f64, made in 1_u32..100, asked: Option<u16>) {
             let backoff = Backoff::default();
-            let mut random = ChaCha8Rng::seed_from_u64(seed);
             let asked = asked.map(|seconds| Duration::from_secs(seconds.into()));
-            let wait = backoff.wait(made, asked, &mut random);
+            let wait = backoff.wait(made, asked, lot);
             match asked {
                 Some(asked) => {
                     let floor = asked.min(backoff.most_asked_for);
@@ -83,10 +74,10 @@ mod tests {
         }
 
         #[test]
-        fn the_same_seed_waits_the_same(seed: u64) {
+        fn the_same_lots_wait_the_same(lots in prop::collection::vec(0.0..1.0_f64, 5)) {
             let waits = || {
-                let mut random = ChaCha8Rng::seed_from_u64(seed);
-                (1..6).map(|made| Backoff::default().wait(made, None, &mut random)).collect::<Vec<_>>()
+                let made = (1..).zip(&lots);
+                made.map(|(made, lot)| Backoff::default().wait(made, None, *lot)).collect::<Vec<_>>()
             };
             prop_assert_eq!(waits(), waits());
         }
