@@ -1,7 +1,7 @@
 //! Which rows are taken of all that there are: those with certain values, and of these a sample.
 
 use crate::limits::MAX_CHOICES;
-use frugal_domain::fault::{ObjectReader, Reader};
+use frugal_domain::fault::{ObjectReader, Reader, shortened};
 use frugal_domain::job::Instance;
 use frugal_domain::seed::order;
 use serde_json::Value;
@@ -85,7 +85,9 @@ impl<'a> Condition<'a> {
                 let fields = fields.iter().map(|field| format!("`{field}`"));
                 return format!("no row has the field `{name}`; there is {}", some(fields));
             }
-            let found = found.iter().map(|value| format!("`{}`", shortened(value)));
+            let found = found
+                .iter()
+                .map(|value| format!("`{}`", shortened(value, MOST_LETTERS)));
             return format!(
                 "no row has such a value in `{name}`; there is {}",
                 some(found)
@@ -105,14 +107,6 @@ fn some(names: impl Iterator<Item = String>) -> String {
     match told.as_slice() {
         [] => "none".to_owned(),
         _ => told.join(", "),
-    }
-}
-
-/// The beginning of a value that may be long.
-fn shortened(value: &str) -> String {
-    match value.char_indices().nth(MOST_LETTERS) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value.to_owned(),
     }
 }
 

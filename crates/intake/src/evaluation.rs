@@ -5,6 +5,7 @@ use crate::configurations::{self, ConfigurationRead, Sources};
 use crate::posted::{are_shown, read_labels, read_name};
 use crate::rows::{self, Datasets, Rows};
 use crate::scoring::{self, Scoring};
+use crate::search::{MOST_IN_FLIGHT, MOST_SECONDS, read_reuse};
 use crate::taken::{self, Gathered, SourceJobs};
 use crate::{budgets, demonstrations, models, nul, objective, prompts, turn};
 use frugal_domain::endpoint::Catalog;
@@ -16,10 +17,6 @@ use frugal_domain::job::{
 use frugal_domain::space::Space;
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// The most seconds of an evaluation, and the most requests that it may have under way.
-const MAX_SECONDS: i64 = 31 * 86_400;
-const MAX_IN_FLIGHT: i64 = 1024;
 
 /// Requests under way where nothing is said, and where latency is measured.
 const IN_FLIGHT: u32 = 32;
@@ -232,7 +229,7 @@ fn reuse(at: Option<Reader<'_>>, measures_latency: bool) -> Option<Reuse> {
     let Some(at) = at else {
         return Some(Reuse::Job);
     };
-    let reuse = at.one_of(&[("job", Reuse::Job), ("owner", Reuse::Owner)])?;
+    let reuse = read_reuse(&at)?;
     if measures_latency && reuse == Reuse::Owner {
         return at.fault(
             "other jobs' responses came under another load, which tells nothing of how long its own take; \
@@ -256,8 +253,8 @@ fn limits(at: Option<Reader<'_>>, measures_latency: bool) -> Option<(Option<u64>
         let read = object.get(name).map(|at| at.integer_within(1, most));
         read.map(|read| read.map(i64::unsigned_abs))
     };
-    let seconds = whole("seconds", MAX_SECONDS);
-    let in_flight = whole("requests_in_flight", MAX_IN_FLIGHT);
+    let seconds = whole("seconds", MOST_SECONDS);
+    let in_flight = whole("requests_in_flight", MOST_IN_FLIGHT);
     object.finish();
     let seconds = match seconds {
         None => None,

@@ -19,6 +19,8 @@ const LEAST_STEP_SIZE: f64 = 0.001;
 
 /// The most requests of one job that may be in flight.
 pub(crate) const MOST_IN_FLIGHT: i64 = 1024;
+/// The most seconds of one job: a month.
+pub(crate) const MOST_SECONDS: i64 = 31 * 86_400;
 
 /// Requests in flight of a job that names no number: one where latency counts, so that none waits behind
 /// another.
@@ -44,7 +46,7 @@ pub(crate) fn limits(at: Option<Reader<'_>>) -> Option<Limits> {
         read.map(|read| read.map(i64::unsigned_abs))
     };
     let trials = whole("trials", MAX_TRIALS);
-    let seconds = whole("seconds", 31 * 86_400);
+    let seconds = whole("seconds", MOST_SECONDS);
     let patience = whole("trials_without_improvement", MAX_TRIALS);
     object.finish();
     if let Some(trials) = trials {
@@ -98,10 +100,9 @@ pub(crate) fn search(
         ]);
         (at, read)
     });
-    let reuse = object.get("reuse").map(|at| {
-        at.one_of(&[("job", Reuse::Job), ("owner", Reuse::Owner)])
-            .map(|reuse| (at, reuse))
-    });
+    let reuse = object
+        .get("reuse")
+        .map(|at| read_reuse(&at).map(|reuse| (at, reuse)));
     let seed = object.get("seed").map(|at| at.integer_within(0, i64::MAX));
     let parallel = object
         .get("parallel_trials")
@@ -153,6 +154,11 @@ pub(crate) fn search(
 }
 
 /// The fault of a choice under which responses are shared, in a job where latency counts.
+/// Whose responses may be used again.
+pub(crate) fn read_reuse(at: &Reader<'_>) -> Option<Reuse> {
+    at.one_of(&[("job", Reuse::Job), ("owner", Reuse::Owner)])
+}
+
 fn not_with_latency<T>(at: &Reader<'_>, why: &str) -> Option<T> {
     at.fault(format!(
         "{why}, which tells nothing of how long its own take; leave it out, or take `latency_ms` out of \

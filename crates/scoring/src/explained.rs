@@ -2,6 +2,7 @@
 
 use crate::extract::Extract;
 use crate::scorer_error::cut;
+use frugal_domain::fault::shortened;
 use frugal_domain::scoring::Observation;
 
 /// The longest text of a response that is shown, in characters.
@@ -99,8 +100,5 @@ pub(crate) fn rounded(number: f64) -> f64 {
 
 /// A text, cut if it is long.
 fn shown(text: &str) -> String {
-    match text.char_indices().nth(MOST_SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    shortened(text, MOST_SHOWN)
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with a scorer, and with the row that it is held against.
 
 use crate::template::TemplateError;
+use frugal_domain::fault::shortened;
 
 /// Why a scorer cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,8 +116,5 @@ impl ScoreError {
 
 /// A text for a message: its first 80 characters.
 pub(crate) fn cut(text: &str) -> String {
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    shortened(text, 80)
 }
