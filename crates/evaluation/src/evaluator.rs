@@ -124,9 +124,7 @@ impl Evaluator {
     /// The plan makes no sense.
     pub fn begin_at(&self, plan: TrialPlan, first_ordinal: u32) -> Result<TrialRun, InvalidPlan> {
         self.check(&plan)?;
-        let known = self.prompt_tokens.get(&prompt_key(&plan)).cloned();
-        let prompts =
-            PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
+        let prompts = self.prompt_tokens_of(&plan);
         let scheme = self.scheme(&plan, &prompts);
         let supply = self.supply(&plan);
         Ok(TrialRun::starting_at(
@@ -153,9 +151,7 @@ impl Evaluator {
         limits: Vec<u32>,
     ) -> Result<TrialRun, InvalidPlan> {
         self.check(&plan)?;
-        let known = self.prompt_tokens.get(&prompt_key(&plan)).cloned();
-        let prompts =
-            PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
+        let prompts = self.prompt_tokens_of(&plan);
         let schedule =
             DrawSchedule::new(rows, plan.settings.extent.n, plan.most_per_request, limits);
         // Of the pool nothing is taken: what is drawn comes on top of it.
@@ -189,9 +185,7 @@ impl Evaluator {
         rows: Vec<usize>,
     ) -> Result<TrialRun, InvalidPlan> {
         self.check(&plan)?;
-        let known = self.prompt_tokens.get(&prompt_key(&plan)).cloned();
-        let prompts =
-            PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone());
+        let prompts = self.prompt_tokens_of(&plan);
         let mut schedule = Schedule::of_rows(Task {
             instances: self.options.instances,
             n: plan.settings.extent.n,
@@ -228,6 +222,12 @@ impl Evaluator {
         if self.rival.as_ref().is_none_or(|best| rival.beats(best)) {
             self.rival = Some(rival);
         }
+    }
+
+    /// What is known of the tokens of a plan's prompts.
+    fn prompt_tokens_of(&self, plan: &TrialPlan) -> PromptTokens {
+        let known = self.prompt_tokens.get(&prompt_key(plan)).cloned();
+        PromptTokens::new(known.unwrap_or_default(), plan.prompt_token_bounds.clone())
     }
 
     /// What the pool has for a trial.

@@ -20,6 +20,7 @@ mod arm;
 mod assessment;
 mod batch;
 mod blend;
+mod chance_table;
 mod chances;
 mod conclusion;
 mod constants;

@@ -11,6 +11,7 @@
 //! the answers to easy rows says nothing of what it would choose.
 
 use super::arm::{Arm, Row};
+use super::chance_table::ChanceTable;
 use super::standard::{normal, normal_quantile};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +48,7 @@ const BOUNDS: [f64; 14] = [
 ];
 /// What is known of a preference must leave so much of doubt.
 const LEAST_DOUBT: f64 = 0.01;
-/// The chances that worths are computed at, the closer the smaller.
+/// How many chances worths are computed at.
 const POINTS: usize = 129;
 
 /// How an arm's selector takes right answers and wrong ones.
@@ -56,7 +57,7 @@ pub(super) struct Selection {
     /// The lowest first.
     levels: Vec<Level>,
     /// What n answers are worth at the [`POINTS`], by n.
-    tables: RefCell<BTreeMap<u32, Vec<f64>>>,
+    tables: RefCell<BTreeMap<u32, ChanceTable<POINTS>>>,
 }
 
 /// The shares of right and of wrong answers that are on a level.
@@ -114,19 +115,9 @@ impl Selection {
         )]
         let whole = n as u32;
         let mut tables = self.tables.borrow_mut();
-        let table = tables.entry(whole).or_insert_with(|| {
-            let at = |point: usize| (point as f64 / (POINTS - 1) as f64).powi(2);
-            (0..POINTS).map(|point| self.exact(at(point), n)).collect()
-        });
-        let last = POINTS - 2;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a place among the points"
-        )]
-        let below = ((chance.sqrt() * (POINTS - 1) as f64) as usize).min(last);
-        let [low, high] = [below, below + 1].map(|at| (at as f64 / (POINTS - 1) as f64).powi(2));
-        table[below] + (table[below + 1] - table[below]) * (chance - low) / (high - low)
+        let table = tables.entry(whole);
+        let table = table.or_insert_with(|| ChanceTable::of(|chance| self.exact(chance, n)));
+        table.at(chance)
     }
 
     fn exact(&self, chance: f64, n: f64) -> f64 {

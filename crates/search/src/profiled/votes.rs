@@ -14,6 +14,7 @@
 //! one of these is drawn.
 
 use super::arm::{Arm, Row};
+use super::chance_table::ChanceTable;
 use super::standard::normal;
 use frugal_domain::scoring::AnswerKey;
 use std::collections::BTreeMap;
@@ -366,8 +367,7 @@ impl Kinds {
 }
 
 /// The chances for one n and spread, at some chances of a right answer.
-#[derive(Debug)]
-struct Table([f64; POINTS]);
+type Table = ChanceTable<POINTS>;
 
 /// The table of an n and a spread. It is a function of these alone, and made when it is first asked for.
 fn table(n: usize, spread: Spread) -> &'static Table {
@@ -375,9 +375,7 @@ fn table(n: usize, spread: Spread) -> &'static Table {
         [const { [const { OnceLock::new() }; SPREADS] }; MOST_COUNTED + 1];
     TABLES[n][spread.place()].get_or_init(|| {
         let wins = wins(spread);
-        Table(std::array::from_fn(|point| {
-            counted((point as f64 / (POINTS - 1) as f64).powi(2), n, wins)
-        }))
+        Table::of(|chance| counted(chance, n, wins))
     })
 }
 
@@ -385,30 +383,10 @@ fn table(n: usize, spread: Spread) -> &'static Table {
 fn far(n: usize, spread: Spread) -> Arc<Table> {
     static TABLES: Mutex<BTreeMap<(usize, usize), Arc<Table>>> = Mutex::new(BTreeMap::new());
     let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
-    let table = tables.entry((n, spread.place())).or_insert_with(|| {
-        Arc::new(Table(std::array::from_fn(|point| {
-            let chance = (point as f64 / (POINTS - 1) as f64).powi(2);
-            approximate(chance, n as f64, spread)
-        })))
-    });
+    let table = tables
+        .entry((n, spread.place()))
+        .or_insert_with(|| Arc::new(Table::of(|chance| approximate(chance, n as f64, spread))));
     Arc::clone(table)
-}
-
-impl Table {
-    /// Between two points by their distance.
-    fn at(&self, chance: f64) -> f64 {
-        let chance = chance.clamp(0.0, 1.0);
-        let last = POINTS - 2;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a place among the points"
-        )]
-        let below = ((chance.sqrt() * (POINTS - 1) as f64) as usize).min(last);
-        let [low, high] = [below, below + 1].map(|at| (at as f64 / (POINTS - 1) as f64).powi(2));
-        let (from, to) = (self.0[below], self.0[below + 1]);
-        from + (to - from) * (chance - low) / (high - low)
-    }
 }
 
 /// The chance that right answers win, one number of their votes after the other.
