@@ -1,6 +1,6 @@
 //! Jobs that their owner steers while they run.
 
-use crate::takeover::outcomes;
+use crate::takeover::{assert_same, outcomes};
 use crate::{World, job};
 use frugal_tests::client::{ApiClient, StreamedEvent};
 use futures::StreamExt;
@@ -24,23 +24,6 @@ async fn ask(api: &ApiClient, path: &str, what: &str) -> Value {
     let response = api.post(&format!("{path}/{what}"), &json!({})).await;
     assert_eq!(response.status(), 202, "{what}");
     response.json().await.unwrap()
-}
-
-/// Two jobs' trials and winners are the same, and their spend but for what was lost.
-async fn assert_same(api: &ApiClient, disturbed: &str, body: &Value) {
-    let undisturbed = api.submit(body).await;
-    api.follow(&undisturbed, None).await;
-    assert_eq!(
-        outcomes(api, disturbed).await,
-        outcomes(api, &undisturbed).await
-    );
-    let (one, two) = (api.json(disturbed).await, api.json(&undisturbed).await);
-    assert_eq!(one["best"], two["best"]);
-    let spent = |job: &Value| {
-        let lost = job["spend"]["by_role"]["lost"]["tokens"].as_u64();
-        job["spend"]["tokens"].as_u64().unwrap() - lost.unwrap_or(0)
-    };
-    assert_eq!(spent(&one), spent(&two));
 }
 
 #[tokio::test]
