@@ -9,7 +9,7 @@
 //! Start with [`Client::complete`] in `client.rs`; then `encode.rs` (the JSON of requests),
 //! `decode/` (replies, however they come), `finish.rs` (why a response ended), `usage.rs` (tokens
 //! where the endpoint is silent or wrong), `classify/` (what a refusal means and how far it reaches),
-//! `abilities.rs` (what is learned from refusals), `asked_wait.rs` and `retry.rs` (how long to wait),
+//! `abilities.rs` (what is learned from refusals), `asked_wait.rs` (how long the endpoint says to wait),
 //! `deployments.rs` (several places behind one name), `admission.rs` (who else has a say in when an
 //! attempt is made).
 
