@@ -28,13 +28,17 @@ pub(crate) fn of(job: &Job) -> String {
 
 /// The tag of an answer that has no other sign of its state: a hash of what it says.
 pub(crate) fn of_content(body: &impl Serialize) -> serde_json::Result<String> {
-    let hash = Sha256::digest(serde_json::to_vec(body)?);
-    let start: String = hash
+    Ok(of_bytes(&serde_json::to_vec(body)?))
+}
+
+/// The tag of a content that is given whole: a hash of it.
+pub(crate) fn of_bytes(content: &[u8]) -> String {
+    let start: String = Sha256::digest(content)
         .iter()
         .take(16)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    Ok(format!("\"{start}\""))
+    format!("\"{start}\"")
 }
 
 /// The tags that a client has, from `If-None-Match`.

@@ -10,6 +10,7 @@
 //! Start with [`routes`] (the table), then [`errors`] (every code), then [`wire::Job`].
 
 mod broadcast;
+mod dashboard;
 mod data;
 pub mod errors;
 mod etag;

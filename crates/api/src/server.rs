@@ -2,7 +2,7 @@
 
 use crate::errors::{ApiError, Code};
 use crate::state::AppState;
-use crate::{openapi, routes};
+use crate::{dashboard, openapi, routes};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -45,6 +45,7 @@ pub fn router(state: AppState) -> Router {
             },
         ));
     routes
+        .merge(dashboard::router())
         .fallback(nothing_here)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)

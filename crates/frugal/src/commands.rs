@@ -404,7 +404,12 @@ impl Server {
             async move { retention::keep(&pool, limits, &shutdown).await }
         };
         let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
-        tracing::info!(%address, workers = self.workers, "serving");
+        tracing::info!(
+            %address,
+            dashboard = %format_args!("http://{address}/"),
+            workers = self.workers,
+            "serving"
+        );
         let mut result = Ok(());
         while let Some(ended) = parts.join_next().await {
             // One part without the other is no server: both stop.

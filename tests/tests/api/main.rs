@@ -6,6 +6,7 @@
 )]
 
 mod creation;
+mod dashboard;
 mod datasets;
 mod endpoints;
 mod estimate;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("admission", &["domain"]),
+    ("dashboard", &[]),
     ("search", &["domain"]),
     ("evaluation", &["domain"]),
     ("sandbox", &["domain"]),
@@ -46,6 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "api",
         &[
             "admission",
+            "dashboard",
             "domain",
             "intake",
             "sandbox",

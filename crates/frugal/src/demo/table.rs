@@ -240,7 +240,8 @@ pub fn compared(off: &Outcome, on: &Outcome) -> String {
 #[must_use]
 pub fn links(api_url: &str, job: &str) -> String {
     format!(
-        "\nLook further, from another terminal:\n  \
+        "\nIn a browser: {api_url}/#/jobs/{job}\n\
+         From another terminal:\n  \
          curl {api_url}/jobs/{job}\n  \
          curl {api_url}/jobs/{job}/report\n  \
          curl {api_url}/jobs/{job}/trials\n  \

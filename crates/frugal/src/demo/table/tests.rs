@@ -155,7 +155,8 @@ fn with_and_without_pruning() {
 fn where_to_look_further() {
     insta::assert_snapshot!(links("http://127.0.0.1:8080", "019356aa"), @r"
 
-    Look further, from another terminal:
+    In a browser: http://127.0.0.1:8080/#/jobs/019356aa
+    From another terminal:
       curl http://127.0.0.1:8080/jobs/019356aa
       curl http://127.0.0.1:8080/jobs/019356aa/report
       curl http://127.0.0.1:8080/jobs/019356aa/trials

@@ -1,0 +1,177 @@
+"""The dashboard in Chromium: what somebody sees and does there.
+
+Takes the path of the `frugal` program and, to have every view as a picture, a folder; `.ci/browser` runs it.
+"""
+
+import pathlib
+import re
+import sys
+import tempfile
+import unittest
+
+import house
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect, sync_playwright
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
+SERIOUS = {"serious", "critical"}
+MILLISECONDS = 1000 * house.SECONDS
+
+expect.set_options(timeout=MILLISECONDS)
+
+
+class Dashboard(unittest.TestCase):
+    """One server and one browser for all tests; each has a page of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="frugal-browser-"))
+        # PostgreSQL runs as another user than root.
+        pathlib.Path(folder).chmod(0o755)
+        cls.server = cls.enterClassContext(house.server(PROGRAM, folder))
+        cls.browser = cls.enterClassContext(sync_playwright()).chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        cls.addClassCleanup(cls.browser.close)
+
+    def page(self, route="", port=None, **settings):
+        """A page of the dashboard. Nothing that it says on the console may be an error."""
+        context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
+        self.addCleanup(context.close)
+        page = context.new_page()
+        said = []
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda line: line.type == "error" and said.append(line.text))
+        # What the server refuses, or cannot be asked, is shown on the page and looked for there.
+        self.addCleanup(lambda: self.assertEqual([line for line in said if not line.startswith("Failed to load")], []))
+        page.goto(f"http://127.0.0.1:{port or self.server.port}/#/{route}")
+        return page
+
+    def post(self, name, **more):
+        """A job that was posted over the API."""
+        return self.server.ask("/jobs", {**house.job(name), **more})["id"]
+
+    def ended(self, job):
+        """Waits until a job has ended."""
+        return house.until("the end", lambda: (state := self.server.state(job)) in ("succeeded", "failed", "cancelled") and state)
+
+    def test_a_job_is_followed_from_queued_to_succeeded_over_a_cut_stream(self):
+        before, job = self.post("before"), self.post("followed")
+        wire = house.Wire(self.server.port)
+        page = self.page(f"jobs/{job}", port=wire.port)
+        state = page.locator(".top .state")
+        expect(state).to_have_text("queued")
+        expect(page.get_by_text("It waits for a worker.")).to_be_visible()
+        expect(state).to_have_text("running")
+        expect(page.locator(".trials tbody tr").first).to_be_visible()
+
+        wire.cut()
+        expect(page.get_by_text("the connection is lost")).to_be_visible()
+        wire.mend()
+        expect(page.get_by_text("the connection is lost")).to_be_hidden()
+        expect(state).to_have_text("succeeded")
+        self.assertEqual(self.ended(before), "succeeded")
+
+        report = self.server.ask(f"/jobs/{job}/report")
+        lead = page.locator(".lead")
+        expect(lead).to_contain_text(f"trial {report['winner']['trial']}")
+        expect(lead).to_contain_text(f"{report['holdout']['winner']['mean']:.2f}")
+        # Nothing was missed while there was no connection.
+        trials = self.server.ask(f"/jobs/{job}")["progress"]["trials"]["total"]
+        expect(page.locator(".trials tbody tr")).to_have_count(min(trials, 25))
+        expect(page.locator(".log")).to_contain_text("succeeded")
+
+    def test_a_job_is_paused_resumed_given_more_and_cancelled(self):
+        job = self.post("steered", budgets={"inference": {"usd": 0.0002}, "optimization": {"usd": 0.5}})
+        page = self.page(f"jobs/{job}")
+        state = page.locator(".top .state")
+        expect(state).to_have_text("running")
+        page.get_by_role("button", name="Pause").click()
+        expect(state).to_have_text("paused")
+        self.assertEqual(self.server.state(job), "paused")
+        page.get_by_role("button", name="Change budget").click()
+        page.get_by_label("Optimization budget").fill("0.75")
+        page.get_by_role("button", name="Set").click()
+        expect(page.locator(".facts")).to_contain_text("of $0.75")
+        page.get_by_role("button", name="Resume").click()
+        expect(state).to_have_text("running")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Cancel").click()
+        expect(state).to_have_text("cancelled")
+        self.assertEqual(self.ended(job), "cancelled")
+
+    def test_a_job_is_made_from_the_form(self):
+        page = self.page("new")
+        page.get_by_label("Name of the job").fill("from the form")
+        table = "question,answer\n" + "\n".join(f"{row['question']},{row['answer']}" for row in house.rows())
+        page.get_by_label("Rows", exact=True).fill(table)
+        expect(page.get_by_text("20 rows with question, answer.")).to_be_visible()
+        page.get_by_role("checkbox", name="small").check()
+        page.get_by_label("Template").fill("{{ question }} Think.")
+        expect(page.get_by_text("What is 3 + 1? Think.")).to_be_visible()
+        page.get_by_label("It is good if").select_option("numeric")
+        page.get_by_label("Try it").fill("I think that it is 5.")
+        expect(page.get_by_text("extracted `5`, expected `4`")).to_be_visible()
+        page.get_by_label("A row at most").fill("0.0002")
+        # What the server finds wrong is said where it is, before anything is posted.
+        page.get_by_label("All together at most").fill("-1")
+        expect(page.get_by_role("alert")).to_contain_text("/budgets/optimization")
+        page.get_by_label("All together at most").fill("0.01")
+        page.get_by_label("Tokens of an answer at most").fill("64")
+        expect(page.get_by_text("rows held out", exact=True)).to_be_visible()
+        page.get_by_role("button", name="Post the job").click()
+        expect(page).to_have_url(re.compile("#/jobs/"))
+        expect(page.get_by_role("heading", name="from the form")).to_be_visible()
+        job = page.url.rsplit("/", 1)[1]
+        self.assertEqual(self.ended(job), "succeeded")
+        expect(page.locator(".top .state")).to_have_text("succeeded")
+
+    def test_what_is_not_there_is_said_in_words(self):
+        page = self.page("jobs/01900000-0000-7000-8000-000000000000")
+        expect(page.get_by_role("alert")).to_contain_text("01900000-0000-7000-8000-000000000000")
+
+    def test_every_view_is_reached_by_keyboard_and_open_to_all(self):
+        one, other = self.post("one"), self.post("other")
+        for job in (one, other):
+            self.ended(job)
+        best = self.server.ask(f"/jobs/{one}")["best"]["trial"]
+        views = {
+            "jobs": ("jobs", "Jobs"),
+            "job": (f"jobs/{one}", "Result"),
+            "trial": (f"jobs/{one}/trials/{best}", "Metrics"),
+            "compare": (f"compare/{one},{other}", "Jobs side by side"),
+            "new": ("new", "New job"),
+            "datasets": ("datasets", "Datasets"),
+            "endpoints": ("endpoints", "Endpoints"),
+        }
+        for scheme in ("light", "dark"):
+            for size, (width, height) in SIZES.items():
+                page = self.page(color_scheme=scheme, viewport={"width": width, "height": height})
+                for name, (route, heading) in views.items():
+                    with self.subTest(view=name, scheme=scheme, size=size):
+                        page.evaluate("route => { location.hash = '#/' + route }", route)
+                        expect(page.get_by_role("heading", name=heading).first).to_be_visible()
+                        page.wait_for_load_state("networkidle") if name not in ("job",) else None
+                        found = [one for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
+                        self.assertEqual([(one["id"], one["nodes"][0]["html"]) for one in found], [])
+                        spilled = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                        self.assertLessEqual(spilled, 0, "nothing is wider than the page")
+                        if PICTURES is not None:
+                            page.screenshot(path=PICTURES / f"{name}-{scheme}-{size}.png", full_page=True)
+
+        page = self.page("jobs")
+        link = page.get_by_role("link", name="one", exact=True)
+        expect(link).to_be_visible()
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if link.evaluate("link => link === document.activeElement"):
+                break
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Result")).to_be_visible()
+
+
+if __name__ == "__main__":
+    PROGRAM, CHROMIUM, *rest = sys.argv[1:]
+    PICTURES = pathlib.Path(rest[0]) if rest else None
+    if PICTURES is not None:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+    unittest.main(argv=sys.argv[:1], verbosity=2)

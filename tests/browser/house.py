@@ -1,0 +1,180 @@
+"""What the tests of the dashboard stand on: an endpoint, a server, and a wire that can be cut."""
+
+import contextlib
+import json
+import pathlib
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+
+SECONDS = 60
+
+
+def until(what, condition, seconds=SECONDS):
+    """Waits until a condition gives something, and gives that."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not come within {seconds} s")
+
+
+class Wire:
+    """Forwards connections to a port, and cuts all of them when asked to."""
+
+    def __init__(self, port):
+        self.target = ("127.0.0.1", port)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.lock = threading.Lock()
+        self.ends = set()
+        self.is_cut = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                with self.lock:
+                    refused = self.is_cut
+                if refused:
+                    client.close()
+                    continue
+                server = socket.create_connection(self.target)
+                with self.lock:
+                    self.ends |= {client, server}
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    def _carry(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        with self.lock:
+            self.ends -= {source, sink}
+
+    def cut(self):
+        """Breaks every connection and refuses new ones."""
+        with self.lock:
+            self.is_cut = True
+            for end in self.ends:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def mend(self):
+        """Takes connections again."""
+        with self.lock:
+            self.is_cut = False
+
+
+class Server:
+    """A server with one worker, and what its API answers."""
+
+    def __init__(self, port):
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def ask(self, path, body=None, method=None):
+        """An answer of the API, as JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json"} if data else {}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            return json.load(response)
+
+    def state(self, job):
+        """The state of a job."""
+        return self.ask(f"/jobs/{job}")["state"]
+
+
+def _answers():
+    """A small model's answers to sums: right as often as a temperature lets it, at greater length when it thinks."""
+    lines = []
+    for one in range(20):
+        question = f"What is {one + 3} + {2 * one + 1}?"
+        right = str(3 * one + 4)
+        wrong = [{"text": f"It is {one + off}.", "weight": 0.3} for off in (1, 7, 9)]
+        lines.append({"contains": f"{question} Think.", "answers": [{"text": f"First I add them. It is {right}.", "weight": 1.5}, *wrong]})
+        lines.append({"contains": question, "answers": [{"text": f"{right}.", "weight": 0.4}, *wrong]})
+    return "\n".join(map(json.dumps, lines))
+
+
+def rows():
+    """The rows that the endpoint has answers to."""
+    return [{"question": f"What is {one + 3} + {2 * one + 1}?", "answer": str(3 * one + 4)} for one in range(20)]
+
+
+def job(name, dollars=0.02):
+    """A job over these rows that lasts some seconds."""
+    return {
+        "name": name,
+        "data": {"instances": rows(), "holdout": 0.4},
+        "model": "small",
+        "prompts": [
+            {"name": "plain", "text": "{{ question }}"},
+            {"name": "think", "text": "{{ question }} Think."},
+        ],
+        "search_space": {
+            "temperature": {"float": [0, 1.5]},
+            "max_tokens": {"int": [8, 64], "scale": "log"},
+            "n": {"int": [1, 8], "scale": "log"},
+        },
+        "scoring": {"scorer": {"type": "numeric", "expected": "{{ answer }}"}, "reduce": "majority"},
+        "budgets": {"inference": {"usd": 0.0002}, "optimization": {"usd": dollars}},
+        "search": {"requests_in_flight": 4},
+    }
+
+
+CONFIGURATION = """
+data_dir = "{folder}/data"
+workers = 1
+log = "warn"
+[endpoints.local]
+base_url = "{endpoint}"
+[endpoints.local.models.small]
+input_usd_per_million = 0.5
+output_usd_per_million = 1.5
+"""
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def server(program, folder):
+    """A server over an endpoint of known answers; both end with the block."""
+    folder = pathlib.Path(folder)
+    (folder / "answers.jsonl").write_text(_answers())
+    simulate = [program, "simulate", "--bind", "127.0.0.1:0", "--latency", "40", "--data", folder / "answers.jsonl"]
+    with subprocess.Popen(simulate, stdout=subprocess.PIPE, text=True) as endpoint:
+        try:
+            address = endpoint.stdout.readline().split()[-1]
+            (folder / "frugal.toml").write_text(CONFIGURATION.format(folder=folder, endpoint=address))
+            port = _free_port()
+            serve = [program, "serve", "--config", folder / "frugal.toml", "--listen", f"127.0.0.1:{port}"]
+            with subprocess.Popen(serve, stdout=subprocess.DEVNULL) as process:
+                try:
+                    found = Server(port)
+
+                    def is_ready():
+                        assert process.poll() is None, "the server ended"
+                        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                            return found.ask("/readyz")["status"] == "ok"
+
+                    until("the server", is_ready)
+                    yield found
+                finally:
+                    process.terminate()
+                    process.wait(SECONDS)
+        finally:
+            endpoint.terminate()
