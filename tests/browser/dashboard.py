@@ -111,7 +111,7 @@ class Dashboard(unittest.TestCase):
         page.get_by_label("It is good if").select_option("numeric")
         page.get_by_label("Try it").fill("I think that it is 5.")
         expect(page.get_by_text("extracted `5`, expected `4`")).to_be_visible()
-        page.get_by_label("A row at most").fill("0.0002")
+        page.get_by_label("A row at most", exact=True).fill("0.0002")
         # What the server finds wrong is said where it is, before anything is posted.
         page.get_by_label("All together at most").fill("-1")
         expect(page.get_by_role("alert")).to_contain_text("/budgets/optimization")

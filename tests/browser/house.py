@@ -155,7 +155,7 @@ def server(program, folder):
     """A server over an endpoint of known answers; both end with the block."""
     folder = pathlib.Path(folder)
     (folder / "answers.jsonl").write_text(_answers())
-    simulate = [program, "simulate", "--bind", "127.0.0.1:0", "--latency", "40", "--data", folder / "answers.jsonl"]
+    simulate = [program, "simulate", "--bind", "127.0.0.1:0", "--latency", "40", "--data", folder / "answers.jsonl", "--log", "warn"]
     with subprocess.Popen(simulate, stdout=subprocess.PIPE, text=True) as endpoint:
         try:
             address = endpoint.stdout.readline().split()[-1]

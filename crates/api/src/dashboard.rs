@@ -1,8 +1,8 @@
 //! The dashboard's files, over HTTP. They are no part of the API and of its description: the page is a client of
 //! it.
 
-use crate::etag::{self, Seen};
 use crate::errors::ApiError;
+use crate::etag::{self, Seen};
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
