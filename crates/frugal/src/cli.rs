@@ -4,6 +4,7 @@ use crate::check::CheckArgs;
 use crate::config::Flags;
 use crate::datasets::DatasetsCommand;
 use crate::demo::DemoArgs;
+use crate::jobs::JobsCommand;
 use crate::retention::PruneArgs;
 use clap::{Args, Parser, Subcommand};
 use frugal_simulator::{FaultKind, SCRIPT_FORM};
@@ -63,6 +64,9 @@ pub enum Command {
     /// Post datasets for jobs to name, list and delete them, on a server that runs
     #[command(subcommand)]
     Datasets(DatasetsCommand),
+    /// What is done with jobs, on a server that runs.
+    #[command(flatten)]
+    Jobs(JobsCommand),
     /// Print the API's description (OpenAPI, YAML)
     Openapi,
     /// Show it all: database, endpoint, server and workers in one process, and one job

@@ -6,6 +6,7 @@ use crate::config::{Config, QueueConfig, RetentionConfig};
 use crate::database::Database;
 use crate::datasets::{self, DatasetsCommand};
 use crate::demo::{self, DemoArgs};
+use crate::jobs::{self, JobsCommand};
 use crate::retention::{self, PruneArgs};
 use crate::sandbox::{self, Place};
 use anyhow::{Context, bail};
@@ -20,6 +21,7 @@ use frugal_worker::Terms;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -260,6 +262,22 @@ pub async fn datasets(
     match shutdown.run_until_cancelled(datasets::run(command)).await {
         Some(done) => say(&done?),
         None => bail!("broken off"),
+    }
+}
+
+/// Does something with jobs of a server.
+///
+/// # Errors
+/// As for [`jobs::run`].
+pub async fn jobs(command: &JobsCommand, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
+    // Not locked: what is printed comes in pieces, and others may print between.
+    let mut out = std::io::stdout();
+    match shutdown
+        .run_until_cancelled(jobs::run(command, &mut out))
+        .await
+    {
+        Some(done) => done,
+        None => bail!("broken off; the job goes on at the server"),
     }
 }
 

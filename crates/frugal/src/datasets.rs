@@ -63,6 +63,16 @@ pub struct ServerArgs {
     pub url: String,
 }
 
+impl ServerArgs {
+    /// A client of the server.
+    ///
+    /// # Errors
+    /// As for [`Client::new`].
+    pub fn client(&self) -> anyhow::Result<Client> {
+        Client::new(&self.url)
+    }
+}
+
 /// Carries a command out, and gives what is to be printed.
 ///
 /// # Errors
@@ -110,7 +120,7 @@ async fn add(args: &AddArgs) -> anyhow::Result<String> {
 }
 
 /// A file's name without its endings, and the content type that these say.
-fn kind(file: &Path) -> anyhow::Result<(&str, &'static str)> {
+pub fn kind(file: &Path) -> anyhow::Result<(&str, &'static str)> {
     let name = file.file_name().and_then(|name| name.to_str());
     let name = name.with_context(|| format!("{} has no name in UTF-8", file.display()))?;
     let unpacked = name.strip_suffix(".gz").unwrap_or(name);

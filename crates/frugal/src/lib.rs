@@ -15,6 +15,7 @@ pub mod database;
 pub mod datasets;
 pub mod demo;
 pub mod embedded_postgres;
+pub mod jobs;
 pub mod retention;
 pub mod sandbox;
 pub mod signals;

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         return frugal_sandbox::launch();
     }
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = Config::load(&cli.flags)?;
     // The demo draws on the terminal; the logs of the servers within would go through the
     // picture, so only what is wrong is logged unless the operator says otherwise.
@@ -35,6 +35,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         let shutdown = signals::shutdown(config.queue.grace)?;
         match cli.command {
+            Command::Jobs(command) => return commands::jobs(&command, shutdown).await,
             Command::Serve => commands::serve(&config, shutdown).await,
             Command::Worker => commands::worker(&config, shutdown).await,
             Command::Migrate => commands::migrate(&config).await,
@@ -46,7 +47,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Datasets(command) => commands::datasets(&command, shutdown).await,
             Command::Openapi => commands::openapi(),
             Command::Demo(args) => commands::demo(&config, &args, shutdown).await,
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     })
 }
 

@@ -33,5 +33,11 @@ fn every_command_says_what_it_takes() {
         let of_command = help(&["datasets", command]);
         insta::assert_snapshot!(format!("datasets_{command}"), of_command);
     }
+    for command in [
+        "submit", "estimate", "watch", "jobs", "show", "report", "trials", "pause", "resume",
+        "cancel", "continue", "export",
+    ] {
+        insta::assert_snapshot!(format!("jobs_{command}"), help(&[command]));
+    }
     insta::assert_snapshot!("endpoints_check", help(&["endpoints", "check"]));
 }

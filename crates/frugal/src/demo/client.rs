@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use eventsource_stream::Eventsource;
 use futures::StreamExt;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName};
-use reqwest::{Body, Response, StatusCode, Url};
+use reqwest::{Body, Method, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Whether no event of the job can follow.
+    /// Whether no event of the job follows, unless it is continued.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         matches!(
@@ -137,6 +137,38 @@ impl Client {
         let url = format!("{}/jobs", self.api_url);
         let sent = self.http.post(&url).json(body).send().await;
         read(sent, &url).await.context("the job was not accepted")
+    }
+
+    /// Whatever the server answers to a request of this path and query.
+    ///
+    /// # Errors
+    /// The server is away or refuses; the message has every fault.
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.api_url);
+        let mut request = self.http.request(method, &url);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        read(request.send().await, &url).await
+    }
+
+    /// Everything of a job, as JSON lines that come while they are read.
+    ///
+    /// # Errors
+    /// The server is away or does not have it.
+    pub async fn export(&self, id: &str) -> anyhow::Result<Response> {
+        let url = format!("{}/jobs/{id}/export", self.api_url);
+        let sent = self.http.get(&url).send().await;
+        let response = sent.with_context(|| format!("cannot reach {url}"))?;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(refusal(response).await),
+        }
     }
 
     /// A job as it stands.
@@ -288,6 +320,8 @@ impl Client {
             _ => return Err(refusal(response).await),
         }
         let mut stream = response.bytes_stream().eventsource();
+        // A job that was continued goes on after an event that was its last.
+        let mut end = StreamEnd::Cut;
         while let Some(frame) = stream.next().await {
             let frame = match frame {
                 Ok(frame) => frame,
@@ -305,11 +339,12 @@ impl Client {
             }
             *last = event.seq;
             see(&event);
-            if event.is_terminal() {
-                return Ok(Ok(StreamEnd::Over));
-            }
+            end = match event.is_terminal() {
+                true => StreamEnd::Over,
+                false => StreamEnd::Cut,
+            };
         }
-        Ok(Ok(StreamEnd::Cut))
+        Ok(Ok(end))
     }
 }
 

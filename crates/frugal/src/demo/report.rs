@@ -49,9 +49,18 @@ pub struct Budgets {
     pub optimization: Budget,
 }
 
+/// What a job seeks.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Objective {
+    /// The metric that utilities are of.
+    pub metric: String,
+}
+
 /// A job's report, from `GET /jobs/{id}/report`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Report {
+    /// What was sought.
+    pub objective: Objective,
     /// Why the search ended.
     pub stop_reason: StopReason,
     /// The default configuration.

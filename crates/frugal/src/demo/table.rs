@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::fmt::Write;
 
 /// What a setting that a configuration does not have is shown as.
-const ABSENT: &str = "-";
+pub const ABSENT: &str = "-";
 
 /// The default configuration and the winner side by side.
 #[must_use]
@@ -22,10 +22,22 @@ pub fn found(outcome: &Outcome) -> String {
     let sides = [baseline.as_ref(), winner.as_ref()];
     let mut table = new_table(["", "default", "winner"]);
     let mut names: Vec<&str> = Vec::new();
+    let mut same: Vec<String> = Vec::new();
     for side in sides.into_iter().flatten() {
-        for (name, _) in &side.configuration {
-            // There is one endpoint, and the stop texts are constant.
-            if !names.contains(&name.as_str()) && !matches!(name.as_str(), "endpoint" | "stop") {
+        for (name, value) in &side.configuration {
+            if names.contains(&name.as_str()) {
+                continue;
+            }
+            let is_same = sides
+                .iter()
+                .all(|side| side.is_none_or(|side| side.configuration.get(name) == Some(value)));
+            // Which endpoint it is, and which texts stop an answer, is seldom what was searched.
+            if is_same && matches!(name.as_str(), "endpoint" | "stop") {
+                let line = format!("{name} {}", setting(Some(value)));
+                if !same.contains(&line) {
+                    same.push(line);
+                }
+            } else {
                 names.push(name);
             }
         }
@@ -60,10 +72,13 @@ pub fn found(outcome: &Outcome) -> String {
     let mut text = format!("\n{table}\n");
     let instances = sides.into_iter().flatten().map(|side| side.utility.count);
     let instances = instances.max().unwrap_or(0);
+    if !same.is_empty() {
+        let _ = writeln!(text, "the same in both: {}", same.join(", "));
+    }
     let _ = writeln!(
         text,
-        "utility: the chance that at least one of an instance's n answers is right, mean of \
-         {instances} instances ± standard error"
+        "utility: {}, mean of {instances} instances ± standard error",
+        meaning(&outcome.report.objective.metric)
     );
     let _ = writeln!(
         text,
@@ -103,6 +118,18 @@ pub fn found(outcome: &Outcome) -> String {
         let _ = writeln!(text, "nearly as good: {}", found.detail);
     }
     text
+}
+
+/// What a metric is, in words.
+fn meaning(metric: &str) -> String {
+    match metric {
+        "expected_success" => {
+            "the chance that at least one of an instance's n answers is right".to_owned()
+        }
+        "majority" => "whether the answer that most of an instance's n give is right".to_owned(),
+        "mean" => "the mean score of an instance's n answers".to_owned(),
+        other => format!("the metric `{other}`"),
+    }
 }
 
 /// Whether the winner is better than the default, in one line.
@@ -270,9 +297,13 @@ fn full_evaluation(report: &Report) -> Spend {
     report.spend.saturating_sub(report.savings.spent) + report.savings.full_evaluation
 }
 
-fn new_table<const N: usize>(header: [&str; N]) -> Table {
+/// A table with this header, its numbers on the right.
+#[must_use]
+pub fn new_table<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(header.into_iter().collect::<Vec<_>>());
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -280,7 +311,8 @@ fn new_table<const N: usize>(header: [&str; N]) -> Table {
 }
 
 /// A setting's value for people.
-fn setting(value: Option<&Value>) -> String {
+#[must_use]
+pub fn setting(value: Option<&Value>) -> String {
     match value {
         None => ABSENT.to_owned(),
         Some(Value::String(text)) => text.clone(),

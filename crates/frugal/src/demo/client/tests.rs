@@ -91,13 +91,15 @@ async fn a_cut_stream_is_taken_up_where_it_ended() {
             "event: note\ndata: not an event of the job\n\n".to_owned(),
             frame(4, "trial.evaluated"),
             frame(5, "job.succeeded"),
-            frame(6, "never.seen"),
+            // It was continued since.
+            frame(6, "job.continued"),
+            frame(7, "job.succeeded"),
         ],
     ])
     .await;
     let (seen, end) = follow(&client).await;
     end.unwrap();
-    assert_eq!(seen, [1, 2, 3, 4, 5]);
+    assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7]);
     let asked_after = mock.asked_after.lock().unwrap().clone();
     assert_eq!(
         asked_after,

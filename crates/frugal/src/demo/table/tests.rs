@@ -37,6 +37,7 @@ fn outcome(pruning_on: bool) -> Outcome {
     };
     let report = json!({
         "objective": {"metric": "expected_success", "direction": "maximize"},
+        "objective": {"metric": "expected_success", "direction": "maximize"},
         "stop_reason": "budget_exhausted",
         "baseline": baseline,
         "winner": winner,
@@ -81,7 +82,7 @@ fn outcome(pruning_on: bool) -> Outcome {
 
 #[test]
 fn the_default_and_the_winner_side_by_side() {
-    insta::assert_snapshot!(found(&outcome(true)), @r"
+    insta::assert_snapshot!(found(&outcome(true)), @r#"
 
     ┌───────────────────┬────────────────┬───────────────────────┐
     │                   ┆        default ┆                winner │
@@ -95,13 +96,14 @@ fn the_default_and_the_winner_side_by_side() {
     │ 95 % interval     ┆ 0.051 to 0.266 ┆        0.316 to 0.564 │
     │ cost per instance ┆     $0.0000269 ┆            $0.0000487 │
     └───────────────────┴────────────────┴───────────────────────┘
+    the same in both: endpoint demo, stop ["\n\n"]
     utility: the chance that at least one of an instance's n answers is right, mean of 40 instances ± standard error
     cost per instance: one prompt and its n answers; at most $0.00005 is allowed
     winner less default, instance by instance: +0.313 ± 0.058
     The winner is the best of 124 on these instances.
     verdict: not significant; no held-out instances: its lead is too hopeful
     nearly as good: trial 12 is as good as the winner within 0.015 (95 % interval of the difference -0.061 to +0.032) at a third of the cost
-    ");
+    "#);
 }
 
 #[test]

@@ -1,0 +1,274 @@
+//! The program as a client of a server: what a terminal shows of a job, from its file to its report.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
+)]
+
+use frugal_simulator::{Script, Simulator, SimulatorOptions};
+use frugal_tests::postgres::TestDatabase;
+use frugal_tests::processes::{Frugal, Setting, program};
+use regex::Regex;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::Output;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+const JOB: &str = r#"
+name: sums from a file
+data:
+  file: sums.csv
+  holdout: 0.4
+model: small
+prompts:
+  - {name: plain, text: "{{ question }}"}
+  - {name: think, text: "{{ question }} Think."}
+search_space:
+  temperature: {float: [0, 1.5]}
+  max_tokens: {int: [8, 64], scale: log}
+  n: {int: [1, 8], scale: log}
+scoring:
+  scorer: {type: numeric, expected: "{{ answer }}"}
+  reduce: majority
+budgets:
+  inference: {usd: 0.0002}
+  optimization: {usd: 0.01}
+search: {seed: 7}
+"#;
+
+/// A server with one worker over an endpoint of known answers, and a folder with a job.
+struct World {
+    setting: Setting,
+    url: String,
+    folder: TempDir,
+    database: TestDatabase,
+    _simulator: Simulator,
+    _server: Frugal,
+}
+
+impl World {
+    async fn start() -> Self {
+        let answers: Vec<Value> = (0..20)
+            .flat_map(|one| {
+                let question = format!("What is {one} + {}?", 2 * one + 1);
+                let wrong = json!({"text": format!("It is {}.", one + 77), "weight": 0.5});
+                let right = format!("First I add them. It is {}.", 3 * one + 1);
+                [
+                    json!({"contains": format!("{question} Think."), "answers": [right, wrong.clone()]}),
+                    json!({"contains": question, "answers": [wrong, {"text": format!("{}.", 3 * one + 1), "weight": 0.2}]}),
+                ]
+            })
+            .collect();
+        let script = Script::parse(&Value::Array(answers).to_string()).unwrap();
+        let simulator = frugal_simulator::serve(SimulatorOptions {
+            script: Some(script),
+            ..SimulatorOptions::default()
+        });
+        let simulator = simulator.await.unwrap();
+        let database = TestDatabase::create().await;
+        let setting = Setting {
+            endpoints: format!(
+                "[endpoints.local]\nbase_url = \"{}\"\n[endpoints.local.models.small]\n\
+                 input_usd_per_million = 0.5\noutput_usd_per_million = 1.5\n",
+                simulator.base_url()
+            ),
+            ..Setting::local(database.url(), &simulator.base_url())
+        };
+        let (server, url) = setting.serve(1).await;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("job.yaml"), JOB).unwrap();
+        let rows = (0..20).map(|one| format!("What is {one} + {}?,{}\n", 2 * one + 1, 3 * one + 1));
+        let table: String = std::iter::once("question,answer\n".to_owned())
+            .chain(rows)
+            .collect();
+        std::fs::write(folder.path().join("sums.csv"), table).unwrap();
+        Self {
+            setting,
+            url,
+            folder,
+            database,
+            _simulator: simulator,
+            _server: server,
+        }
+    }
+
+    fn file(&self, name: &str) -> String {
+        let path: PathBuf = self.folder.path().join(name);
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Runs a command against the server, whatever its end.
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut all = arguments.to_vec();
+        all.extend(["--url", &self.url]);
+        self.setting.try_run(&all).await
+    }
+
+    /// What a command prints that succeeds.
+    async fn says(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    async fn end(self) {
+        drop(self._server);
+        self.database.drop().await;
+    }
+}
+
+/// A text without what is another in each run.
+fn steady(text: &str) -> String {
+    let uuid = Regex::new("[0-9a-f]{8}-[0-9a-f-]{27}").unwrap();
+    let moment = Regex::new(r"\d{4}-\d\d-\d\dT[0-9:.]+Z").unwrap();
+    let text = uuid.replace_all(text, "00000000-0000-0000-0000-000000000000");
+    moment
+        .replace_all(&text, "2026-01-01T00:00:00.000000Z")
+        .into_owned()
+}
+
+#[tokio::test]
+async fn a_job_goes_from_its_file_to_its_report() {
+    let world = World::start().await;
+    let job = world.file("job.yaml");
+    insta::assert_snapshot!("estimate", steady(&world.says(&["estimate", &job]).await));
+
+    let id = world.says(&["submit", &job]).await;
+    let id = id.trim_end();
+    let watched = world.says(&["watch", id]).await;
+    assert_eq!(watched, world.says(&["report", id]).await);
+    insta::assert_snapshot!("report", watched);
+    insta::assert_snapshot!(
+        "jobs",
+        steady(&world.says(&["jobs", "--state", "succeeded"]).await)
+    );
+    insta::assert_snapshot!("show", steady(&world.says(&["show", "latest"]).await));
+    insta::assert_snapshot!("trials", world.says(&["trials", "latest"]).await);
+
+    let report: Value = serde_json::from_str(&world.says(&["report", id, "--json"]).await).unwrap();
+    assert_eq!(report["stop_reason"].is_string(), true);
+    let lines = world.says(&["export", id]).await;
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines.len() > 100, "{} lines", lines.len());
+
+    // The same file again is the same dataset, and more money goes on where the job was.
+    let again = world.run(&["submit", &job, "--watch"]).await;
+    assert_eq!(again.status.code(), Some(0));
+    let datasets = world.says(&["datasets", "list"]).await;
+    assert_eq!(datasets.matches("sums-").count(), 1, "{datasets}");
+    let more = world
+        .says(&["continue", id, "--budget", "0.02", "--json"])
+        .await;
+    let more: Value = serde_json::from_str(&more).unwrap();
+    assert_eq!(more["budgets"]["optimization"]["usd"], json!(0.02));
+    world.says(&["watch", id]).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_job_is_steered_and_its_end_told_by_the_exit_code() {
+    let world = World::start().await;
+    let later = JOB.replace("\nname:", "\nnot_before: 2100-01-01T00:00:00Z\nname:");
+    std::fs::write(world.file("later.yaml"), later).unwrap();
+    world.says(&["submit", &world.file("later.yaml")]).await;
+    for (command, state) in [
+        ("pause", "paused"),
+        ("resume", "queued"),
+        ("cancel", "cancelled"),
+    ] {
+        let said = world.says(&[command, "latest"]).await;
+        assert!(
+            said.lines().next().unwrap().contains(state),
+            "{command}: {said}"
+        );
+    }
+    let watched = world.run(&["watch", "latest"]).await;
+    assert_eq!(watched.status.code(), Some(4));
+
+    // A model that is refused each time.
+    let failing = JOB
+        .replace("model: small", "model: small\nlimits: {trials: 1}")
+        .replace("{{ question }}", "nobody knows {{ answer }}");
+    std::fs::write(world.file("failing.yaml"), failing).unwrap();
+    let failed = world
+        .run(&["submit", &world.file("failing.yaml"), "--watch"])
+        .await;
+    let said = String::from_utf8_lossy(&failed.stdout);
+    assert_eq!(failed.status.code(), Some(3), "{said}");
+    assert!(said.contains("The job failed: "), "{said}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_said_in_words() {
+    let world = World::start().await;
+    std::fs::write(
+        world.file("wrong.json"),
+        r#"{"data": {"instances": []}, "modle": "small"}"#,
+    )
+    .unwrap();
+    std::fs::write(
+        world.file("both.json"),
+        r#"{"data": {"instances": [{}], "file": "sums.csv"}}"#,
+    )
+    .unwrap();
+    let mut said = String::new();
+    for arguments in [
+        vec!["submit", "nowhere.json"],
+        vec!["submit", "wrong.json"],
+        vec!["submit", "both.json"],
+        vec!["estimate", "sums.csv"],
+        vec!["show", "latest"],
+        vec!["show", "../datasets"],
+        vec!["show", "00000000-0000-0000-0000-000000000000"],
+    ] {
+        let in_folder: Vec<String> = arguments
+            .iter()
+            .map(
+                |argument| match argument.contains('.') && !argument.contains('/') {
+                    true => world.file(argument),
+                    false => (*argument).to_owned(),
+                },
+            )
+            .collect();
+        let output = world
+            .run(&in_folder.iter().map(String::as_str).collect::<Vec<_>>())
+            .await;
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        let error = error.replace(world.folder.path().to_str().unwrap(), "FOLDER");
+        said.push_str(&format!("$ frugal {}\n{error}\n", arguments.join(" ")));
+    }
+    insta::assert_snapshot!("refusals", steady(&said));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_terminal_shows_a_bar_while_a_job_runs() {
+    let world = World::start().await;
+    let id = world.says(&["submit", &world.file("job.yaml")]).await;
+    // `script` gives the program a terminal of its own.
+    let watch = format!(
+        "{} watch {} --url {}",
+        program().await.display(),
+        id.trim_end(),
+        world.url
+    );
+    let output = Command::new("script")
+        .args(["--quiet", "--return", "--command", &watch, "/dev/null"])
+        .env("TERM", "xterm")
+        .current_dir(world.folder.path())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success());
+    let seen = String::from_utf8_lossy(&output.stdout);
+    // The bar's colour, and what stays when it is gone.
+    assert!(seen.contains("\u{1b}[32m"), "{seen}");
+    assert!(seen.contains("winner"), "{seen}");
+    world.end().await;
+}
