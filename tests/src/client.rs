@@ -161,7 +161,11 @@ impl ApiClient {
             .filter_map(async |frame| {
                 let frame = frame.ok()?;
                 let payload = serde_json::from_str(&frame.data).expect("payloads are JSON");
-                if let Err(mismatch) = contract().check_event(&payload) {
+                let checked = match frame.event.as_str() {
+                    "snapshot" => contract().check_snapshot(&payload),
+                    _ => contract().check_event(&payload),
+                };
+                if let Err(mismatch) = checked {
                     panic!("{mismatch}");
                 }
                 Some(StreamedEvent {

@@ -141,6 +141,15 @@ impl Contract {
             .map_err(|mismatch| format!("an event is not as described: {mismatch}\n{payload}"))
     }
 
+    /// Holds what a stream begins with against its description.
+    ///
+    /// # Errors
+    /// What does not match.
+    pub fn check_snapshot(&self, payload: &Value) -> Result<(), String> {
+        self.validate("/components/schemas/Snapshot", payload)
+            .map_err(|mismatch| format!("a snapshot is not as described: {mismatch}\n{payload}"))
+    }
+
     /// Holds a line of a job's export against its description.
     ///
     /// # Errors

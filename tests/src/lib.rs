@@ -10,3 +10,4 @@ pub mod client;
 pub mod contract;
 pub mod postgres;
 pub mod processes;
+pub mod streams;

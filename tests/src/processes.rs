@@ -171,6 +171,15 @@ impl Frugal {
         self.child.kill().await.expect("the process can be killed");
     }
 
+    /// The number of the process.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the process runs")
+    }
+
     /// Sends the process a signal by its name, such as `STOP` or `CONT`.
     ///
     /// # Panics

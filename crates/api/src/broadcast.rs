@@ -12,6 +12,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// How long to wait for a hint before looking without one: a notification can be lost.
+pub(crate) const POLL: Duration = Duration::from_secs(2);
+
 /// How long to wait before the listener tries to connect again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 

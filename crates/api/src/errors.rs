@@ -66,6 +66,7 @@ codes! {
     NotFound = NOT_FOUND, "not_found", "There is no such path, job, evaluation, trial, dataset or endpoint";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not know the method";
     EventsPruned = GONE, "events_pruned", "Events that come first are gone: the server keeps them for some time after a job has ended";
+    ResponsesPruned = GONE, "responses_pruned", "The responses are gone: the server keeps them for some time after a job has ended";
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
     InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended can be neither paused nor resumed nor cancelled, and only one that has ended can be continued or deleted";
     PreconditionFailed = PRECONDITION_FAILED, "precondition_failed", "The job is another than the client knows: its `ETag` is none of those in `If-Match`";

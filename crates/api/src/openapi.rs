@@ -1,7 +1,7 @@
 //! The OpenAPI document: what the table of routes says, with what every route has in common.
 
 use crate::errors::Code;
-use crate::wire::Problem;
+use crate::wire::{Problem, Snapshot};
 use crate::{responses, routes, yaml};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Info, InfoBuilder, LicenseBuilder, OpenApi, PathItem};
@@ -55,8 +55,14 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         .schemas
         .entry(Problem::name().into_owned())
         .or_insert_with(Problem::schema);
+    // Frames of streams are described apart: an answer's content has one schema.
+    components
+        .schemas
+        .entry(Snapshot::name().into_owned())
+        .or_insert_with(Snapshot::schema);
     let mut schemas = Vec::new();
     Problem::schemas(&mut schemas);
+    Snapshot::schemas(&mut schemas);
     components.schemas.extend(schemas);
     components.responses.extend(responses::components());
     for path in document.paths.paths.values_mut() {

@@ -1,152 +1,185 @@
-//! Event streams: the table of events, followed.
+//! Event streams: what one client is sent of the events of one job.
 
-use crate::broadcast::Subscription;
+use crate::feed::{Batch, Feed, Next, Page};
 use crate::state::AppState;
-use crate::wait::POLL;
-use crate::wire::Event;
-use axum::response::sse::{self, KeepAlive, Sse};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use frugal_domain::event;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobSpec;
-use frugal_store::events;
 use frugal_store::jobs::Job;
-use std::collections::VecDeque;
+use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How often a quiet stream says that it is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// When a client whose server stops may reconnect.
-const RECONNECT_AFTER: Duration = Duration::from_secs(1);
-/// Events read from the table at once.
-const PAGE: u32 = 200;
+/// When a client whose stream ends before the job may reconnect, in milliseconds.
+const RECONNECT_AFTER_MS: u32 = 1_000;
+/// How long to wait before the table is asked again where it could not be read.
+const RETRY_TABLE: Duration = Duration::from_secs(2);
 
 /// One client that follows one job.
 struct Follower {
     state: AppState,
     job: JobId,
-    spec: JobSpec,
-    subscription: Subscription,
-    /// The last event that was read from the table.
+    feed: Arc<Feed>,
+    news: watch::Receiver<()>,
+    /// What the first events are written with, as long as they are read from the table.
+    spec: Option<JobSpec>,
+    /// The last event that was looked at.
     after: i64,
     /// The last event that the client has.
     has: i64,
-    /// Events read and not sent yet.
-    read: VecDeque<event::Event>,
-    /// Whether the last one read is terminal.
-    ends: bool,
-    /// Whether it is the job's last.
+    /// A frame that goes before all others.
+    first: Option<Bytes>,
     ended: bool,
 }
 
-/// The events of a job after a number, as they come, until its last one. The number may be one
-/// that no event has yet.
-pub(crate) fn stream(state: AppState, job: Job, has: i64) -> Response {
+/// What a client who has come in the middle is shown first: the job as it is.
+pub(crate) fn snapshot(job: &impl Serialize, seq: i64) -> serde_json::Result<Bytes> {
+    let mut frame = format!("id: {seq}\nevent: snapshot\ndata: ").into_bytes();
+    serde_json::to_writer(&mut frame, job)?;
+    frame.extend_from_slice(b"\n\n");
+    Ok(frame.into())
+}
+
+/// The events of a job after a number, as they come, until its last one, with a frame before them where
+/// one is given. The number may be one that no event has yet.
+pub(crate) fn stream(state: AppState, job: Job, has: i64, first: Option<Bytes>) -> Response {
+    let (id, last) = (job.id, job.last_seq);
+    // Who has all that there is needs no table, and so no specification of its own.
+    let spec = (has < last).then(|| job.spec.clone());
+    let feed = state.feeds().follow(job);
     let follower = Follower {
-        // Subscribed before the first look into the table, so that nothing goes by between.
-        subscription: state.changes().subscribe(job.id),
+        news: feed.news(),
         state,
-        job: job.id,
-        spec: job.spec,
-        // Else the last event of a job that ends before that number would never be read.
-        after: has.min(job.last_seq),
+        job: id,
+        feed,
+        spec,
+        // Else the last event of a job that ends before that number would never be seen.
+        after: has.min(last),
         has,
-        read: VecDeque::new(),
-        ends: false,
+        first,
         ended: false,
     };
     let frames = futures::stream::unfold(follower, |mut follower| async move {
-        let frame = match follower.next().await {
-            Some(event) => frame(&follower.spec, event),
-            // Told once: the next look ends the stream.
-            None if !follower.ended && follower.state.shutdown().is_cancelled() => {
-                follower.ended = true;
-                Ok(farewell())
-            }
-            None => return None,
-        };
-        Some((frame, follower))
+        let frames = follower.next().await?;
+        Some((Ok::<_, Infallible>(frames), follower))
     });
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    Sse::new(frames).keep_alive(keep_alive).into_response()
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        // Proxies that gather what they pass on would hold events back.
+        (
+            HeaderName::from_static("x-accel-buffering"),
+            HeaderValue::from_static("no"),
+        ),
+    ];
+    (headers, Body::from_stream(frames)).into_response()
 }
 
-/// An event as a frame. One that cannot be written ends the stream, and the client asks again.
-fn frame(spec: &JobSpec, event: event::Event) -> Result<sse::Event, axum::Error> {
-    sse::Event::default()
-        .id(event.seq.to_string())
-        .event(event.body.name())
-        .json_data(Event::new(spec, event))
-}
-
-/// The last frame of a stream that ends because the server stops. It is no event: a client reconnects
+/// The last frame of a stream that ends before the job does. It is no event: a client reconnects
 /// by itself, and goes on after the last event that it has.
-fn farewell() -> sse::Event {
-    sse::Event::default()
-        .retry(RECONNECT_AFTER)
-        .comment("the server stops; reconnect with Last-Event-ID")
+fn farewell(why: &str) -> Bytes {
+    format!("retry: {RECONNECT_AFTER_MS}\n: {why}; reconnect with Last-Event-ID\n\n").into()
 }
 
 impl Follower {
-    /// The next event; nothing after the job's last one or once the server stops.
-    async fn next(&mut self) -> Option<event::Event> {
-        loop {
-            if let Some(event) = self.read.pop_front() {
-                return Some(event);
-            }
-            if self.ended {
-                return None;
-            }
-            match self.look().await {
-                Ok(true) => continue,
-                Ok(false) if self.ended => return None,
-                Ok(false) => {}
-                // The stream stays and tries again; what is missed now is still in the table.
-                Err(error) if error.is_unavailable() => {
-                    tracing::debug!(%error, "events cannot be read for the moment");
+    /// The next frames; nothing after the job's last event or once the client was told to come again.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        while !self.ended {
+            let frames = match self.feed.after(self.after) {
+                Next::Frames(frames, last) => self.unseen(frames, last),
+                Next::Behind if self.spec.is_some() => self.from_table().await,
+                Next::Behind => self.bid_farewell("the client is too slow"),
+                Next::End => return None,
+                Next::Nothing => {
+                    // From here on everything comes from the feed.
+                    self.spec = None;
+                    self.wait().await
                 }
-                Err(error) => {
-                    tracing::error!(%error, "events cannot be read; the stream ends");
-                    return None;
-                }
-            }
-            tokio::select! {
-                () = self.subscription.changed() => {}
-                () = tokio::time::sleep(POLL) => {}
-                () = self.state.shutdown().cancelled() => return None,
+            };
+            if frames.is_some() {
+                return frames;
             }
         }
+        None
     }
 
-    /// Reads what is new in the table, and tells whether anything was.
-    async fn look(&mut self) -> Result<bool, frugal_store::Error> {
-        let mut connection = self.state.pool().acquire().await?;
-        let rows = events::after(&mut connection, self.job, self.after, PAGE).await?;
-        let is_news = !rows.is_empty();
-        // They are numbered without gaps. Where some went while this one was slow, it is told so when it
-        // asks again; of a job that is deleted nothing comes any more.
-        let is_gap = match rows.first() {
-            Some(first) => first.seq != self.after + 1,
-            None => events::are_gone(&mut connection, self.job, self.after).await?,
-        };
-        if is_gap {
-            self.ended = true;
-            return Ok(true);
+    /// Frames of the feed, but for events that the client has: the next look passes these over.
+    fn unseen(&mut self, frames: Bytes, last: i64) -> Option<Bytes> {
+        self.spec = None;
+        if self.has > self.after {
+            self.after = self.has.min(last);
+            return None;
         }
-        // A job that was continued has events behind a terminal one; whether that was read as the last of a
-        // page shows with the next.
-        match rows.last() {
-            Some(last) => {
-                self.after = last.seq;
-                self.ends = last.body.is_terminal();
-                self.ended = self.ends && rows.len() < PAGE as usize;
+        self.after = last;
+        Some(frames)
+    }
+
+    /// The next frames from the table.
+    async fn from_table(&mut self) -> Option<Bytes> {
+        let rows = match self.state.feeds().page(self.job, self.after).await {
+            Ok(Page::Events(rows)) => rows,
+            Ok(Page::Gap) => {
+                self.ended = true;
+                return None;
             }
-            None => self.ended = self.ends,
+            Err(error) if error.is_unavailable() => {
+                tracing::debug!(%error, "events cannot be read for the moment");
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY_TABLE) => {}
+                    () = self.state.shutdown().cancelled() => {
+                        return self.bid_farewell("the server stops");
+                    }
+                }
+                return None;
+            }
+            Err(error) => {
+                tracing::error!(%error, "events cannot be read; the stream ends");
+                self.ended = true;
+                return None;
+            }
+        };
+        let batch = self.spec.as_ref().and_then(|spec| Batch::of(spec, rows));
+        // A reader that was begun after an event has that event in the table before it.
+        let found = batch.and_then(|batch| batch.after(self.after));
+        let Some((frames, last)) = found else {
+            self.ended = true;
+            return None;
+        };
+        self.after = last;
+        Some(frames)
+    }
+
+    /// Waits for something to tell: nothing where the feed has something, else a sign of life or a farewell.
+    async fn wait(&mut self) -> Option<Bytes> {
+        let news = async {
+            if self.news.changed().await.is_err() {
+                // The feed is this client's own, so its end is not reached before the client's.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.state.shutdown().cancelled() => {}
+            () = news => return None,
+            () = tokio::time::sleep(KEEP_ALIVE) => return Some(Bytes::from_static(b":\n\n")),
         }
-        self.read = rows
-            .into_iter()
-            .filter(|event| event.seq > self.has)
-            .collect();
-        Ok(is_news)
+        self.bid_farewell("the server stops")
+    }
+
+    fn bid_farewell(&mut self, why: &str) -> Option<Bytes> {
+        self.ended = true;
+        Some(farewell(why))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::broadcast::Changes;
 use crate::errors::ApiError;
+use crate::feed::Feeds;
 use crate::outside::Outside;
 use frugal_domain::endpoint::Catalog;
 use frugal_intake::dataset::Limits;
@@ -50,15 +51,23 @@ pub struct AppState(Arc<Inner>);
 struct Inner {
     options: Options,
     changes: Changes,
+    feeds: Feeds,
 }
 
 impl AppState {
     /// The state of one server.
     #[must_use]
     pub fn new(options: Options) -> Self {
+        let changes = Changes::default();
+        let feeds = Feeds::new(
+            options.pool.clone(),
+            changes.clone(),
+            options.shutdown.clone(),
+        );
         Self(Arc::new(Inner {
             options,
-            changes: Changes::default(),
+            changes,
+            feeds,
         }))
     }
 
@@ -100,6 +109,11 @@ impl AppState {
     /// Hints that a job has something new.
     pub(crate) fn changes(&self) -> &Changes {
         &self.0.changes
+    }
+
+    /// The readers of jobs that somebody follows.
+    pub(crate) fn feeds(&self) -> &Feeds {
+        &self.0.feeds
     }
 
     /// A connection for reading.

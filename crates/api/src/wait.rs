@@ -1,5 +1,6 @@
 //! Long polls: an answer that waits for something to tell.
 
+use crate::broadcast::POLL;
 use crate::errors::ApiError;
 use crate::etag::{self, Seen};
 use crate::found;
@@ -9,9 +10,6 @@ use frugal_domain::job::JobKind;
 use frugal_store::jobs::Job;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How long to wait for a hint before looking without one: a notification can be lost.
-pub(crate) const POLL: Duration = Duration::from_secs(2);
 
 /// The job once it differs from what the client has (or from what it is now, where the client
 /// does not say), or as it is when the time is over, it has ended, or the server stops.

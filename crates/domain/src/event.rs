@@ -5,7 +5,7 @@ use crate::id::{JobId, TrialNumber};
 use crate::money::Spend;
 use crate::names::names;
 use crate::state::StopReason;
-use crate::trial::{CostEstimate, Coverage, Estimate, PruneReason, TrialRole};
+use crate::trial::{CostEstimate, Coverage, Estimate, Progress, PruneReason, TrialRole};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,6 +38,31 @@ names! {
         /// The endpoint refused requests for being too many, so they are sent more slowly.
         Pace = "pace",
     }
+}
+
+names! {
+    /// What a job is doing.
+    pub enum Phase: "phase" {
+        /// Its judges are tried on answers that people have rated.
+        Calibration = "calibration",
+        /// The baseline is evaluated.
+        Baseline = "baseline",
+        /// Configurations are searched, or those are evaluated that an evaluation was given.
+        Search = "search",
+        /// The winner and the baseline are scored on the held-out rows.
+        Validation = "validation",
+    }
+}
+
+/// How far a trial that goes on is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialAdvance {
+    /// Which trial.
+    pub trial: TrialNumber,
+    /// Responses that it has.
+    pub responses: u64,
+    /// Responses that it takes to evaluate it in full.
+    pub of: u64,
 }
 
 /// A field of a job that has another value than before.
@@ -79,6 +104,18 @@ pub enum EventBody {
     JobUpdated {
         /// What is other.
         changes: Vec<FieldChange>,
+    },
+    /// How far the job is. Written every few seconds while answers come in, and not for each of them.
+    #[serde(rename = "job.progress")]
+    JobProgress {
+        /// What it is doing.
+        phase: Phase,
+        /// Trials by outcome, requests, responses.
+        progress: Progress,
+        /// What the job has spent so far, all roles together.
+        spend: Spend,
+        /// The trials that are evaluated each by itself at the moment, and how far they are.
+        trials: Vec<TrialAdvance>,
     },
     /// A job that had ended is to go on.
     #[serde(rename = "job.continued")]
@@ -200,6 +237,9 @@ pub enum EventBody {
         utility: Estimate,
         /// What one instance costs.
         inference_cost: CostEstimate,
+        /// What the job has spent by then, all roles together; absent in what was stored before this was told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spend: Option<Spend>,
     },
     /// Money was spent.
     #[serde(rename = "budget.updated")]
@@ -282,6 +322,7 @@ impl EventBody {
             Self::JobResumed {} => "job.resumed",
             Self::JobUpdated { .. } => "job.updated",
             Self::JobContinued { .. } => "job.continued",
+            Self::JobProgress { .. } => "job.progress",
             Self::JobSucceeded { .. } => "job.succeeded",
             Self::JobFailed { .. } => "job.failed",
             Self::JobCancelled {} => "job.cancelled",

@@ -63,6 +63,7 @@ mod tests {
             violated: Vec::new(),
             valid,
             coverage: None,
+            utility_interval: None,
         })
     }
 

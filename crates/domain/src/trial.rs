@@ -109,6 +109,10 @@ pub struct Evaluation {
     /// How far it was looked at; absent in what was stored before this was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Coverage>,
+    /// The interval of the objective, on the instances that the search sees; absent where it is not known,
+    /// and in what was stored before this was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utility_interval: Option<Interval>,
 }
 
 /// How far a configuration was looked at.

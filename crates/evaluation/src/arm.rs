@@ -38,6 +38,31 @@ pub struct Arm {
     scores: BTreeMap<ScoreKey, Observation>,
 }
 
+/// A response as it is used under a limit of tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct Used {
+    /// The response, as it was drawn.
+    pub draw: DrawnResponse,
+    /// What of it is scored: all, or what a limit leaves.
+    pub key: ScoreKey,
+    /// What was said of that; nothing where it is not scored.
+    pub observed: Option<Observation>,
+}
+
+impl Used {
+    /// Its length in tokens, as it is used.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.key.max_tokens.map_or(self.draw.tokens, u64::from)
+    }
+
+    /// Whether it ended by itself, as it is used.
+    #[must_use]
+    pub const fn ended(&self) -> bool {
+        self.draw.ended && self.key.max_tokens.is_none()
+    }
+}
+
 /// What it takes to price an extent.
 #[derive(Debug, Clone, Copy)]
 pub struct Rates {
@@ -50,6 +75,54 @@ pub struct Rates {
 }
 
 impl Arm {
+    /// An arm of these draws, in the order in which they are used, with what is known of their scores.
+    /// Draws that are there twice count once.
+    #[must_use]
+    pub fn of(
+        draws: impl IntoIterator<Item = DrawnResponse>,
+        scores: impl IntoIterator<Item = (ScoreKey, Observation)>,
+    ) -> Self {
+        let mut arm = Self::default();
+        for draw in draws {
+            arm.add(draw);
+        }
+        arm.remember(scores);
+        arm
+    }
+
+    /// The first so many responses of each instance that serve a limit of tokens fairly, each with how it
+    /// is cut for that and with what was said of it, in the order in which they are used.
+    #[must_use]
+    pub fn used(&self, max_tokens: u32, most: usize) -> Vec<Used> {
+        let serving = self.serving(max_tokens, most).into_iter();
+        let used = serving.filter_map(|(draw, service)| {
+            let key = key(draw, service, max_tokens)?;
+            Some(Used {
+                draw: *draw,
+                key,
+                observed: self.scores.get(&key).copied(),
+            })
+        });
+        used.collect()
+    }
+
+    /// What the first so many responses to each instance are worth under an extent, as
+    /// [`utility`](Self::utility) has it; without those that are not scored.
+    #[must_use]
+    pub fn worth_by_instance(
+        &self,
+        extent: Extent,
+        reducer: Reducer,
+        most: usize,
+    ) -> BTreeMap<usize, f64> {
+        let held = self.held(extent.max_tokens, most);
+        let worth = |(instance, held): (&usize, &Vec<ScoredResponse>)| {
+            let pool: Vec<Observation> = held.iter().map(|one| one.observed).collect();
+            Some((*instance, worth(reducer, &pool, extent.n)?))
+        };
+        held.iter().filter_map(worth).collect()
+    }
+
     /// Responses.
     #[must_use]
     pub fn responses(&self) -> usize {
@@ -129,13 +202,8 @@ impl Arm {
         if !self.unscored(extent.max_tokens).is_empty() {
             return None;
         }
-        let held = self.held(extent.max_tokens, usize::MAX);
-        let worth = |held: &Vec<ScoredResponse>| {
-            let pool: Vec<Observation> = held.iter().map(|one| one.observed).collect();
-            worth(reducer, &pool, extent.n)
-        };
-        let values: Vec<f64> = held.values().filter_map(worth).collect();
-        estimate(&values)
+        let worth = self.worth_by_instance(extent, reducer, usize::MAX);
+        estimate(&worth.into_values().collect::<Vec<_>>())
     }
 
     /// What an instance costs under an extent, in the rates' unit as people read it: its prompt once

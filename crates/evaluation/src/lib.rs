@@ -61,6 +61,7 @@ mod draw_schedule;
 mod evaluated;
 mod evaluator;
 mod exchange;
+pub mod importance;
 mod inference_cost;
 mod interval;
 mod ledger;
@@ -86,7 +87,7 @@ mod supply;
 mod trial_run;
 mod validity;
 
-pub use arm::{Arm, MOST_UNSERVED_SHARE, Rates};
+pub use arm::{Arm, MOST_UNSERVED_SHARE, Rates, Used};
 pub use corpus::{Corpus, CorpusEstimate};
 pub use demand::Ending;
 pub use draw::{DrawnResponse, OfferedResponse, ScoredDraw};

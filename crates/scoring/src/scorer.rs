@@ -198,6 +198,12 @@ impl Scorer {
         })
     }
 
+    /// Whether it is a composite of several.
+    #[must_use]
+    pub const fn is_composite(&self) -> bool {
+        self.is_composite
+    }
+
     /// Scores a response to an instance: 1 for right, 0 for wrong, and between for what is right in part.
     ///
     /// To score several responses to one instance, make its [`Expectation`] once.
@@ -465,6 +471,28 @@ impl Expectation<'_> {
             why,
             parts,
         })
+    }
+}
+
+impl Expectation<'_> {
+    /// What the scorer reads in a response that was scored before: what it extracts, the answer that
+    /// gives, what is expected, and why it has the score that is told. Nothing is scored again; of a part
+    /// whose score takes more than reading there is none where it is not told.
+    #[must_use]
+    pub fn reading(
+        &self,
+        response: &str,
+        told: impl Fn(usize) -> Option<f64>,
+    ) -> Vec<ExplainedPart> {
+        let read = |(number, (_, part)): (usize, &(Weight, PartExpectation<'_>))| {
+            let by_itself = || match (self.scorer.is_composite, part.verdict(response)) {
+                (true, Verdict::Score(observed)) => Some(observed.score),
+                _ => None,
+            };
+            let score = told(number).or_else(by_itself);
+            part.explain(response, (score, None))
+        };
+        self.parts.iter().enumerate().map(read).collect()
     }
 }
 

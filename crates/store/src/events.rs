@@ -101,6 +101,32 @@ pub async fn after(
     rows.into_iter().map(|row| row.read(job)).collect()
 }
 
+/// The events of some types that a job has after a number, in order.
+///
+/// # Errors
+/// The database is away.
+pub async fn latest(
+    connection: &mut PgConnection,
+    job: JobId,
+    after: i64,
+    types: &[&str],
+) -> Result<Vec<Event>> {
+    let types: Vec<String> = types.iter().map(ToString::to_string).collect();
+    let rows = sqlx::query_as!(
+        EventRow,
+        r#"
+        SELECT seq, type, data, created_at FROM events
+        WHERE job_id = $1 AND seq > $2 AND type = ANY($3) ORDER BY seq
+        "#,
+        job.0,
+        after,
+        &types
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| row.read(job)).collect()
+}
+
 /// All events of a job, in order, as they are read.
 pub(crate) fn stream(
     connection: &mut PgConnection,

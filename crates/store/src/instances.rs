@@ -1,9 +1,10 @@
 //! The rows of a job's data.
 
-use crate::{Result, read_json, read_name, write_json};
+use crate::{Result, read_json, read_name, to_integer, to_u32, write_json};
 use frugal_domain::id::JobId;
 use frugal_domain::job::{Data, Instance, Split};
 use sqlx::PgConnection;
+use std::collections::BTreeMap;
 
 /// Stores the rows of both splits, in order.
 ///
@@ -52,4 +53,34 @@ pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<Data> {
         }
     }
     Ok(data)
+}
+
+/// Some rows of a split, by their positions.
+///
+/// # Errors
+/// The database is away.
+pub async fn some(
+    connection: &mut PgConnection,
+    job: JobId,
+    split: Split,
+    positions: &[u32],
+) -> Result<BTreeMap<u32, Instance>> {
+    let positions = positions.iter();
+    let positions: Vec<i32> = positions
+        .map(|position| to_integer("position", *position))
+        .collect::<Result<_>>()?;
+    let rows = sqlx::query!(
+        "SELECT position, data FROM instances WHERE job_id = $1 AND split = $2 AND position = ANY($3)",
+        job.0,
+        split.as_str(),
+        &positions
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let position = to_u32("position", row.position)?;
+            Ok((position, read_json("instance", row.data)?))
+        })
+        .collect()
 }

@@ -7,11 +7,13 @@ use crate::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::event::EventBody;
+use frugal_domain::fault::Fault;
 use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::job::{Data, JobKind, JobSpec, Priority};
+use frugal_domain::job::{Data, JobSpec, Priority};
 use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::Progress;
+use serde_json::json;
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
@@ -238,36 +240,48 @@ pub async fn lock(connection: &mut PgConnection, id: JobId) -> Result<Option<Job
     row.map(Job::try_from).transpose()
 }
 
-/// Jobs of a kind, newest first, older than `before`, optionally in one state only.
+/// Keeps what is probably a mistake in a job though it was taken, as its client was told.
 ///
 /// # Errors
 /// The database is away.
-pub async fn list(
+pub async fn keep_warnings(
     connection: &mut PgConnection,
-    kind: JobKind,
-    before: Option<JobId>,
-    state: Option<JobState>,
-    limit: u32,
-) -> Result<Vec<Job>> {
-    let rows = sqlx::query_as!(
-        JobRow,
-        r#"
-        SELECT id, spec, state, stop_reason, detail, progress, spend, best_trial, priority,
-               not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
-               responses_pruned_at, paused_at, paused_ms, changes, run
-        FROM jobs
-        WHERE kind = $1 AND ($2::uuid IS NULL OR id < $2) AND ($3::text IS NULL OR state = $3)
-        ORDER BY id DESC
-        LIMIT $4
-        "#,
-        kind.as_str(),
-        before.map(|id| id.0),
-        state.map(JobState::as_str),
-        i64::from(limit)
+    id: JobId,
+    warnings: &[Fault],
+) -> Result<()> {
+    let warnings: Vec<_> = warnings
+        .iter()
+        .map(|fault| json!({"pointer": fault.pointer, "detail": fault.detail}))
+        .collect();
+    sqlx::query!(
+        "UPDATE jobs SET warnings = $2 WHERE id = $1",
+        id.0,
+        write_json("warnings", &warnings)?
     )
-    .fetch_all(connection)
+    .execute(connection)
     .await?;
-    rows.into_iter().map(Job::try_from).collect()
+    Ok(())
+}
+
+/// What was kept by [`keep_warnings`].
+///
+/// # Errors
+/// The database is away.
+pub async fn warnings(connection: &mut PgConnection, id: JobId) -> Result<Vec<Fault>> {
+    #[derive(serde::Deserialize)]
+    struct Warning {
+        pointer: String,
+        detail: String,
+    }
+    let warnings = sqlx::query_scalar!("SELECT warnings FROM jobs WHERE id = $1", id.0)
+        .fetch_optional(connection)
+        .await?;
+    let Some(warnings) = warnings else {
+        return Ok(Vec::new());
+    };
+    let warnings: Vec<Warning> = read_json("warnings", warnings)?;
+    let fault = |Warning { pointer, detail }| Fault { pointer, detail };
+    Ok(warnings.into_iter().map(fault).collect())
 }
 
 /// The report of a job that has one.

@@ -17,6 +17,7 @@ pub mod books;
 mod claim;
 mod claiming;
 pub mod datasets;
+pub mod draws;
 pub mod endpoint_models;
 pub mod events;
 pub mod exports;
@@ -31,6 +32,7 @@ pub mod retention;
 pub mod reuse;
 pub mod scores;
 pub mod steering;
+pub mod summaries;
 pub mod terms;
 pub mod trials;
 

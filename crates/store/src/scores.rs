@@ -202,24 +202,24 @@ pub async fn load_parts(
 }
 
 /// A score as it is stored.
-struct Row {
-    source_job: Option<sqlx::types::Uuid>,
-    purpose: String,
-    trial: i32,
-    ordinal: i32,
-    position: i32,
-    instance: i32,
-    max_tokens: Option<i32>,
-    score: Option<f64>,
-    failure: Option<String>,
-    answer: Option<i64>,
-    part: Option<i32>,
-    preference: Option<f64>,
-    counts: Option<Vec<i32>>,
+pub(crate) struct Row {
+    pub(crate) source_job: Option<sqlx::types::Uuid>,
+    pub(crate) purpose: String,
+    pub(crate) trial: i32,
+    pub(crate) ordinal: i32,
+    pub(crate) position: i32,
+    pub(crate) instance: i32,
+    pub(crate) max_tokens: Option<i32>,
+    pub(crate) score: Option<f64>,
+    pub(crate) failure: Option<String>,
+    pub(crate) answer: Option<i64>,
+    pub(crate) part: Option<i32>,
+    pub(crate) preference: Option<f64>,
+    pub(crate) counts: Option<Vec<i32>>,
 }
 
 impl Row {
-    fn key(&self) -> Result<ScoreKey> {
+    pub(crate) fn key(&self) -> Result<ScoreKey> {
         let max_tokens = self.max_tokens.map(|cap| to_u32("max_tokens", cap));
         Ok(ScoreKey {
             response: ResponseId {
@@ -232,7 +232,7 @@ impl Row {
         })
     }
 
-    fn score(self) -> Score {
+    pub(crate) fn score(self) -> Score {
         let answer = self.answer.map(|answer| AnswerKey(answer.cast_unsigned()));
         let counts = self.counts;
         let counts = counts.map(|all| all.into_iter().map(i32::cast_unsigned).collect::<Vec<_>>());

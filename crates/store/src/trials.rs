@@ -12,7 +12,6 @@ use frugal_domain::state::TrialState;
 use frugal_domain::trial::{Evaluation, TrialOutcome, TrialRole};
 use futures::{Stream, StreamExt, TryStreamExt};
 use sqlx::PgConnection;
-use std::collections::BTreeMap;
 
 /// A trial as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -393,45 +392,33 @@ pub async fn find(
     row.map(StoredTrial::try_from).transpose()
 }
 
-/// The best trials of several jobs, of those that have one.
+/// What the trials of a job ask of the endpoint, by number, optionally of those with numbers below one only.
 ///
 /// # Errors
 /// The database is away.
-pub async fn best_of(
+pub async fn settings(
     connection: &mut PgConnection,
-    jobs: &[JobId],
-) -> Result<BTreeMap<JobId, StoredTrial>> {
-    let ids: Vec<_> = jobs.iter().map(|id| id.0).collect();
+    job: JobId,
+    below: Option<TrialNumber>,
+) -> Result<Vec<(TrialNumber, TrialRole, Settings)>> {
+    let below = below
+        .map(|number| to_integer("trial number", number.0))
+        .transpose()?;
     let rows = sqlx::query!(
         r#"
-        SELECT jobs.id, number, role, origin, trials.state, configuration, settings, outcome,
-               spend_usd_pico, spend_tokens, requests, responses,
-               trials.started_at, trials.finished_at
-        FROM jobs JOIN trials ON trials.job_id = jobs.id AND trials.number = jobs.best_trial
-        WHERE jobs.id = ANY ($1)
+        SELECT number, role, settings FROM trials
+        WHERE job_id = $1 AND ($2::integer IS NULL OR number < $2) ORDER BY number
         "#,
-        &ids
+        job.0,
+        below
     )
     .fetch_all(connection)
     .await?;
     rows.into_iter()
         .map(|row| {
-            let trial = TrialRow {
-                number: row.number,
-                role: row.role,
-                origin: row.origin,
-                state: row.state,
-                configuration: row.configuration,
-                settings: row.settings,
-                outcome: row.outcome,
-                spend_usd_pico: row.spend_usd_pico,
-                spend_tokens: row.spend_tokens,
-                requests: row.requests,
-                responses: row.responses,
-                started_at: row.started_at,
-                finished_at: row.finished_at,
-            };
-            Ok((JobId(row.id), trial.try_into()?))
+            let number = TrialNumber(to_u32("trial number", row.number)?);
+            let role = read_name("trial role", &row.role)?;
+            Ok((number, role, read_json("settings", row.settings)?))
         })
         .collect()
 }

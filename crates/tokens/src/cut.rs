@@ -22,6 +22,33 @@ pub fn cut(text: &str, tokens: u64) -> &str {
     cut_with(tokenizer(), text, most)
 }
 
+/// Billed tokens over those of our own count from which on some of them must have been hidden: no
+/// two tokenizers differ by so much on text.
+const LARGEST_RATIO: u64 = 3;
+
+/// The beginning of a text that a limit of `limit` tokens would have left of it, as its endpoint counts
+/// tokens: it billed `billed` for all of it, of which our tokenizer counts `counted`.
+///
+/// Tokenizers differ, so the limit is taken in proportion. Where far more was billed than the text
+/// has, the rest was hidden reasoning, which comes first: the limit then leaves the text what it
+/// leaves.
+#[must_use]
+pub fn cut_as_billed(text: &str, counted: u64, billed: u64, limit: u64) -> &str {
+    cut(text, kept(counted, billed, limit))
+}
+
+/// How many tokens of a text to keep by our tokenizer.
+fn kept(counted: u64, billed: u64, limit: u64) -> u64 {
+    if billed == 0 {
+        return limit;
+    }
+    if billed / LARGEST_RATIO > counted {
+        return limit.saturating_sub(billed - counted);
+    }
+    let kept = u128::from(limit) * u128::from(counted) / u128::from(billed);
+    u64::try_from(kept).unwrap_or(u64::MAX)
+}
+
 fn cut_with<'a>(tokenizer: Option<&CoreBPE>, text: &'a str, most: usize) -> &'a str {
     let Some(tokenizer) = tokenizer else {
         return &text[..text.floor_char_boundary(most.saturating_mul(FALLBACK_BYTES_PER_TOKEN))];
@@ -172,6 +199,22 @@ mod tests {
             .chain([text.len()])
             .rfind(|&end| count(&text[..end]) <= tokens);
         &text[..longest.unwrap_or(0)]
+    }
+
+    #[test]
+    fn the_limit_is_taken_in_proportion_where_tokenizers_differ() {
+        assert_eq!(kept(100, 100, 50), 50);
+        assert_eq!(kept(80, 100, 50), 40);
+        assert_eq!(kept(120, 100, 50), 60);
+        assert_eq!(kept(7, 0, 50), 50);
+    }
+
+    #[test]
+    fn hidden_reasoning_uses_the_limit_up_first() {
+        // 500 tokens of reasoning and 20 of text.
+        assert_eq!(kept(20, 520, 300), 0);
+        assert_eq!(kept(20, 520, 510), 10);
+        assert_eq!(kept(20, 520, 519), 19);
     }
 
     #[test]

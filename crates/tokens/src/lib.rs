@@ -13,4 +13,4 @@ mod cut;
 mod tokenizer;
 
 pub use count::{Prompt, count, count_prompt};
-pub use cut::cut;
+pub use cut::{cut, cut_as_billed};

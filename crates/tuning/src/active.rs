@@ -16,7 +16,7 @@ use crate::step::{
 };
 use crate::tally::{SettledRequest, Tally};
 use frugal_domain::configuration::Settings;
-use frugal_domain::event::EventBody;
+use frugal_domain::event::{EventBody, TrialAdvance};
 use frugal_domain::job::{JobSpec, Pruning, Reuse};
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey, ResponseId};
@@ -470,6 +470,20 @@ impl Active {
             }
         }
         Ok(())
+    }
+
+    /// How far it is, where it is the evaluation of a trial by itself.
+    pub(crate) fn advance_so_far(&self) -> Option<TrialAdvance> {
+        if self.is_batch || self.key.purpose == Purpose::Validation {
+            return None;
+        }
+        let reached = self.run.progress();
+        let rows = reached.instances as u64;
+        Some(TrialAdvance {
+            trial: self.key.trial,
+            responses: reached.responses,
+            of: rows.saturating_mul(reached.configured_n.into()),
+        })
     }
 
     /// Has the summary stored, and an event after a step of the evaluation. Validation is not a

@@ -144,6 +144,10 @@ fn evaluation(
         valid: within_budget && violated.is_empty(),
         violated,
         coverage: Some(coverage(run, instances)),
+        utility_interval: {
+            let utilities: Vec<f64> = values(spec.objective.metric).into_values().collect();
+            statistics::mean_interval(spec.objective.metric, &utilities)
+        },
     };
     Ok(Found {
         outcome: TrialOutcome::Evaluated(evaluation),

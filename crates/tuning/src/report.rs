@@ -232,7 +232,11 @@ fn scored(spec: &JobSpec, ended: &EndedTrial) -> Option<Scored> {
     Some(Scored {
         trial: ended.number,
         configuration: spec.describe(&ended.settings),
-        evaluation: ended.evaluation()?.clone(),
+        evaluation: Evaluation {
+            // It stands beside it.
+            utility_interval: None,
+            ..ended.evaluation()?.clone()
+        },
         utility_interval: statistics::mean_interval(spec.objective.metric, &utilities),
     })
 }

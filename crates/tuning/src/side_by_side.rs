@@ -401,6 +401,10 @@ impl Standing {
                 responses: self.fewest_responses,
                 complete: self.instances() + self.unanswered.len() >= rows,
             }),
+            utility_interval: self.values(spec, spec.objective.metric).and_then(|values| {
+                let values: Vec<f64> = values.values().copied().collect();
+                statistics::mean_interval(spec.objective.metric, &values)
+            }),
         })
     }
 

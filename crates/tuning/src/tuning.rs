@@ -2,6 +2,7 @@
 
 mod arms;
 mod given;
+mod glance;
 mod steering;
 mod turns;
 

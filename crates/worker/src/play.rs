@@ -15,13 +15,19 @@ use frugal_domain::request::RequestKey;
 use frugal_domain::state::JobState;
 use frugal_evaluation::OfferedResponse;
 use frugal_store::requests;
-use frugal_tuning::{Change, Record, RequestEnd, RequestToSend, ScoredBatch, Step};
+use frugal_tuning::{Change, Record, RequestEnd, RequestToSend, ScoredBatch, Step, Summary};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// How long the counts of a job may stand still while answers come in.
+const TELL_AFTER: Duration = Duration::from_secs(2);
+/// The same as a part of the time for which the job has been driven, one in so many, so that what goes on for
+/// days does not fill its list of events.
+const TELL_PART: u32 = 300;
 
 /// What became of a step that does not cost money.
 enum Done {
@@ -45,6 +51,11 @@ struct Play<'a> {
     news: News,
     /// The highest cause that the job's loop has heard of.
     halted: Option<Cause>,
+    /// What was counted and spent when that was last stored or is about to be.
+    told: Option<Summary>,
+    /// When the job began to be driven, and when it is to be told next how far it is.
+    begun: Instant,
+    next_telling: Instant,
     /// When what is in flight is given up.
     grace_over: Option<Instant>,
     finished: bool,
@@ -65,6 +76,9 @@ pub(crate) async fn play(context: &Context, news: News) -> Result<JobState, Driv
         recording: None,
         news,
         halted: None,
+        told: None,
+        begun: Instant::now(),
+        next_telling: Instant::now() + TELL_AFTER,
         grace_over: None,
         finished: false,
     };
@@ -112,6 +126,7 @@ impl<'a> Play<'a> {
                 }
                 Some(change) = self.news.recv() => context.tuning().change_terms(change),
                 _ = context.halt.above(self.halted) => {}
+                () = tokio::time::sleep_until(self.next_telling) => self.tell_progress(),
                 () = at(self.grace_over) => self.give_up().await?,
             }
         }
@@ -156,7 +171,10 @@ impl<'a> Play<'a> {
                     let found = look_up::look_up(context, &wanted).await?;
                     Ok(Done::LookedUp(wanted.trial, found))
                 })),
-                Some(Step::Record(record)) => self.records.push_back(record),
+                Some(Step::Record(record)) => {
+                    self.told = Some(record.summary.clone());
+                    self.records.push_back(record);
+                }
                 Some(Step::Finish) => self.finished = true,
             }
         }
@@ -191,6 +209,21 @@ impl<'a> Play<'a> {
                 record::store(context, &record).await?;
                 Ok(record)
             }));
+        }
+    }
+
+    /// Has it stored how far the job is, where that is not known by now. It is one record among the others, so
+    /// that counts never go back.
+    fn tell_progress(&mut self) {
+        let now = Instant::now();
+        self.next_telling = now + TELL_AFTER.max((now - self.begun) / TELL_PART);
+        if self.recording.is_some() || !self.records.is_empty() || self.finished {
+            return;
+        }
+        let record = self.context.tuning().progress();
+        if self.told.as_ref() != Some(&record.summary) {
+            self.told = Some(record.summary.clone());
+            self.records.push_back(Box::new(record));
         }
     }
 

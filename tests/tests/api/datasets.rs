@@ -336,8 +336,8 @@ async fn a_job_over_a_dataset_is_the_job_with_its_rows() {
     assert_eq!(app.api.json("/datasets/sums").await["jobs"], 2);
     assert_eq!(delete(&app, "/datasets/sums").await.status().as_u16(), 204);
     let listed = app.api.json("/jobs?limit=1").await;
-    assert_eq!(listed["data"][0]["dataset"]["name"], "sums");
     let path = listed["data"][0]["links"]["self"].as_str().unwrap();
+    assert_eq!(app.api.json(path).await["dataset"]["name"], "sums");
     let mut connection = app.pool.acquire().await.unwrap();
     assert_eq!(
         instances::load(&mut connection, id(path)).await.unwrap(),

@@ -81,6 +81,63 @@ async fn one_state_can_be_asked_for() {
 }
 
 #[tokio::test]
+async fn jobs_are_found_by_name_label_state_and_time() {
+    let app = start().await;
+    for (name, team, prio) in [
+        ("Sums", "a", "x"),
+        ("sums of SUMS", "a", "y"),
+        ("100% more_", "b", "y"),
+    ] {
+        let mut job = job();
+        job["name"] = json!(name);
+        job["labels"] = json!({"team": team, "prio": prio});
+        app.api.submit(&job).await;
+    }
+    claim(&app).await;
+    let found = async |query: &str| {
+        let page = app.api.json(&format!("/jobs?{query}")).await;
+        names(&page)
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found("name=sums").await, ["sums of SUMS", "Sums"]);
+    assert_eq!(found("name=SUMS%20OF").await, ["sums of SUMS"]);
+    // What stands for something in a pattern stands for itself.
+    assert_eq!(found("name=0%25%20more_").await, ["100% more_"]);
+    assert_eq!(found("name=%25s").await, [""; 0]);
+    assert_eq!(found("label=team:a").await, ["sums of SUMS", "Sums"]);
+    assert_eq!(found("label=team:a,prio:y").await, ["sums of SUMS"]);
+    assert_eq!(found("label=team:c").await, [""; 0]);
+    assert_eq!(found("state=running,failed").await, ["Sums"]);
+    assert_eq!(
+        found("state=running,queued&sort=created_at").await,
+        ["Sums", "sums of SUMS", "100% more_"]
+    );
+    assert_eq!(found("created_from=2100-01-01T00:00:00Z").await, [""; 0]);
+    assert_eq!(found("created_before=2100-01-01T00:00:00Z").await.len(), 3);
+
+    let first = app.api.json("/jobs?sort=created_at&limit=2").await;
+    let next = first["next"].as_str().unwrap();
+    let second = app
+        .api
+        .json(&format!("/jobs?sort=created_at&limit=2&cursor={next}"))
+        .await;
+    assert_eq!(names(&second), ["100% more_"]);
+    for query in [
+        "state=idle",
+        "label=team",
+        "sort=name",
+        "created_from=today",
+        "state=running,",
+    ] {
+        let refused = body(app.api.get(&format!("/jobs?{query}")).await, 400).await;
+        assert_eq!(refused["code"], "invalid_parameter", "{query}");
+    }
+    app.end().await;
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_none_is_refused() {
     let app = start().await;
     let problem = body(app.api.get("/jobs?cursor=42").await, 400).await;

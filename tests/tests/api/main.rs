@@ -20,6 +20,7 @@ mod polling;
 mod problems;
 mod service;
 mod steering;
+mod streams;
 mod trials;
 mod validation;
 

@@ -2,12 +2,13 @@
 
 use crate::{append, body, claim, job, start};
 use chrono::Utc;
-use frugal_domain::event::EventBody;
+use frugal_domain::event::{EventBody, Phase, TrialAdvance};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::{Spend, Unit, Usd};
 use frugal_domain::spend::{SpendByCategory, SpendCategory};
 use frugal_domain::trial::{
-    CostEstimate, Coverage, Estimate, Evaluation, Progress, PruneReason, TrialOutcome, TrialRole,
+    CostEstimate, Coverage, Estimate, Evaluation, Interval, Progress, PruneReason, TrialOutcome,
+    TrialRole,
 };
 use frugal_store::jobs;
 use frugal_store::queue::Claim;
@@ -20,6 +21,11 @@ const UTILITY: Estimate = Estimate {
     mean: 0.5,
     standard_error: Some(0.5),
     count: 2,
+};
+
+const INTERVAL: Interval = Interval {
+    low: 0.1,
+    high: 0.9,
 };
 
 const COST: CostEstimate = CostEstimate {
@@ -55,6 +61,7 @@ fn outcomes() -> Vec<Option<TrialOutcome>> {
             violated: violated.iter().map(ToString::to_string).collect(),
             valid: violated.is_empty(),
             coverage: Some(COVERAGE),
+            utility_interval: Some(INTERVAL),
         }))
     };
     let pruned = |reason| Some(TrialOutcome::Pruned { reason });
@@ -204,7 +211,18 @@ async fn a_job_shows_its_best_trial_and_what_it_has_spent() {
     insta::assert_json_snapshot!("best", job["best"]);
     insta::assert_json_snapshot!("spend", job["spend"]);
     insta::assert_json_snapshot!("progress", job["progress"]);
-    assert_eq!(app.api.json("/jobs").await["data"], json!([job]));
+    let listed = &app.api.json("/jobs").await["data"][0];
+    let same = [
+        "id", "name", "labels", "state", "progress", "spend", "budgets", "last_seq", "links",
+    ];
+    for field in same {
+        assert_eq!(listed[field], job[field], "{field}");
+    }
+    for field in ["trial", "utility", "utility_interval", "inference_cost"] {
+        assert_eq!(listed["best"][field], job["best"][field], "{field}");
+    }
+    assert_eq!(listed["budget_used"], 0.016);
+    assert_eq!(job["standing"]["budget_used"], 0.016);
 
     // A configuration can be posted as it is shown.
     let mut again = crate::job();
@@ -267,6 +285,17 @@ async fn events_of_every_type_are_shown() {
             settings,
             utility: UTILITY,
             inference_cost: COST,
+            spend: Some(spend),
+        },
+        EventBody::JobProgress {
+            phase: Phase::Search,
+            progress: Progress::default(),
+            spend,
+            trials: vec![TrialAdvance {
+                trial,
+                responses: 3,
+                of: 8,
+            }],
         },
         EventBody::BudgetUpdated { spend },
         EventBody::TrialPruned {

@@ -31,6 +31,7 @@ mod scorers;
 mod steering;
 mod takeover;
 mod trouble;
+mod views;
 mod webhook;
 
 use frugal_simulator::{Recordings, Simulator, SimulatorOptions};

@@ -30,6 +30,7 @@ fn evaluated(utility: f64, cost: f64, valid: bool) -> TrialOutcome {
         violated: Vec::new(),
         valid,
         coverage: None,
+        utility_interval: None,
     })
 }
 

@@ -4,8 +4,9 @@
 use super::attempts::{self, ListAttempts};
 use super::events::{self, ListEvents};
 use super::export;
-use super::jobs::{self, GetJob, ListJobs};
+use super::jobs::{self, GetJob};
 use super::report;
+use super::shown;
 use super::steering::{self, Steering};
 use super::trials::{self, ListTrials};
 use crate::errors::{ApiError, Code};
@@ -17,14 +18,17 @@ use crate::wire::{
     Attempt, Evaluation, EvaluationEstimate, EvaluationPost, EvaluationReport, EventPage,
     ExportLine, FieldError, List, Trial,
 };
-use crate::{data, found, pagination, reading, sources};
+use crate::{data, found, reading, sources, standing};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use chrono::Utc;
+use frugal_domain::fault::Fault;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobKind;
 use frugal_intake::estimate::{self, EvaluationEstimated};
+use frugal_store::jobs::Job;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -68,11 +72,18 @@ pub(super) async fn create_evaluation(
         warnings,
         ..
     } = estimated(&state, jobs::seed_of(id), document).await?;
-    let answer = |job| Evaluation {
+    let answer = |job: Job, warnings: Vec<Fault>| Evaluation {
         warnings: warnings.into_iter().map(FieldError::from).collect(),
+        standing: Some(standing::of(&job, &[], Utc::now())),
         ..Evaluation::new(job)
     };
-    jobs::create(&state, key.as_ref(), id, (&spec, &data), answer).await
+    jobs::create(&state, key.as_ref(), id, (&spec, &data), warnings, answer).await
+}
+
+/// An evaluation as one picture.
+async fn picture(state: &AppState, job: &Job) -> Result<Evaluation, ApiError> {
+    let mut connection = state.connection().await?;
+    shown::evaluation(&mut connection, job).await
 }
 
 /// Reads a posted evaluation, with what it may cost.
@@ -120,30 +131,6 @@ pub(super) async fn estimate_evaluation(
     Ok(Json(estimated.into()))
 }
 
-/// List evaluations
-///
-/// Newest first. Tuning jobs are listed under `/jobs`.
-#[utoipa::path(
-    get,
-    path = "/evaluations",
-    tag = "evaluations",
-    params(ListJobs),
-    responses(
-        (status = 200, description = "A page of evaluations.", body = List<Evaluation>),
-        Problems<{ codes(&[Code::InvalidParameter]) }>
-    )
-)]
-pub(super) async fn list_evaluations(
-    State(state): State<AppState>,
-    Parameters(parameters): Parameters<ListJobs>,
-) -> Result<Json<List<Evaluation>>, ApiError> {
-    let limit = pagination::limit(parameters.limit)?;
-    let mut connection = state.connection().await?;
-    let rows = jobs::rows(&mut connection, JobKind::Evaluation, &parameters, limit).await?;
-    let page = pagination::page(rows, limit, |job| job.id, Evaluation::new);
-    Ok(Json(page))
-}
-
 /// Get an evaluation
 ///
 /// The `ETag` makes polling cheap: sent back as `If-None-Match`, it brings a 304 until something
@@ -170,7 +157,11 @@ pub(super) async fn get_evaluation(
     Parameters(parameters): Parameters<GetJob>,
 ) -> Result<Response, ApiError> {
     let waited = jobs::waited(&state, JobKind::Evaluation, id, &headers, &parameters).await?;
-    Ok(waited.answer(Evaluation::new))
+    if waited.is_unchanged {
+        return Ok(waited.answer(Evaluation::new));
+    }
+    let shown = picture(&state, &waited.job).await?;
+    Ok(waited.answer(|_| shown))
 }
 
 /// Cancel an evaluation
@@ -192,7 +183,7 @@ pub(super) async fn cancel_evaluation(
     EvaluationPath(id): EvaluationPath,
 ) -> Result<(StatusCode, Json<Evaluation>), ApiError> {
     let job = jobs::cancel(&state, JobKind::Evaluation, id).await?;
-    Ok((StatusCode::ACCEPTED, Json(Evaluation::new(job))))
+    Ok((StatusCode::ACCEPTED, Json(picture(&state, &job).await?)))
 }
 
 /// Pause an evaluation
@@ -214,7 +205,7 @@ pub(super) async fn pause_evaluation(
     EvaluationPath(id): EvaluationPath,
 ) -> Result<(StatusCode, Json<Evaluation>), ApiError> {
     let job = steering::steer(&state, JobKind::Evaluation, id, Steering::Pause).await?;
-    Ok((StatusCode::ACCEPTED, Json(Evaluation::new(job))))
+    Ok((StatusCode::ACCEPTED, Json(picture(&state, &job).await?)))
 }
 
 /// Resume an evaluation
@@ -233,7 +224,7 @@ pub(super) async fn resume_evaluation(
     EvaluationPath(id): EvaluationPath,
 ) -> Result<(StatusCode, Json<Evaluation>), ApiError> {
     let job = steering::steer(&state, JobKind::Evaluation, id, Steering::Resume).await?;
-    Ok((StatusCode::ACCEPTED, Json(Evaluation::new(job))))
+    Ok((StatusCode::ACCEPTED, Json(picture(&state, &job).await?)))
 }
 
 /// Delete an evaluation

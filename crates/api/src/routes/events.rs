@@ -4,11 +4,12 @@
     reason = "the macro that describes query parameters writes paths in full"
 )]
 
+use super::shown;
 use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, Parameters};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{Event, EventPage, path_of};
+use crate::wire::{Event, EventPage, Snapshot, path_of};
 use crate::{found, pagination, sse};
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +17,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobKind;
-use frugal_store::events;
+use frugal_store::jobs::Job;
+use frugal_store::{PgConnection, events};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -34,6 +36,9 @@ pub(super) struct ListEvents {
     /// The most events of a page; 20 by default. A stream has no pages.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
+    /// Whether a stream begins with the job as it is, and goes on with the events after that; not by default.
+    /// With `after` or a `Last-Event-ID` the client has a part of them, so nothing comes before the next one.
+    snapshot: Option<bool>,
 }
 
 /// Follow a job's events
@@ -41,7 +46,10 @@ pub(super) struct ListEvents {
 /// Asked for `text/event-stream`, the answer is a stream: events as they come, until the job
 /// has ended. Frames that are events have the event's number as `id`, its type as `event` and
 /// the event as `data`; comments keep the connection alive. A client that reconnects with
-/// `Last-Event-ID` goes on after that event, and gets 204 once nothing more can come. Anyone
+/// `Last-Event-ID` goes on after that event, and gets 204 once nothing more can come. With `snapshot=true` a
+/// client that comes in the middle is sent the job as it is first: a frame of the type `snapshot` with the number
+/// of its last event as `id` and a `Snapshot` as data. One that takes frames much more slowly than they come is
+/// told to reconnect, by a comment and the end of the stream. Anyone
 /// else gets pages, oldest first. Where events after the given number are gone, as the server keeps them
 /// for a time only after a job has ended, either is refused in words rather than given with a gap.
 #[utoipa::path(
@@ -91,7 +99,8 @@ pub(super) async fn follow(
     let mut connection = state.connection().await?;
     let job = found::job(&mut connection, kind, id).await?;
     let gone = job.events_pruned_through;
-    if after < gone {
+    let wants_all = !parameters.snapshot.unwrap_or(false) || !wants_stream(headers);
+    if after < gone && (wants_all || resumes.or(parameters.after).is_some()) {
         let detail = format!(
             "the events up to {gone} are gone: this server keeps them for some time after a job has \
              ended; go on after {gone}, or see `{}` for how it ended",
@@ -103,8 +112,17 @@ pub(super) async fn follow(
         if job.state.is_terminal() && after >= job.last_seq {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
+        let wants_snapshot = parameters.snapshot.unwrap_or(false);
+        if wants_snapshot && resumes.or(parameters.after).is_none() {
+            let snapshot = snapshot(&mut connection, &job).await?;
+            let frame = sse::snapshot(&snapshot, job.last_seq);
+            let frame = frame.map_err(|error| ApiError::internal(&error))?;
+            let seq = job.last_seq;
+            drop(connection);
+            return Ok(sse::stream(state, job, seq, Some(frame)));
+        }
         drop(connection);
-        return Ok(sse::stream(state, job, after));
+        return Ok(sse::stream(state, job, after, None));
     }
     let mut rows = events::after(&mut connection, id, after, limit + 1).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -122,6 +140,17 @@ pub(super) async fn follow(
     };
     let vary = [(header::VARY, HeaderValue::from_static("accept"))];
     Ok((vary, Json(page)).into_response())
+}
+
+/// The job as it is.
+async fn snapshot(connection: &mut PgConnection, job: &Job) -> Result<Snapshot, ApiError> {
+    let seq = job.last_seq;
+    Ok(match job.spec.kind() {
+        JobKind::Tuning => Snapshot::of_job(seq, shown::job(connection, job).await?),
+        JobKind::Evaluation => {
+            Snapshot::of_evaluation(seq, shown::evaluation(connection, job).await?)
+        }
+    })
 }
 
 /// Whether the client asks for a stream before anything else that could be had here.

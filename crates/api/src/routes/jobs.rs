@@ -4,13 +4,14 @@
     reason = "the macro that describes query parameters writes paths in full"
 )]
 
+use super::shown;
 use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, JsonBody, Parameters};
 use crate::idempotency::{self, Key};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{FieldError, Job, JobPost, JobState, List, path_of};
-use crate::{data, etag, found, pagination, reading, wait};
+use crate::wire::{FieldError, Job, JobPost, path_of};
+use crate::{data, etag, found, reading, standing, wait};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -21,7 +22,6 @@ use frugal_domain::id::JobId;
 use frugal_domain::job::{Data, JobKind, JobSpec};
 use frugal_store::jobs::{self, Cancel, Remembered};
 use frugal_store::retention::{self, Deletion};
-use frugal_store::{PgConnection, trials};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
@@ -65,11 +65,12 @@ pub(super) async fn create_job(
     }
     let id = JobId(Uuid::now_v7());
     let (spec, data, warnings) = read_job(&state, id, document).await?;
-    let answer = |job| Job {
+    let answer = |job: jobs::Job, warnings: Vec<Fault>| Job {
         warnings: warnings.into_iter().map(FieldError::from).collect(),
+        standing: Some(standing::of(&job, &[], Utc::now())),
         ..Job::new(job, None)
     };
-    create(&state, key.as_ref(), id, (&spec, &data), answer).await
+    create(&state, key.as_ref(), id, (&spec, &data), warnings, answer).await
 }
 
 /// The answer that was given to the key of a request before, if any.
@@ -89,12 +90,17 @@ pub(super) async fn create<T: Serialize>(
     key: Option<&Key>,
     id: JobId,
     (spec, data): (&JobSpec, &Data),
-    answer: impl FnOnce(jobs::Job) -> T,
+    warnings: Vec<Fault>,
+    answer: impl FnOnce(jobs::Job, Vec<Fault>) -> T,
 ) -> Result<Response, ApiError> {
     let now = Utc::now();
     let kind = spec.kind();
     let mut transaction = state.transaction().await?;
-    let answer = answer(jobs::create(&mut transaction, id, spec, data, now).await?);
+    let job = jobs::create(&mut transaction, id, spec, data, now).await?;
+    if !warnings.is_empty() {
+        jobs::keep_warnings(&mut transaction, id, &warnings).await?;
+    }
+    let answer = answer(job, warnings);
     if let Some(key) = key {
         let answer = serde_json::to_value(&answer).map_err(|error| ApiError::internal(&error))?;
         let remembered =
@@ -149,66 +155,6 @@ fn created(kind: JobKind, id: JobId, answer: impl Serialize, replayed: bool) -> 
     response
 }
 
-/// Which jobs to list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListJobs {
-    /// Only jobs in this state.
-    state: Option<JobState>,
-    /// The most rows of the page; 20 by default.
-    #[param(minimum = 1, maximum = 100)]
-    pub(super) limit: Option<u32>,
-    /// Where the page begins: `next` of the page before.
-    #[param(min_length = 1)]
-    cursor: Option<String>,
-}
-
-/// List jobs
-///
-/// Newest first. Evaluations are listed under `/evaluations`.
-#[utoipa::path(
-    get,
-    path = "/jobs",
-    tag = "jobs",
-    params(ListJobs),
-    responses(
-        (status = 200, description = "A page of jobs.", body = List<Job>),
-        Problems<{ codes(&[Code::InvalidParameter]) }>
-    )
-)]
-pub(super) async fn list_jobs(
-    State(state): State<AppState>,
-    Parameters(parameters): Parameters<ListJobs>,
-) -> Result<Json<List<Job>>, ApiError> {
-    let limit = pagination::limit(parameters.limit)?;
-    let mut connection = state.connection().await?;
-    let rows = rows(&mut connection, JobKind::Tuning, &parameters, limit).await?;
-    let ids: Vec<_> = rows.iter().map(|job| job.id).collect();
-    let best = trials::best_of(&mut connection, &ids).await?;
-    Ok(Json(pagination::page(
-        rows,
-        limit,
-        |job| job.id,
-        |job| {
-            let best = best.get(&job.id);
-            Job::new(job, best)
-        },
-    )))
-}
-
-/// The jobs of a kind that make a page, and one more where there are more.
-pub(super) async fn rows(
-    connection: &mut PgConnection,
-    kind: JobKind,
-    parameters: &ListJobs,
-    limit: u32,
-) -> Result<Vec<jobs::Job>, ApiError> {
-    let before = pagination::cursor::<JobId>(parameters.cursor.as_deref())?;
-    let only = parameters.state.map(Into::into);
-    Ok(jobs::list(connection, kind, before, only, limit + 1).await?)
-}
-
 /// Whether to wait.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -249,16 +195,16 @@ pub(super) async fn get_job(
     if waited.is_unchanged {
         return Ok(waited.answer(|job| Job::new(job, None)));
     }
-    let best = best_of(&state, &waited.job).await?;
-    Ok(waited.answer(|job| Job::new(job, best.as_ref())))
+    let shown = picture(&state, waited.job.clone()).await?;
+    Ok(waited.answer(|_| shown))
 }
 
 /// A job that was waited for.
 pub(super) struct Waited {
-    job: jobs::Job,
+    pub(super) job: jobs::Job,
     tag: String,
     /// It is as the client knows it.
-    is_unchanged: bool,
+    pub(super) is_unchanged: bool,
 }
 
 impl Waited {
@@ -299,22 +245,10 @@ pub(super) async fn waited(
     })
 }
 
-/// A job with its best trial.
-pub(super) async fn with_best(state: &AppState, job: jobs::Job) -> Result<Job, ApiError> {
-    let best = best_of(state, &job).await?;
-    Ok(Job::new(job, best.as_ref()))
-}
-
-/// The best trial of a job, if it has one.
-async fn best_of(
-    state: &AppState,
-    job: &jobs::Job,
-) -> Result<Option<trials::StoredTrial>, ApiError> {
-    let Some(number) = job.best_trial else {
-        return Ok(None);
-    };
+/// A job as one picture.
+pub(super) async fn picture(state: &AppState, job: jobs::Job) -> Result<Job, ApiError> {
     let mut connection = state.connection().await?;
-    Ok(trials::find(&mut connection, job.id, number).await?)
+    shown::job(&mut connection, &job).await
 }
 
 /// Delete a job
@@ -392,7 +326,7 @@ pub(super) async fn cancel_job(
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     let job = cancel(&state, JobKind::Tuning, id).await?;
-    Ok((StatusCode::ACCEPTED, Json(with_best(&state, job).await?)))
+    Ok((StatusCode::ACCEPTED, Json(picture(&state, job).await?)))
 }
 
 /// Asks a job of a kind to stop for good.

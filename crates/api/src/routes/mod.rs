@@ -9,13 +9,18 @@ mod evaluations;
 mod events;
 mod export;
 mod health;
+mod insight;
 mod jobs;
+mod lists;
 mod metrics;
 mod openapi;
 mod report;
 mod scorers;
+mod shown;
 mod steering;
+mod trial_responses;
 mod trials;
+mod winner;
 
 use crate::state::AppState;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,7 +29,7 @@ use utoipa_axum::routes;
 /// Every route.
 pub(crate) fn table() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(jobs::create_job, jobs::list_jobs))
+        .routes(routes!(jobs::create_job, lists::list_jobs))
         .routes(routes!(estimate::estimate_job))
         .routes(routes!(
             jobs::get_job,
@@ -38,12 +43,17 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(steering::continue_job))
         .routes(routes!(trials::list_trials))
         .routes(routes!(trials::get_trial))
+        .routes(routes!(trial_responses::list_trial_responses))
         .routes(routes!(events::list_events))
         .routes(routes!(report::get_report))
+        .routes(routes!(insight::get_pareto))
+        .routes(routes!(insight::get_importance))
+        .routes(routes!(insight::compare_trials))
+        .routes(routes!(winner::get_winner))
         .routes(routes!(export::export_job))
         .routes(routes!(
             evaluations::create_evaluation,
-            evaluations::list_evaluations
+            lists::list_evaluations
         ))
         .routes(routes!(evaluations::estimate_evaluation))
         .routes(routes!(
@@ -55,6 +65,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(evaluations::cancel_evaluation))
         .routes(routes!(evaluations::list_evaluation_trials))
         .routes(routes!(evaluations::get_evaluation_trial))
+        .routes(routes!(trial_responses::list_evaluation_responses))
         .routes(routes!(evaluations::list_evaluation_attempts))
         .routes(routes!(evaluations::list_evaluation_events))
         .routes(routes!(evaluations::get_evaluation_report))

@@ -1,6 +1,6 @@
 //! Jobs: paused, taken up again, changed on the way, continued after their end.
 
-use super::jobs::with_best;
+use super::jobs::picture;
 use crate::errors::{ApiError, Code};
 use crate::etag;
 use crate::extract::{JobPath, JsonBody, MergePatch};
@@ -41,7 +41,7 @@ pub(super) async fn pause_job(
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     let job = steer(&state, JobKind::Tuning, id, Steering::Pause).await?;
-    Ok((StatusCode::ACCEPTED, Json(with_best(&state, job).await?)))
+    Ok((StatusCode::ACCEPTED, Json(picture(&state, job).await?)))
 }
 
 /// What may be asked of a job that has not ended.
@@ -104,7 +104,7 @@ pub(super) async fn resume_job(
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
     let job = steer(&state, JobKind::Tuning, id, Steering::Resume).await?;
-    Ok((StatusCode::ACCEPTED, Json(with_best(&state, job).await?)))
+    Ok((StatusCode::ACCEPTED, Json(picture(&state, job).await?)))
 }
 
 /// Change a job
@@ -165,7 +165,7 @@ pub(super) async fn change_job(
     let job = found::job(&mut transaction, JobKind::Tuning, id).await?;
     transaction.commit().await?;
     let tag = etag::of(&job);
-    let mut response = Json(with_best(&state, job).await?).into_response();
+    let mut response = Json(picture(&state, job).await?).into_response();
     response
         .headers_mut()
         .insert(header::ETAG, etag::header(&tag));
@@ -213,7 +213,7 @@ pub(super) async fn continue_job(
     terms::go_on(&mut transaction, &job, &new, now).await?;
     let job = found::job(&mut transaction, JobKind::Tuning, id).await?;
     transaction.commit().await?;
-    Ok((StatusCode::ACCEPTED, Json(with_best(&state, job).await?)))
+    Ok((StatusCode::ACCEPTED, Json(picture(&state, job).await?)))
 }
 
 /// How often a job may be begun: the requests of each run about held-out rows have a range of numbers.

@@ -8,10 +8,13 @@ use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, Parameters, TrialPath, no_trial};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
+use crate::table::Table;
 use crate::wire::{List, Trial, TrialState};
 use crate::{found, pagination};
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::JobKind;
 use frugal_store::trials;
@@ -35,23 +38,49 @@ pub(super) struct ListTrials {
 
 /// List the trials of a job
 ///
-/// Newest first.
+/// Newest first. Asked for `text/csv` or `application/jsonl`, the answer has all of them, oldest first and without
+/// pages: a table with a column for each setting, or a line of JSON for each trial.
 #[utoipa::path(
     get,
     path = "/jobs/{id}/trials",
     tag = "trials",
     params(("id" = Uuid, Path, description = "The job."), ListTrials),
     responses(
-        (status = 200, description = "A page of trials.", body = List<Trial>),
+        (status = 200, description = "A page of trials, or all of them.", content(
+            (List<Trial> = "application/json"),
+            (String = "text/csv"),
+            (String = "application/jsonl")
+        )),
         Problems<{ codes(&[Code::InvalidParameter, Code::NotFound]) }>
     )
 )]
 pub(super) async fn list_trials(
     State(state): State<AppState>,
     JobPath(id): JobPath,
+    headers: HeaderMap,
     Parameters(parameters): Parameters<ListTrials>,
-) -> Result<Json<List<Trial>>, ApiError> {
-    list(&state, JobKind::Tuning, id, parameters).await
+) -> Result<Response, ApiError> {
+    let Some(table) = Table::wanted(&headers) else {
+        let page = list(&state, JobKind::Tuning, id, parameters).await?;
+        return Ok(page.into_response());
+    };
+    let mut connection = state.connection().await?;
+    let job = found::job(&mut connection, JobKind::Tuning, id).await?;
+    let mut rows = trials::load(&mut connection, id).await?;
+    drop(connection);
+    if let Some(state) = parameters.state {
+        rows.retain(|trial| trial.state == state.into());
+    }
+    let text = table.write(&job, rows);
+    let text = text.map_err(|error| ApiError::internal(&error))?;
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(table.content_type()),
+        ),
+        (header::VARY, HeaderValue::from_static("accept")),
+    ];
+    Ok((headers, text).into_response())
 }
 
 /// A page of the trials of a job of a kind.

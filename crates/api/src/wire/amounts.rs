@@ -94,3 +94,21 @@ impl From<trial::CostEstimate> for CostEstimate {
         }
     }
 }
+
+/// A 95 % confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct Interval {
+    /// Its lower end.
+    #[schema(example = 0.76)]
+    pub low: f64,
+    /// Its upper end.
+    #[schema(example = 0.88)]
+    pub high: f64,
+}
+
+impl From<trial::Interval> for Interval {
+    fn from(interval: trial::Interval) -> Self {
+        let trial::Interval { low, high } = interval;
+        Self { low, high }
+    }
+}

@@ -1,8 +1,8 @@
 //! Events as clients see them.
 
 use super::{
-    Configuration, CostEstimate, Coverage, Estimate, PruneReasonName, Spend, StopReason, TrialRole,
-    WaitReason, trial::Prune,
+    Configuration, CostEstimate, Coverage, Estimate, Evaluation, Job, Phase, Progress,
+    PruneReasonName, Spend, StopReason, TrialAdvance, TrialRole, WaitReason, trial::Prune,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::event;
@@ -79,6 +79,20 @@ pub enum EventBody {
     JobUpdated {
         /// What is other.
         changes: Vec<FieldChange>,
+    },
+    /// How far the job is. Written every few seconds while answers come in (more rarely the longer it goes on),
+    /// so that counts move between the events of its trials.
+    #[serde(rename = "job.progress")]
+    JobProgress {
+        /// What it is doing.
+        phase: Phase,
+        /// Trials by outcome, requests, responses.
+        progress: Progress,
+        /// What the job has spent so far, all roles together.
+        spend: Spend,
+        /// The trials that are evaluated each by itself at the moment, the baseline (0) among them, and how far
+        /// they are. Of those of a profiled search `trial.progress` tells.
+        trials: Vec<TrialAdvance>,
     },
     /// A job that had ended is to go on, by `POST /jobs/{id}/continue`.
     #[serde(rename = "job.continued")]
@@ -206,6 +220,8 @@ pub enum EventBody {
         utility: Estimate,
         /// What one instance costs.
         inference_cost: CostEstimate,
+        /// What the job has spent by then, all roles together; `null` in events of before it was told.
+        spend: Option<Spend>,
     },
     /// Money was spent.
     #[serde(rename = "budget.updated")]
@@ -297,6 +313,17 @@ impl EventBody {
             Domain::JobResumed {} => Self::JobResumed {},
             Domain::JobUpdated { changes } => Self::JobUpdated {
                 changes: changes.into_iter().map(FieldChange::from).collect(),
+            },
+            Domain::JobProgress {
+                phase,
+                progress,
+                spend,
+                trials,
+            } => Self::JobProgress {
+                phase: phase.into(),
+                progress: progress.into(),
+                spend: spend.into(),
+                trials: trials.into_iter().map(TrialAdvance::from).collect(),
             },
             Domain::JobContinued { run, changes } => Self::JobContinued {
                 run,
@@ -401,11 +428,13 @@ impl EventBody {
                 settings,
                 utility,
                 inference_cost,
+                spend,
             } => Self::BestUpdated {
                 trial: trial.0,
                 configuration: Configuration::new(spec, &settings),
                 utility: utility.into(),
                 inference_cost: inference_cost.into(),
+                spend: spend.map(Into::into),
             },
             Domain::BudgetUpdated { spend } => Self::BudgetUpdated {
                 spend: spend.into(),
@@ -454,6 +483,42 @@ impl EventBody {
                 winner: winner.into(),
                 baseline: baseline.map(Into::into),
             },
+        }
+    }
+}
+
+/// What a stream begins with where the client asks for it: the job as it is. It is no event of the job, and
+/// the stream goes on with the one after `seq`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Snapshot {
+    /// Always `snapshot`.
+    #[schema(example = "snapshot", pattern = "^snapshot$")]
+    pub r#type: &'static str,
+    /// The number of the job's last event.
+    #[schema(minimum = 1)]
+    pub seq: i64,
+    /// The job; `null` where an evaluation is followed.
+    pub job: Option<Job>,
+    /// The evaluation, where one is followed.
+    pub evaluation: Option<Evaluation>,
+}
+
+impl Snapshot {
+    pub(crate) const fn of_job(seq: i64, job: Job) -> Self {
+        Self {
+            r#type: "snapshot",
+            seq,
+            job: Some(job),
+            evaluation: None,
+        }
+    }
+
+    pub(crate) const fn of_evaluation(seq: i64, evaluation: Evaluation) -> Self {
+        Self {
+            r#type: "snapshot",
+            seq,
+            job: None,
+            evaluation: Some(evaluation),
         }
     }
 }

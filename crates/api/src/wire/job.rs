@@ -1,8 +1,8 @@
 //! A job as clients see it.
 
 use super::{
-    Budget, Configuration, CostEstimate, Direction, Estimate, FieldError, JobState, Metric, Search,
-    Spend, SpendCategory, StopReason,
+    Budget, Configuration, CostEstimate, Direction, Estimate, FieldError, Interval, JobState,
+    Metric, Search, Spend, SpendCategory, Standing, StopReason,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::id::JobId;
@@ -19,8 +19,8 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Job {
     /// What is probably a mistake though it was taken: a prompt or an expectation that uses no field of
-    /// the rows, a setting that looks like a misspelling or a range. In the answer to `POST /jobs` alone,
-    /// where there are any.
+    /// the rows, a setting that looks like a misspelling or a range. In the answers to `POST /jobs` and
+    /// `GET /jobs/{id}`, where there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub warnings: Vec<FieldError>,
@@ -32,6 +32,9 @@ pub struct Job {
     pub labels: BTreeMap<String, String>,
     /// Where it is in its life.
     pub state: JobState,
+    /// The number of its last event by now: a stream that goes on after it misses nothing.
+    #[schema(minimum = 1)]
+    pub last_seq: i64,
     /// How often it was begun: 1, and one more each time that it was continued after its end.
     #[schema(minimum = 1)]
     pub run: u32,
@@ -57,6 +60,9 @@ pub struct Job {
     pub progress: Progress,
     /// What it has spent.
     pub spend: JobSpend,
+    /// How it stands at the moment: how fast it is, what is left, what it waits for; `null` in an
+    /// export.
+    pub standing: Option<Standing>,
     /// What it may spend.
     pub budgets: Budgets,
     /// The best valid configuration so far.
@@ -213,6 +219,9 @@ pub struct Best {
     pub configuration: Configuration,
     /// The objective's mean over the instances.
     pub utility: Estimate,
+    /// Its 95 % interval, on the instances that the search sees; `null` where it is not known. It reckons with the
+    /// choice of instances alone: what was chosen for its mean here is as a rule worth less on others.
+    pub utility_interval: Option<Interval>,
     /// What one instance costs.
     pub inference_cost: CostEstimate,
 }
@@ -341,6 +350,14 @@ pub struct JobLinks {
     pub events: String,
     /// Its report, once it has ended.
     pub report: String,
+    /// Its trials by quality and cost. Of a tuning job, as are the next three.
+    pub pareto: Option<String>,
+    /// Which settings mattered.
+    pub importance: Option<String>,
+    /// Where trials are compared, with `?trials=0,1`.
+    pub compare: Option<String>,
+    /// The best configuration, in forms that can be pasted.
+    pub winner: Option<String>,
     /// Everything of it, as lines of JSON.
     pub export: String,
     /// Where to ask it to pause (`POST`).
@@ -357,7 +374,12 @@ impl JobLinks {
     /// Those of a job of a kind.
     pub(crate) fn of(kind: JobKind, id: JobId) -> Self {
         let this = path_of(kind, id);
+        let of_tuning = |name| (kind == JobKind::Tuning).then(|| format!("{this}/{name}"));
         Self {
+            pareto: of_tuning("pareto"),
+            importance: of_tuning("importance"),
+            compare: of_tuning("compare"),
+            winner: of_tuning("winner"),
             attempts: format!("{this}/attempts"),
             trials: format!("{this}/trials"),
             events: format!("{this}/events"),
@@ -390,12 +412,14 @@ impl Job {
                 trial: trial.number.0,
                 configuration: Configuration::new(spec, &trial.settings),
                 utility: evaluation.utility.into(),
+                utility_interval: evaluation.utility_interval.map(Into::into),
                 inference_cost: evaluation.inference_cost.into(),
             }),
             _ => None,
         });
         Self {
             warnings: Vec::new(),
+            standing: None,
             pruned: PrunedParts::of(&job),
             best,
             objective: spec.objective.into(),
@@ -416,6 +440,7 @@ impl Job {
             name: job.spec.name,
             labels: job.spec.labels,
             state: job.state.into(),
+            last_seq: job.last_seq,
             run: job.run,
             stop_reason: job.stop_reason.map(StopReason::from),
             detail: job.detail,

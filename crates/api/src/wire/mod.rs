@@ -14,6 +14,7 @@ mod evaluation;
 mod event;
 mod example;
 mod export;
+mod insight;
 mod job;
 mod names;
 mod patch;
@@ -22,10 +23,14 @@ mod report;
 mod scorer;
 mod search;
 mod space;
+mod standing;
+mod summary;
 mod trial;
+mod trial_responses;
 mod validation;
+mod winner;
 
-pub use amounts::{Budget, CostEstimate, Estimate, Spend};
+pub use amounts::{Budget, CostEstimate, Estimate, Interval, Spend};
 pub use attempt::Attempt;
 pub use configuration::Configuration;
 pub(crate) use dataset::dataset_path;
@@ -48,12 +53,15 @@ pub use evaluation::{
     EvaluationLimits, EvaluationLimitsPost, EvaluationPost, EvaluationReport, GivenConfiguration,
     GivenConfigurationPost, PayableRows, Ranked, SeenRows, TokenCounts, TrialReference,
 };
-pub use event::{Event, EventBody, EventPage, FieldChange};
+pub use event::{Event, EventBody, EventPage, FieldChange, Snapshot};
 pub(crate) use export::EXPORT_FORMAT;
 pub use export::{
     ExportEnd, ExportLine, ExportStart, ExportedAdoption, ExportedEvaluationReport,
     ExportedFailure, ExportedInstance, ExportedQuestion, ExportedReport, ExportedRequest,
     ExportedRequestKey, ExportedResponse, ExportedResponseKey, ExportedScore,
+};
+pub use insight::{
+    Importance, Pareto, ParetoTrial, SettingImportance, TrialCompared, TrialsCompared,
 };
 pub(crate) use job::path_of;
 pub use job::{
@@ -62,7 +70,7 @@ pub use job::{
 };
 pub use names::{
     Algorithm, AttemptEnding, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement,
-    JobState, Metric, PruneReasonName, Pruning, Reducer, RefusalScope, Reuse, Sequence,
+    JobState, Metric, Phase, PruneReasonName, Pruning, Reducer, RefusalScope, Reuse, Sequence,
     SpendCategory, StopReason, TrialRole, TrialState, Unit, UntriedReason, WaitReason,
 };
 pub use patch::{BudgetsPatch, JobPatch, SearchPatch};
@@ -72,7 +80,7 @@ pub use post::{
     ScoringPost,
 };
 pub use report::{
-    AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, Interval, IntervalEstimate,
+    AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, IntervalEstimate,
     NearlyAsGood, Note, Pruned, QualityDifference, Report, Saving, Savings, Scored, Violation,
 };
 pub use scorer::{
@@ -81,11 +89,16 @@ pub use scorer::{
 };
 pub use search::{Search, SearchOptions, SearchOptionsPost, SearchPost};
 pub use space::{ConfigurationPost, DimensionPost, SearchSpacePost};
+pub use standing::{Awaited, Limit, Rate, Remaining, Standing, TrialAdvance, WaitsFor};
+pub(crate) use summary::share_of;
+pub use summary::{JobSummary, SummaryBest, SummaryObjective};
 pub use trial::{Coverage, Prune, Trial, TrialLinks};
+pub use trial_responses::{BesideRow, ResponseSource, TrialResponse, TrialResponses, TrialRow};
 pub use validation::{
     PartValidation, RenderedMessage, RenderedPrompt, ResponseValidation, RowValidation, Validation,
     ValidationPost,
 };
+pub use winner::{Form, Winner};
 
 use frugal_domain::fault::Fault;
 use frugal_intake::dataset::RowFault;

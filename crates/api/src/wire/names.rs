@@ -76,6 +76,13 @@ named! {
 }
 
 named! {
+    /// What a job is doing: its judges are tried on answers that people have rated (`calibration`), the baseline
+    /// is evaluated, configurations are (`search`), or the winner and the baseline are scored on the held-out
+    /// rows (`validation`).
+    Phase of event::Phase
+}
+
+named! {
     /// Whether the winner is better than the baseline.
     Improvement of trial::Improvement
 }

@@ -2,8 +2,9 @@
 //! stored.
 
 use super::{
-    Budget, Budgets, Configuration, CostEstimate, Coverage, Estimate, Improvement, Metric,
-    Objective, Reference, RefusalScope, Spend, SpendCategory, StopReason, Unit, UntriedReason,
+    Budget, Budgets, Configuration, CostEstimate, Coverage, Estimate, Improvement, Interval,
+    Metric, Objective, Reference, RefusalScope, Spend, SpendCategory, StopReason, Unit,
+    UntriedReason,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -537,17 +538,6 @@ pub struct IntervalEstimate {
     /// The 95 % interval of the mean. It is made for few instances and means close to an end of the
     /// range: where all instances have the same value it still tells how far others might differ.
     pub interval: Interval,
-}
-
-/// A 95 % confidence interval.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Interval {
-    /// Its lower end.
-    #[schema(example = 0.76)]
-    pub low: f64,
-    /// Its upper end.
-    #[schema(example = 0.88)]
-    pub high: f64,
 }
 
 /// What pruning and the use of responses for several trials saved.

@@ -1,7 +1,9 @@
 //! A trial as clients see it.
 
 use super::job::path_of;
-use super::{Configuration, CostEstimate, Estimate, PruneReasonName, Spend, TrialRole, TrialState};
+use super::{
+    Configuration, CostEstimate, Estimate, Interval, PruneReasonName, Spend, TrialRole, TrialState,
+};
 use chrono::{DateTime, Utc};
 use frugal_domain::trial::{self, PruneReason, TrialOutcome};
 use frugal_store::{jobs, trials};
@@ -36,6 +38,8 @@ pub struct Trial {
     /// The objective's mean over the instances, once evaluated. Of a profiled search it is the
     /// search's estimate, shrunk towards what other trials say.
     pub utility: Option<Estimate>,
+    /// Its 95 % interval, on the instances that the search sees; `null` where it is not known.
+    pub utility_interval: Option<Interval>,
     /// Every metric by name, the objective among them, and those of all instances together, where the
     /// scorer counts what these take; once evaluated.
     pub metrics: Option<BTreeMap<String, Estimate>>,
@@ -150,6 +154,8 @@ pub struct TrialLinks {
     pub this: String,
     /// Its job.
     pub job: String,
+    /// What it drew, row by row.
+    pub responses: String,
 }
 
 impl Trial {
@@ -170,6 +176,7 @@ impl Trial {
             configuration: Configuration::new(&of.spec, &trial.settings),
             coverage: None,
             utility: None,
+            utility_interval: None,
             metrics: None,
             inference_cost: None,
             violated: None,
@@ -184,6 +191,7 @@ impl Trial {
             finished_at: trial.finished_at,
             links: TrialLinks {
                 this: format!("{job}/trials/{}", trial.number),
+                responses: format!("{job}/trials/{}/responses", trial.number),
                 job,
             },
         };
@@ -192,6 +200,7 @@ impl Trial {
             Some(TrialOutcome::Evaluated(evaluation)) => {
                 wire.coverage = evaluation.coverage.map(Into::into);
                 wire.utility = Some(evaluation.utility.into());
+                wire.utility_interval = evaluation.utility_interval.map(Into::into);
                 wire.inference_cost = Some(evaluation.inference_cost.into());
                 wire.violated = Some(evaluation.violated);
                 wire.valid = Some(evaluation.valid);

@@ -51,6 +51,8 @@ struct Budgets {
 #[derive(Deserialize)]
 struct Best {
     trial: u32,
+    /// Lists leave it out.
+    #[serde(default)]
     configuration: Map<String, Value>,
     utility: Estimate,
     inference_cost: CostEstimate,

@@ -13,9 +13,12 @@ use crate::step::{BegunTrial, Change};
 use frugal_domain::configuration::{Configuration, Extent, Sampling, Settings};
 use frugal_domain::event::EventBody;
 use frugal_domain::job::{JobSpec, Split};
+use frugal_domain::metric::Metric;
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::state::StopReason;
-use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome, TrialRole};
+use frugal_domain::trial::{
+    CostEstimate, Coverage, Estimate, Evaluation, Interval, TrialOutcome, TrialRole,
+};
 use frugal_evaluation::{Corpus, Ending, ScoredDraw};
 use frugal_search::profiled::{
     ArmEstimate, BaselineEstimate, Batch, Decision, Over, Problem, Profiled,
@@ -395,6 +398,7 @@ impl Tuning {
                         settings: settings.clone(),
                         utility: evaluation.utility,
                         inference_cost: evaluation.inference_cost,
+                        spend: Some(self.books.ledger.spent()),
                     });
                 }
             }
@@ -457,6 +461,7 @@ impl Tuning {
                 responses: count(estimate.responses),
                 complete: estimate.complete,
             }),
+            utility_interval: interval(spec.objective.metric, &utility),
         }
     }
 
@@ -551,4 +556,14 @@ fn count(count: usize) -> u32 {
 #[expect(clippy::cast_precision_loss, reason = "weighed, not booked")]
 const fn real(amount: u64) -> f64 {
     amount as f64
+}
+
+/// The 95 % interval of what a profile says of a metric: two standard errors to either side, within the
+/// metric's range. The estimate is shrunk towards what other arms say, and so is its error.
+fn interval(metric: Metric, estimate: &Estimate) -> Option<Interval> {
+    let reach = 1.96 * estimate.standard_error?;
+    Some(Interval {
+        low: (estimate.mean - reach).max(0.0),
+        high: (estimate.mean + reach).min(metric.largest().unwrap_or(f64::INFINITY)),
+    })
 }

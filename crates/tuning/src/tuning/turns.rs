@@ -329,12 +329,14 @@ impl Tuning {
     /// Books a trial that has ended, and has it stored unless it was before.
     fn book_end(&mut self, ended: EndedTrial, stored: bool) {
         let trial = ended.number;
+        let spent = self.books.ledger.spent();
         let best = self.books.end(&self.job.spec.objective, &ended);
         let updated = best.map(|best| EventBody::BestUpdated {
             trial,
             settings: best.settings.clone(),
             utility: best.utility,
             inference_cost: best.inference_cost,
+            spend: Some(spent),
         });
         self.store_end(ended, stored, None, updated);
     }
@@ -348,6 +350,7 @@ impl Tuning {
         wins: bool,
     ) {
         self.books.count_end(&ended.outcome);
+        let spent = self.books.ledger.spent();
         let objective = self.job.spec.objective;
         let updated = ended
             .evaluation()
@@ -361,6 +364,7 @@ impl Tuning {
                 settings: settings.clone(),
                 utility: evaluation.utility,
                 inference_cost: evaluation.inference_cost,
+                spend: Some(spent),
             });
         self.store_end(ended, stored, Some(settings), updated);
     }

@@ -2,7 +2,7 @@
 
 use super::super::{
     Budget, Configuration, Constraint, FieldError, JobDataset, JobLinks, JobSpend, JobState,
-    Objective, Progress, PrunedParts, Reuse, StopReason,
+    Objective, Progress, PrunedParts, Reuse, Standing, StopReason,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::job::{self, EvaluationSpec, JobKind};
@@ -17,7 +17,8 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Evaluation {
     /// What is probably a mistake though it was taken, and how far the budget is expected to go where it
-    /// does not go to the end. In the answer to `POST /evaluations` alone, where there are any.
+    /// does not go to the end. In the answers to `POST /evaluations` and `GET /evaluations/{id}`, where there
+    /// are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub warnings: Vec<FieldError>,
@@ -29,6 +30,9 @@ pub struct Evaluation {
     pub labels: BTreeMap<String, String>,
     /// Where it is in its life.
     pub state: JobState,
+    /// The number of its last event by now: a stream that goes on after it misses nothing.
+    #[schema(minimum = 1)]
+    pub last_seq: i64,
     /// Why it ended.
     pub stop_reason: Option<StopReason>,
     /// Why it failed, in words.
@@ -48,6 +52,9 @@ pub struct Evaluation {
     pub progress: Progress,
     /// What it has spent.
     pub spend: JobSpend,
+    /// How it stands at the moment: how fast it is, what it waits for; `null` in an
+    /// export.
+    pub standing: Option<Standing>,
     /// What it may spend.
     pub budgets: EvaluationBudgets,
     /// The configurations, in the order in which they were given.
@@ -150,6 +157,7 @@ impl Evaluation {
         });
         Self {
             warnings: Vec::new(),
+            standing: None,
             configurations: configurations.collect(),
             reference: evaluation.map_or_else(String::new, |it| it.reference_name().to_owned()),
             budgets: EvaluationBudgets::from(spec),
@@ -169,6 +177,7 @@ impl Evaluation {
             name: job.spec.name,
             labels: job.spec.labels,
             state: job.state.into(),
+            last_seq: job.last_seq,
             stop_reason: job.stop_reason.map(StopReason::from),
             detail: job.detail,
             priority: job.priority.get(),
