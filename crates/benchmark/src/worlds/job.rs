@@ -1,10 +1,12 @@
 //! A job on a world: what is posted, and what it comes to in truth.
 
+use super::optimum;
 use super::way::Way;
 use super::world::World;
 use crate::run::{self, Job};
 use frugal_domain::endpoint::{Api, Catalog, Endpoint as CatalogEndpoint, Model};
 use frugal_domain::job::JobSpec;
+use frugal_domain::trial::TrialOutcome;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -27,6 +29,21 @@ pub struct Outcome {
     pub spent: f64,
     /// Trials begun.
     pub trials: u32,
+    /// The most that what was drawn could have come to.
+    pub within_reach: WithinReach,
+}
+
+/// Exact utilities, each at the best extent that the inference budget allows: what a job could have
+/// come to, had it known better. Each is at least the next, and the last is the winner's but for its
+/// extent.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct WithinReach {
+    /// The best of the sampling settings that anything was drawn for.
+    pub begun: f64,
+    /// The best of those that were seen on every row.
+    pub complete: f64,
+    /// The winner's sampling settings.
+    pub chosen: f64,
 }
 
 /// Runs a job whose optimization budget is a multiple of the inference budget over all rows, with
@@ -55,12 +72,30 @@ pub fn run(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<O
         });
     };
     let (utility, cost) = world.truth(&winner.settings);
+    let chosen = optimum::at_best_extent(world, &winner.settings.sampling);
+    let mut within_reach = WithinReach {
+        begun: chosen,
+        complete: chosen,
+        chosen,
+    };
+    for trial in found.search() {
+        let complete = match &trial.outcome {
+            TrialOutcome::Evaluated(found) => found.coverage.is_none_or(|seen| seen.complete),
+            _ => false,
+        };
+        let best = optimum::at_best_extent(world, &trial.settings.sampling);
+        within_reach.begun = within_reach.begun.max(best);
+        if complete {
+            within_reach.complete = within_reach.complete.max(best);
+        }
+    }
     Ok(Outcome {
         utility,
         cost: cost / world.inference_budget,
         won: true,
         spent,
         trials,
+        within_reach,
     })
 }
 

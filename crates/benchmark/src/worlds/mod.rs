@@ -14,7 +14,7 @@ use crate::parallel;
 use crate::table::{self, Quartiles};
 use anyhow::{Context, bail};
 use flate2::read::GzDecoder;
-use job::Outcome;
+use job::{Outcome, WithinReach};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -83,6 +83,14 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
             "spent",
             "trials",
         ]);
+        let mut losses = table::new([
+            "budget ×",
+            "way",
+            "not begun",
+            "not finished",
+            "not chosen",
+            "extent",
+        ]);
         let mut medians = table::new(["world", "best", "way", "median", "lower quartile", "cost"]);
         for way in &ways {
             let jobs = worlds.len() as u64 * measure.seeds;
@@ -94,10 +102,12 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
             let by_world: Vec<&[Outcome]> =
                 outcomes.chunks(usize::try_from(measure.seeds)?).collect();
             let mut of_worlds = Vec::new();
+            let mut lost = Vec::new();
             let mut means = Vec::new();
             for ((world, best), outcomes) in worlds.iter().zip(&by_world) {
                 let shares: Vec<f64> = outcomes.iter().map(|one| one.utility / best).collect();
                 means.push(mean_and_error(&shares));
+                lost.extend(outcomes.iter().map(|one| Lost::of(one, *best)));
                 let costs = outcomes.iter().map(|one| one.cost).collect();
                 let (Some(shares), Some(costs)) = (Quartiles::of(shares), Quartiles::of(costs))
                 else {
@@ -122,6 +132,18 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
             let average = |of: &dyn Fn(&Outcome) -> f64| {
                 outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64
             };
+            let lost = |of: &dyn Fn(&Lost) -> f64| {
+                let sum: f64 = lost.iter().map(of).sum();
+                format!("{:.3}", sum / lost.len() as f64)
+            };
+            losses.add_row([
+                format!("{factor}"),
+                way.name.to_owned(),
+                lost(&|one| one.not_begun),
+                lost(&|one| one.not_finished),
+                lost(&|one| one.not_chosen),
+                lost(&|one| one.extent),
+            ]);
             table.add_row([
                 format!("{factor}"),
                 way.name.to_owned(),
@@ -135,16 +157,42 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
                 format!("{:.0}", average(&|one| f64::from(one.trials))),
             ]);
         }
-        writeln!(out, "{medians}\n{table}")?;
+        writeln!(out, "{medians}\n{table}\n{losses}")?;
     }
     writeln!(
         out,
-        "The winner's exact utility as a share of the best, {} jobs on each of {} worlds; seeds from {}.",
+        "The winner's exact utility as a share of the best, {} jobs on each of {} worlds; seeds from {}.\n\
+         What the mean misses, as a share of the best: sampling settings better than all that were drawn for,\n\
+         better ones that were not seen on every row, better ones that did not win, and the winner's extent.",
         measure.seeds,
         worlds.len(),
         measure.first_seed
     )?;
     Ok(())
+}
+
+/// Where a job lost what its winner misses, as shares of the best.
+struct Lost {
+    not_begun: f64,
+    not_finished: f64,
+    not_chosen: f64,
+    extent: f64,
+}
+
+impl Lost {
+    fn of(outcome: &Outcome, best: f64) -> Self {
+        let WithinReach {
+            begun,
+            complete,
+            chosen,
+        } = outcome.within_reach;
+        Self {
+            not_begun: 1.0 - begun / best,
+            not_finished: (begun - complete) / best,
+            not_chosen: (complete - chosen) / best,
+            extent: (chosen - outcome.utility) / best,
+        }
+    }
 }
 
 /// The mean of some values and its standard error.

@@ -135,7 +135,8 @@ impl Point {
 }
 
 /// The utility at the best extent that the inference budget allows; 0 where it allows none.
-fn at_best_extent(world: &World, sampling: &Sampling) -> f64 {
+pub fn at_best_extent(world: &World, sampling: &Sampling) -> f64 {
+    let answers = world.answers(sampling);
     let mut best = 0.0_f64;
     for step in 0..LIMITS {
         let share = step as f64 / (LIMITS - 1) as f64;
@@ -145,7 +146,7 @@ fn at_best_extent(world: &World, sampling: &Sampling) -> f64 {
             reason = "from 10 to 1,000"
         )]
         let max_tokens = (10.0 * 100_f64.powf(share)).round() as u32;
-        let row_values = world.row_values(sampling, max_tokens);
+        let row_values = answers.row_values(max_tokens);
         let cost = |n: f64| row_values.cost(n);
         let one = cost(1.0);
         if one > world.inference_budget {

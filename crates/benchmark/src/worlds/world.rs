@@ -226,17 +226,49 @@ impl World {
 
     /// What one response comes to on every row.
     pub fn row_values(&self, sampling: &Sampling, max_tokens: u32) -> RowValues {
-        let cap = f64::from(max_tokens);
+        self.answers(sampling).row_values(max_tokens)
+    }
+
+    /// Where the answers to all rows come from under some sampling settings.
+    pub fn answers(&self, sampling: &Sampling) -> Answers {
         let (input, output) = self.models[sampling.model].usd_per_million;
         let rows = self.prompt_tokens.len();
+        let tokens = |row| self.tokens_of_prompt(sampling.prompt, row) as f64;
+        Answers {
+            rows: (0..rows)
+                .map(|row| self.distribution(sampling, row))
+                .collect(),
+            prompt: input * (0..rows).map(tokens).sum::<f64>() / 1e6 / rows as f64,
+            token: output / 1e6,
+        }
+    }
+
+    fn tokens_of_prompt(&self, template: usize, row: usize) -> u64 {
+        self.prompt_tokens[row] + self.templates[template].tokens
+    }
+}
+
+/// Where answers come from under some sampling settings, and what they cost.
+#[derive(Debug)]
+pub struct Answers {
+    rows: Vec<Vec<Cluster>>,
+    /// What a prompt costs in dollars, the mean over the rows, and what a token of an answer does.
+    prompt: f64,
+    token: f64,
+}
+
+impl Answers {
+    /// What one response comes to on every row.
+    pub fn row_values(&self, max_tokens: u32) -> RowValues {
+        let cap = f64::from(max_tokens);
         let mut values = RowValues {
-            chances: Vec::with_capacity(rows),
-            prompt: 0.0,
+            chances: Vec::with_capacity(self.rows.len()),
+            prompt: self.prompt,
             response: 0.0,
         };
-        for row in 0..rows {
+        for clusters in &self.rows {
             let (mut chance, mut tokens) = (0.0, 0.0);
-            for cluster in self.distribution(sampling, row) {
+            for cluster in clusters {
                 let spread = cluster.spread.max(1e-6);
                 let z = (cap - cluster.length) / spread;
                 let fits = 0.5 * (1.0 + libm::erf(z / std::f64::consts::SQRT_2));
@@ -246,16 +278,10 @@ impl World {
                 tokens += cluster.probability * length;
             }
             values.chances.push(chance);
-            values.prompt += self.tokens_of_prompt(sampling.prompt, row) as f64 * input;
-            values.response += tokens * output;
+            values.response += tokens * self.token;
         }
-        values.prompt /= 1e6 * rows as f64;
-        values.response /= 1e6 * rows as f64;
+        values.response /= self.rows.len() as f64;
         values
-    }
-
-    fn tokens_of_prompt(&self, template: usize, row: usize) -> u64 {
-        self.prompt_tokens[row] + self.templates[template].tokens
     }
 }
 
