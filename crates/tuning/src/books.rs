@@ -34,6 +34,9 @@ pub(crate) struct Books {
     pub(crate) progress: Progress,
     pub(crate) counts: Counts,
     best: Option<Best>,
+    /// The search has judged the baseline with all else that it knows, so that its own mean counts no
+    /// more.
+    judges_baseline: bool,
 }
 
 /// Counts of what is worth a second look among a job's requests and responses.
@@ -109,6 +112,7 @@ impl Books {
             progress: Progress::default(),
             counts: Counts::default(),
             best: None,
+            judges_baseline: false,
         };
         if past.lost != Spend::default() {
             books.ledger.record(past.lost, SpendCategory::Lost);
@@ -239,8 +243,16 @@ impl Books {
         progress.count_end(outcome);
     }
 
+    /// A profiled search has the baseline's responses: what it prefers to the baseline is better, as far
+    /// as is known. The baseline's mean is what its few responses came to, on some of the rows at times;
+    /// held against estimates, which are drawn towards what is usual, it would win by luck.
+    pub(crate) fn let_search_judge_baseline(&mut self) {
+        self.judges_baseline = true;
+    }
+
     /// Takes the trial that a profiled search holds for the best, which knows more of it than its
-    /// numbers tell; only a better baseline stays. Whether it was not the best before.
+    /// numbers tell. The baseline stays where the trial asks the same, or is worse by its numbers and the
+    /// search has not judged it. Whether it was not the best before.
     pub(crate) fn lead(
         &mut self,
         objective: &Objective,
@@ -253,7 +265,10 @@ impl Books {
             return false;
         };
         let stays = |best: &Best| {
-            best.trial == BASELINE && !best.gives_way(objective, &rank, evaluation.inference_cost)
+            let better = !self.judges_baseline || objective.cheapest.is_some();
+            best.trial == BASELINE
+                && (best.settings == *settings
+                    || better && !best.gives_way(objective, &rank, evaluation.inference_cost))
         };
         if self.best.as_ref().is_some_and(stays) {
             return false;

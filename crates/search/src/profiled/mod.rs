@@ -421,7 +421,7 @@ impl Profiled {
     }
 
     /// Takes in what was drawn before the search at a point of its space: the baseline's responses
-    /// tell as much as any. Whether there is such a point.
+    /// tell as much as any. Whether the search has any of such a point now.
     pub fn give(&mut self, configuration: &Configuration, drawn: Vec<Drawn>) -> bool {
         let mut point = configuration.canonical();
         point
@@ -442,7 +442,7 @@ impl Profiled {
         {
             standard.set_arm(arm, extent);
         }
-        true
+        self.arms[arm].seen > 0
     }
 
     /// The limit of tokens that responses at a point of the space are drawn under.

@@ -89,7 +89,7 @@ impl Tuning {
     }
 
     /// The search, which knows what the baseline brought.
-    fn start_profiled(&self) -> Result<ProfiledLoop, TuningError> {
+    fn start_profiled(&mut self) -> Result<ProfiledLoop, TuningError> {
         let spec = &self.job.spec;
         let unit = spec.optimization_budget.unit();
         let rows = self.job.rows(Split::Tuning);
@@ -121,7 +121,7 @@ impl Tuning {
                 self.evaluator
                     .counted_prompt_tokens(sampling.model, sampling.prompt, row)
             };
-            search.give(
+            let given = search.give(
                 configuration,
                 by_row(
                     arm.serving_with_scores(limit)
@@ -129,6 +129,9 @@ impl Tuning {
                     counted,
                 ),
             );
+            if given {
+                self.books.let_search_judge_baseline();
+            }
         }
         Ok(ProfiledLoop::new(search))
     }

@@ -33,6 +33,25 @@ fn a_job_finds_a_winner_and_compares_it() {
 }
 
 #[test]
+fn a_lucky_baseline_gives_way_to_what_the_search_prefers() {
+    let found = (0..16).filter(|seed| {
+        // The search has the baseline's responses: they were drawn as long as any.
+        let job = spec(&[
+            ("/search/extent", json!("profiled")),
+            ("/search/seed", json!(seed)),
+            ("/space/4/domain/int/high", json!(2)),
+            ("/baseline/max_tokens", json!(128)),
+            ("/baseline/n", json!(2)),
+        ]);
+        let report = World::without_holdout(job, 1).run().report.unwrap();
+        let (winner, baseline) = (report.winner.unwrap(), report.baseline.unwrap());
+        // By the mean of its few responses alone it would have won.
+        winner.trial.0 != 0 && baseline.evaluation.utility.mean > winner.evaluation.utility.mean
+    });
+    assert!(found.count() > 0);
+}
+
+#[test]
 fn a_baseline_outside_the_space_is_compared_with_and_not_searched() {
     let outside = [
         ("/baseline/temperature", json!(1.7)),
