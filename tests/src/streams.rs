@@ -161,13 +161,17 @@ async fn write(pool: &PgPool, paths: &[String], plan: Plan, commits: &Commits) {
                 frugal_store::events::append(&mut transaction, id, &[event], Utc::now()).await;
             let seq = seq.expect("the event can be written");
             // Taken just before, so that what is measured is no less than the true delay.
-            let mut known = commits.lock().unwrap_or_else(PoisonError::into_inner);
-            known.insert((job, seq), Instant::now());
-            drop(known);
+            note(commits, job, seq);
             transaction.commit().await.expect("the event is committed");
         }
         tokio::time::sleep(plan.pause).await;
     }
+}
+
+/// Notes that an event is committed now.
+fn note(commits: &Commits, job: usize, seq: i64) {
+    let mut commits = commits.lock().unwrap_or_else(PoisonError::into_inner);
+    commits.insert((job, seq), Instant::now());
 }
 
 /// Follows a job over a connection of its own, and tells of each event when its frame is there.

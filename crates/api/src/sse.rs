@@ -99,7 +99,7 @@ impl Follower {
         while !self.ended {
             let frames = match self.feed.after(self.after) {
                 Next::Frames(frames, last) => self.unseen(frames, last),
-                Next::Behind if self.spec.is_some() => self.from_table().await,
+                Next::Behind if self.spec.is_some() => self.read_table().await,
                 Next::Behind => self.bid_farewell("the client is too slow"),
                 Next::End => return None,
                 Next::Nothing => {
@@ -127,7 +127,7 @@ impl Follower {
     }
 
     /// The next frames from the table.
-    async fn from_table(&mut self) -> Option<Bytes> {
+    async fn read_table(&mut self) -> Option<Bytes> {
         let rows = match self.state.feeds().page(self.job, self.after).await {
             Ok(Page::Events(rows)) => rows,
             Ok(Page::Gap) => {

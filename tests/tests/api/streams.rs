@@ -93,8 +93,8 @@ async fn a_client_that_stops_reading_holds_nobody_up_and_is_told_to_come_again()
     let text = String::from_utf8_lossy(&text);
     let tail = &text[text.len().saturating_sub(400)..];
     assert!(tail.contains("reconnect with Last-Event-ID"), "{tail}");
-    let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
-    let last: i64 = ids.last().unwrap().parse().unwrap();
+    let mut ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+    let last: i64 = ids.next_back().unwrap().parse().unwrap();
     assert!(last < 400, "it was not sent all: {last}");
     // It loses nothing by it.
     let rest = app.api.follow(&path, Some(last)).await;
