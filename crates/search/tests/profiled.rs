@@ -325,31 +325,60 @@ fn one_answer_is_taken_where_a_wrong_one_is_more_frequent() {
     assert!(n == 1 && (worth - 0.3).abs() < 0.06, "{worth} with {n}");
 }
 
-/// The winner's n and its worth, where the response counts that a selector prefers: right ones are above
-/// wrong ones with this chance, and else as often below.
-fn run_by_selector(chance: f64, told_apart: f64) -> (u32, f64) {
+/// A selector: which answers it can tell apart, and what its preferences look like.
+#[derive(Debug, Clone, Copy)]
+struct Selector {
+    /// The share of the answers of which it knows whether they are right. Of the others it takes half for right.
+    knows: f64,
+    /// Whether those that it takes for right differ in how highly it thinks of them, and so do the others.
+    is_fine: bool,
+}
+
+impl Selector {
+    /// What the one of n that it prefers is worth, where one is right with this chance.
+    fn worth(self, chance: f64, n: u32) -> f64 {
+        let high = |is_right: bool| match is_right {
+            true => f64::midpoint(1.0, self.knows),
+            false => f64::midpoint(0.0, 1.0 - self.knows),
+        };
+        let all_high = chance * high(true) + (1.0 - chance) * high(false);
+        let none_high = (1.0 - all_high).powf(n.into());
+        let right_of = |part: f64, of: f64| if of > 0.0 { part / of } else { 0.0 };
+        let right_low = chance * (1.0 - high(true));
+        (1.0 - none_high) * right_of(chance * high(true), all_high)
+            + none_high * right_of(right_low, 1.0 - all_high)
+    }
+}
+
+/// The winner's n and its worth, where the response counts that a selector prefers.
+fn run_by_selector(chance: f64, selector: Selector, seed: u64) -> (u32, f64) {
     let job = spec(&[
         ("/objective/metric", json!("best_of_n")),
         ("/selector", json!({"type": "json"})),
     ]);
-    let run = run_with(
+    let search = new_search(&job, ROWS, None);
+    let run = drive(
         &job,
+        search,
+        mix(seed),
         |_| chance,
         |batch, mut told| {
-            for (place, response) in told.drawn.iter_mut().flat_map(|drawn| {
-                let row = mix(drawn.row as u64);
+            for (at, response) in told.drawn.iter_mut().flat_map(|drawn| {
+                let row = mix(drawn.row as u64 ^ mix(seed));
                 (row..).zip(&mut drawn.responses)
             }) {
-                let lot = mix(place ^ mix(batch.arm as u64));
-                let fine = (lot % 1_000) as f64 / 2_000.0;
-                let is_told = (mix(lot) % 1_000) as f64 / 1_000.0 < told_apart;
-                let above = is_told && response.observed.score > 0.0;
-                let preference = if above || !is_told && mix(lot + 1).is_multiple_of(2) {
-                    0.5 + fine
-                } else {
-                    fine
+                // Of another batch it is another answer.
+                let lot = mix(at ^ mix(response.tokens ^ mix(batch.arm as u64)));
+                let share = |lot: u64| (lot % 1_000) as f64 / 1_000.0;
+                let fine = share(lot) / 2.0;
+                let knows = share(mix(lot)) < selector.knows;
+                let is_high = match knows {
+                    true => response.observed.score > 0.0,
+                    false => mix(lot + 1).is_multiple_of(2),
                 };
-                response.observed.preference = Some(preference);
+                let base = if is_high { 0.5 } else { 0.0 };
+                let fine = if selector.is_fine { fine } else { 0.0 };
+                response.observed.preference = Some(base + fine);
             }
             told
         },
@@ -360,19 +389,36 @@ fn run_by_selector(chance: f64, told_apart: f64) -> (u32, f64) {
 
 #[test]
 fn many_answers_are_taken_where_a_selector_tells_them_apart() {
-    let (n, worth) = run_by_selector(0.4, 1.0);
-    let any = 1.0 - 0.6_f64.powf(n.into());
-    assert!(
-        n > 3 && (worth - any).abs() < 0.1,
-        "{worth} for {any} with {n}"
-    );
+    let selector = Selector {
+        knows: 1.0,
+        is_fine: true,
+    };
+    for seed in 0..3 {
+        let (n, worth) = run_by_selector(0.4, selector, seed);
+        let truth = selector.worth(0.4, n);
+        assert!(
+            n > 3 && (worth - truth).abs() < 0.05,
+            "{worth} for {truth} with {n}, seed {seed}"
+        );
+    }
 }
 
 #[test]
-fn what_a_blind_selector_prefers_is_worth_what_one_answer_is() {
-    let (n, worth) = run_by_selector(0.4, 0.0);
-    // It is still somewhat too hopeful of the best of many: the guess before any comparison is that selectors help.
-    assert!((worth - 0.4).abs() < 0.12, "{worth} with {n}");
+fn what_a_selector_prefers_is_worth_no_more_than_it_can_tell() {
+    // What is left is that of arms which are alike the luckiest wins.
+    for (knows, most) in [(0.0, 0.08), (0.5, 0.11)] {
+        for is_fine in [false, true] {
+            let selector = Selector { knows, is_fine };
+            for seed in 0..3 {
+                let (n, worth) = run_by_selector(0.4, selector, seed);
+                let truth = selector.worth(0.4, n);
+                assert!(
+                    (worth - truth).abs() < most,
+                    "{worth} for {truth} with {n}: {selector:?}, seed {seed}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

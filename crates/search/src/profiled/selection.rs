@@ -19,9 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Where a selector tells no more levels apart than these, they are its own: valid or not, say. The
 /// preferences of others are taken to be finer than any level.
 const MOST_LEVELS: usize = 8;
-/// How many comparisons of a right answer with a wrong one, each counted as a row's worth of them, what is
-/// known of an arm's model and prompt counts for, and for these the guess.
-const WEIGHT: f64 = 2.0;
+/// How many comparisons of a right answer with a wrong one, each counted as a row's worth of them, the guess
+/// counts for beside those of an arm's model and prompt.
+const GUESS_WEIGHT: f64 = 2.0;
+/// The same of what is known of its model and prompt, beside an arm's own: a selector tells apart the answers of
+/// arms that differ in how they sample much alike, and of many arms one has always been lucky, which the search
+/// would choose.
+const GROUP_WEIGHT: f64 = 100.0;
 /// The guess before any were compared: that the right one is preferred in so many cases, which a selector
 /// is chosen for. Were it one half, nobody would ever ask for more than one answer, and find out.
 const RIGHT_PREFERRED: f64 = 0.7;
@@ -90,16 +94,15 @@ impl Selection {
         for preference in group().flat_map(|row| &row.preferences) {
             *counts.entry(place(*preference)).or_default() += 1.0;
             if counts.len() > MOST_LEVELS {
-                let guess = Preferred::default().towards(RIGHT_PREFERRED);
-                let of_group = Preferred::sum(group()).towards(guess);
-                let preferred = Preferred::sum(own()).towards(of_group);
-                return Self::new(shaped(own(), preferred));
+                let of_group = Preferred::sum(group()).towards(RIGHT_PREFERRED, GUESS_WEIGHT);
+                let of_group = shaped(group(), finer(of_group), GUESS_WEIGHT);
+                return Self::new(shaped(own(), of_group, GROUP_WEIGHT));
             }
         }
         let places: BTreeSet<u64> = counts.keys().copied().collect();
         let guess = tilted(&counts.into_values().collect::<Vec<_>>());
-        let of_group = Counted::sum(group(), &places).towards(&guess);
-        Self::new(Counted::sum(own(), &places).towards(&of_group))
+        let of_group = Counted::sum(group(), &places).towards(&guess, GUESS_WEIGHT);
+        Self::new(Counted::sum(own(), &places).towards(&of_group, GROUP_WEIGHT))
     }
 
     /// What n answers are worth, each being right with this chance.
@@ -157,11 +160,15 @@ fn finer(right_preferred: f64) -> Vec<Level> {
     BOUNDS.windows(2).map(between).collect()
 }
 
-/// The same, drawn towards where the right answers of rows lie among the wrong ones. One that is above j of w
+/// Levels drawn towards where the right answers of rows lie among the wrong ones, what was known before counting
+/// for so many comparisons. One that is above j of w
 /// wrong ones is above the share u of all wrong ones as likely as u has brought that about, uʲ(1 − u)ʷ⁻ʲ, times
 /// how likely it was before.
-fn shaped<'a>(rows: impl Iterator<Item = &'a Row>, right_preferred: f64) -> Vec<Level> {
-    let mut levels = finer(right_preferred);
+fn shaped<'a>(
+    rows: impl Iterator<Item = &'a Row>,
+    mut levels: Vec<Level>,
+    weight_before: f64,
+) -> Vec<Level> {
     let shares: Vec<f64> = BOUNDS.iter().map(|bound| normal(*bound)).collect();
     let shares: Vec<f64> = shares
         .windows(2)
@@ -200,7 +207,7 @@ fn shaped<'a>(rows: impl Iterator<Item = &'a Row>, right_preferred: f64) -> Vec<
         all += weight;
     }
     for (level, sum) in levels.iter_mut().zip(sums) {
-        level.right = (sum + WEIGHT * level.right) / (all + WEIGHT);
+        level.right = (sum + weight_before * level.right) / (all + weight_before);
     }
     levels
 }
@@ -269,8 +276,8 @@ impl Preferred {
         })
     }
 
-    fn towards(self, usual: f64) -> f64 {
-        (self.right + WEIGHT * usual) / (self.all + WEIGHT)
+    fn towards(self, usual: f64, weight: f64) -> f64 {
+        (self.right + weight * usual) / (self.all + weight)
     }
 }
 
@@ -308,8 +315,8 @@ impl Counted {
         sum
     }
 
-    fn towards(&self, usual: &[Level]) -> Vec<Level> {
-        let pulled = |seen: f64, usual: f64| (seen + WEIGHT * usual) / (self.all + WEIGHT);
+    fn towards(&self, usual: &[Level], weight: f64) -> Vec<Level> {
+        let pulled = |seen: f64, usual: f64| (seen + weight * usual) / (self.all + weight);
         let both = self.levels.iter().zip(usual);
         let pulled = both.map(|(seen, usual)| Level {
             right: pulled(seen.right, usual.right),

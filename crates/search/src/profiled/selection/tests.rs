@@ -165,7 +165,7 @@ fn without_a_comparison_the_guess_stands() {
     let one_each = [row(&[(1.0, 0.2)]), row(&[(0.0, 0.3)]), row(&[(0.5, 0.9)])];
     let preferred = Preferred::sum(one_each.iter());
     assert!(near(preferred.all, 0.0, 1e-12));
-    assert!(near(preferred.towards(0.7), 0.7, 1e-12));
+    assert!(near(preferred.towards(0.7, 2.0), 0.7, 1e-12));
     let pair = row(&[(1.0, 0.9), (0.0, 0.1), (0.0, 0.9)]);
     let preferred = Preferred::sum([&pair].into_iter());
     assert!(near(preferred.right / preferred.all, 0.75, 1e-12));
