@@ -8,6 +8,10 @@ use frugal::config::Config;
 use frugal::signals;
 use frugal::telemetry;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long threads may take to end that have been given up.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     if frugal_sandbox::is_launcher(std::env::args_os()) {
@@ -32,7 +36,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     };
     telemetry::initialise(config.log_format, log)?;
     let runtime = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let shutdown = signals::shutdown(config.queue.grace)?;
         match cli.command {
             Command::Jobs(command) => return commands::jobs(&command, shutdown).await,
@@ -49,7 +53,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Demo(args) => commands::demo(&config, &args, shutdown).await,
         }?;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // All that is worth waiting for has ended. What a thread still reckons on, nobody will hear of.
+    runtime.shutdown_timeout(LAST_WAIT);
+    ended
 }
 
 /// Says what went wrong, with every cause, on one line.

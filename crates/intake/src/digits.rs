@@ -1,4 +1,4 @@
-//! Numbers in rows that a parser would round.
+//! Numbers in rows, and in schemas that answers are held against, that a parser would round.
 //!
 //! A parsed number is one of 64 bits or a float. What has more digits, such as `12345678901234567891234`,
 //! would go into prompts and be compared as another number; so it is carried as a text, digit for digit:
@@ -13,11 +13,17 @@ const SURELY_KEPT: usize = 15;
 /// The parts of a document whose lists hold rows.
 const WITH_ROWS: [&[u8]; 3] = [b"data", b"rows", b"demonstrations"];
 
-/// A document whose rows carry as texts the numbers that would be rounded: those in lists of the parts that
-/// hold rows.
+/// The parts of a document that have scorers in them, and the name that their schemas have.
+const WITH_SCORERS: [&[u8]; 2] = [b"scoring", b"scorer"];
+const SCHEMA: &[u8] = b"schema";
+
+/// A document whose rows and schemas carry as texts the numbers that would be rounded: those in lists of the parts
+/// that hold rows, and those of a scorer's schema.
 #[must_use]
 pub fn keep_in_document(json: &[u8]) -> Cow<'_, [u8]> {
-    keep(json, |place| place.in_rows && place.lists > 0)
+    keep(json, |place| {
+        place.in_rows && place.lists > 0 || place.schema.is_some()
+    })
 }
 
 /// The same of a row by itself.
@@ -35,6 +41,10 @@ struct Place {
     depth: usize,
     /// In a part of the document that holds rows.
     in_rows: bool,
+    /// In one that has scorers.
+    in_scorers: bool,
+    /// In a schema, which is a member of what has so many objects and lists around it.
+    schema: Option<usize>,
 }
 
 /// Puts quotes around the numbers that would be rounded. What is no JSON comes out as something that is
@@ -58,7 +68,16 @@ fn keep(json: &[u8], is_carried: impl Fn(Place) -> bool) -> Cow<'_, [u8]> {
                     .get(start + 1..at.saturating_sub(1))
                     .unwrap_or_default();
             }
-            b':' if place.depth == 1 => place.in_rows = WITH_ROWS.contains(&text),
+            b':' => {
+                if place.depth == 1 {
+                    place.in_rows = WITH_ROWS.contains(&text);
+                    place.in_scorers = WITH_SCORERS.contains(&text);
+                }
+                if place.schema.is_none_or(|depth| depth == place.depth) {
+                    let begins = place.in_scorers && place.depth > 1 && text == SCHEMA;
+                    place.schema = begins.then_some(place.depth);
+                }
+            }
             b'{' | b'[' => {
                 open.push(*byte);
                 place.depth += 1;
@@ -68,6 +87,7 @@ fn keep(json: &[u8], is_carried: impl Fn(Place) -> bool) -> Cow<'_, [u8]> {
                 let is_list = open.pop() == Some(b'[');
                 place.depth = open.len();
                 place.lists -= usize::from(is_list);
+                place.schema = place.schema.filter(|depth| *depth <= place.depth);
             }
             b'-' | b'0'..=b'9' => {
                 while json.get(at).is_some_and(is_of_number) {
@@ -183,6 +203,24 @@ mod tests {
         let row: Value = serde_json::from_slice(&row).unwrap();
         assert_eq!(row["a"], json!("18446744073709551616"));
         assert_eq!(row["b"], json!(u64::MAX));
+    }
+
+    #[test]
+    fn a_schema_is_carried_to_the_last_digit() {
+        let long = "12345678901234567891234";
+        let text = format!(
+            "{{\"scoring\": {{\"scorer\": {{\"type\": \"composite\", \"parts\": [{{\"weight\": {long}, \"scorer\": {{\
+             \"schema\": {{\"properties\": {{\"schema\": {{\"const\": {long}}}, \"b\": {{\"enum\": [{long}]}}}}}}, \
+             \"tolerance\": {long}}}}}]}}, \"reduce\": {long}}}, \"name\": {{\"schema\": {long}}}}}"
+        );
+        let read = document(&text);
+        let scorer = &read["scoring"]["scorer"]["parts"][0]["scorer"];
+        let properties = &scorer["schema"]["properties"];
+        assert_eq!(properties["schema"]["const"], json!(long));
+        assert_eq!(properties["b"]["enum"][0], json!(long));
+        assert!(scorer["tolerance"].is_f64() && read["scoring"]["reduce"].is_f64());
+        assert!(read["scoring"]["scorer"]["parts"][0]["weight"].is_f64());
+        assert!(read["name"]["schema"].is_f64());
     }
 
     #[test]

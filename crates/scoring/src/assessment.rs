@@ -40,6 +40,7 @@ impl Assessment {
     ) -> Self {
         let parts = parts.into_iter().map(|(weight, verdict)| match verdict {
             Verdict::Score(observed) => (weight, Word::Score(observed)),
+            Verdict::None(reason) => (weight, Word::None(reason)),
             Verdict::Pending(pending) => (weight, Word::Pending(pending)),
         });
         Self {

@@ -4,8 +4,10 @@
 //! `0.1000000000000000055` digits are lost. Here they are read as they are written.
 
 use crate::fold::Folding;
-use serde_json::value::RawValue;
-use std::borrow::Cow;
+use crate::json_reader::{self, Builder};
+use num_bigint::BigUint;
+use num_traits::Zero;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// A value to be compared. Numbers are the same where they say the same, such as `33`, `33.0` and `3.3e1`.
@@ -34,38 +36,7 @@ const MOST_PLACES: i64 = 400;
 impl Exact {
     /// Reads JSON text; nothing where it is none. Values may nest as deep as a parser lets them.
     pub(crate) fn parse(text: &str, folding: Folding) -> Option<Self> {
-        // What nests too deep is refused before anything is read level by level.
-        serde_json::from_str::<serde_json::Value>(text).ok()?;
-        Self::read(serde_json::from_str(text).ok()?, folding)
-    }
-
-    fn read(raw: &RawValue, folding: Folding) -> Option<Self> {
-        let text = raw.get();
-        Some(match text.as_bytes().first()? {
-            b'n' => Self::Null,
-            b't' => Self::Bool(true),
-            b'f' => Self::Bool(false),
-            b'"' => {
-                let text: String = serde_json::from_str(text).ok()?;
-                match kept_as_text(&text) {
-                    Some(digits) => Self::Number(digits),
-                    None => Self::Text(folding.fold(&text)),
-                }
-            }
-            b'[' => {
-                let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-                let items = items.into_iter().map(|item| Self::read(item, folding));
-                Self::List(items.collect::<Option<_>>()?)
-            }
-            b'{' => {
-                let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(text).ok()?;
-                let member = |(name, member): (Cow<'_, str>, &RawValue)| {
-                    Some((folding.fold(&name), Self::read(member, folding)?))
-                };
-                Self::Object(members.into_iter().map(member).collect::<Option<_>>()?)
-            }
-            _ => Self::Number(Digits::of(text)?),
-        })
+        json_reader::read(text, &Folded(folding))
     }
 
     /// Whether it is an object or a list.
@@ -104,9 +75,48 @@ impl Exact {
     }
 }
 
-/// A text that stands for a number of more digits than 64 bits or a float keep: rows carry such numbers
-/// so, since they cannot carry them as numbers.
-fn kept_as_text(text: &str) -> Option<Digits> {
+/// Makes values whose texts and names are folded.
+struct Folded(Folding);
+
+impl Builder for Folded {
+    type Value = Exact;
+
+    fn null(&self) -> Exact {
+        Exact::Null
+    }
+
+    fn bool(&self, value: bool) -> Exact {
+        Exact::Bool(value)
+    }
+
+    fn number(&self, text: &str) -> Option<Exact> {
+        Digits::of(text).map(Exact::Number)
+    }
+
+    fn text(&self, text: String) -> Exact {
+        match kept_as_text(&text) {
+            Some(digits) => Exact::Number(digits),
+            None => Exact::Text(self.0.fold(&text)),
+        }
+    }
+
+    fn list(&self, items: Vec<Exact>) -> Exact {
+        Exact::List(items)
+    }
+
+    fn object(&self, members: Vec<(String, Exact)>) -> Exact {
+        let members = members.into_iter();
+        Exact::Object(
+            members
+                .map(|(name, value)| (self.0.fold(&name), value))
+                .collect(),
+        )
+    }
+}
+
+/// A text that stands for a number of more digits than 64 bits or a float keep: rows and schemas carry such
+/// numbers so, since they cannot carry them as numbers.
+pub(crate) fn kept_as_text(text: &str) -> Option<Digits> {
     let begins = text.strip_prefix('-').unwrap_or(text);
     if !begins.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
@@ -118,7 +128,7 @@ fn kept_as_text(text: &str) -> Option<Digits> {
 
 impl Digits {
     /// Reads a number of JSON.
-    fn of(text: &str) -> Option<Self> {
+    pub(crate) fn of(text: &str) -> Option<Self> {
         let (is_negative, text) = match text.strip_prefix('-') {
             Some(text) => (true, text),
             None => (false, text),
@@ -151,12 +161,63 @@ impl Digits {
         })
     }
 
-    /// The number as JSON text.
-    fn written(&self) -> String {
-        let sign = if self.is_negative { "-" } else { "" };
+    /// Whether it is whole.
+    pub(crate) const fn is_integer(&self) -> bool {
+        self.digits.is_empty() || self.exponent >= 0
+    }
+
+    /// Whether it is a whole number of times another one, which is not 0.
+    pub(crate) fn is_multiple_of(&self, unit: &Self) -> bool {
+        if self.digits.is_empty() {
+            return true;
+        }
+        // The last digit is not 0, so no power of ten that is left over divides the others.
+        let Some(places) = self.exponent.checked_sub(unit.exponent) else {
+            return false;
+        };
+        let (Ok(places), Ok(unit)) = (u64::try_from(places), unit.digits.parse::<BigUint>()) else {
+            return false;
+        };
+        if unit.is_zero() {
+            return false;
+        }
+        // So many digits at once fit 64 bits.
+        const AT_ONCE: usize = 18;
+        let parts = self.digits.as_bytes().chunks(AT_ONCE);
+        let rest = parts.fold(BigUint::zero(), |rest, part| {
+            let number = part
+                .iter()
+                .fold(0_u64, |sum, digit| 10 * sum + u64::from(digit - b'0'));
+            let shifted = rest * 10_u64.pow(u32::try_from(part.len()).unwrap_or_default());
+            (shifted + number) % &unit
+        });
+        let power = BigUint::from(10_u8).modpow(&places.into(), &unit);
+        ((rest * power) % unit).is_zero()
+    }
+
+    /// Where the point stands, counted from before the first digit.
+    fn point(&self) -> i64 {
         let count = i64::try_from(self.digits.len()).unwrap_or(i64::MAX);
-        // Where the point stands, counted from before the first digit.
-        let point = self.exponent.saturating_add(count);
+        self.exponent.saturating_add(count)
+    }
+
+    /// How far from 0 it is beside another one.
+    fn size(&self, other: &Self) -> Ordering {
+        match (self.digits.is_empty(), other.digits.is_empty()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            // Neither ends in 0, so the longer one of two that begin alike is the larger one.
+            (false, false) => {
+                (self.point().cmp(&other.point())).then_with(|| self.digits.cmp(&other.digits))
+            }
+        }
+    }
+
+    /// The number as JSON text.
+    pub(crate) fn written(&self) -> String {
+        let sign = if self.is_negative { "-" } else { "" };
+        let point = self.point();
         if self.digits.is_empty() {
             return "0".to_owned();
         }
@@ -174,6 +235,23 @@ impl Digits {
             }
             _ => format!("{sign}0.{}{}", zeros(-point), self.digits),
         }
+    }
+}
+
+impl Ord for Digits {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.is_negative, other.is_negative) {
+            (false, false) => self.size(other),
+            (true, true) => other.size(self),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        }
+    }
+}
+
+impl PartialOrd for Digits {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -268,6 +346,25 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_multiple_is_one_to_the_last_digit(
+            times in "-?(0|[1-9][0-9]{0,40})",
+            unit in "(0|[1-9][0-9]{0,25})(\\.[0-9]{1,10})?(e-?[0-9]{1,2})?",
+            off in "[1-9][0-9]{0,3}e-[0-9]{1,2}",
+        ) {
+            let exact = |text: &str| text.parse::<BigDecimal>().unwrap();
+            let is_multiple = |number: &BigDecimal| {
+                let digits = Digits::of(&number.to_plain_string()).unwrap();
+                digits.is_multiple_of(&Digits::of(&unit).unwrap())
+            };
+            prop_assume!(exact(&unit) != BigDecimal::from(0));
+            let product = exact(&times) * exact(&unit);
+            prop_assert!(is_multiple(&product));
+            let beside = product + exact(&off);
+            let is_whole = (&beside % exact(&unit)) == BigDecimal::from(0);
+            prop_assert_eq!(is_multiple(&beside), is_whole);
+        }
+
+        #[test]
         fn equality_is_that_of_the_numbers(
             one in "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,25})?(e-?[0-9]{1,2})?",
             other in "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,25})?(e-?[0-9]{1,2})?",
@@ -275,6 +372,9 @@ mod tests {
         ) {
             let exact = |text: &str| text.parse::<BigDecimal>().unwrap();
             prop_assert_eq!(same(&one, &other), exact(&one) == exact(&other));
+            let digits = |text: &str| Digits::of(text).unwrap();
+            prop_assert_eq!(digits(&one).cmp(&digits(&other)), exact(&one).cmp(&exact(&other)));
+            prop_assert_eq!(digits(&one).is_integer(), exact(&one).is_integer());
             let (mantissa, exponent) = one.split_once('e').unwrap_or((&one, "0"));
             let point = if mantissa.contains('.') { "" } else { "." };
             let longer = format!("{mantissa}{point}{}0e{exponent}", "0".repeat(zeros));

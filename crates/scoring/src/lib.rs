@@ -20,6 +20,7 @@ mod fold;
 mod hook;
 mod json;
 mod json_path;
+mod json_reader;
 mod judge;
 mod math;
 mod number;
@@ -28,11 +29,16 @@ mod pattern;
 mod prompt;
 mod references;
 mod run;
+mod schema;
 mod scorer;
 mod scorer_error;
 mod scorers;
 mod template;
 mod verdict;
+
+/// The version of the scorers' rules, stored with each score. A change by which a scorer says something else of
+/// the same response raises it, so that what was said before is not taken for its word.
+pub const VERSION: u32 = 1;
 
 pub use assessment::Assessment;
 pub use demonstrations::DEMONSTRATIONS;

@@ -4,6 +4,9 @@ use crate::scorer_error::{ScoreError, cut};
 use frugal_domain::fault::ObjectReader;
 use serde::{Deserialize, Serialize};
 
+/// The most texts of one instance: a long response is held against each of them.
+const MOST: usize = 500;
+
 /// What `expected` holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,6 +40,12 @@ impl References {
                 serde_json::from_str(expected).map_err(not_texts)?
             }
         };
+        if texts.len() > MOST {
+            return Err(ScoreError::TooManyReferences {
+                count: texts.len(),
+                most: MOST,
+            });
+        }
         let is_empty = |text: &String| text.trim().is_empty();
         match texts.is_empty() || texts.iter().any(is_empty) {
             true => Err(ScoreError::NoReference),
@@ -64,5 +73,8 @@ mod tests {
             assert_eq!(References::List.of(nothing), Err(ScoreError::NoReference));
         }
         assert_eq!(References::One.of(" "), Err(ScoreError::NoReference));
+        let many = serde_json::json!(vec!["a"; 501]).to_string();
+        let error = References::List.of(&many).unwrap_err().to_string();
+        assert!(error.contains("there are 501 texts"), "{error}");
     }
 }

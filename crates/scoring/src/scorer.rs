@@ -506,7 +506,7 @@ impl PartExpectation<'_> {
                 answer: self.answer(response).map(|answer| key(&answer)),
                 ..observed
             }),
-            pending @ Verdict::Pending(_) => pending,
+            other @ (Verdict::None(_) | Verdict::Pending(_)) => other,
         }
     }
 

@@ -73,6 +73,17 @@ pub enum ScoreError {
     /// There is no text to compare with.
     #[error("expected: there is no text for this instance that a response could be compared with")]
     NoReference,
+    /// There are more texts to compare with than may be.
+    #[error(
+        "expected: there are {count} texts for this instance that a response is compared with; at most {most} \
+         are allowed"
+    )]
+    TooManyReferences {
+        /// How many.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// That of one part of a composite.
     #[error("part {number}: {error}")]
     Part {

@@ -9,6 +9,8 @@ use frugal_domain::scoring::Observation;
 pub(crate) enum Verdict {
     /// Its score, from 0 for wrong to 1 for right, with the answer that it gives.
     Score(Observation),
+    /// It has no score, for this reason.
+    None(String),
     /// Something has to be done outside of this crate first.
     Pending(Pending),
 }

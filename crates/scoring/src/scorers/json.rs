@@ -7,25 +7,20 @@ use crate::extract::{Extract, Extractor};
 use crate::fold::{FoldFields, Folding};
 use crate::json;
 use crate::overlap::{share, small};
-use crate::pattern;
+use crate::schema::Schema;
 use crate::scorer_error::{ScoreError, ScorerError, cut};
 use crate::verdict::Verdict;
 use frugal_domain::fault::ObjectReader;
 use frugal_domain::scoring::{CorpusCounts, Observation};
-use jsonschema::{PatternOptions, Validator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// The largest schema, in bytes of JSON.
-const MAX_SCHEMA_BYTES: usize = 64 * 1024;
 
 /// The compiled scorer.
 #[derive(Debug, Clone)]
 pub(crate) struct Json {
-    schema: Option<Arc<Validator>>,
+    schema: Option<Schema>,
     extra_fields: ExtraFields,
     folding: Folding,
     /// Whether all of the response is searched for a value, and not a part that `extract` names.
@@ -85,7 +80,7 @@ impl Kind for Json {
 
     fn compile(fields: Fields, common: &Common) -> Result<Self, ScorerError> {
         Ok(Self {
-            schema: fields.schema.as_ref().map(compiled).transpose()?,
+            schema: fields.schema.as_ref().map(Schema::compile).transpose()?,
             extra_fields: fields.extra_fields,
             folding: fields.folding.into(),
             is_anywhere: common.extract == Extract::Json,
@@ -102,7 +97,10 @@ impl Kind for Json {
     }
 
     fn verdict(&self, wanted: &Option<Exact>, extractor: &Extractor, response: &str) -> Verdict {
-        let found = self.kept(wanted.as_ref(), extractor, response);
+        let found = match self.kept(wanted.as_ref(), extractor, response) {
+            Ok(found) => found,
+            Err(reason) => return Verdict::None(reason),
+        };
         Verdict::Score(match (found, wanted) {
             (None, None) => right(false).into(),
             (Some(_), None) => right(true).into(),
@@ -118,17 +116,7 @@ impl Kind for Json {
         response: &str,
     ) -> Option<String> {
         let text = self.text(wanted.as_ref(), extractor, response)?;
-        let value: Value = serde_json::from_str(&text).ok()?;
-        let error = self.schema.as_ref()?.validate(&value).err()?;
-        let place = error.instance_path().to_string();
-        let place = match place.is_empty() {
-            true => String::new(),
-            false => format!(" at `{}`", cut(&place)),
-        };
-        Some(format!(
-            "the value does not keep to the schema{place}: {}",
-            cut(&error.to_string())
-        ))
+        self.schema.as_ref()?.violation(&text)
     }
 
     fn answer(
@@ -143,14 +131,22 @@ impl Kind for Json {
 }
 
 impl Json {
-    /// The value that a response holds, if there is one and it keeps to the schema.
-    fn kept(&self, wanted: Option<&Exact>, extractor: &Extractor, response: &str) -> Option<Exact> {
-        let text = self.text(wanted, extractor, response)?;
-        if let Some(schema) = &self.schema {
-            let value = serde_json::from_str(&text).ok()?;
-            schema.is_valid(&value).then_some(())?;
+    /// The value that a response holds, if there is one and it keeps to the schema; or why that cannot be told.
+    fn kept(
+        &self,
+        wanted: Option<&Exact>,
+        extractor: &Extractor,
+        response: &str,
+    ) -> Result<Option<Exact>, String> {
+        let Some(text) = self.text(wanted, extractor, response) else {
+            return Ok(None);
+        };
+        if let Some(schema) = &self.schema
+            && !schema.is_kept_by(&text)?
+        {
+            return Ok(None);
         }
-        Exact::parse(&text, self.folding)
+        Ok(Exact::parse(&text, self.folding))
     }
 
     /// The value that a response holds, as it stands there.
@@ -217,58 +213,6 @@ fn fields(value: &Exact) -> BTreeMap<Vec<&str>, &Exact> {
         }
     }
     fields
-}
-
-/// Holds the patterns of a schema to the bounds of all patterns.
-fn check_patterns(schema: &Value) -> Result<(), ScorerError> {
-    let mut open = vec![schema];
-    while let Some(value) = open.pop() {
-        match value {
-            Value::Object(members) => {
-                for (name, member) in members {
-                    match (name.as_str(), member) {
-                        ("pattern", Value::String(text)) => _ = pattern::compile("schema", text)?,
-                        ("patternProperties", Value::Object(properties)) => {
-                            for text in properties.keys() {
-                                pattern::compile("schema", text)?;
-                            }
-                            open.push(member);
-                        }
-                        _ => open.push(member),
-                    }
-                }
-            }
-            Value::Array(items) => open.extend(items),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Compiles a schema of draft 2020-12, or the one that it names. It refers to nothing outside of itself.
-fn compiled(schema: &Value) -> Result<Arc<Validator>, ScorerError> {
-    let fault = |detail: String| ScorerError {
-        field: "schema",
-        detail,
-    };
-    if !schema.is_object() {
-        return Err(fault(
-            "must be an object, as {\"type\": \"object\"}".to_owned(),
-        ));
-    }
-    let bytes = schema.to_string().len();
-    if bytes > MAX_SCHEMA_BYTES {
-        return Err(fault(format!(
-            "is {bytes} bytes long; at most {MAX_SCHEMA_BYTES} are allowed"
-        )));
-    }
-    check_patterns(schema)?;
-    // Without backtracking, so that a search takes linear time.
-    let validator = jsonschema::options()
-        .with_pattern_options(PatternOptions::regex())
-        .build(schema)
-        .map_err(|error| fault(format!("is no JSON schema: {error}")))?;
-    Ok(Arc::new(validator))
 }
 
 #[cfg(test)]
