@@ -34,6 +34,7 @@ mod shared;
 mod sightings;
 mod steer;
 mod stored;
+mod taken_scores;
 mod tell;
 mod text;
 mod texts;

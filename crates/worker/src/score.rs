@@ -10,6 +10,7 @@ use crate::in_hand::{InHand, Said};
 use crate::judge::{self, Replies};
 use crate::selector::{preference, with_preference};
 use crate::stored::{self, stored_key};
+use crate::taken_scores;
 use crate::text::Text;
 use crate::texts::texts;
 use frugal_domain::job::Instance;
@@ -27,11 +28,19 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// The database failed, the lease is lost, or a text is not there.
-pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<ScoredBatch, DriveError> {
+pub(crate) async fn score(
+    context: &Context,
+    mut batch: ScoreBatch,
+) -> Result<ScoredBatch, DriveError> {
     if batch.of.purpose == Purpose::Labelled {
         let scores = judge::read_labelled(context, &batch).await?;
         stored::store(context, &whole(&scores)?).await?;
         return Ok(scores.into());
+    }
+    let split = batch.of.purpose.split();
+    let taken = taken_scores::take(context, split, &mut batch.plans).await?;
+    if !taken.is_empty() {
+        stored::store(context, &whole(&taken)?).await?;
     }
     let mut in_hand = assess(context, &batch).await?;
     let replies = judge::replies(context, &batch).await?;
@@ -49,6 +58,7 @@ pub(crate) async fn score(context: &Context, batch: ScoreBatch) -> Result<Scored
         }
     };
     let mut scored = settle(context, in_hand, ended.is_some()).await?;
+    scored.scores.extend(taken);
     if let Some(Ended::Unusable(reason)) = ended {
         scored.unusable = Some(reason);
     }

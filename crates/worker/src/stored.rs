@@ -18,6 +18,7 @@ pub(crate) fn stored_key(key: ScoreKey) -> Result<scores::ScoreKey, DriveError> 
 /// Stores scores.
 pub(crate) async fn store(context: &Context, new: &[NewScore]) -> Result<(), DriveError> {
     let mut connection = context.pool.acquire().await?;
-    scores::insert(&mut connection, context.claim, new, Utc::now()).await?;
+    let version = frugal_scoring::VERSION;
+    scores::insert(&mut connection, context.claim, version, new, Utc::now()).await?;
     Ok(())
 }

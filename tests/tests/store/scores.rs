@@ -81,7 +81,7 @@ async fn a_score_is_what_was_said_first_of_a_response_a_cap_and_a_row() {
     stored.insert(said[5].0, Err("no\u{FFFD}number".to_owned()));
     let now = Utc::now();
     let mut connection = store.pool.acquire().await.unwrap();
-    scores::insert(&mut connection, first, &new(&said), now)
+    scores::insert(&mut connection, first, 1, &new(&said), now)
         .await
         .unwrap();
     let found = scores::load(&mut connection, job).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_score_is_what_was_said_first_of_a_response_a_cap_and_a_row() {
         .chain([later.clone(), (later.0, Ok(0.6.into()))])
         .collect();
     for _ in 0..2 {
-        scores::insert(&mut connection, first, &new(&again), now)
+        scores::insert(&mut connection, first, 1, &new(&again), now)
             .await
             .unwrap();
     }
@@ -106,12 +106,12 @@ async fn a_score_is_what_was_said_first_of_a_response_a_cap_and_a_row() {
     // Another worker has taken over.
     let second = store.claim(60).await.unwrap();
     let late = new(&[(key(8, None, None, 0), Ok(1.0.into()))]);
-    let refused = scores::insert(&mut connection, first, &late, now).await;
+    let refused = scores::insert(&mut connection, first, 1, &late, now).await;
     assert!(matches!(refused, Err(Error::LeaseLost)));
-    let refused = scores::insert(&mut connection, first, &[], now).await;
+    let refused = scores::insert(&mut connection, first, 1, &[], now).await;
     assert!(matches!(refused, Err(Error::LeaseLost)));
     assert_eq!(scores::load(&mut connection, job).await.unwrap(), stored);
-    scores::insert(&mut connection, second, &late, now)
+    scores::insert(&mut connection, second, 1, &late, now)
         .await
         .unwrap();
     let found = scores::load(&mut connection, job).await.unwrap();
@@ -142,7 +142,7 @@ async fn what_parts_say_is_kept_apart_from_the_whole() {
     });
     let mut connection = store.pool.acquire().await.unwrap();
     for _ in 0..2 {
-        scores::insert(&mut connection, claim, &stored, Utc::now())
+        scores::insert(&mut connection, claim, 1, &stored, Utc::now())
             .await
             .unwrap();
     }
@@ -170,7 +170,7 @@ async fn loading_a_jobs_scores_reads_no_others() {
         let all: Vec<_> = (0..count)
             .map(|ordinal| (key(ordinal, None, None, 0), Ok(0.5.into())))
             .collect();
-        scores::insert(&mut connection, *claim, &new(&all), Utc::now())
+        scores::insert(&mut connection, *claim, 1, &new(&all), Utc::now())
             .await
             .unwrap();
     }
