@@ -46,6 +46,15 @@ pub struct CorpusEstimate {
     pub interval: Interval,
 }
 
+/// By how much a metric of a corpus is above that of another configuration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CorpusDifference {
+    /// The difference, and how sure it is.
+    pub found: CorpusEstimate,
+    /// The two-sided p-value of no difference: below 0.05 where the interval leaves 0 out.
+    pub p_value: f64,
+}
+
 impl Corpus {
     /// The counts of responses by instance. Nothing where no response has any, which depends on the scorer.
     #[must_use]
@@ -77,6 +86,13 @@ impl Corpus {
             rows.insert(instance, sums);
         }
         Some(Self { kind: kind?, rows })
+    }
+
+    /// Takes in what further rows add to the sums.
+    pub fn extend(&mut self, other: Self) {
+        if other.kind == self.kind {
+            self.rows.extend(other.rows);
+        }
     }
 
     /// The metrics that these counts tell.
@@ -118,16 +134,20 @@ impl Corpus {
 
     /// A metric less that of another configuration, on the rows that both have. Nothing where they share none.
     #[must_use]
-    pub fn difference(&self, other: &Self, metric: CorpusMetric) -> Option<CorpusEstimate> {
+    pub fn difference(&self, other: &Self, metric: CorpusMetric) -> Option<CorpusDifference> {
         let (left, right) = (self.shared_with(other), other.shared_with(self));
         let values = (left.row_values(metric), right.row_values(metric));
         let differences = PairedDifferences::of_row_values(&values.0, &values.1)?;
-        Some(CorpusEstimate {
+        let found = CorpusEstimate {
             estimate: Estimate {
                 mean: left.value(metric) - right.value(metric),
                 ..differences.estimate()?
             },
             interval: differences.interval(),
+        };
+        Some(CorpusDifference {
+            found,
+            p_value: differences.p_value(),
         })
     }
 

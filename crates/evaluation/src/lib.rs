@@ -88,7 +88,7 @@ mod trial_run;
 mod validity;
 
 pub use arm::{Arm, MOST_UNSERVED_SHARE, Rates, Used};
-pub use corpus::{Corpus, CorpusEstimate};
+pub use corpus::{Corpus, CorpusDifference, CorpusEstimate};
 pub use demand::Ending;
 pub use draw::{DrawnResponse, OfferedResponse, ScoredDraw};
 pub use evaluated::{EvaluatedInstance, UsedResponse};

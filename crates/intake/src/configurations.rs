@@ -8,7 +8,9 @@ use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::{Api, Catalog};
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::job::settings::explain_value;
-use frugal_domain::job::{JobSpec, MODEL, NamedConfiguration, PROMPT, TrialReference};
+use frugal_domain::job::{
+    DEMONSTRATIONS, JobSpec, MODEL, NamedConfiguration, PROMPT, TrialReference,
+};
 use frugal_domain::prompt::{Prompt, PromptBody};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -237,7 +239,8 @@ fn model(object: &ObjectReader<'_>, models: &[Option<ModelRead<'_>>]) -> Option<
 
 /// The position of the prompt that a configuration names, or of the only one that there is.
 fn prompt(object: &ObjectReader<'_>, prompts: &[Option<Prompt>]) -> Option<usize> {
-    let Some(at) = object.get(PROMPT) else {
+    let (named, shown) = (object.get(PROMPT), object.get(DEMONSTRATIONS));
+    if named.is_none() && shown.is_none() {
         if let [_] = prompts {
             return Some(0);
         }
@@ -247,22 +250,20 @@ fn prompt(object: &ObjectReader<'_>, prompts: &[Option<Prompt>]) -> Option<usize
                 .require(PROMPT, "there are several prompts; name one of them")
                 .and(None),
         };
-    };
-    let name = at.filled_string()?;
-    let named = |prompt: &Option<Prompt>| prompt.as_ref().is_some_and(|it| it.name == name);
-    let found = prompts.iter().position(named);
-    if found.is_none() && prompts.iter().all(Option::is_some) {
-        let named = prompts
-            .iter()
-            .flatten()
-            .map(|prompt| format!("`{}`", prompt.name));
-        let named: Vec<String> = named.collect();
-        return at.fault(format!(
-            "`{name}` is not among the prompts of the evaluation; there is {}",
-            named.join(", ")
-        ));
     }
+    let name = match &named {
+        None => None,
+        Some(at) => Some(at.filled_string()?),
+    };
+    // Prompts with faults are told of where they are.
+    let prompts: Vec<Prompt> = prompts.iter().cloned().collect::<Option<_>>()?;
+    if prompts.is_empty() {
+        return None;
+    }
+    let found = Prompt::find(&prompts, name, shown.as_ref().map(|at| at.value));
     found
+        .map_err(|detail| shown.or(named).map(|at| at.fault::<()>(detail)))
+        .ok()
 }
 
 /// Notes a fault where a model is to be sent messages and takes none.
@@ -340,5 +341,5 @@ pub(crate) fn reference(
 
 /// Whether a member of a configuration is one of its settings.
 pub(crate) fn is_setting(name: &str, value: &Value) -> bool {
-    !["name", "endpoint", MODEL, PROMPT].contains(&name) && !value.is_null()
+    !["name", "endpoint", MODEL, PROMPT, DEMONSTRATIONS].contains(&name) && !value.is_null()
 }

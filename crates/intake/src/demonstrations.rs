@@ -38,7 +38,7 @@ impl Read {
     /// A prompt in each of the ways.
     pub(crate) fn spread(&self, prompt: &Prompt) -> Vec<Prompt> {
         let named = |way: &Demonstrations| Prompt {
-            name: format!("{} ({})", prompt.name, in_words(*way)),
+            name: format!("{} ({way})", prompt.name),
             body: prompt.body.clone(),
             demonstrations: Some(*way),
         };
@@ -50,18 +50,6 @@ impl Read {
             return vec![named(&way)];
         }
         self.ways.iter().map(named).collect()
-    }
-}
-
-fn in_words(Demonstrations { count, choice }: Demonstrations) -> String {
-    if count == 0 {
-        return "no demonstrations".to_owned();
-    }
-    match choice {
-        DemonstrationChoice::First => format!("{count} first"),
-        DemonstrationChoice::Random { draw: 0 } => format!("{count} random"),
-        DemonstrationChoice::Random { draw } => format!("{count} random, draw {draw}"),
-        DemonstrationChoice::Similar => format!("{count} similar"),
     }
 }
 

@@ -120,9 +120,9 @@ pub(crate) fn is_of_rows(at: &Reader<'_>) -> Option<()> {
         return Some(());
     }
     at.fault(format!(
-        "`{name}` is of all rows together and no mean over them, so that no search can follow it from row to \
-         row: take `mean`, which is of the scores of the rows; trials and the report show `{name}` beside it \
-         wherever the scorer counts what it takes"
+        "`{name}` is of all rows together and no mean over them, so that nothing can go by it from row \
+         to row: take `mean`, which is of the scores of the rows; trials and reports show `{name}` beside it, with \
+         intervals and differences, wherever the scorer counts what it takes"
     ))
 }
 

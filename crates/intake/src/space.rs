@@ -4,7 +4,7 @@ use crate::limits::MAX_CHOICES;
 use crate::models::ModelRead;
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::job::settings::explain_value;
-use frugal_domain::job::{MODEL, PROMPT};
+use frugal_domain::job::{DEMONSTRATIONS, MODEL, PROMPT};
 use frugal_domain::prompt::Prompt;
 use frugal_domain::space::{Dimension, Domain, Scale, Space};
 use serde_json::{Value, json};
@@ -24,6 +24,10 @@ const RESERVED: &[(&str, &str)] = &[
     ),
     (PROMPT, "list the prompts under `prompts`"),
     ("messages", "list the prompts under `prompts`"),
+    (
+        DEMONSTRATIONS,
+        "say beside `search_space` what is searched, as {\"demonstrations\": {\"count\": {\"int\": [0, 8]}}}",
+    ),
     ("stream", "answers are not streamed to Frugal; leave it out"),
     (
         "seed",

@@ -235,7 +235,7 @@ fn every_fault_has_its_place() {
         (
             with("/configurations/0/prompt", json!("chain")),
             "/configurations/0/prompt",
-            "`chain` is not among the prompts of the evaluation; there is `direct`, `steps`",
+            "`chain` is not among the prompts; there is `direct`, `steps`",
         ),
         (
             with("/configurations/0/prompt", json!(null)),

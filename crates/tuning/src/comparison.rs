@@ -99,34 +99,76 @@ pub(crate) fn compare(
         let Some(of_reference) = values(reference.1) else {
             continue;
         };
-        let paired = others
-            .iter()
-            .map(|(_, standing)| PairedDifferences::of(*metric, &values(standing)?, &of_reference));
-        let paired: Vec<Option<PairedDifferences>> = paired.collect();
-        let p_values = paired.iter().flatten().map(PairedDifferences::p_value);
-        let p_values: Vec<f64> = p_values.collect();
-        let mut corrected = p_values.iter().copied().zip(holm(&p_values));
-        for (comparison, paired) in comparisons.iter_mut().zip(&paired) {
-            let Some(paired) = paired else { continue };
-            let (Some(estimate), Some((p_value, adjusted_p_value))) =
-                (paired.estimate(), corrected.next())
-            else {
-                continue;
-            };
-            comparison.instances = comparison.instances.max(estimate.count);
-            let difference = Difference {
-                estimate,
+        let pair = |standing: &Standing| {
+            let paired = PairedDifferences::of(*metric, &values(standing)?, &of_reference)?;
+            Some(Paired {
+                estimate: paired.estimate()?,
                 interval: paired.interval(),
-                p_value,
-                adjusted_p_value,
-                significant: adjusted_p_value < LEVEL,
-                better: better(direction(spec, *metric), estimate.mean),
-            };
-            let name = metric.as_str().to_owned();
-            comparison.metrics.insert(name, difference);
-        }
+                p_value: paired.p_value(),
+            })
+        };
+        let paired = others.iter().map(|(_, standing)| pair(standing)).collect();
+        let direction = direction(spec, *metric);
+        take(&mut comparisons, metric.as_str(), direction, paired);
+    }
+    // Those of all rows together, of which more is better.
+    let of_reference = reference.1.corpus.as_ref();
+    for metric in of_reference.map_or(&[][..], |corpus| corpus.metrics()) {
+        let pair = |standing: &Standing| {
+            let difference = standing
+                .corpus
+                .as_ref()?
+                .difference(of_reference?, *metric)?;
+            Some(Paired {
+                estimate: difference.found.estimate,
+                interval: difference.found.interval,
+                p_value: difference.p_value,
+            })
+        };
+        let paired = others.iter().map(|(_, standing)| pair(standing)).collect();
+        take(
+            &mut comparisons,
+            metric.as_str(),
+            Direction::Maximize,
+            paired,
+        );
     }
     comparisons
+}
+
+/// A configuration less the reference in one metric, by itself.
+struct Paired {
+    estimate: Estimate,
+    interval: Interval,
+    p_value: f64,
+}
+
+/// Takes in how the configurations differ in a metric, in their order, corrected over all of them.
+fn take(
+    comparisons: &mut [Comparison],
+    metric: &str,
+    direction: Direction,
+    paired: Vec<Option<Paired>>,
+) {
+    let p_values: Vec<f64> = paired.iter().flatten().map(|one| one.p_value).collect();
+    let mut corrected = holm(&p_values).into_iter();
+    for (comparison, paired) in comparisons.iter_mut().zip(paired) {
+        let Some(paired) = paired else { continue };
+        let Some(adjusted_p_value) = corrected.next() else {
+            continue;
+        };
+        let estimate = paired.estimate;
+        comparison.instances = comparison.instances.max(estimate.count);
+        let difference = Difference {
+            estimate,
+            interval: paired.interval,
+            p_value: paired.p_value,
+            adjusted_p_value,
+            significant: adjusted_p_value < LEVEL,
+            better: better(direction, estimate.mean),
+        };
+        comparison.metrics.insert(metric.to_owned(), difference);
+    }
 }
 
 fn better(direction: Direction, difference: f64) -> Better {

@@ -51,7 +51,7 @@ pub(crate) fn compared(
             .zip(&baseline)
             .flat_map(|(winner, baseline)| {
                 let difference = |metric: &CorpusMetric| {
-                    Some((*metric, winner.difference(baseline, *metric)?.into()))
+                    Some((*metric, winner.difference(baseline, *metric)?.found.into()))
                 };
                 winner.metrics().iter().filter_map(difference)
             })

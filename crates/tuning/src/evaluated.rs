@@ -9,7 +9,7 @@ use crate::interval_estimate::IntervalEstimate;
 use crate::side_by_side::{SideBySide, Standing};
 use crate::{notes, report, words};
 use frugal_domain::job::{EvaluationSpec, JobSpec, NamedConfiguration};
-use frugal_domain::metric::Metric;
+use frugal_domain::metric::{CorpusMetric, Metric};
 use frugal_domain::state::{StopReason, TrialState};
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::statistics;
@@ -129,6 +129,14 @@ fn evaluated(
         let name = metric.as_str().to_owned();
         Some((name, interval(*metric)?))
     });
+    let corpus = standing.corpus.iter().filter(|_| evaluation.is_some());
+    let of_all_rows = corpus.flat_map(|corpus| {
+        let estimate = |metric: &CorpusMetric| {
+            let found = corpus.estimate(*metric)?.into();
+            Some((metric.as_str().to_owned(), found))
+        };
+        corpus.metrics().iter().filter_map(estimate)
+    });
     Evaluated {
         name: named.name.clone(),
         trial: standing.number,
@@ -143,7 +151,7 @@ fn evaluated(
             _ => Some("the evaluation ended before any row of it was complete".to_owned()),
         },
         coverage: evaluation.and_then(|evaluation| evaluation.coverage),
-        metrics: named_metrics.collect(),
+        metrics: named_metrics.chain(of_all_rows).collect(),
         inference_cost: interval(Metric::InferenceCost)
             .filter(|_| evaluation.is_some())
             .map(|cost| CostInterval {

@@ -190,12 +190,20 @@ fn judge_share(findings: &Findings<'_>) -> Vec<Note> {
         let share = judge.share?;
         let several = (judges.len() > 1).then_some(*number);
         Some(Note {
-            detail: format!(
-                "the judge `{}` may use {} of the optimization budget, which was used up, but for what was kept \
-                 for held-out rows: the search ended with it; raise `share` to go on",
-                judge.model.model,
-                amounts::percent(share)
-            ),
+            detail: match findings.spec.kind() {
+                JobKind::Tuning => format!(
+                    "the judge `{}` may use {} of the optimization budget, which was used up, but for what was \
+                     kept for held-out rows: the search ended with it; raise `share` to go on",
+                    judge.model.model,
+                    amounts::percent(share)
+                ),
+                JobKind::Evaluation => format!(
+                    "the judge `{}` may use {} of the budget, which was used up: the evaluation ended with it; \
+                     raise `share`, or take fewer rows",
+                    judge.model.model,
+                    amounts::percent(share)
+                ),
+            },
             fact: Fact::JudgeShare {
                 judge: several,
                 share,

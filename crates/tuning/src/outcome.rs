@@ -120,10 +120,7 @@ fn evaluation(
         }
         metrics.insert(metric.as_str().to_owned(), estimate(*metric)?);
     }
-    let corpus = Corpus::of(instances.iter().map(|one| {
-        let responses = one.responses.iter();
-        (one.instance, responses.map(|response| &response.observed))
-    }));
+    let corpus = corpus_of(instances);
     add_corpus(&mut metrics, corpus.as_ref());
     let qualities = match spec.objective.cheapest {
         Some(standard) => values(standard.metric),
@@ -156,6 +153,14 @@ fn evaluation(
         quality_difference,
         corpus,
     })
+}
+
+/// What rows add to the metrics of all of them together; nothing where the scorer counts nothing.
+pub(crate) fn corpus_of(instances: &[EvaluatedInstance]) -> Option<Corpus> {
+    Corpus::of(instances.iter().map(|one| {
+        let responses = one.responses.iter();
+        (one.instance, responses.map(|response| &response.observed))
+    }))
 }
 
 /// Adds the metrics of all rows together.

@@ -25,7 +25,7 @@ use frugal_domain::job::{EvaluationSpec, JobSpec, Reuse, Split};
 use frugal_domain::metric::Metric;
 use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome};
 use frugal_evaluation::{
-    DEFAULT_MISSING_SHARE, Ending, EvaluatedInstance, TrialRun, metrics, statistics,
+    Corpus, DEFAULT_MISSING_SHARE, Ending, EvaluatedInstance, TrialRun, metrics, statistics,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -240,6 +240,8 @@ pub(crate) struct Standing {
     pub(crate) settings: Arc<Settings>,
     /// Every metric on each row that it was seen on.
     values: BTreeMap<Metric, Utilities>,
+    /// What the rows add to the metrics of all of them together.
+    pub(crate) corpus: Option<Corpus>,
     /// Some response gives an answer.
     has_votes: bool,
     /// The fewest responses of a row.
@@ -267,6 +269,7 @@ impl Standing {
             number,
             settings: Arc::new(settings),
             values: BTreeMap::new(),
+            corpus: None,
             has_votes: false,
             fewest_responses: u32::MAX,
             cost: 0,
@@ -305,6 +308,10 @@ impl Standing {
         for metric in Metric::ALL {
             let of_metric = self.values.entry(*metric).or_default();
             of_metric.extend(metrics::values(*metric, found, unit));
+        }
+        match (&mut self.corpus, outcome::corpus_of(found)) {
+            (Some(corpus), Some(further)) => corpus.extend(further),
+            (corpus, further) => *corpus = corpus.take().or(further),
         }
         for row in found {
             let count = u32::try_from(row.responses.len()).unwrap_or(u32::MAX);
@@ -383,7 +390,8 @@ impl Standing {
             let name = metric.as_str().to_owned();
             Some((name, estimate(*metric)?))
         });
-        let metrics: BTreeMap<String, Estimate> = named.collect();
+        let mut metrics: BTreeMap<String, Estimate> = named.collect();
+        outcome::add_corpus(&mut metrics, self.corpus.as_ref());
         let violated = outcome::violated(spec, &metrics, None);
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Some(Evaluation {

@@ -82,7 +82,7 @@ fn evaluation() -> Value {
 }
 
 /// Runs an evaluation to its end; it, and its report.
-async fn run(api: &ApiClient, body: &Value) -> (Value, Value) {
+pub(crate) async fn run(api: &ApiClient, body: &Value) -> (Value, Value) {
     let path = api.evaluate(body).await;
     let events = api.follow(&path, None).await;
     assert_eq!(events.last().unwrap().name, "job.succeeded", "{events:?}");

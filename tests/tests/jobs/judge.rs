@@ -7,9 +7,9 @@ use frugal_simulator::{Script, SimulatorOptions};
 use frugal_tests::client::ApiClient;
 use serde_json::{Value, json};
 
-const SUBJECTS: [&str; 6] = ["ferries", "tides", "owls", "bridges", "maps", "bells"];
+pub(crate) const SUBJECTS: [&str; 6] = ["ferries", "tides", "owls", "bridges", "maps", "bells"];
 
-const JUDGE: &str = "smollm2-135m-instruct";
+pub(crate) const JUDGE: &str = "smollm2-135m-instruct";
 
 /// One model writes, the other judges: it likes explanations, finds the rest bad, and has nothing to say
 /// of answers that are cut off.
@@ -53,7 +53,7 @@ fn body() -> Value {
     })
 }
 
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     World::with(SimulatorOptions {
         script: Some(script()),
         ..SimulatorOptions::default()

@@ -2,6 +2,7 @@
 
 use frugal_domain::configuration::Settings;
 use frugal_domain::job::JobSpec;
+use frugal_domain::prompt::{DemonstrationChoice, Demonstrations};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,6 +22,10 @@ pub struct Configuration {
     pub model: String,
     /// The prompt's name.
     pub prompt: String,
+    /// Which demonstrations the prompt shows, where it shows any in some way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub demonstrations: Option<ShownDemonstrations>,
     /// The sampling temperature, where it is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -45,28 +50,95 @@ pub struct Configuration {
     pub extra: BTreeMap<String, Value>,
 }
 
+/// A way of showing demonstrations. Of none it does not matter how they are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"count": 4, "choice": "similar"}))]
+pub struct ShownDemonstrations {
+    /// How many; fewer where the pool has fewer others than the row itself.
+    #[schema(maximum = 64)]
+    pub count: u32,
+    /// Which of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub choice: Option<ShownChoice>,
+    /// Which of the draws that `search` compares, where it is not the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    pub draw: Option<u32>,
+}
+
+/// Which demonstrations are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ShownChoice {
+    /// The first of the pool.
+    First,
+    /// Drawn once for all rows.
+    Random,
+    /// Those that have most words in common with the row.
+    Similar,
+}
+
+impl From<Demonstrations> for ShownDemonstrations {
+    fn from(Demonstrations { count, choice }: Demonstrations) -> Self {
+        let (choice, draw) = match choice {
+            DemonstrationChoice::First => (ShownChoice::First, None),
+            DemonstrationChoice::Random { draw } => {
+                (ShownChoice::Random, Some(draw).filter(|draw| *draw > 0))
+            }
+            DemonstrationChoice::Similar => (ShownChoice::Similar, None),
+        };
+        Self {
+            count,
+            choice: Some(choice).filter(|_| count > 0),
+            draw: draw.filter(|_| count > 0),
+        }
+    }
+}
+
 impl Configuration {
     /// Settings with the names of the job that they belong to. A position that the job does not
     /// have, which no worker stores, reads as an empty name.
     #[must_use]
     pub fn new(spec: &JobSpec, settings: &Settings) -> Self {
         let model = spec.models.get(settings.sampling.model);
+        let prompt = spec.prompts.get(settings.sampling.prompt);
         Self {
             endpoint: model
                 .map(|model| model.endpoint.clone())
                 .unwrap_or_default(),
             model: model.map(|model| model.model.clone()).unwrap_or_default(),
-            prompt: spec
-                .prompts
-                .get(settings.sampling.prompt)
-                .map(|prompt| prompt.name.clone())
-                .unwrap_or_default(),
+            prompt: prompt.map(|prompt| prompt.name.clone()).unwrap_or_default(),
+            demonstrations: prompt
+                .and_then(|prompt| prompt.demonstrations)
+                .map(ShownDemonstrations::from),
             temperature: settings.sampling.temperature,
             top_p: settings.sampling.top_p,
             max_tokens: settings.extent.max_tokens,
             n: settings.extent.n,
             stop: settings.sampling.stop.clone(),
             extra: settings.sampling.extra.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn demonstrations_are_shown_as_the_report_has_them() {
+        for choice in [
+            DemonstrationChoice::First,
+            DemonstrationChoice::Similar,
+            DemonstrationChoice::Random { draw: 0 },
+            DemonstrationChoice::Random { draw: 2 },
+        ] {
+            for count in [0, 3] {
+                let way = Demonstrations { count, choice };
+                assert_eq!(json!(ShownDemonstrations::from(way)), way.described());
+            }
         }
     }
 }

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Demonstrations: which rows prompts show as examples, and how many. No row is its own example.
+/// Demonstrations: which rows prompts show as examples, and how many. No row is its own example. A configuration
+/// says in its `demonstrations` which its prompt shows.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DemonstrationsPost {

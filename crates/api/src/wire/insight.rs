@@ -4,7 +4,7 @@ use super::{
     Better, Configuration, CostEstimate, Difference, Direction, Estimate, Interval, Metric, Unit,
 };
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::{self, JobSpec, Split};
+use frugal_domain::job::{self, DEMONSTRATIONS, JobSpec, Split};
 use frugal_domain::metric;
 use frugal_domain::trial::{Evaluation, TrialOutcome};
 use frugal_evaluation::importance::{self, LEAST_EXPLAINED, Level, TriedPoint};
@@ -231,6 +231,8 @@ fn note(trials: usize, explained: Option<f64>, reliable: bool) -> String {
 /// The settings of a trial, the model with its endpoint as one.
 fn settings(spec: &JobSpec, trial: &StoredTrial) -> Map<String, Value> {
     let mut settings = spec.describe(&trial.settings);
+    // The prompt's name says which demonstrations it shows.
+    settings.remove(DEMONSTRATIONS);
     let endpoint = settings.remove("endpoint");
     if let (Some(Value::String(endpoint)), Some(Value::String(model))) =
         (endpoint, settings.get("model"))

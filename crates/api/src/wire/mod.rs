@@ -32,7 +32,7 @@ mod winner;
 
 pub use amounts::{Budget, CostEstimate, Estimate, Interval, Spend};
 pub use attempt::Attempt;
-pub use configuration::Configuration;
+pub use configuration::{Configuration, ShownChoice, ShownDemonstrations};
 pub(crate) use dataset::dataset_path;
 pub use dataset::{Dataset, DatasetColumn, DatasetLinks, DatasetRow};
 pub use demonstrations::{

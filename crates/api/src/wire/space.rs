@@ -174,7 +174,7 @@ impl PartialSchema for ConfigurationPost {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .description(Some(
-                "Settings by name, in the form in which trials show them. The model is given by its name, with `endpoint` next to it where two endpoints have one of the same name.",
+                "Settings by name, in the form in which trials show them. The model is given by its name, with `endpoint` next to it where two endpoints have one of the same name, and the prompt by its name, with `demonstrations` next to it where that says which of the ways of showing them is meant.",
             ))
             .additional_properties(Some(AdditionalProperties::FreeForm(true)))
             .examples([json!({"model": "gemma-3-270m", "temperature": 0.7, "n": 5})])

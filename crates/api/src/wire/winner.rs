@@ -2,7 +2,7 @@
 
 use frugal_domain::configuration::Settings;
 use frugal_domain::endpoint::Api;
-use frugal_domain::job::JobSpec;
+use frugal_domain::job::{DEMONSTRATIONS, JobSpec};
 use frugal_domain::prompt::{Message, PromptBody};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -82,6 +82,7 @@ impl Request {
         };
         parameters.remove("endpoint");
         parameters.remove("prompt");
+        parameters.remove(DEMONSTRATIONS);
         let prompt = spec.prompts.get(settings.sampling.prompt);
         let messages = match prompt.map(|prompt| &prompt.body) {
             Some(PromptBody::Text(text)) => vec![("user".to_owned(), text.clone())],

@@ -59,6 +59,9 @@ const ROW_ORDER: u64 = 0x006f_7264_6572;
 /// The name of the dimension that holds the prompt's name, where there is more than one.
 pub const PROMPT: &str = "prompt";
 
+/// The name by which settings tell which demonstrations the prompt shows.
+pub const DEMONSTRATIONS: &str = "demonstrations";
+
 /// A job, read and checked, but for its instances, which are kept apart from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSpec {

@@ -1,9 +1,10 @@
 //! Points of a job's search space: what they ask of an endpoint, and the ones to start from.
 
 use super::settings::{explain_value, stop_texts};
-use super::{JobSpec, MODEL, PROMPT};
+use super::{DEMONSTRATIONS, JobSpec, MODEL, PROMPT};
 use crate::configuration::{Configuration, Extent, Sampling, Settings};
 use crate::grid::rounded;
+use crate::prompt::Prompt;
 use crate::space::{Dimension, Domain, Space};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -146,7 +147,7 @@ impl JobSpec {
         (!cheap.0.is_empty()).then_some(cheap)
     }
 
-    /// Settings as people read them: the model and the prompt by name.
+    /// Settings as people read them: the model and the prompt by name, and which demonstrations it shows.
     #[must_use]
     pub fn describe(&self, settings: &Settings) -> Map<String, Value> {
         let mut described = Map::new();
@@ -156,6 +157,9 @@ impl JobSpec {
         }
         if let Some(prompt) = self.prompts.get(settings.sampling.prompt) {
             described.insert(PROMPT.to_owned(), json!(prompt.name));
+            if let Some(shown) = prompt.demonstrations {
+                described.insert(DEMONSTRATIONS.to_owned(), shown.described());
+            }
         }
         if let Some(temperature) = settings.sampling.temperature {
             described.insert("temperature".to_owned(), json!(temperature));
@@ -232,10 +236,6 @@ impl JobSpec {
         fill(&self.space, &with_model, &default_value, &mut values);
         for (name, value) in given {
             explain_value(&name, &value).map_err(|detail| (name.clone(), detail))?;
-            if name == PROMPT && self.prompts.iter().all(|own| value != json!(own.name)) {
-                let detail = format!("{value} is not among the job's prompts");
-                return Err((name, detail));
-            }
             match find(&self.space, &name) {
                 Some(Domain::OneOf { branches }) => {
                     let index = value.as_u64().and_then(|index| usize::try_from(index).ok());
@@ -282,14 +282,27 @@ impl JobSpec {
                 given.insert(MODEL.to_owned(), json!(index));
             }
         }
-        if self.prompts.len() == 1
-            && let Some(name) = given.remove(PROMPT)
-            && name != json!(self.prompts[0].name)
-        {
-            return Err((
-                PROMPT.to_owned(),
-                format!("{name} is not among the job's prompts"),
-            ));
+        let shown = given.remove(DEMONSTRATIONS);
+        let shown = shown.filter(|shown| !shown.is_null());
+        let name = given.remove(PROMPT);
+        if name.is_some() || shown.is_some() {
+            let is_shown = shown.is_some();
+            let name = match &name {
+                None => None,
+                Some(Value::String(name)) => Some(name.as_str()),
+                Some(other) => {
+                    let detail = format!("{other} is no name of a prompt");
+                    return Err((PROMPT.to_owned(), detail));
+                }
+            };
+            let found = Prompt::find(&self.prompts, name, shown.as_ref());
+            let found = found.map_err(|detail| {
+                let place = if is_shown { DEMONSTRATIONS } else { PROMPT };
+                (place.to_owned(), detail)
+            })?;
+            if self.prompts.len() > 1 {
+                given.insert(PROMPT.to_owned(), json!(self.prompts[found].name));
+            }
         }
         Ok(given)
     }

@@ -49,6 +49,18 @@ fn counts_are_summed_and_a_row_counts_once() {
 }
 
 #[test]
+fn rows_that_come_later_count_as_much() {
+    let rows = [
+        vec![overlap(2, 4, 2)],
+        vec![overlap(0, 2, 8)],
+        vec![overlap(4, 6, 8)],
+    ];
+    let mut found = Corpus::of([(0, rows[0].iter())]).unwrap();
+    found.extend(Corpus::of([(1, rows[1].iter()), (2, rows[2].iter())]).unwrap());
+    assert_eq!(found, corpus(&rows));
+}
+
+#[test]
 fn two_configurations_are_compared_on_the_rows_that_both_have() {
     let left = corpus(&[
         vec![overlap(1, 1, 1)],
@@ -61,12 +73,13 @@ fn two_configurations_are_compared_on_the_rows_that_both_have() {
         (7, [overlap(9, 9, 9)].iter()),
     ])
     .unwrap();
-    let found = left.difference(&right, CorpusMetric::Recall).unwrap();
+    let found = left.difference(&right, CorpusMetric::Recall).unwrap().found;
     assert!(close(found.estimate.mean, 4.0 / 5.0 - 3.0 / 5.0));
     assert_eq!(found.estimate.count, 2);
     let itself = left.difference(&left, CorpusMetric::F1).unwrap();
-    assert!(close(itself.estimate.mean, 0.0));
-    assert!(itself.interval.low < 0.0 && itself.interval.high > 0.0);
+    assert!(close(itself.found.estimate.mean, 0.0) && close(itself.p_value, 1.0));
+    let interval = itself.found.interval;
+    assert!(interval.low < 0.0 && interval.high > 0.0);
     let apart = Corpus::of([(9, [overlap(1, 1, 1)].iter())]).unwrap();
     assert_eq!(left.difference(&apart, CorpusMetric::F1), None);
 }
@@ -145,7 +158,10 @@ fn coverage(
         let (left, right) = (of(first, rows, 0.8), of(first, rows, 0.7));
         let interval = left.estimate(metric).unwrap().interval;
         held += u32::from((interval.low..=interval.high).contains(&truth));
-        let interval = left.difference(&right, metric).unwrap().interval;
+        let found = left.difference(&right, metric).unwrap();
+        let interval = found.found.interval;
+        let leaves_out = interval.low > 0.0 || interval.high < 0.0;
+        assert_eq!(leaves_out, found.p_value < 0.05, "{found:?}");
         difference_held += u32::from((interval.low..=interval.high).contains(&difference));
     }
     let percent = |held: u32| 100.0 * f64::from(held) / 400.0;

@@ -135,7 +135,7 @@ fn a_baseline_is_one_of_the_job() {
         (
             json!({"prompt": "other"}),
             "/baseline/prompt",
-            "not among the job's prompts",
+            "not among the prompts",
         ),
         (
             json!({"temperature": -1}),

@@ -71,6 +71,62 @@ fn every_way_of_showing_them_is_a_prompt() {
 }
 
 #[test]
+fn a_configuration_names_what_is_shown() {
+    let with = |baseline: Value| {
+        let mut body = example();
+        body["prompts"] = json!([{"name": "bare", "text": "{{ question }}"}, few()]);
+        body["demonstrations"] = json!({"count": {"int": [0, 2]}, "choice": ["first", "similar"]});
+        body["baseline"] = baseline;
+        frugal_intake::job(&body, &catalog(), 7).map(|(spec, _)| {
+            let baseline = spec.settings(spec.baseline.as_ref().unwrap()).unwrap();
+            spec.describe(&baseline)
+        })
+    };
+    let none = json!({"count": 0});
+    for (shown, name, described) in [
+        (none.clone(), "few (no demonstrations)", none.clone()),
+        (
+            json!({"count": 2, "choice": "similar"}),
+            "few (2 similar)",
+            json!({"count": 2, "choice": "similar"}),
+        ),
+    ] {
+        let found = with(json!({"prompt": "few", "demonstrations": shown})).unwrap();
+        assert_eq!(
+            (&found["prompt"], &found["demonstrations"]),
+            (&json!(name), &described)
+        );
+        // As it is read, it can be posted.
+        let mut again = found.clone();
+        again.retain(|name, _| ["prompt", "demonstrations"].contains(&name.as_str()));
+        assert_eq!(with(Value::Object(again)).unwrap(), found);
+    }
+    let bare = with(json!({"prompt": "bare"})).unwrap();
+    assert!(!bare.contains_key("demonstrations"));
+    for (baseline, pointer, told) in [
+        (
+            json!({"prompt": "few", "demonstrations": {"count": 2}}),
+            "/baseline/demonstrations",
+            "says too little of how demonstrations are shown",
+        ),
+        (
+            json!({"prompt": "bare", "demonstrations": none}),
+            "/baseline/demonstrations",
+            "the prompt shows no demonstrations",
+        ),
+        (
+            json!({"prompt": "few"}),
+            "/baseline/prompt",
+            "several prompts are meant",
+        ),
+    ] {
+        let faults = with(baseline).unwrap_err();
+        assert_eq!(faults[0].pointer, pointer);
+        assert!(faults[0].detail.contains(told), "{}", faults[0].detail);
+    }
+}
+
+#[test]
 fn what_is_held_out_is_shown_to_nobody() {
     let (spec, data) = read(json!({"pool": "rows", "count": 9}), json!([few()])).unwrap();
     assert_eq!(data.holdout.len(), 4);

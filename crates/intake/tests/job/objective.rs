@@ -246,9 +246,10 @@ fn the_majority_needs_a_scorer_that_tells_answers_apart() {
 
 #[test]
 fn a_metric_of_all_rows_together_is_no_objective() {
-    let detail = "`corpus_bleu` is of all rows together and no mean over them, so that no search can follow \
-                  it from row to row: take `mean`, which is of the scores of the rows; trials and the \
-                  report show `corpus_bleu` beside it wherever the scorer counts what it takes";
+    let detail = "`corpus_bleu` is of all rows together and no mean over them, so that nothing can go by it \
+                  from row to row: take `mean`, which is of the scores of the rows; trials and reports show \
+                  `corpus_bleu` beside it, with intervals and differences, wherever the scorer counts what it \
+                  takes";
     for (place, change) in [
         (
             "/scoring/reduce",

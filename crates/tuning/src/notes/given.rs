@@ -3,6 +3,7 @@
 use super::fact::{Fact, Note};
 use super::{bills, failures};
 use crate::findings::Findings;
+use crate::judging::Heard;
 use crate::side_by_side::SideBySide;
 use frugal_domain::state::StopReason;
 
@@ -19,6 +20,7 @@ pub(crate) fn of_evaluation(
     notes.extend(failures::uncertain_spend(findings));
     notes.extend(super::judge_agreements(findings));
     notes.extend(super::judge_silent(findings));
+    notes.extend(super::judge_share(findings));
     notes.extend(super::latency_load(findings));
     notes.extend(super::responses_cut(findings));
     notes.extend(bills::overheads(findings));
@@ -43,7 +45,11 @@ fn rows_not_seen(
         return None;
     }
     let seen = side.seen_by_all();
+    let is_used_up = |heard: &Heard| !heard.used_up.is_empty();
     let remedy = match stop_reason {
+        StopReason::BudgetExhausted if findings.judged.is_some_and(is_used_up) => {
+            "the judge's share of the budget ended there: raise `share`, or take fewer rows"
+        }
         StopReason::BudgetExhausted => {
             "the budget ended there: raise `budgets.evaluation`, or take fewer rows"
         }

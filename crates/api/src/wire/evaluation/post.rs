@@ -105,6 +105,10 @@ pub struct GivenConfigurationPost {
     /// One of the prompts, by its name. It may be left out where there is one.
     #[schema(nullable = true, min_length = 1)]
     pub prompt: Option<String>,
+    /// Which demonstrations the prompt shows, in the form in which configurations show it: `{"count": 4, "choice":
+    /// "similar"}`. It may be left out where the prompt's name says it.
+    #[schema(nullable = true, value_type = Option<Object>, example = json!({"count": 4, "choice": "similar"}))]
+    pub demonstrations: Option<Value>,
     /// The sampling temperature.
     #[schema(nullable = true, minimum = 0, maximum = 100)]
     pub temperature: Option<f64>,

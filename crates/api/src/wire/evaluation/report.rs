@@ -80,7 +80,9 @@ pub struct Evaluated {
     pub detail: Option<String>,
     /// How far it was looked at.
     pub coverage: Option<Coverage>,
-    /// Every metric by name, with its 95 % interval. `latency_ms` is there where it was measured.
+    /// Every metric by name, with its 95 % interval. `latency_ms` is there where it was measured, and metrics of
+    /// all rows together (`corpus_bleu`, `corpus_f1`, `corpus_precision`, `corpus_recall`) where the scorer counts
+    /// what they take.
     pub metrics: BTreeMap<String, IntervalEstimate>,
     /// What one instance costs under it, prompt and all responses, as if it had asked for all of them.
     pub inference_cost: Option<CostInterval>,
