@@ -234,6 +234,30 @@ fn winner(run: &Run) -> usize {
 }
 
 #[test]
+fn what_money_did_not_finish_wins_against_what_is_surely_worse() {
+    // The money is enough for some of the rows of the dear model.
+    let spec = spec(&[("/optimization_budget/usd", json!(0.000_4))]);
+    let baseline = json!({"model": 0, "temperature": 1.0, "max_tokens": 200, "n": 1});
+    let wrong = |row| Drawn {
+        row,
+        prompt_tokens: Some(20),
+        responses: vec![response(1, row, 0, 0.0).1],
+    };
+    let mut search = new_search(&spec, ROWS, None);
+    assert!(search.give(
+        &serde_json::from_value(baseline).unwrap(),
+        (0..ROWS).map(wrong).collect()
+    ));
+    let chance = |settings: Settings<'_>| if settings.model == 1 { 0.9 } else { 0.0 };
+    let run = drive(&spec, search, 0, chance, |_, told| told);
+    let mut arms = run.conclusion.arms.values();
+    assert!(arms.any(|arm| arm.estimate.complete), "the baseline's arm");
+    let won = &run.conclusion.arms[&winner(&run)].estimate;
+    assert!(!won.complete && won.rows < ROWS, "{won:?}");
+    assert_eq!(run.search.place(winner(&run)).unwrap().model, 1);
+}
+
+#[test]
 fn the_better_model_wins_within_both_budgets() {
     let run = run(&spec(&[]), |at| if at.model == 1 { 0.6 } else { 0.05 });
     let place = run.search.place(winner(&run)).unwrap();

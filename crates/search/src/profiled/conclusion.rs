@@ -3,7 +3,9 @@
 use super::Profiled;
 use super::arm::{Arm, Row};
 use super::assessment::Assessment;
-use super::constants::{COST_MARGIN, FEW_ROWS, UTILITY_MARGIN};
+use super::constants::{
+    COST_MARGIN, FEW_ROWS, UNFINISHED_MARGIN, UNFINISHED_SHARE, UTILITY_MARGIN,
+};
 use super::exchange::{ArmEstimate, ArmResult, Conclusion};
 use super::profile::{Known, Profile};
 use super::reduction::is_of_answers;
@@ -167,10 +169,10 @@ impl Profiled {
             if arm.seen == 0 {
                 continue;
             }
-            let margin = if arm.complete() {
-                COST_MARGIN
+            let (margin, deviations) = if arm.complete() {
+                (COST_MARGIN, UTILITY_MARGIN)
             } else {
-                2.0 * COST_MARGIN
+                (2.0 * COST_MARGIN, UNFINISHED_MARGIN)
             };
             let sure = self.surely_as_good(assessment, index, margin);
             let profile = sure.unwrap_or_else(|| known.profile(index, margin));
@@ -178,7 +180,7 @@ impl Profiled {
                 let worths = assessment.worths[index].as_ref();
                 let unsure = worths.map_or(0.0, |worths| deviation(worths));
                 match (self.goal.standard(), sure) {
-                    (None, _) => values.push((index, worth - UTILITY_MARGIN * unsure)),
+                    (None, _) => values.push((index, worth - deviations * unsure)),
                     // How sure it is has been asked already.
                     (Some(_), Some(_)) => values.push((index, worth)),
                     (Some(_), None) => {}
@@ -189,10 +191,18 @@ impl Profiled {
                 arms.insert(index, ArmResult { estimate, values });
             }
         }
-        // Those seen in full; else those seen somewhat; else whatever there is.
+        // Those seen in full, and where the draws say how sure all that matters is, those seen on a good
+        // part of the rows beside them; else those seen somewhat; else whatever there is.
         let few = FEW_ROWS.min(self.problem.rows());
+        let enough = (self.problem.rows() as f64 * UNFINISHED_SHARE).max(few as f64);
+        let is_drawn = self.goal.standard().is_none()
+            && self.problem.constraints.is_empty()
+            && is_of_answers(self.problem.objective.metric);
         let tiers: [&dyn Fn(usize) -> bool; 3] = [
-            &|arm| self.arms[arm].complete(),
+            &|arm| {
+                let seen = self.arms[arm].seen as f64;
+                self.arms[arm].complete() || is_drawn && seen >= enough
+            },
             &|arm| self.arms[arm].seen >= few,
             &|_| true,
         ];

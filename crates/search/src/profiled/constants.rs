@@ -82,8 +82,12 @@ pub(super) const UNCOUNTED_PROMPT: f64 = 0.13;
 
 /// Standard errors by which costs are taken higher when the winner is chosen.
 pub(super) const COST_MARGIN: f64 = 1.5;
-/// Deviations of the utility that are taken off when the winner is chosen.
+/// Deviations of the utility that are taken off when the winner is chosen, and of an arm that was not
+/// seen on every row: what the draws say of it is too sure.
 pub(super) const UTILITY_MARGIN: f64 = 0.5;
+pub(super) const UNFINISHED_MARGIN: f64 = 1.5;
+/// The share of rows that an arm must have seen to win unfinished against one that was finished.
+pub(super) const UNFINISHED_SHARE: f64 = 0.25;
 /// Instances that an arm must have seen for its temperatures to be opened, or to win unfinished.
 pub(super) const FEW_ROWS: usize = 4;
 /// The share of samples that an arm must win for its temperatures to be opened.
