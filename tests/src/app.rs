@@ -7,22 +7,30 @@
 
 use crate::client::ApiClient;
 use crate::postgres::TestDatabase;
-use frugal_api::{AppState, DatasetLimits, Options};
+use chrono::Utc;
+use frugal_api::keys::{self, NewKey};
+use frugal_api::{AppState, Connections, DatasetLimits, Guard, Options};
+use frugal_domain::access::Scope;
 use frugal_domain::endpoint::Catalog;
 use frugal_store::PgPool;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How large posted bodies may be.
-#[derive(Debug, Clone, Copy)]
+/// How large posted bodies may be, who is let in, and how connections are served.
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// The most bytes of a job.
     pub body: usize,
     /// The size of a dataset.
     pub dataset: DatasetLimits,
+    /// Who is let in.
+    pub guard: Guard,
+    /// How connections are served.
+    pub connections: Connections,
 }
 
 impl Default for Limits {
@@ -30,6 +38,8 @@ impl Default for Limits {
         Self {
             body: Options::BODY_LIMIT,
             dataset: Options::DATASET_LIMITS,
+            guard: Guard::default(),
+            connections: Connections::default(),
         }
     }
 }
@@ -39,8 +49,10 @@ impl Default for Limits {
 pub struct Server {
     /// The client. It holds every answer against openapi.yaml.
     pub api: ApiClient,
+    /// Where it listens.
+    pub address: SocketAddr,
     shutdown: CancellationToken,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
@@ -59,11 +71,13 @@ impl Server {
             body_limit: limits.body,
             dataset_limits: limits.dataset,
             outside: frugal_api::Outside::default(),
+            guard: limits.guard,
             shutdown: shutdown.clone(),
             grace: Duration::from_secs(5),
         });
-        let serving = tokio::spawn(frugal_api::serve(listener, state));
+        let serving = tokio::spawn(frugal_api::serve(listener, state, limits.connections));
         Self {
+            address,
             api: ApiClient::new(&format!("http://{address}")),
             shutdown,
             serving,
@@ -73,11 +87,10 @@ impl Server {
     /// Stops the server and waits until it has stopped.
     ///
     /// # Panics
-    /// If it broke down.
+    /// If it panicked.
     pub async fn stop(self) {
         self.shutdown.cancel();
-        let served = self.serving.await.expect("the server does not panic");
-        served.expect("the server does not break down");
+        self.serving.await.expect("the server does not panic");
     }
 }
 
@@ -100,21 +113,59 @@ impl TestApp {
 
     /// Serves with this catalogue and bodies of at most so many bytes.
     pub async fn with_body_limit(catalog: Catalog, body: usize) -> Self {
-        let dataset = Options::DATASET_LIMITS;
-        Self::with_limits(catalog, Limits { body, dataset }).await
+        let limits = Limits {
+            body,
+            ..Limits::default()
+        };
+        Self::with_limits(catalog, limits).await
     }
 
     /// Serves with this catalogue and datasets of at most this size.
     pub async fn with_dataset_limits(catalog: Catalog, dataset: DatasetLimits) -> Self {
-        let body = Options::BODY_LIMIT;
-        Self::with_limits(catalog, Limits { body, dataset }).await
+        let limits = Limits {
+            dataset,
+            ..Limits::default()
+        };
+        Self::with_limits(catalog, limits).await
+    }
+
+    /// Serves with this catalogue, to those whom this lets in.
+    pub async fn guarded(catalog: Catalog, guard: Guard) -> Self {
+        let limits = Limits {
+            guard,
+            ..Limits::default()
+        };
+        Self::with_limits(catalog, limits).await
+    }
+
+    /// Makes a key and gives a client that sends it.
+    ///
+    /// # Panics
+    /// If the key cannot be made.
+    pub async fn client_of(&self, owner: &str, scopes: &[Scope]) -> ApiClient {
+        let name = format!("{owner} {scopes:?}");
+        let new = NewKey {
+            name,
+            owner: Some(owner.to_owned()),
+            scopes: scopes.to_vec(),
+            expires_at: None,
+        };
+        let mut connection = self.pool.acquire().await.expect("the database is there");
+        let issued = keys::issue(&mut connection, new, Utc::now()).await;
+        self.api.with_key(&issued.expect("a key is made").text)
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.server.address
     }
 
     /// Serves with this catalogue and these limits.
     ///
     /// # Panics
     /// If there is no database.
-    async fn with_limits(catalog: Catalog, limits: Limits) -> Self {
+    pub async fn with_limits(catalog: Catalog, limits: Limits) -> Self {
         let database = TestDatabase::create().await;
         let pool = frugal_store::connect(database.url(), 8).expect("the URL is one");
         let migrated = frugal_store::migrate(&pool).await;

@@ -17,6 +17,7 @@ use serde_json::Value;
 pub struct ApiClient {
     base_url: String,
     http: reqwest::Client,
+    key: Option<String>,
 }
 
 /// An event of a stream.
@@ -49,13 +50,28 @@ impl ApiClient {
         Self {
             base_url: base_url.to_owned(),
             http: reqwest::Client::new(),
+            key: None,
+        }
+    }
+
+    /// The same that sends a key.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Self {
+        Self {
+            key: Some(key.to_owned()),
+            ..self.clone()
         }
     }
 
     /// The start of a request, to be finished and given to [`Self::send`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.base_url))
+        let request = self
+            .http
+            .request(method, format!("{}{path}", self.base_url));
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
     }
 
     /// Sends a request. Its answer is whatever it is, but as openapi.yaml says.

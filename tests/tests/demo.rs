@@ -77,11 +77,12 @@ impl World {
             body_limit: frugal_api::Options::BODY_LIMIT,
             dataset_limits: frugal_api::Options::DATASET_LIMITS,
             outside: frugal_api::Outside::default(),
+            guard: frugal_api::Guard::default(),
             shutdown: stop.clone(),
             grace: Duration::from_secs(5),
         });
         parts.spawn(async move {
-            frugal_api::serve(listener, state).await.unwrap();
+            frugal_api::serve(listener, state, frugal_api::Connections::default()).await;
         });
         Self {
             database,
@@ -96,7 +97,7 @@ impl World {
 
     /// Carries the demo's job out. Also returns what the simulator billed for it, by model.
     async fn carry_out(&self, way: Way) -> (Outcome, BTreeMap<String, Usage>) {
-        let client = Client::new(&self.api_url).unwrap();
+        let client = Client::new(&self.api_url, None).unwrap();
         let before = self.billed();
         let mut progress = Progress::lines(Box::new(std::io::sink()));
         let args = DemoArgs::default();

@@ -145,6 +145,7 @@ fn every_variable_is_read() {
     let variable = Regex::new(r"\bFRUGAL_[A-Z_]+").unwrap();
     let sources = [
         "crates/frugal/src/config.rs",
+        "crates/frugal/src/datasets.rs",
         "crates/benchmark/src/main.rs",
     ];
     let sources = sources.map(|path| fs::read_to_string(root().join(path)).unwrap());
@@ -197,7 +198,7 @@ fn every_setting_is_one() {
 fn probes_and_figures_are_served() {
     let described = serde_json::to_value(frugal_api::openapi()).unwrap();
     let paths = described["paths"].as_object().unwrap();
-    let metrics = fs::read_to_string(root().join("crates/api/src/routes/metrics.rs")).unwrap();
+    let metrics = metrics_source();
     let metric = Regex::new(r"frugal_[a-z_]+").unwrap();
     let (mut probes, mut figures) = (0, 0);
     for (path, document) in documents() {
@@ -224,6 +225,47 @@ fn probes_and_figures_are_served() {
         }
     }
     assert!(probes >= 4 && figures >= 1, "{probes} {figures}");
+}
+
+/// The sources that name what `/metrics` has.
+fn metrics_source() -> String {
+    let files = ["routes/metrics.rs", "routes/queue_metrics.rs", "traffic.rs"];
+    let texts = files.map(|file| {
+        let path = root().join("crates/api/src").join(file);
+        fs::read_to_string(path).unwrap()
+    });
+    texts.concat()
+}
+
+#[test]
+fn the_dashboard_shows_figures_that_there_are() {
+    let text = fs::read_to_string(root().join("deploy/grafana/frugal.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let metrics = metrics_source();
+    let metric = Regex::new(r"\b(frugal|gen_ai_client|http_server|db_client)_[a-z_]+[({]").unwrap();
+    let mut seen = 0;
+    for object in objects(&dashboard) {
+        let Some(expression) = object.get("expr").and_then(Value::as_str) else {
+            continue;
+        };
+        for name in metric.find_iter(expression) {
+            let name = name.as_str().trim_end_matches(['{', '(']);
+            let endings = ["_total", "_bucket", "_count", "_usd", "_seconds"];
+            // What stands in the source is without what the format adds.
+            let bare = endings.iter().fold(vec![name], |mut names, ending| {
+                let shorter = names.iter().filter_map(|name| name.strip_suffix(ending));
+                let shorter: Vec<_> = shorter.collect();
+                names.extend(shorter);
+                names
+            });
+            let is_served = bare
+                .iter()
+                .any(|name| metrics.contains(&format!("\"{name}\"")));
+            assert!(is_served, "{expression}: {name}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{seen}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::errors::ApiError;
 use crate::state::AppState;
+use frugal_domain::access::Access;
 use frugal_domain::job::DatasetReference;
 use frugal_intake::{Dataset, Datasets, named_datasets};
 use frugal_store::datasets;
@@ -12,10 +13,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// however short the document is that names them.
 static TURNS: Semaphore = Semaphore::const_new(2);
 
-/// The datasets that a document names. Those that are not there are left out: that they are missing
-/// is a fault of the document. The turn is to be held until the document is read.
+/// The datasets that a document names, of those that are reached. Those that are not there are left out: that
+/// they are missing is a fault of the document. The turn is to be held until the document is read.
 pub(crate) async fn datasets(
     state: &AppState,
+    access: &Access,
     document: &Value,
 ) -> Result<(Datasets, Option<SemaphorePermit<'static>>), ApiError> {
     let names = named_datasets(document);
@@ -29,7 +31,7 @@ pub(crate) async fn datasets(
         .map_err(|error| ApiError::internal(&error))?;
     let mut connection = state.connection().await?;
     for name in names {
-        if let Some(found) = datasets::find(&mut connection, &name).await? {
+        if let Some(found) = datasets::find(&mut connection, access, &name).await? {
             let rows = datasets::all_rows(&mut connection, found.id).await?;
             // Deleted in between, it is not there.
             if !rows.is_empty() {

@@ -26,7 +26,10 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 const MAX_FAULTS: usize = 100;
 
 /// Seconds after which a client may try again while the database is away.
-const RETRY_AFTER_SECONDS: &str = "5";
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// How a client is to say who it is (RFC 6750, section 3).
+const CHALLENGE: &str = "Bearer realm=\"frugal\"";
 
 /// Defines [`Code`] by its table: the status, the name on the wire and the meaning of each code.
 macro_rules! codes {
@@ -63,23 +66,33 @@ macro_rules! codes {
 codes! {
     InvalidJson = BAD_REQUEST, "invalid_json", "The body is not JSON";
     InvalidParameter = BAD_REQUEST, "invalid_parameter", "A query parameter or a header cannot be read";
+    Unauthorized = UNAUTHORIZED, "unauthorized", "The server needs a key: there is none, or it is not one of this server's, is revoked or has expired";
+    Forbidden = FORBIDDEN, "forbidden", "The key has not the scope that the operation needs";
     NotFound = NOT_FOUND, "not_found", "There is no such path, job, evaluation, trial, dataset or endpoint";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not know the method";
     EventsPruned = GONE, "events_pruned", "Events that come first are gone: the server keeps them for some time after a job has ended";
     ResponsesPruned = GONE, "responses_pruned", "The responses are gone: the server keeps them for some time after a job has ended";
+    NotAcceptable = NOT_ACCEPTABLE, "not_acceptable", "The path has nothing of a type that `Accept` names";
+    HostNotAllowed = MISDIRECTED_REQUEST, "host_not_allowed", "The request is addressed to a name that is not this server's";
+    RateLimited = TOO_MANY_REQUESTS, "rate_limited", "The key makes more requests than it may; `Retry-After` says when to try again";
+    TooManyJobs = TOO_MANY_REQUESTS, "too_many_jobs", "The owner has as many jobs that have not ended as one may have";
+    TooManyStreams = TOO_MANY_REQUESTS, "too_many_streams", "The owner has as many event streams open as one may have";
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
     InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended can be neither paused nor resumed nor cancelled, and only one that has ended can be continued or deleted";
     PreconditionFailed = PRECONDITION_FAILED, "precondition_failed", "The job is another than the client knows: its `ETag` is none of those in `If-Match`";
     ReportNotReady = CONFLICT, "report_not_ready", "The job has not ended, or has ended without a report";
     IdempotencyKeyInFlight = CONFLICT, "idempotency_key_in_flight", "A request with the same idempotency key is under way";
+    KeyNameTaken = CONFLICT, "key_name_taken", "Another key that is not revoked has the name";
     DatasetNameTaken = CONFLICT, "dataset_name_taken", "A dataset with other rows has the name";
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
+    TooMuchData = PAYLOAD_TOO_LARGE, "too_much_data", "The owner's datasets would be larger together than they may be";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not declared as what the path takes";
     InvalidJob = UNPROCESSABLE_ENTITY, "invalid_job", "The job makes no sense; every fault is listed, with its place";
     InvalidEvaluation = UNPROCESSABLE_ENTITY, "invalid_evaluation", "The evaluation makes no sense; every fault is listed, with its place";
     InvalidChange = UNPROCESSABLE_ENTITY, "invalid_change", "The change of the job makes no sense; every fault is listed, with its place";
     InvalidDataset = UNPROCESSABLE_ENTITY, "invalid_dataset", "The rows make no sense; every fault is listed, with its line";
     InvalidValidation = UNPROCESSABLE_ENTITY, "invalid_validation", "The scorer, the rows or the responses make no sense; every fault is listed, with its place";
+    InvalidKey = UNPROCESSABLE_ENTITY, "invalid_key", "The key to be made makes no sense";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key came with another body before";
     Internal = INTERNAL_SERVER_ERROR, "internal_error", "There is a fault inside Frugal; its cause is in the operator's log";
     Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The database is away; `Retry-After` says when to try again";
@@ -92,6 +105,8 @@ pub struct ApiError {
     code: Code,
     detail: String,
     faults: Vec<FieldError>,
+    /// After how many seconds the same may succeed, where that is known.
+    retry_after: Option<u64>,
 }
 
 impl ApiError {
@@ -102,7 +117,15 @@ impl ApiError {
             code,
             detail: detail.into(),
             faults: Vec::new(),
+            retry_after: None,
         }
+    }
+
+    /// The same, with after how many seconds it may succeed.
+    #[must_use]
+    pub(crate) const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// A job that makes no sense, with everything that is wrong with it.
@@ -158,6 +181,7 @@ impl ApiError {
             code,
             detail,
             faults,
+            retry_after: None,
         }
     }
 
@@ -180,6 +204,12 @@ impl ApiError {
             .or_else(|| payload.downcast_ref::<&str>().copied())
             .unwrap_or("no message");
         Self::internal(&Panicked(message.to_owned()))
+    }
+
+    /// What went wrong, for people.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// What went wrong, for programs.
@@ -242,10 +272,15 @@ impl IntoResponse for ApiError {
         let mut response = (status, axum::Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        let unavailable =
+            (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS);
+        if let Some(seconds) = self.retry_after.or(unavailable) {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
             headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from_static(RETRY_AFTER_SECONDS),
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(CHALLENGE),
             );
         }
         response
@@ -271,6 +306,21 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn the_page_of_codes_has_each_of_them() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        // Without the last column, which says what to do.
+        let rows = rows.filter_map(|row| Some(row.trim_end_matches(" |").rsplit_once(" | ")?.0));
+        let rows: Vec<_> = rows.collect();
+        let codes = Code::ALL.iter().map(|code| {
+            let (status, name) = code.status_and_name();
+            format!("| `{name}` | {} | {}", status.as_u16(), code.meaning())
+        });
+        assert_eq!(rows, codes.collect::<Vec<_>>());
     }
 
     #[tokio::test]

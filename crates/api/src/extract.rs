@@ -1,15 +1,19 @@
 //! Extractors whose refusals are problems in Frugal's own form.
 
+use crate::caller::Caller;
 use crate::errors::{ApiError, Code};
 use crate::state::AppState;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use flate2::read::MultiGzDecoder;
 use frugal_domain::id::{JobId, TrialNumber};
+use frugal_store::jobs;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::io::Read;
 use std::time::Duration;
 
 /// The content type of a JSON merge patch (RFC 7396, section 4).
@@ -58,7 +62,9 @@ impl FromRequest<AppState> for MergePatch {
 }
 
 async fn read_json(request: Request, state: &AppState) -> Result<Value, ApiError> {
-    let read = read_body(request.into_body(), state.body_limit());
+    let is_packed = is_packed(request.headers())?;
+    let limit = state.body_limit();
+    let read = read_body(request.into_body(), limit);
     let bytes = tokio::time::timeout(BODY_TIMEOUT, read)
         .await
         .map_err(|_| {
@@ -68,6 +74,10 @@ async fn read_json(request: Request, state: &AppState) -> Result<Value, ApiError
                 format!("the body did not arrive within {seconds} seconds"),
             )
         })??;
+    let bytes = match is_packed {
+        true => unpacked(bytes, limit).await?,
+        false => bytes,
+    };
     serde_json::from_slice(&frugal_intake::keep_in_document(&bytes))
         .map_err(|error| not_json(&error))
 }
@@ -92,13 +102,51 @@ async fn read_body(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
             break;
         }
     }
-    if seen > limit {
-        return Err(ApiError::new(
-            Code::BodyTooLarge,
-            format!("the body may have at most {limit} bytes; send less data"),
-        ));
+    match seen > limit {
+        true => Err(too_large(limit)),
+        false => Ok(bytes),
     }
-    Ok(bytes)
+}
+
+fn too_large(limit: usize) -> ApiError {
+    ApiError::new(
+        Code::BodyTooLarge,
+        format!("the body may have at most {limit} bytes; send less data"),
+    )
+}
+
+/// Whether a body is declared to be packed.
+fn is_packed(headers: &HeaderMap) -> Result<bool, ApiError> {
+    let coding = headers.get(header::CONTENT_ENCODING);
+    let coding = coding.map(|coding| coding.to_str().unwrap_or_default().trim());
+    match coding.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("" | "identity") => Ok(false),
+        Some("gzip" | "x-gzip") => Ok(true),
+        Some(other) => Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            format!("the content coding `{other}` is not known; use `gzip` or none"),
+        )),
+    }
+}
+
+/// Unpacks a body, of which no more is made than the limit: a few packed bytes can be many.
+async fn unpacked(packed: Vec<u8>, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let unpack = move || {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        let mut unpacker = MultiGzDecoder::new(packed.as_slice()).take(most);
+        unpacker.read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let unpacked = tokio::task::spawn_blocking(unpack).await;
+    let unpacked = unpacked.map_err(|error| ApiError::internal(&error))?;
+    let bytes = unpacked.map_err(|error| {
+        let detail = format!("the body is not gzip, or is damaged: {error}");
+        ApiError::new(Code::InvalidJson, detail)
+    })?;
+    match bytes.len() > limit {
+        true => Err(too_large(limit)),
+        false => Ok(bytes),
+    }
 }
 
 /// The type of a body without its parameters, in lower case.
@@ -153,7 +201,7 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Parameters<T> {
     }
 }
 
-/// The job that a path names. A text that can be no job's id names no job.
+/// The job that a path names, if the caller reaches it. A text that can be no job's id names no job.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct JobPath(pub JobId);
 
@@ -162,12 +210,16 @@ impl FromRequestParts<AppState> for JobPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let names = names(parts, state).await?;
-        let id = name(&names, "id")?;
-        id.parse().map(Self).map_err(|_| no_job(id))
+        let text = name(&names, "id")?;
+        let id = text.parse().map_err(|_| no_job(text))?;
+        match is_reached(parts, state, id).await? {
+            true => Ok(Self(id)),
+            false => Err(no_job(id)),
+        }
     }
 }
 
-/// The evaluation that a path names. A text that can be no job's id names none.
+/// The evaluation that a path names, if the caller reaches it. A text that can be no job's id names none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EvaluationPath(pub JobId);
 
@@ -176,9 +228,24 @@ impl FromRequestParts<AppState> for EvaluationPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let names = names(parts, state).await?;
-        let id = name(&names, "id")?;
-        id.parse().map(Self).map_err(|_| no_evaluation(id))
+        let text = name(&names, "id")?;
+        let id = text.parse().map_err(|_| no_evaluation(text))?;
+        match is_reached(parts, state, id).await? {
+            true => Ok(Self(id)),
+            false => Err(no_evaluation(id)),
+        }
     }
+}
+
+/// Whether a job is the caller's, or the caller reaches all. Whatever a path says of a job comes by here: what
+/// belongs to others is not there, whatever the operation.
+async fn is_reached(parts: &Parts, state: &AppState, id: JobId) -> Result<bool, ApiError> {
+    let access = &Caller::of(parts)?.access;
+    if access.everything {
+        return Ok(true);
+    }
+    let mut connection = state.connection().await?;
+    Ok(jobs::is_reached(&mut connection, access, id).await?)
 }
 
 /// The name in a path.
@@ -288,6 +355,23 @@ mod tests {
         assert!(!declares("text/json"));
         assert!(!declares("application/x-www-form-urlencoded"));
         assert!(!declares_json(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn packed_bodies_end_at_the_limit_of_what_is_in_them() {
+        let packed = |length: usize| {
+            use std::io::Write;
+            let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            packer.write_all(&vec![b' '; length]).unwrap();
+            packer.finish().unwrap()
+        };
+        assert_eq!(unpacked(packed(1_000), 1_000).await.unwrap().len(), 1_000);
+        let bomb = packed(10_000_000);
+        assert!(bomb.len() < 20_000);
+        let error = unpacked(bomb, 20_000).await.unwrap_err();
+        assert_eq!(error.code(), Code::BodyTooLarge);
+        let error = unpacked(b"no gzip".to_vec(), 1_000).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidJson);
     }
 
     #[tokio::test]

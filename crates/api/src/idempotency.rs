@@ -3,9 +3,11 @@
 use crate::errors::{ApiError, Code};
 use crate::state::AppState;
 use axum::http::HeaderMap;
+use chrono::{DateTime, TimeDelta, Utc};
+use frugal_domain::access::Access;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobKind;
-use frugal_store::jobs::{self, Replay};
+use frugal_store::jobs::{self, Replay, RequestName};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -21,7 +23,9 @@ const MAX_LENGTH: usize = 255;
 #[derive(Debug)]
 pub(crate) struct Key {
     /// As the client wrote it.
-    pub text: String,
+    text: String,
+    /// Whose it is: another owner's may have the same text.
+    owner: Option<String>,
     /// The hash of the body that came with it.
     pub hash: Vec<u8>,
 }
@@ -30,6 +34,7 @@ impl Key {
     /// The key of a request to create a job of a kind, if it has one.
     pub(crate) fn read(
         headers: &HeaderMap,
+        access: &Access,
         kind: JobKind,
         body: &Value,
     ) -> Result<Option<Self>, ApiError> {
@@ -59,17 +64,30 @@ impl Key {
         let hash = hash.finalize().to_vec();
         Ok(Some(Self {
             text: text.to_owned(),
+            owner: access.owner.clone(),
             hash,
         }))
     }
 
-    /// The answer that was given to this key before, if any.
+    /// What the key is found by.
+    pub(crate) fn name(&self, state: &AppState, now: DateTime<Utc>) -> RequestName<'_> {
+        let kept = state.guard().idempotency_keys;
+        let kept = kept.and_then(|kept| TimeDelta::from_std(kept).ok());
+        let forgotten_before = kept.and_then(|kept| now.checked_sub_signed(kept));
+        RequestName {
+            owner: self.owner.as_deref(),
+            key: &self.text,
+            forgotten_before: forgotten_before.unwrap_or(DateTime::UNIX_EPOCH),
+        }
+    }
+
+    /// The answer that was given to this key before, if any and if that is not too long ago.
     pub(crate) async fn recall(
         &self,
         state: &AppState,
     ) -> Result<Option<(JobId, Value)>, ApiError> {
         let mut connection = state.connection().await?;
-        let replay = jobs::recall(&mut connection, &self.text).await?;
+        let replay = jobs::recall(&mut connection, self.name(state, Utc::now())).await?;
         replay.map(|replay| self.replay(replay)).transpose()
     }
 
@@ -93,7 +111,7 @@ mod tests {
     fn key(text: &str, body: &Value) -> Result<Option<Key>, ApiError> {
         let mut headers = HeaderMap::new();
         headers.insert(HEADER, HeaderValue::from_str(text).unwrap());
-        Key::read(&headers, JobKind::Tuning, body)
+        Key::read(&headers, &Access::OPEN, JobKind::Tuning, body)
     }
 
     #[test]
@@ -105,7 +123,7 @@ mod tests {
         assert_ne!(hash(&one), hash(&json!({"a": 1, "b": [3]})));
         let mut headers = HeaderMap::new();
         headers.insert(HEADER, HeaderValue::from_static("k"));
-        let elsewhere = Key::read(&headers, JobKind::Evaluation, &one)
+        let elsewhere = Key::read(&headers, &Access::OPEN, JobKind::Evaluation, &one)
             .unwrap()
             .unwrap();
         assert_ne!(hash(&one), elsewhere.hash);
@@ -114,7 +132,7 @@ mod tests {
     #[test]
     fn keys_are_bounded() {
         let body = json!({});
-        let none = Key::read(&HeaderMap::new(), JobKind::Tuning, &body);
+        let none = Key::read(&HeaderMap::new(), &Access::OPEN, JobKind::Tuning, &body);
         assert!(none.unwrap().is_none());
         assert!(key(" ", &body).is_err());
         assert!(key(&"k".repeat(256), &body).is_err());

@@ -9,36 +9,52 @@
 //!
 //! Start with [`routes`] (the table), then [`errors`] (every code), then [`wire::Job`].
 
+mod accept;
 mod broadcast;
+mod caller;
+mod connections;
 mod dashboard;
 mod data;
+mod door;
 mod drawn;
 pub mod errors;
 mod etag;
 mod export;
 mod extract;
 mod feed;
+mod forwarded;
 mod found;
+mod guard;
+mod hosts;
 mod idempotency;
+pub mod keys;
+mod known_keys;
+mod limiter;
 mod openapi;
+mod operations;
 mod outside;
 mod pagination;
 mod reading;
 mod reading_back;
+mod request_id;
 mod responses;
 pub mod routes;
+mod scopes;
 mod server;
 mod sources;
 mod sse;
 mod standing;
 mod state;
 mod table;
+mod traffic;
 mod upload;
 mod wait;
 pub mod wire;
 mod yaml;
 
+pub use connections::Connections;
 pub use frugal_intake::dataset::Limits as DatasetLimits;
+pub use guard::Guard;
 pub use openapi::{openapi, openapi_yaml};
 pub use outside::Outside;
 pub use server::{router, serve};

@@ -2,8 +2,12 @@
 
 use crate::errors::Code;
 use crate::wire::{Problem, Snapshot};
-use crate::{responses, routes, yaml};
+use crate::{responses, routes, scopes, yaml};
+use axum::http::Method;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{Info, InfoBuilder, LicenseBuilder, OpenApi, PathItem};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -65,10 +69,22 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
     Snapshot::schemas(&mut schemas);
     components.schemas.extend(schemas);
     components.responses.extend(responses::components());
-    for path in document.paths.paths.values_mut() {
-        for operation in operations(path) {
+    components.add_security_scheme(KEY, key_scheme());
+    components.add_security_scheme(STREAM_TOKEN, stream_token_scheme());
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            operation.security = Some(security(&method, path));
             let described = &mut operation.responses.responses;
-            for code in [Code::Internal, Code::Unavailable] {
+            let of_all = [
+                Code::Internal,
+                Code::Unavailable,
+                Code::HostNotAllowed,
+                Code::NotAcceptable,
+            ];
+            let of_keys = [Code::Unauthorized, Code::Forbidden, Code::RateLimited];
+            let is_for_keys = scopes::needed(&method, path).is_some();
+            let of_keys = of_keys.into_iter().filter(|_| is_for_keys);
+            for code in of_all.into_iter().chain(of_keys) {
                 let (status, _) = code.status_and_name();
                 described
                     .entry(status.as_str().to_owned())
@@ -79,16 +95,53 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
     document
 }
 
-fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+/// The name of the scheme by which a key is sent.
+const KEY: &str = "key";
+/// The name of the one by which a stream token is.
+const STREAM_TOKEN: &str = "stream_token";
+
+fn key_scheme() -> SecurityScheme {
+    let description = "A key, which begins with `frugal_`. The roles that an operation names are the scopes \
+        that the key must have, and `admin` is all of them. A server that needs no keys takes any.";
+    SecurityScheme::Http(
+        HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(description))
+            .build(),
+    )
+}
+
+fn stream_token_scheme() -> SecurityScheme {
+    let description = "A token of `POST /stream-tokens`, for a browser's `EventSource`.";
+    SecurityScheme::ApiKey(ApiKey::Query(ApiKeyValue::with_description(
+        "token",
+        description,
+    )))
+}
+
+/// What an operation needs, each of these by itself.
+fn security(method: &Method, path: &str) -> Vec<SecurityRequirement> {
+    let Some(scope) = scopes::needed(method, path) else {
+        return Vec::new();
+    };
+    let mut requirements = vec![SecurityRequirement::new(KEY, [scope.as_str()])];
+    if scopes::follows_events(method, path) {
+        let none: [&str; 0] = [];
+        requirements.push(SecurityRequirement::new(STREAM_TOKEN, none));
+    }
+    requirements
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     [
-        &mut path.get,
-        &mut path.put,
-        &mut path.post,
-        &mut path.delete,
-        &mut path.patch,
+        (Method::GET, &mut path.get),
+        (Method::PUT, &mut path.put),
+        (Method::POST, &mut path.post),
+        (Method::DELETE, &mut path.delete),
+        (Method::PATCH, &mut path.patch),
     ]
     .into_iter()
-    .filter_map(Option::as_mut)
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 #[cfg(test)]
@@ -110,7 +163,7 @@ mod tests {
         let mut document = openapi();
         let mut names = std::collections::BTreeSet::new();
         for (path, item) in &mut document.paths.paths {
-            for operation in operations(item) {
+            for (_, operation) in operations(item) {
                 assert!(operation.summary.is_some(), "{path} has no summary");
                 let name = operation.operation_id.clone().unwrap_or_default();
                 assert!(names.insert(name.clone()), "{name} is there twice");

@@ -81,6 +81,23 @@ impl Cursor for AttemptNumber {
     }
 }
 
+/// The number of an entry of the audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AuditNumber(pub i64);
+
+impl Cursor for AuditNumber {
+    fn write(&self) -> String {
+        format!("c{:016x}", self.0)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix('c').filter(|hex| hex.len() == 16)?;
+        let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = i64::from_str_radix(hex, 16).ok().filter(|_| is_hex)?;
+        Some(Self(number))
+    }
+}
+
 impl Cursor for TrialNumber {
     fn write(&self) -> String {
         format!("t{:08x}", self.0)

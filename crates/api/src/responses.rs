@@ -11,19 +11,19 @@ use utoipa::{IntoResponses, ToSchema};
 /// The problems of a route, as a member of its `responses`:
 /// `Problems<{ codes(&[Code::InvalidParameter, Code::NotFound]) }>`. Those that every route has
 /// need not be named.
-pub(crate) struct Problems<const CODES: u32>;
+pub(crate) struct Problems<const CODES: u64>;
 
 /// A set of codes for [`Problems`], a bit for each: a type cannot take them as a list.
-pub(crate) const fn codes(mut codes: &[Code]) -> u32 {
+pub(crate) const fn codes(mut codes: &[Code]) -> u64 {
     let mut set = 0;
     while let [code, rest @ ..] = codes {
-        set |= 1 << *code as u32;
+        set |= 1 << *code as u64;
         codes = rest;
     }
     set
 }
 
-impl<const CODES: u32> IntoResponses for Problems<CODES> {
+impl<const CODES: u64> IntoResponses for Problems<CODES> {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let named = |code: &&Code| CODES & codes(&[**code]) != 0;
         let mut by_status = BTreeMap::<StatusCode, Vec<Code>>::new();

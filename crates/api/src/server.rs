@@ -1,10 +1,17 @@
 //! The server around the routes: what every request and every answer has in common.
 
+use crate::connections::{self, Connections};
+use crate::door::{self, Door};
 use crate::errors::{ApiError, Code};
+use crate::guard::Guard;
+use crate::hosts;
+use crate::operations::Operations;
+use crate::request_id::{self, REQUEST_ID};
 use crate::state::AppState;
-use crate::{dashboard, openapi, routes};
+use crate::{dashboard, idempotency, openapi, routes};
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use std::sync::Arc;
@@ -12,20 +19,28 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-/// The header that names a request, in answers and in the log.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How long a browser may go by what it was told of another origin's server.
+const PREFLIGHT_IS_KEPT: Duration = Duration::from_secs(600);
 
 /// Every route, with what all requests have in common. Event streams and long polls also need
 /// [`serve`], which listens for the hints that wake them.
 pub fn router(state: AppState) -> Router {
     let (routes, document) = routes::table().split_for_parts();
     let document = Arc::new(openapi::complete(document));
+    let door = Door {
+        state: state.clone(),
+        operations: Arc::new(Operations::of(&document)),
+    };
     let layers = ServiceBuilder::new()
+        .map_request(request_id::without_unfit)
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(
             TraceLayer::new_for_http()
@@ -39,11 +54,23 @@ pub fn router(state: AppState) -> Router {
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            kept,
+        ))
         .layer(CatchPanicLayer::custom(
             |payload: Box<dyn std::any::Any + Send>| {
                 ApiError::panicked(payload.as_ref()).into_response()
             },
-        ));
+        ))
+        .layer(
+            CompressionLayer::new()
+                .gzip(true)
+                .compress_when(compressed()),
+        )
+        .layer(middleware::from_fn_with_state(state.clone(), hosts::check))
+        .layer(cors(state.guard()))
+        .layer(middleware::from_fn_with_state(door, door::admit));
     routes
         .merge(dashboard::router())
         .fallback(nothing_here)
@@ -56,31 +83,61 @@ pub fn router(state: AppState) -> Router {
 
 /// Serves until the shutdown that the state was made with, then takes no further connection and lets
 /// requests under way end within the grace; streams and long polls end at once.
-///
-/// # Errors
-/// The listener breaks down.
-pub async fn serve(listener: TcpListener, state: AppState) -> std::io::Result<()> {
-    let shutdown = state.shutdown().clone();
-    let listening = state.changes().listen(state.pool(), &shutdown);
-    let serving = axum::serve(listener, router(state.clone()))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let grace_over = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(state.grace()).await;
+pub async fn serve(listener: TcpListener, state: AppState, connections: Connections) {
+    let shutdown = state.shutdown();
+    let listening = state.changes().listen(state.pool(), shutdown);
+    let app = router(state.clone());
+    let traffic = state.traffic();
+    let grace = state.grace();
+    let serving = connections::serve(listener, app, connections, traffic, grace, shutdown);
+    tokio::join!(listening, serving);
+}
+
+/// Whether an answer may be kept where it says nothing itself: one with an `ETag` may be, to be asked for anew
+/// each time; the others change at any moment and are their owner's.
+fn kept<B>(response: &Response<B>) -> Option<HeaderValue> {
+    let kept = match response.headers().contains_key(header::ETAG) {
+        true => "private, no-cache",
+        false => "no-store",
     };
-    let ((), served) = tokio::join!(listening, async {
-        let served = tokio::select! {
-            served = serving.into_future() => served,
-            () = grace_over => {
-                tracing::warn!("requests are broken off: the grace is over");
-                Ok(())
-            }
-        };
-        // Where serving broke down, listening is of no use any more.
-        shutdown.cancel();
-        served
-    });
-    served
+    Some(HeaderValue::from_static(kept))
+}
+
+/// Which answers are packed for clients that take gzip: not those that are shorter than a packet, and no
+/// streams, whose frames are wanted at once.
+fn compressed() -> impl Predicate {
+    SizeAbove::new(1_400).and(NotForContentType::SSE)
+}
+
+/// Which pages of other origins may use the API, and what they may send and see.
+fn cors(guard: &Guard) -> CorsLayer {
+    let origins = guard.cors_origins.iter();
+    let origin = match guard.cors_origins.iter().any(|origin| origin == "*") {
+        true => AllowOrigin::any(),
+        false => AllowOrigin::list(origins.filter_map(|origin| HeaderValue::from_str(origin).ok())),
+    };
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            header::ACCEPT,
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static(idempotency::HEADER),
+            HeaderName::from_static("last-event-id"),
+            REQUEST_ID,
+        ])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static(idempotency::REPLAYED),
+            REQUEST_ID,
+        ])
+        .max_age(PREFLIGHT_IS_KEPT)
 }
 
 /// The span of a request: the matched path, so that ids do not make every span another.

@@ -2,15 +2,20 @@
 
 use crate::errors::ApiError;
 use crate::state::AppState;
+use frugal_domain::access::Access;
 use frugal_domain::id::JobId;
 use frugal_intake::{SourceJob, SourceJobs, named_trials};
 use frugal_store::{jobs, trials};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The jobs that a document names, with the trials that it names and their best ones. What is not there is
+/// The jobs that a document names, of those that are reached, with the trials that it names and their best ones. What is not there is
 /// left out: that it is missing is a fault of the document.
-pub(crate) async fn jobs(state: &AppState, document: &Value) -> Result<SourceJobs, ApiError> {
+pub(crate) async fn jobs(
+    state: &AppState,
+    access: &Access,
+    document: &Value,
+) -> Result<SourceJobs, ApiError> {
     let named = named_trials(document);
     let mut loaded = SourceJobs::new();
     if named.is_empty() {
@@ -21,6 +26,9 @@ pub(crate) async fn jobs(state: &AppState, document: &Value) -> Result<SourceJob
         let Ok(id) = name.parse::<JobId>() else {
             continue;
         };
+        if !jobs::is_reached(&mut connection, access, id).await? {
+            continue;
+        }
         let Some(job) = jobs::find(&mut connection, id).await? else {
             continue;
         };

@@ -3,7 +3,11 @@
 use crate::broadcast::Changes;
 use crate::errors::ApiError;
 use crate::feed::Feeds;
+use crate::guard::Guard;
+use crate::known_keys::KnownKeys;
+use crate::limiter::{Limiter, Streams};
 use crate::outside::Outside;
+use crate::traffic::Traffic;
 use frugal_domain::endpoint::Catalog;
 use frugal_intake::dataset::Limits;
 use frugal_store::PgPool;
@@ -26,6 +30,8 @@ pub struct Options {
     pub dataset_limits: Limits,
     /// What can be done for scores that take more than reading.
     pub outside: Outside,
+    /// Who is let in, and how much they may do.
+    pub guard: Guard,
     /// Ends event streams and long polls, and with them the server.
     pub shutdown: CancellationToken,
     /// How long requests under way may then take to end.
@@ -52,6 +58,10 @@ struct Inner {
     options: Options,
     changes: Changes,
     feeds: Feeds,
+    known_keys: KnownKeys,
+    limiter: Limiter,
+    streams: Streams,
+    traffic: Traffic,
 }
 
 impl AppState {
@@ -64,10 +74,15 @@ impl AppState {
             changes.clone(),
             options.shutdown.clone(),
         );
+        let guard = &options.guard;
         Self(Arc::new(Inner {
-            options,
             changes,
             feeds,
+            known_keys: KnownKeys::default(),
+            limiter: Limiter::new(guard.requests_per_minute),
+            streams: Streams::new(guard.streams_per_owner),
+            traffic: Traffic::default(),
+            options,
         }))
     }
 
@@ -94,6 +109,31 @@ impl AppState {
     /// What can be done for scores that take more than reading.
     pub(crate) fn outside(&self) -> &Outside {
         &self.0.options.outside
+    }
+
+    /// Who is let in, and how much they may do.
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.0.options.guard
+    }
+
+    /// Keys that were looked up a moment ago.
+    pub(crate) fn known_keys(&self) -> &KnownKeys {
+        &self.0.known_keys
+    }
+
+    /// How often who may ask.
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    /// What this server is asked.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.0.traffic
+    }
+
+    /// The event streams that are open.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.0.streams
     }
 
     /// Ends event streams and long polls.

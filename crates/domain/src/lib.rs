@@ -8,6 +8,7 @@
 //! [`event::EventBody`] (what a watcher of a job sees).
 
 pub mod abilities;
+pub mod access;
 pub mod backoff;
 pub mod configuration;
 pub mod endpoint;

@@ -5,6 +5,7 @@ use crate::config::Flags;
 use crate::datasets::DatasetsCommand;
 use crate::demo::DemoArgs;
 use crate::jobs::JobsCommand;
+use crate::keys::{AuditArgs, KeysCommand};
 use crate::retention::PruneArgs;
 use clap::{Args, Parser, Subcommand};
 use frugal_simulator::{FaultKind, SCRIPT_FORM};
@@ -67,6 +68,14 @@ pub enum Command {
     /// What is done with jobs, on a server that runs.
     #[command(flatten)]
     Jobs(JobsCommand),
+    /// Make, list and revoke keys of the API, at the database
+    ///
+    /// Where the database is frugal's own, a server that runs from the same data directory may go on
+    /// running. Servers ask for keys with --require-keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Show what was changed through the API, by whom and when
+    Audit(AuditArgs),
     /// Print the API's description (OpenAPI, YAML)
     Openapi,
     /// Show it all: database, endpoint, server and workers in one process, and one job

@@ -7,10 +7,12 @@ use crate::database::Database;
 use crate::datasets::{self, DatasetsCommand};
 use crate::demo::{self, DemoArgs};
 use crate::jobs::{self, JobsCommand};
+use crate::keys::{self, AuditArgs, KeysCommand};
 use crate::retention::{self, PruneArgs};
 use crate::sandbox::{self, Place};
+use crate::tls;
 use anyhow::{Context, bail};
-use frugal_api::{DatasetLimits, Outside};
+use frugal_api::{Connections, DatasetLimits, Guard, Outside};
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
 use frugal_sandbox::Sandbox;
@@ -45,6 +47,11 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
         frugal_store::migrate(database.pool())
             .await
             .context("cannot bring the schema up to date")?;
+        let guard = guard(config);
+        if guard.require_keys {
+            tell_of_keys(database.pool()).await?;
+        }
+        let connections = connections(config)?;
         let listener = listen(config.listen).await?;
         let Place { sandbox, programs } = sandbox::find(&config.sandbox).await;
         let catalog = Arc::new(Catalog {
@@ -66,6 +73,8 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
             body_limit: config.body_limit_bytes,
             dataset_limits: dataset_limits(config),
             retention: config.retention,
+            guard,
+            connections,
         };
         tokio::select! {
             served = server.run(listener, shutdown) => served,
@@ -281,6 +290,35 @@ pub async fn jobs(command: &JobsCommand, shutdown: CancellationToken) -> anyhow:
     }
 }
 
+/// Makes, lists or revokes keys.
+///
+/// # Errors
+/// As for [`keys::run`], or the schema cannot be brought up to date.
+pub async fn keys(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
+    let database = Database::open_beside(config).await?;
+    let done = async {
+        // The first key comes before the first server.
+        frugal_store::migrate(database.pool())
+            .await
+            .context("cannot bring the schema up to date")?;
+        keys::run(database.pool(), command).await
+    };
+    let done = done.await;
+    database.close().await;
+    say(&done?)
+}
+
+/// Shows the audit.
+///
+/// # Errors
+/// As for [`keys::audit`].
+pub async fn audit(config: &Config, args: &AuditArgs) -> anyhow::Result<()> {
+    let database = Database::open_beside(config).await?;
+    let shown = keys::audit(database.pool(), args).await;
+    database.close().await;
+    say(&shown?)
+}
+
 /// Prints the API's description.
 ///
 /// # Errors
@@ -306,6 +344,35 @@ fn tell_of_prices(catalog: &Catalog) {
             "the model has no price, so only jobs that budget tokens can use it"
         );
     }
+}
+
+/// Says how to make the first key, where there is none that could make others.
+async fn tell_of_keys(pool: &PgPool) -> anyhow::Result<()> {
+    let mut connection = pool.acquire().await.context("the database is away")?;
+    let exists = frugal_store::keys::any(&mut connection, chrono::Utc::now()).await?;
+    if !exists {
+        tracing::warn!(
+            "keys are required and there is none: make one with `frugal keys create --name NAME --scopes admin`"
+        );
+    }
+    Ok(())
+}
+
+/// Who is let in, and how much they may do.
+fn guard(config: &Config) -> Guard {
+    let idempotency_keys = config.retention.idempotency_keys;
+    config.api.guard(config.require_keys, idempotency_keys)
+}
+
+/// How connections are served.
+fn connections(config: &Config) -> anyhow::Result<Connections> {
+    let api = &config.api;
+    Ok(Connections {
+        most: api.connections,
+        head_timeout: api.head_timeout,
+        silence_timeout: api.silence_timeout,
+        tls: api.tls.as_ref().map(tls::load).transpose()?,
+    })
 }
 
 /// Binds an address.
@@ -380,6 +447,8 @@ struct Server {
     body_limit: usize,
     dataset_limits: DatasetLimits,
     retention: RetentionConfig,
+    guard: Guard,
+    connections: Connections,
 }
 
 impl Server {
@@ -396,6 +465,7 @@ impl Server {
                 sandbox: self.sandbox.clone(),
                 hooks: hooks.clone(),
             },
+            guard: self.guard,
             shutdown: shutdown.clone(),
             grace: self.terms.grace,
         });
@@ -412,10 +482,14 @@ impl Server {
                 Ok(())
             });
         }
+        let connections = self.connections;
+        let scheme = match connections.tls.is_some() {
+            true => "https",
+            false => "http",
+        };
         parts.spawn(async move {
-            frugal_api::serve(listener, state)
-                .await
-                .context("the API broke down")
+            frugal_api::serve(listener, state, connections).await;
+            Ok(())
         });
         let keeping = {
             let (pool, limits, shutdown) = (self.pool.clone(), self.retention, shutdown.clone());
@@ -424,7 +498,7 @@ impl Server {
         let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
         tracing::info!(
             %address,
-            dashboard = %format_args!("http://{address}/"),
+            dashboard = %format_args!("{scheme}://{address}/"),
             workers = self.workers,
             "serving"
         );
@@ -471,7 +545,7 @@ pub async fn demo(
             args,
             simulator.as_ref().map(|own| own.base_url()).as_deref(),
         )?;
-        let listener = demo_listener(config.listen).await?;
+        let listener = demo_listener(config).await?;
         let api_url = format!("http://{}", listener.local_addr()?);
         let server = Server {
             pool: database.pool().clone(),
@@ -483,6 +557,9 @@ pub async fn demo(
             body_limit: config.body_limit_bytes,
             dataset_limits: dataset_limits(config),
             retention: RetentionConfig::default(),
+            // Nobody but this machine reaches it.
+            guard: Guard::default(),
+            connections: Connections::default(),
         };
         // The server outlives the demonstration, so that it can be looked at with curl.
         let stop = CancellationToken::new();
@@ -511,8 +588,13 @@ pub async fn demo(
     result
 }
 
-/// The configured address, or any free one of this machine where it is taken.
-async fn demo_listener(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// The configured address, or any free one of this machine where it is taken. The demo needs no key, so
+/// nobody else is to reach it unless the operator has said that they may.
+async fn demo_listener(config: &Config) -> anyhow::Result<TcpListener> {
+    let address = match config.require_keys {
+        true => SocketAddr::from(([127, 0, 0, 1], config.listen.port())),
+        false => config.listen,
+    };
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(_) => listen(SocketAddr::from(([127, 0, 0, 1], 0))).await,

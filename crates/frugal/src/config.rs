@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | - | `FRUGAL_CONFIG` | `--config` | `frugal.toml`, if it is there |
 //! | `listen` | `FRUGAL_LISTEN` | `--listen` | `127.0.0.1:8080` |
+//! | `api.require_keys` | `FRUGAL_REQUIRE_KEYS` | `--require-keys` | `false` |
 //! | `allow_unauthenticated_public_listen` | `FRUGAL_ALLOW_UNAUTHENTICATED_PUBLIC_LISTEN` | `--allow-unauthenticated-public-listen` | `false` |
 //! | `database_url` | `DATABASE_URL` | `--database-url` | the embedded PostgreSQL |
 //! | `data_dir` | `FRUGAL_DATA_DIR` | `--data-dir` | see [`default_data_dir`] |
@@ -16,25 +17,29 @@
 //! | `price_file` | `FRUGAL_PRICE_FILE` | - | none |
 //! | `log` | `FRUGAL_LOG` | `--log` | `info` |
 //! | `log_format` | `FRUGAL_LOG_FORMAT` | `--log-format` | `auto` |
+//! | `[api]` | - | - | [`ApiConfig::default`] |
 //! | `[endpoints.NAME]` | - | - | none |
 //! | `[queue]` | - | - | [`QueueConfig::default`] |
 //! | `[webhooks.NAME]` | - | - | none |
 //! | `[sandbox]` | - | - | [`SandboxConfig::default`] |
-//! | `[retention]` | - | - | all is kept |
+//! | `[retention]` | - | - | [`RetentionConfig::default`] |
 //!
 //! An empty environment variable counts as not set.
 
+mod api;
 mod number;
 mod prices;
 mod queue;
 mod retention;
 mod sandbox;
 
+pub use api::{ApiConfig, TlsFiles};
 pub use prices::PriceListError;
 pub use queue::QueueConfig;
 pub use retention::{RetentionConfig, kept};
 pub use sandbox::SandboxConfig;
 
+use api::ApiKeys;
 use prices::PriceList;
 use queue::QueueKeys;
 use retention::RetentionKeys;
@@ -62,6 +67,10 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 pub struct Config {
     /// Where the API listens.
     pub listen: SocketAddr,
+    /// Whether every request to the API needs a key.
+    pub require_keys: bool,
+    /// Who may use the API, from where, and how much of it.
+    pub api: ApiConfig,
     /// The database; none means the embedded PostgreSQL.
     pub database_url: Option<DatabaseUrl>,
     /// Where the embedded PostgreSQL keeps its data.
@@ -123,7 +132,10 @@ pub struct Flags {
     /// Address to listen on [default: 127.0.0.1:8080; environment: FRUGAL_LISTEN]
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// Listen on an address that others can reach although nobody has to authenticate
+    /// Serve only requests that carry a key of `frugal keys create` [environment: FRUGAL_REQUIRE_KEYS]
+    #[arg(long, global = true)]
+    pub require_keys: bool,
+    /// Listen on an address that others can reach although nobody needs a key
     #[arg(long, global = true)]
     pub allow_unauthenticated_public_listen: bool,
     /// PostgreSQL to use [default: one of frugal's own; environment: DATABASE_URL]
@@ -211,6 +223,8 @@ struct FileKeys {
     price_file: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
+    #[serde(default)]
+    api: ApiKeys,
     #[serde(default)]
     endpoints: BTreeMap<String, Endpoint>,
     #[serde(default)]
@@ -342,7 +356,23 @@ impl Config {
                 .map(|allowed| allowed.to_string()),
         );
         let public = public.as_ref().map_or(Ok(false), truth)?;
-        let listen = address(&listen, public)?;
+        let keys_flag = flags.require_keys.then(|| true.to_string());
+        let require_keys = given(
+            Some(("--require-keys", &keys_flag)),
+            "FRUGAL_REQUIRE_KEYS",
+            "api.require_keys",
+            keys.api.require_keys.map(|required| required.to_string()),
+        );
+        let require_keys = require_keys.as_ref().map_or(Ok(false), truth)?;
+        let listen = address(&listen, require_keys || public)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let api = keys
+            .api
+            .resolve(folder)
+            .map_err(|(key, problem)| ConfigError::Value {
+                origin: format!("{}: api.{key}", path.display()),
+                problem,
+            })?;
 
         let database_url = given(
             Some(("--database-url", &flags.database_url)),
@@ -435,6 +465,8 @@ impl Config {
 
         Ok(Self {
             listen,
+            require_keys,
+            api,
             database_url: database_url.as_ref().map(database).transpose()?,
             data_dir: match &data_dir {
                 Some(given) => directory(given)?,
@@ -454,7 +486,6 @@ impl Config {
                 }
                 // In the file's own folder, wherever the program is started.
                 Some(given) if given.origin != "FRUGAL_PRICE_FILE" => {
-                    let folder = path.parent().unwrap_or(Path::new(""));
                     Some(folder.join(&given.text))
                 }
                 given => given.as_ref().map(|given| PathBuf::from(&given.text)),
@@ -525,8 +556,8 @@ fn address(given: &Given, public_is_allowed: bool) -> Result<SocketAddr, ConfigE
     if !address.ip().to_canonical().is_loopback() && !public_is_allowed {
         return Err(given.refuse(format!(
             "{address} can be reached from other machines, and whoever reaches it can spend your \
-             money, since nobody has to authenticate yet; listen on 127.0.0.1 behind a proxy that \
-             authenticates, or set allow_unauthenticated_public_listen = true"
+             money; make a key with `frugal keys create` and set require_keys = true under [api], or listen \
+             on 127.0.0.1 behind a proxy that authenticates, or set allow_unauthenticated_public_listen = true"
         )));
     }
     Ok(address)

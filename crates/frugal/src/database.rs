@@ -27,6 +27,24 @@ impl Database {
         Self::open_or(config, embedded).await
     }
 
+    /// Opens the named database, or the embedded one: where a server runs it already, beside that server.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub async fn open_beside(config: &Config) -> anyhow::Result<Self> {
+        if config.database_url.is_none()
+            && let Some(url) = EmbeddedPostgres::running(&config.data_dir).await
+        {
+            let pool = frugal_store::connect(&url, MAX_CONNECTIONS)
+                .context("the database URL cannot be read")?;
+            return Ok(Self {
+                pool,
+                embedded: None,
+            });
+        }
+        Self::open(config).await
+    }
+
     /// Opens the named database, or starts one that leaves nothing behind.
     ///
     /// # Errors

@@ -61,15 +61,39 @@ pub struct ServerArgs {
     /// The server
     #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub url: String,
+    /// The key, where the server needs one; it is safer in the environment or in a file
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "FRUGAL_API_KEY",
+        hide_env_values = true
+    )]
+    pub key: Option<String>,
+    /// A file that holds the key and nothing else; it goes before any other
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
 }
 
 impl ServerArgs {
-    /// A client of the server.
+    /// The key to send, if any.
     ///
     /// # Errors
-    /// As for [`Client::new`].
+    /// The file cannot be read.
+    fn key(&self) -> anyhow::Result<Option<String>> {
+        let Some(file) = &self.key_file else {
+            return Ok(self.key.clone().filter(|key| !key.is_empty()));
+        };
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("--key-file: cannot read {}", file.display()))?;
+        Ok(Some(text.trim().to_owned()))
+    }
+
+    /// A client of the server, with the key.
+    ///
+    /// # Errors
+    /// The file of the key cannot be read, or as for [`Client::new`].
     pub fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.url)
+        Client::new(&self.url, self.key()?.as_deref())
     }
 }
 
@@ -80,9 +104,9 @@ impl ServerArgs {
 pub async fn run(command: &DatasetsCommand) -> anyhow::Result<String> {
     match command {
         DatasetsCommand::Add(args) => add(args).await,
-        DatasetsCommand::List(args) => list(&Client::new(&args.server.url)?).await,
+        DatasetsCommand::List(args) => list(&args.server.client()?).await,
         DatasetsCommand::Delete(args) => {
-            let client = Client::new(&args.server.url)?;
+            let client = args.server.client()?;
             client.delete_dataset(&args.name).await?;
             Ok(format!("deleted {}\n", args.name))
         }
@@ -96,7 +120,7 @@ async fn add(args: &AddArgs) -> anyhow::Result<String> {
         .await
         .with_context(|| format!("cannot read {}", args.file.display()))?;
     // A packed file is sent as it is; the server sees that it is one.
-    let client = Client::for_uploads(&args.server.url)?;
+    let client = Client::for_uploads(&args.server.url, args.server.key()?.as_deref())?;
     let (is_new, dataset) = client.post_dataset(name, content_type, file).await?;
     let before = if is_new {
         ""

@@ -64,7 +64,7 @@ pub async fn demonstrate(
     progress: &mut Progress,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Option<String>> {
-    let client = Client::new(api_url)?;
+    let client = Client::new(api_url, None)?;
     let ways: &[Way] = if args.compare_pruning {
         &[
             Way::Searched(Pruning::Off),

@@ -32,8 +32,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use sqlx::Postgres;
 use sqlx::migrate::MigrateDatabase;
+use sqlx::{Connection, Postgres};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -51,6 +51,8 @@ const DATABASE: &str = "frugal";
 const PORT: u16 = 5432;
 /// How long a server of a killed run may take to go away before the start is given up.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(20);
+/// How long another's server may take until it answers.
+const BESIDE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the server may take until it answers; crash recovery is part of it.
 const READY_PATIENCE: Duration = Duration::from_secs(180);
 
@@ -166,6 +168,19 @@ impl EmbeddedPostgres {
             _ephemeral: ephemeral,
             _lock: lock,
         })
+    }
+
+    /// The URL of the server that another `frugal` runs in this data directory, if one answers there. It is
+    /// that one's, and ends with it.
+    pub async fn running(data_dir: &Path) -> Option<String> {
+        let socket = std::path::absolute(data_dir).ok()?.join("socket");
+        if !socket.join(format!(".s.PGSQL.{PORT}")).exists() {
+            return None;
+        }
+        let url = url(&socket, DATABASE);
+        let connecting = sqlx::PgConnection::connect(&url);
+        let connected = tokio::time::timeout(BESIDE_PATIENCE, connecting).await;
+        connected.ok()?.ok().map(|_connection| url)
     }
 
     /// The URL of the database `frugal`, in the form that sqlx and libpq take.

@@ -49,6 +49,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 commands::check(&config, &args, shutdown).await
             }
             Command::Datasets(command) => commands::datasets(&command, shutdown).await,
+            Command::Keys(command) => commands::keys(&config, &command).await,
+            Command::Audit(args) => commands::audit(&config, &args).await,
             Command::Openapi => commands::openapi(),
             Command::Demo(args) => commands::demo(&config, &args, shutdown).await,
         }?;

@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use frugal_store::retention::{self, Batch, Before, Due};
-use frugal_store::{PgPool, Result};
+use frugal_store::{PgPool, Result, audit, jobs};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -45,19 +45,20 @@ impl PruneArgs {
             events: over(self.events, configured.events),
             responses: over(self.responses, configured.responses),
             jobs: over(self.jobs, configured.jobs),
+            ..configured
         }
     }
 }
 
 /// Removes what is old enough, now and again, until `shutdown`. Any number of processes may do so.
 pub async fn keep(pool: &PgPool, limits: RetentionConfig, shutdown: &CancellationToken) {
-    if limits.is_off() {
-        return;
-    }
     let keeping = async {
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             ticks.tick().await;
+            if let Err(error) = forget(pool, limits).await {
+                tracing::warn!(%error, "cannot remove what is old of keys and of the audit; trying again");
+            }
             match round(pool, limits, false).await {
                 Ok(Removed { jobs: 0, .. }) => {}
                 Ok(Removed { jobs, rows }) => {
@@ -70,6 +71,32 @@ pub async fn keep(pool: &PgPool, limits: RetentionConfig, shutdown: &Cancellatio
         }
     };
     shutdown.run_until_cancelled(keeping).await;
+}
+
+/// Removes idempotency keys and entries of the audit that are old enough; how many.
+async fn forget(pool: &PgPool, limits: RetentionConfig) -> Result<u64> {
+    let now = Utc::now();
+    let mut connection = pool.acquire().await?;
+    let mut removed = 0;
+    if let Some(before) = since(limits.idempotency_keys, now) {
+        loop {
+            let batch = jobs::forget(&mut connection, before, retention::BATCH).await?;
+            removed += batch;
+            if batch == 0 {
+                break;
+            }
+        }
+    }
+    if let Some(before) = since(limits.audit, now) {
+        loop {
+            let batch = audit::prune(&mut connection, before, retention::BATCH).await?;
+            removed += batch;
+            if batch == 0 {
+                break;
+            }
+        }
+    }
+    Ok(removed)
 }
 
 /// What was removed.
@@ -102,15 +129,17 @@ async fn round(pool: &PgPool, limits: RetentionConfig, waits: bool) -> Result<Re
 
 /// When what is old enough now must have ended.
 fn before(limits: RetentionConfig, now: DateTime<Utc>) -> Before {
-    let before = |kept: Option<Duration>| {
-        let kept = TimeDelta::from_std(kept?).ok()?;
-        now.checked_sub_signed(kept)
-    };
     Before {
-        events: before(limits.events),
-        responses: before(limits.responses),
-        jobs: before(limits.jobs),
+        events: since(limits.events, now),
+        responses: since(limits.responses, now),
+        jobs: since(limits.jobs, now),
     }
+}
+
+/// When what is kept so long began at the earliest.
+fn since(kept: Option<Duration>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let kept = TimeDelta::from_std(kept?).ok()?;
+    now.checked_sub_signed(kept)
 }
 
 /// Removes what is old enough, or says what that is; returns what to print.
@@ -123,7 +152,7 @@ pub async fn prune(
     configured: RetentionConfig,
 ) -> anyhow::Result<String> {
     let limits = args.limits(configured);
-    if limits.is_off() {
+    if limits.keeps_jobs() {
         bail!(
             "nothing is to go: say how long what is kept, in [retention] of frugal.toml or as in `frugal prune --responses 30d`"
         );
@@ -136,10 +165,13 @@ pub async fn prune(
             .context("cannot count what would go")?;
         return Ok(listing(before, due));
     }
+    let forgotten = forget(pool, limits).await;
     let removed = round(pool, limits, true)
         .await
         .context("cannot remove what is old enough; what went so far is gone, so run it again")?;
-    Ok(format!("{} rows went.\n", removed.rows))
+    let forgotten = forgotten
+        .context("what is old of idempotency keys and of the audit could not be removed")?;
+    Ok(format!("{} rows went.\n", removed.rows + forgotten))
 }
 
 /// What would go, a line for each kind that something is said of.
@@ -188,6 +220,7 @@ mod tests {
             events: Some(day),
             responses: Some(day),
             jobs: None,
+            ..RetentionConfig::default()
         };
         let args = PruneArgs {
             dry_run: false,

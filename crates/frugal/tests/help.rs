@@ -27,6 +27,11 @@ fn every_command_says_what_it_takes() {
     ] {
         insta::assert_snapshot!(command, help(&[command]));
     }
+    insta::assert_snapshot!("keys", help(&["keys"]));
+    for command in ["create", "list", "revoke"] {
+        insta::assert_snapshot!(format!("keys_{command}"), help(&["keys", command]));
+    }
+    insta::assert_snapshot!("audit", help(&["audit"]));
     insta::assert_snapshot!("endpoints", help(&["endpoints"]));
     insta::assert_snapshot!("datasets", help(&["datasets"]));
     for command in ["add", "list", "delete"] {

@@ -2,6 +2,7 @@
 
 use crate::{Error, Result, read_json, to_bigint, to_integer, to_u32, to_u64, write_json};
 use chrono::{DateTime, Utc};
+use frugal_domain::access::Access;
 use frugal_domain::id::DatasetId;
 use frugal_domain::job::Instance;
 use serde::{Deserialize, Serialize};
@@ -83,19 +84,24 @@ pub enum Created {
     NameTaken(Dataset),
 }
 
-/// Stores a dataset with its rows, which are JSON objects. One of the same name that is being stored
-/// at the same time is waited for.
+/// Stores a dataset of an owner with its rows, which are JSON objects. One of the same name that is being
+/// stored at the same time is waited for.
 ///
 /// # Errors
 /// The database is away or refuses.
 pub async fn create(
     connection: &mut PgConnection,
+    owner: Option<&str>,
     dataset: &Dataset,
     rows: &[String],
 ) -> Result<Created> {
-    while !insert(connection, dataset).await? {
+    while !insert(connection, owner, dataset).await? {
+        let own = Access {
+            owner: owner.map(str::to_owned),
+            everything: false,
+        };
         // It may have been deleted in between.
-        if let Some(before) = find_by_name(connection, &dataset.name).await? {
+        if let Some(before) = find_by_name(connection, &own, &dataset.name).await? {
             return Ok(match before.sha256 == dataset.sha256 {
                 true => Created::Before(before),
                 false => Created::NameTaken(before),
@@ -123,11 +129,15 @@ pub async fn create(
 }
 
 /// Stores a dataset without its rows, unless its name is taken.
-async fn insert(connection: &mut PgConnection, dataset: &Dataset) -> Result<bool> {
+async fn insert(
+    connection: &mut PgConnection,
+    owner: Option<&str>,
+    dataset: &Dataset,
+) -> Result<bool> {
     let inserted = sqlx::query!(
         r#"
-        INSERT INTO datasets (id, name, sha256, rows, bytes, columns, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        INSERT INTO datasets (id, name, sha256, rows, bytes, columns, created_at, owner)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         ON CONFLICT (owner, name) DO NOTHING
         "#,
         dataset.id.0,
@@ -137,6 +147,7 @@ async fn insert(connection: &mut PgConnection, dataset: &Dataset) -> Result<bool
         to_bigint("number of bytes", dataset.bytes)?,
         write_json("columns", &dataset.columns)?,
         dataset.created_at,
+        owner,
     )
     .execute(connection)
     .await?;
@@ -159,29 +170,40 @@ fn pages(mut rows: &[String]) -> impl Iterator<Item = &[String]> {
     })
 }
 
-/// The dataset with this id, or else this name.
+/// The dataset with this id, or else this name, of those that are reached.
 ///
 /// # Errors
 /// The database is away.
-pub async fn find(connection: &mut PgConnection, id_or_name: &str) -> Result<Option<Dataset>> {
+pub async fn find(
+    connection: &mut PgConnection,
+    access: &Access,
+    id_or_name: &str,
+) -> Result<Option<Dataset>> {
     let Ok(id) = id_or_name.parse::<DatasetId>() else {
-        return find_by_name(connection, id_or_name).await;
+        return find_by_name(connection, access, id_or_name).await;
     };
     let row = sqlx::query_as!(
         DatasetRow,
         r#"
         SELECT id, name, sha256, rows, bytes, columns, created_at,
                (SELECT count(*) FROM jobs WHERE dataset_ids @> ARRAY[datasets.id]) AS "jobs!"
-        FROM datasets WHERE id = $1
+        FROM datasets WHERE id = $1 AND ($2 OR owner IS NOT DISTINCT FROM $3)
         "#,
-        id.0
+        id.0,
+        access.everything,
+        access.owner
     )
     .fetch_optional(connection)
     .await?;
     row.map(Dataset::try_from).transpose()
 }
 
-async fn find_by_name(connection: &mut PgConnection, name: &str) -> Result<Option<Dataset>> {
+/// The caller's own dataset of this name, or else the newest of others that are reached.
+async fn find_by_name(
+    connection: &mut PgConnection,
+    access: &Access,
+    name: &str,
+) -> Result<Option<Dataset>> {
     // No name has a NUL character, which the database would not take.
     if name.contains('\0') {
         return Ok(None);
@@ -191,21 +213,52 @@ async fn find_by_name(connection: &mut PgConnection, name: &str) -> Result<Optio
         r#"
         SELECT id, name, sha256, rows, bytes, columns, created_at,
                (SELECT count(*) FROM jobs WHERE dataset_ids @> ARRAY[datasets.id]) AS "jobs!"
-        FROM datasets WHERE owner IS NULL AND name = $1
+        FROM datasets
+        WHERE name = $1 AND ($2 OR owner IS NOT DISTINCT FROM $3)
+        ORDER BY owner IS NOT DISTINCT FROM $3 DESC, id DESC
+        LIMIT 1
         "#,
-        name
+        name,
+        access.everything,
+        access.owner
     )
     .fetch_optional(connection)
     .await?;
     row.map(Dataset::try_from).transpose()
 }
 
-/// Datasets, newest first, older than `before`.
+/// How many bytes the datasets of an owner have together. Until the transaction ends no other counts them:
+/// what is counted is what will be there.
+///
+/// # Errors
+/// The database is away.
+pub async fn bytes_of(connection: &mut PgConnection, owner: Option<&str>) -> Result<u64> {
+    // Two numbers, so that it is no other advisory lock: "data" in ASCII, and the owner.
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(1684108385, hashtext(coalesce($1, '')))",
+        owner
+    )
+    .execute(&mut *connection)
+    .await?;
+    let bytes = sqlx::query_scalar!(
+        r#"
+        SELECT coalesce(sum(bytes), 0)::bigint AS "bytes!" FROM datasets
+        WHERE owner IS NOT DISTINCT FROM $1
+        "#,
+        owner
+    )
+    .fetch_one(connection)
+    .await?;
+    to_u64("number of bytes", bytes)
+}
+
+/// Datasets that are reached, newest first, older than `before`.
 ///
 /// # Errors
 /// The database is away.
 pub async fn list(
     connection: &mut PgConnection,
+    access: &Access,
     before: Option<DatasetId>,
     limit: u32,
 ) -> Result<Vec<Dataset>> {
@@ -215,12 +268,14 @@ pub async fn list(
         SELECT id, name, sha256, rows, bytes, columns, created_at,
                (SELECT count(*) FROM jobs WHERE dataset_ids @> ARRAY[datasets.id]) AS "jobs!"
         FROM datasets
-        WHERE $1::uuid IS NULL OR id < $1
+        WHERE ($1::uuid IS NULL OR id < $1) AND ($3 OR owner IS NOT DISTINCT FROM $4)
         ORDER BY id DESC
         LIMIT $2
         "#,
         before.map(|id| id.0),
-        i64::from(limit)
+        i64::from(limit),
+        access.everything,
+        access.owner
     )
     .fetch_all(connection)
     .await?;

@@ -6,6 +6,7 @@ use crate::{
     write_json,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use frugal_domain::access::Access;
 use frugal_domain::event::EventBody;
 use frugal_domain::fault::Fault;
 use frugal_domain::id::{JobId, TrialNumber};
@@ -152,12 +153,13 @@ pub struct Replay {
     pub response: serde_json::Value,
 }
 
-/// Stores a queued job with its data and its first event, and tells the workers.
+/// Stores a queued job of an owner with its data and its first event, and tells the workers.
 ///
 /// # Errors
 /// The database is away or refuses.
 pub async fn create(
     connection: &mut PgConnection,
+    owner: Option<&str>,
     id: JobId,
     spec: &JobSpec,
     data: &Data,
@@ -169,9 +171,9 @@ pub async fn create(
         JobRow,
         r#"
         INSERT INTO jobs (id, name, labels, state, spec, progress, spend, created_at, dataset_ids,
-                          priority, not_before, dormant, kind)
+                          priority, not_before, dormant, kind, owner)
         VALUES ($1, $2, $3, 'queued', $4, $5, '{}', $6, $7, $8, $9,
-                coalesce($9::timestamptz > now(), false), $10)
+                coalesce($9::timestamptz > now(), false), $10, $11)
         RETURNING id, spec, state, stop_reason, detail, progress, spend, best_trial, priority,
                   not_before, last_seq, created_at, started_at, finished_at, events_pruned_through,
                   responses_pruned_at, paused_at, paused_ms, changes, run
@@ -188,6 +190,7 @@ pub async fn create(
         spec.priority.get(),
         spec.not_before,
         spec.kind().as_str(),
+        owner,
     )
     .fetch_one(&mut *connection)
     .await?;
@@ -218,6 +221,51 @@ pub async fn find(connection: &mut PgConnection, id: JobId) -> Result<Option<Job
     .fetch_optional(connection)
     .await?;
     row.map(Job::try_from).transpose()
+}
+
+/// Whether there is a job with this id that is reached. To whom a job belongs never changes.
+///
+/// # Errors
+/// The database is away.
+pub async fn is_reached(connection: &mut PgConnection, access: &Access, id: JobId) -> Result<bool> {
+    let found = sqlx::query_scalar!("SELECT owner FROM jobs WHERE id = $1", id.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.is_some_and(|owner| access.reaches(owner.as_deref())))
+}
+
+/// How many jobs of an owner have not ended, counted up to `most`. Until the transaction ends no other
+/// counts them: what is counted is what will be there.
+///
+/// # Errors
+/// The database is away.
+pub async fn count_open(
+    connection: &mut PgConnection,
+    owner: Option<&str>,
+    most: u32,
+) -> Result<u32> {
+    // Two numbers, so that it is no other advisory lock: "jobs" in ASCII, and the owner.
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(1785684595, hashtext(coalesce($1, '')))",
+        owner
+    )
+    .execute(&mut *connection)
+    .await?;
+    let count = sqlx::query_scalar!(
+        r#"
+        SELECT count(*) AS "count!" FROM (
+            SELECT FROM jobs
+            WHERE finished_at IS NULL AND owner IS NOT DISTINCT FROM $1
+              AND owner_key = hashtextextended(coalesce($1, ''), 0) & 9223372036854775807
+            LIMIT $2
+        ) AS open
+        "#,
+        owner,
+        i64::from(most)
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// One job, whose row stays as it is until the transaction ends.
@@ -391,6 +439,17 @@ pub enum Remembered {
     UnderWay,
 }
 
+/// A key that a client has sent with a request.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestName<'a> {
+    /// Whose it is.
+    pub owner: Option<&'a str>,
+    /// As the client wrote it.
+    pub key: &'a str,
+    /// Before when the answer to it must have been given to be forgotten.
+    pub forgotten_before: DateTime<Utc>,
+}
+
 /// Stores an answer to be given again to the same key. Another request with the same key that
 /// is under way is waited for, but not for long.
 ///
@@ -398,7 +457,7 @@ pub enum Remembered {
 /// The database is away.
 pub async fn remember(
     connection: &mut PgConnection,
-    key: &str,
+    name: RequestName<'_>,
     request_hash: &[u8],
     job_id: JobId,
     response: &serde_json::Value,
@@ -409,15 +468,20 @@ pub async fn remember(
         .await?;
     let inserted = sqlx::query!(
         r#"
-        INSERT INTO idempotency_keys (key, request_hash, job_id, response, created_at)
-        VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (key) DO NOTHING
+        INSERT INTO idempotency_keys (owner, key, request_hash, job_id, response, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (owner, key) DO UPDATE SET
+            request_hash = excluded.request_hash, job_id = excluded.job_id,
+            response = excluded.response, created_at = excluded.created_at
+        WHERE idempotency_keys.created_at < $7
         "#,
-        key,
+        name.owner,
+        name.key,
         request_hash,
         job_id.0,
         response,
-        now
+        now,
+        name.forgotten_before
     )
     .execute(connection)
     .await;
@@ -437,10 +501,18 @@ pub async fn remember(
 ///
 /// # Errors
 /// The database is away.
-pub async fn recall(connection: &mut PgConnection, key: &str) -> Result<Option<Replay>> {
+pub async fn recall(
+    connection: &mut PgConnection,
+    name: RequestName<'_>,
+) -> Result<Option<Replay>> {
     let row = sqlx::query!(
-        "SELECT request_hash, job_id, response FROM idempotency_keys WHERE key = $1",
-        key
+        r#"
+        SELECT request_hash, job_id, response FROM idempotency_keys
+        WHERE owner IS NOT DISTINCT FROM $1 AND key = $2 AND created_at >= $3
+        "#,
+        name.owner,
+        name.key,
+        name.forgotten_before
     )
     .fetch_optional(connection)
     .await?;
@@ -449,6 +521,29 @@ pub async fn recall(connection: &mut PgConnection, key: &str) -> Result<Option<R
         job_id: JobId(row.job_id),
         response: row.response,
     }))
+}
+
+/// Forgets at most so many keys that came before a moment. How many.
+///
+/// # Errors
+/// The database is away.
+pub async fn forget(
+    connection: &mut PgConnection,
+    before: DateTime<Utc>,
+    most: i64,
+) -> Result<u64> {
+    let forgotten = sqlx::query!(
+        r#"
+        DELETE FROM idempotency_keys WHERE ctid IN (
+            SELECT ctid FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2
+        )
+        "#,
+        before,
+        most
+    )
+    .execute(connection)
+    .await?;
+    Ok(forgotten.rows_affected())
 }
 
 /// By the model's position, the most responses that one request yielded when the job was begun; nothing

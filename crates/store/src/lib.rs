@@ -13,6 +13,7 @@
 
 pub mod admission;
 pub mod attempts;
+pub mod audit;
 pub mod books;
 mod claim;
 mod claiming;
@@ -23,6 +24,7 @@ pub mod events;
 pub mod exports;
 pub mod instances;
 pub mod jobs;
+pub mod keys;
 pub mod leases;
 pub mod listen;
 pub mod queue;

@@ -169,3 +169,78 @@ pub async fn depth(connection: &mut PgConnection) -> Result<Depth> {
         leased: row.leased,
     })
 }
+
+/// Jobs in one state that have not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InState {
+    /// The state.
+    pub state: JobState,
+    /// How many there are.
+    pub jobs: i64,
+    /// Those of them whose lease has run out: their worker is gone, and no other has come yet.
+    pub overdue: i64,
+}
+
+/// Counts the jobs that have not ended by their states; states that no job is in are left out.
+///
+/// # Errors
+/// The database is away.
+pub async fn by_state(connection: &mut PgConnection) -> Result<Vec<InState>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT state, count(*) AS "jobs!",
+               count(*) FILTER (WHERE lease_expires_at < now()) AS "overdue!"
+        FROM jobs WHERE finished_at IS NULL GROUP BY state
+        "#
+    )
+    .fetch_all(connection)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        Ok(InState {
+            state: read_name("job state", &row.state)?,
+            jobs: row.jobs,
+            overdue: row.overdue,
+        })
+    });
+    rows.collect()
+}
+
+/// What the jobs that somebody drives may spend and have spent, those with budgets of each unit together.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Budgets {
+    /// What those may spend that budget dollars.
+    pub usd: f64,
+    /// What they have spent.
+    pub usd_spent: f64,
+    /// What those may spend that budget tokens.
+    pub tokens: f64,
+    /// What they have spent.
+    pub tokens_spent: f64,
+}
+
+/// Adds up the optimization budgets of the jobs that somebody drives, and what they have spent of them.
+///
+/// # Errors
+/// The database is away.
+pub async fn budgets(connection: &mut PgConnection) -> Result<Budgets> {
+    let row = sqlx::query_as!(
+        Budgets,
+        r#"
+        WITH driven AS (
+            SELECT (spec->'optimization_budget'->>'usd')::float8 AS usd,
+                   (spec->'optimization_budget'->>'tokens')::float8 AS tokens,
+                   (SELECT sum((part.value->>'usd')::float8) FROM jsonb_each(spend) AS part) AS usd_spent,
+                   (SELECT sum((part.value->>'tokens')::float8) FROM jsonb_each(spend) AS part)
+                       AS tokens_spent
+            FROM jobs WHERE lease_expires_at IS NOT NULL
+        )
+        SELECT coalesce(sum(usd), 0) AS "usd!", coalesce(sum(tokens), 0) AS "tokens!",
+               coalesce(sum(usd_spent) FILTER (WHERE usd IS NOT NULL), 0) AS "usd_spent!",
+               coalesce(sum(tokens_spent) FILTER (WHERE tokens IS NOT NULL), 0) AS "tokens_spent!"
+        FROM driven
+        "#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(row)
+}

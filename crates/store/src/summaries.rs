@@ -2,6 +2,7 @@
 
 use crate::{Error, Result, read_json, read_name, to_u32, write_json};
 use chrono::{DateTime, Utc};
+use frugal_domain::access::Access;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::{JobKind, Objective, Priority};
 use frugal_domain::money::Budget;
@@ -167,6 +168,7 @@ macro_rules! summaries {
               AND jobs.labels @> $5
               AND ($6::timestamptz IS NULL OR jobs.created_at >= $6)
               AND ($7::timestamptz IS NULL OR jobs.created_at < $7)
+              AND ($9 OR jobs.owner = $10)
               AND ($2::uuid IS NULL OR jobs.id "# + $after + " $2) ORDER BY jobs.id " + $order + " LIMIT $8",
             $($argument),+
         )
@@ -175,12 +177,13 @@ macro_rules! summaries {
     };
 }
 
-/// Jobs of a kind in an order, after one of them where that is given.
+/// Jobs of a kind that are reached, in an order, after one of them where that is given.
 ///
 /// # Errors
 /// The database is away.
 pub async fn list(
     connection: &mut PgConnection,
+    access: &Access,
     kind: JobKind,
     filter: &Filter,
     order: Order,
@@ -206,7 +209,9 @@ pub async fn list(
             labels,
             from,
             before,
-            limit
+            limit,
+            access.everything,
+            access.owner
         ),
         Order::OldestFirst => summaries!(
             ">",
@@ -219,7 +224,9 @@ pub async fn list(
             labels,
             from,
             before,
-            limit
+            limit,
+            access.everything,
+            access.owner
         ),
     };
     rows.into_iter().map(JobSummary::try_from).collect()

@@ -5,6 +5,7 @@
     reason = "what the tests share fails like an assertion"
 )]
 
+mod connections;
 mod creation;
 mod dashboard;
 mod datasets;
@@ -13,7 +14,9 @@ mod estimate;
 mod evaluations;
 mod events;
 mod export;
+mod guard;
 mod idempotency;
+mod keys;
 mod life;
 mod lists;
 mod polling;

@@ -27,6 +27,8 @@ async fn add(url: &str, file: &Path, name: Option<&str>) -> Result<String, Strin
 fn server(url: &str) -> ServerArgs {
     ServerArgs {
         url: url.to_owned(),
+        key: None,
+        key_file: None,
     }
 }
 

@@ -19,6 +19,7 @@ mod evaluations;
 mod examples;
 mod export;
 mod judge;
+mod keys;
 mod latency;
 mod life;
 mod metrics;

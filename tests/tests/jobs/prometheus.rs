@@ -22,7 +22,7 @@ async fn scrape(api: &ApiClient) -> BTreeMap<String, f64> {
 fn sum(series: &BTreeMap<String, f64>, metric: &str, model: &str, label: &str) -> f64 {
     let model = format!(r#"gen_ai_request_model="{model}""#);
     let of_metric = series.iter().filter(|(name, _)| {
-        let (is, labels) = name.split_once('{').unwrap();
+        let (is, labels) = name.split_once('{').unwrap_or((name, ""));
         is == metric && labels.contains(&model) && labels.contains(label)
     });
     of_metric.map(|(_, value)| value).sum()

@@ -82,7 +82,7 @@ impl Store {
         let (spec, data) = frugal_intake::job(&body, &catalog, 1).unwrap();
         let id = JobId(Uuid::now_v7());
         let mut transaction = self.pool.begin().await.unwrap();
-        jobs::create(&mut transaction, id, &spec, &data, Utc::now())
+        jobs::create(&mut transaction, None, id, &spec, &data, Utc::now())
             .await
             .unwrap();
         transaction.commit().await.unwrap();

@@ -4,6 +4,7 @@
     reason = "the macro that describes query parameters writes paths in full"
 )]
 
+use crate::caller::Caller;
 use crate::errors::{ApiError, Code};
 use crate::extract::{NamePath, Parameters, no_dataset};
 use crate::pagination::{self, RowPosition};
@@ -17,6 +18,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
+use frugal_domain::access::Access;
 use frugal_domain::id::DatasetId;
 use frugal_intake::dataset;
 use frugal_store::PgConnection;
@@ -72,12 +74,13 @@ pub(super) struct PostDataset {
         )),
         Problems<{ codes(&[
             Code::InvalidParameter, Code::BodyTimeout, Code::DatasetNameTaken, Code::BodyTooLarge,
-            Code::UnsupportedMediaType, Code::InvalidDataset,
+            Code::UnsupportedMediaType, Code::InvalidDataset, Code::TooMuchData,
         ]) }>
     )
 )]
 pub(super) async fn create_dataset(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     Parameters(parameters): Parameters<PostDataset>,
     headers: HeaderMap,
     body: Body,
@@ -111,8 +114,24 @@ pub(super) async fn create_dataset(
         created_at: Utc::now(),
     };
     let mut transaction = state.transaction().await?;
-    let (status, id) = match datasets::create(&mut transaction, &new, &read.rows).await? {
-        Created::New => (StatusCode::CREATED, new.id),
+    let owner = access.owner.as_deref();
+    let most = state.guard().dataset_bytes_per_owner;
+    let there = match most {
+        Some(_) => datasets::bytes_of(&mut transaction, owner).await?,
+        None => 0,
+    };
+    let (status, id) = match datasets::create(&mut transaction, owner, &new, &read.rows).await? {
+        Created::New => {
+            if let Some(most) = most.filter(|most| there.saturating_add(new.bytes) > *most) {
+                let detail = format!(
+                    "the dataset has {} bytes and there are datasets of {there}, which may be {most} together; \
+                     delete one that is not needed, or ask the operator to raise `max_dataset_bytes_per_owner`",
+                    new.bytes
+                );
+                return Err(ApiError::new(Code::TooMuchData, detail));
+            }
+            (StatusCode::CREATED, new.id)
+        }
         Created::Before(before) => (StatusCode::OK, before.id),
         Created::NameTaken(before) => {
             let detail = format!(
@@ -123,7 +142,7 @@ pub(super) async fn create_dataset(
             return Err(ApiError::new(Code::DatasetNameTaken, detail));
         }
     };
-    let dataset = described(&mut transaction, &id.to_string()).await?;
+    let dataset = described(&mut transaction, &access, &id.to_string()).await?;
     transaction.commit().await?;
     let mut response = (status, Json(dataset)).into_response();
     if let Ok(location) = HeaderValue::from_str(&dataset_path(id)) {
@@ -133,8 +152,12 @@ pub(super) async fn create_dataset(
 }
 
 /// A dataset with its first rows.
-async fn described(connection: &mut PgConnection, id_or_name: &str) -> Result<Dataset, ApiError> {
-    let dataset = find(connection, id_or_name).await?;
+async fn described(
+    connection: &mut PgConnection,
+    access: &Access,
+    id_or_name: &str,
+) -> Result<Dataset, ApiError> {
+    let dataset = find(connection, access, id_or_name).await?;
     let sample = datasets::rows(connection, dataset.id, 0, SAMPLE).await?;
     let sample = sample.into_iter().map(|(_, row)| row).collect();
     Ok(Dataset::new(dataset, Some(sample)))
@@ -142,9 +165,10 @@ async fn described(connection: &mut PgConnection, id_or_name: &str) -> Result<Da
 
 async fn find(
     connection: &mut PgConnection,
+    access: &Access,
     id_or_name: &str,
 ) -> Result<datasets::Dataset, ApiError> {
-    let found = datasets::find(connection, id_or_name).await?;
+    let found = datasets::find(connection, access, id_or_name).await?;
     found.ok_or_else(|| no_dataset(id_or_name))
 }
 
@@ -176,12 +200,13 @@ pub(super) struct ListDatasets {
 )]
 pub(super) async fn list_datasets(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     Parameters(parameters): Parameters<ListDatasets>,
 ) -> Result<Json<List<Dataset>>, ApiError> {
     let limit = pagination::limit(parameters.limit)?;
     let before = pagination::cursor::<DatasetId>(parameters.cursor.as_deref())?;
     let mut connection = state.connection().await?;
-    let found = datasets::list(&mut connection, before, limit + 1).await?;
+    let found = datasets::list(&mut connection, &access, before, limit + 1).await?;
     Ok(Json(pagination::page(
         found,
         limit,
@@ -203,10 +228,11 @@ pub(super) async fn list_datasets(
 )]
 pub(super) async fn get_dataset(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     NamePath(name): NamePath,
 ) -> Result<Json<Dataset>, ApiError> {
     let mut connection = state.connection().await?;
-    described(&mut connection, &name).await.map(Json)
+    described(&mut connection, &access, &name).await.map(Json)
 }
 
 /// Delete a dataset
@@ -224,10 +250,11 @@ pub(super) async fn get_dataset(
 )]
 pub(super) async fn delete_dataset(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     NamePath(name): NamePath,
 ) -> Result<StatusCode, ApiError> {
     let mut connection = state.connection().await?;
-    let dataset = find(&mut connection, &name).await?;
+    let dataset = find(&mut connection, &access, &name).await?;
     match datasets::delete(&mut connection, dataset.id).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(no_dataset(name)),
@@ -262,13 +289,14 @@ pub(super) struct ListRows {
 )]
 pub(super) async fn list_rows(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     NamePath(name): NamePath,
     Parameters(parameters): Parameters<ListRows>,
 ) -> Result<Json<List<DatasetRow>>, ApiError> {
     let limit = pagination::limit(parameters.limit)?;
     let after = pagination::cursor::<RowPosition>(parameters.cursor.as_deref())?;
     let mut connection = state.connection().await?;
-    let dataset = find(&mut connection, &name).await?;
+    let dataset = find(&mut connection, &access, &name).await?;
     let from = after.map_or(0, |RowPosition(row)| row.saturating_add(1));
     let rows = datasets::rows(&mut connection, dataset.id, from, limit + 1).await?;
     Ok(Json(pagination::page(

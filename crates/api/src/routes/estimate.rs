@@ -1,5 +1,6 @@
 //! What a job may cost, before it is posted.
 
+use crate::caller::Caller;
 use crate::errors::{ApiError, Code};
 use crate::extract::JsonBody;
 use crate::responses::{Problems, codes};
@@ -36,10 +37,11 @@ use frugal_intake::estimate;
 )]
 pub(super) async fn estimate_job(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     JsonBody(document): JsonBody,
 ) -> Result<Json<JobEstimate>, ApiError> {
     let catalog = state.catalog().clone();
-    let (datasets, _turn) = data::datasets(&state, &document).await?;
+    let (datasets, _turn) = data::datasets(&state, &access, &document).await?;
     reading::in_turn(move || estimate::of_document(&document, datasets, &catalog))
         .await?
         .map(|estimated| Json(estimated.into()))

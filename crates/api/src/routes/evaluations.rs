@@ -9,6 +9,7 @@ use super::report;
 use super::shown;
 use super::steering::{self, Steering};
 use super::trials::{self, ListTrials};
+use crate::caller::Caller;
 use crate::errors::{ApiError, Code};
 use crate::extract::{EvaluationPath, EvaluationTrialPath, JsonBody, Parameters};
 use crate::idempotency::Key;
@@ -24,6 +25,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::Utc;
+use frugal_domain::access::Access;
 use frugal_domain::fault::Fault;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobKind;
@@ -52,16 +54,17 @@ use uuid::Uuid;
         Problems<{ codes(&[
             Code::InvalidJson, Code::InvalidParameter, Code::BodyTimeout,
             Code::IdempotencyKeyInFlight, Code::BodyTooLarge, Code::UnsupportedMediaType,
-            Code::InvalidEvaluation, Code::IdempotencyKeyReused,
+            Code::InvalidEvaluation, Code::IdempotencyKeyReused, Code::RateLimited, Code::TooManyJobs,
         ]) }>
     )
 )]
 pub(super) async fn create_evaluation(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     headers: HeaderMap,
     JsonBody(document): JsonBody,
 ) -> Result<Response, ApiError> {
-    let key = Key::read(&headers, JobKind::Evaluation, &document)?;
+    let key = Key::read(&headers, &access, JobKind::Evaluation, &document)?;
     if let Some(answer) = jobs::given_before(&state, key.as_ref(), JobKind::Evaluation).await? {
         return Ok(answer);
     }
@@ -71,13 +74,22 @@ pub(super) async fn create_evaluation(
         data,
         warnings,
         ..
-    } = estimated(&state, jobs::seed_of(id), document).await?;
+    } = estimated(&state, &access, jobs::seed_of(id), document).await?;
     let answer = |job: Job, warnings: Vec<Fault>| Evaluation {
         warnings: warnings.into_iter().map(FieldError::from).collect(),
         standing: Some(standing::of(&job, &[], Utc::now())),
         ..Evaluation::new(job)
     };
-    jobs::create(&state, key.as_ref(), id, (&spec, &data), warnings, answer).await
+    jobs::create(
+        &state,
+        &access,
+        key.as_ref(),
+        id,
+        (&spec, &data),
+        warnings,
+        answer,
+    )
+    .await
 }
 
 /// An evaluation as one picture.
@@ -89,12 +101,13 @@ async fn picture(state: &AppState, job: &Job) -> Result<Evaluation, ApiError> {
 /// Reads a posted evaluation, with what it may cost.
 async fn estimated(
     state: &AppState,
+    access: &Access,
     seed: u64,
     document: Value,
 ) -> Result<EvaluationEstimated, ApiError> {
     let catalog = state.catalog().clone();
-    let (datasets, _turn) = data::datasets(state, &document).await?;
-    let jobs = sources::jobs(state, &document).await?;
+    let (datasets, _turn) = data::datasets(state, access, &document).await?;
+    let jobs = sources::jobs(state, access, &document).await?;
     let read = move || estimate::of_evaluation(&document, datasets, &jobs, &catalog, seed);
     reading::in_turn(read)
         .await?
@@ -125,9 +138,10 @@ async fn estimated(
 )]
 pub(super) async fn estimate_evaluation(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     JsonBody(document): JsonBody,
 ) -> Result<Json<EvaluationEstimate>, ApiError> {
-    let estimated = estimated(&state, 0, document).await?;
+    let estimated = estimated(&state, &access, 0, document).await?;
     Ok(Json(estimated.into()))
 }
 
@@ -331,7 +345,7 @@ pub(super) async fn list_evaluation_attempts(
             (String = "text/event-stream")
         )),
         (status = 204, description = "The evaluation has ended and the client has seen every event."),
-        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound, Code::EventsPruned]) }>
+        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound, Code::EventsPruned, Code::RateLimited, Code::TooManyStreams]) }>
     )
 )]
 pub(super) async fn list_evaluation_events(

@@ -67,7 +67,7 @@ pub(super) struct ListEvents {
             (String = "text/event-stream")
         )),
         (status = 204, description = "The job has ended and the client has seen every event."),
-        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound, Code::EventsPruned]) }>
+        Problems<{ codes(&[Code::InvalidParameter, Code::NotFound, Code::EventsPruned, Code::RateLimited, Code::TooManyStreams]) }>
     )
 )]
 pub(super) async fn list_events(

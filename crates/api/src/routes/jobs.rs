@@ -5,6 +5,7 @@
 )]
 
 use super::shown;
+use crate::caller::Caller;
 use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, JsonBody, Parameters};
 use crate::idempotency::{self, Key};
@@ -17,9 +18,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
+use frugal_domain::access::Access;
 use frugal_domain::fault::Fault;
 use frugal_domain::id::JobId;
 use frugal_domain::job::{Data, JobKind, JobSpec};
+use frugal_store::PgConnection;
 use frugal_store::jobs::{self, Cancel, Remembered};
 use frugal_store::retention::{self, Deletion};
 use serde::{Deserialize, Serialize};
@@ -30,6 +33,9 @@ use uuid::Uuid;
 
 /// The longest that a client may wait for a change, in seconds.
 const MAX_WAIT_SECONDS: u64 = 60;
+
+/// After how many seconds a client may try again that has too many jobs.
+const TRY_AGAIN_SECONDS: u64 = 30;
 
 /// Post a job
 ///
@@ -50,27 +56,37 @@ const MAX_WAIT_SECONDS: u64 = 60;
         Problems<{ codes(&[
             Code::InvalidJson, Code::InvalidParameter, Code::BodyTimeout,
             Code::IdempotencyKeyInFlight, Code::BodyTooLarge, Code::UnsupportedMediaType,
-            Code::InvalidJob, Code::IdempotencyKeyReused,
+            Code::InvalidJob, Code::IdempotencyKeyReused, Code::RateLimited, Code::TooManyJobs,
         ]) }>
     )
 )]
 pub(super) async fn create_job(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     headers: HeaderMap,
     JsonBody(document): JsonBody,
 ) -> Result<Response, ApiError> {
-    let key = Key::read(&headers, JobKind::Tuning, &document)?;
+    let key = Key::read(&headers, &access, JobKind::Tuning, &document)?;
     if let Some(answer) = given_before(&state, key.as_ref(), JobKind::Tuning).await? {
         return Ok(answer);
     }
     let id = JobId(Uuid::now_v7());
-    let (spec, data, warnings) = read_job(&state, id, document).await?;
+    let (spec, data, warnings) = read_job(&state, &access, id, document).await?;
     let answer = |job: jobs::Job, warnings: Vec<Fault>| Job {
         warnings: warnings.into_iter().map(FieldError::from).collect(),
         standing: Some(standing::of(&job, &[], Utc::now())),
         ..Job::new(job, None)
     };
-    create(&state, key.as_ref(), id, (&spec, &data), warnings, answer).await
+    create(
+        &state,
+        &access,
+        key.as_ref(),
+        id,
+        (&spec, &data),
+        warnings,
+        answer,
+    )
+    .await
 }
 
 /// The answer that was given to the key of a request before, if any.
@@ -87,6 +103,7 @@ pub(super) async fn given_before(
 /// Stores a job of any kind, and answers with it.
 pub(super) async fn create<T: Serialize>(
     state: &AppState,
+    access: &Access,
     key: Option<&Key>,
     id: JobId,
     (spec, data): (&JobSpec, &Data),
@@ -96,15 +113,24 @@ pub(super) async fn create<T: Serialize>(
     let now = Utc::now();
     let kind = spec.kind();
     let mut transaction = state.transaction().await?;
-    let job = jobs::create(&mut transaction, id, spec, data, now).await?;
+    may_open(&mut transaction, state, access).await?;
+    let owner = access.owner.as_deref();
+    let job = jobs::create(&mut transaction, owner, id, spec, data, now).await?;
     if !warnings.is_empty() {
         jobs::keep_warnings(&mut transaction, id, &warnings).await?;
     }
     let answer = answer(job, warnings);
     if let Some(key) = key {
         let answer = serde_json::to_value(&answer).map_err(|error| ApiError::internal(&error))?;
-        let remembered =
-            jobs::remember(&mut transaction, &key.text, &key.hash, id, &answer, now).await?;
+        let remembered = jobs::remember(
+            &mut transaction,
+            key.name(state, now),
+            &key.hash,
+            id,
+            &answer,
+            now,
+        )
+        .await?;
         if remembered != Remembered::New {
             // The same request overtook this one: its job stands, and this one never was.
             transaction.rollback().await?;
@@ -118,6 +144,28 @@ pub(super) async fn create<T: Serialize>(
     Ok(created(kind, id, answer, false))
 }
 
+/// Whether an owner may have one more job that has not ended. Until the transaction ends, nobody else makes one.
+///
+/// # Errors
+/// There are as many as one may have.
+pub(super) async fn may_open(
+    transaction: &mut PgConnection,
+    state: &AppState,
+    access: &Access,
+) -> Result<(), ApiError> {
+    let Some(most) = state.guard().jobs_per_owner else {
+        return Ok(());
+    };
+    let owner = access.owner.as_deref();
+    if jobs::count_open(transaction, owner, most).await? < most {
+        return Ok(());
+    }
+    let detail = format!(
+        "{most} jobs and evaluations have not ended, which is the most; wait until one has, or cancel one"
+    );
+    Err(ApiError::new(Code::TooManyJobs, detail).retry_after(TRY_AGAIN_SECONDS))
+}
+
 /// The seed of a job that names none: from the random part of its id, and small enough to be exact in any
 /// JSON reader.
 pub(super) const fn seed_of(id: JobId) -> u64 {
@@ -127,12 +175,13 @@ pub(super) const fn seed_of(id: JobId) -> u64 {
 /// Reads and checks a posted job, with what is probably a mistake in it.
 async fn read_job(
     state: &AppState,
+    access: &Access,
     id: JobId,
     document: Value,
 ) -> Result<(JobSpec, Data, Vec<Fault>), ApiError> {
     let catalog = state.catalog().clone();
     let seed = seed_of(id);
-    let (datasets, _turn) = data::datasets(state, &document).await?;
+    let (datasets, _turn) = data::datasets(state, access, &document).await?;
     let read = move || {
         let (spec, data) = frugal_intake::job_over(&document, datasets, &catalog, seed)?;
         let warnings = frugal_intake::warnings(&document, &spec, &data, &catalog);

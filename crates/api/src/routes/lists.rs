@@ -4,6 +4,7 @@
     reason = "the macro that describes query parameters writes paths in full"
 )]
 
+use crate::caller::Caller;
 use crate::errors::{ApiError, Code};
 use crate::extract::Parameters;
 use crate::pagination;
@@ -13,6 +14,7 @@ use crate::wire::{JobSummary, List};
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use frugal_domain::access::Access;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobKind;
 use frugal_domain::state::JobState;
@@ -74,9 +76,10 @@ enum Sort {
 )]
 pub(super) async fn list_jobs(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     Parameters(parameters): Parameters<ListJobs>,
 ) -> Result<Json<List<JobSummary>>, ApiError> {
-    list(&state, JobKind::Tuning, &parameters).await
+    list(&state, &access, JobKind::Tuning, &parameters).await
 }
 
 /// List evaluations
@@ -94,13 +97,15 @@ pub(super) async fn list_jobs(
 )]
 pub(super) async fn list_evaluations(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     Parameters(parameters): Parameters<ListJobs>,
 ) -> Result<Json<List<JobSummary>>, ApiError> {
-    list(&state, JobKind::Evaluation, &parameters).await
+    list(&state, &access, JobKind::Evaluation, &parameters).await
 }
 
 async fn list(
     state: &AppState,
+    access: &Access,
     kind: JobKind,
     parameters: &ListJobs,
 ) -> Result<Json<List<JobSummary>>, ApiError> {
@@ -112,7 +117,16 @@ async fn list(
         Some(Sort::Newest) | None => Order::NewestFirst,
     };
     let mut connection = state.connection().await?;
-    let rows = summaries::list(&mut connection, kind, &filter, order, after, limit + 1).await?;
+    let rows = summaries::list(
+        &mut connection,
+        access,
+        kind,
+        &filter,
+        order,
+        after,
+        limit + 1,
+    )
+    .await?;
     Ok(Json(pagination::page(
         rows,
         limit,

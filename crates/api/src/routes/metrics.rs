@@ -1,12 +1,13 @@
 //! What is known of models, for Prometheus.
 //!
-//! The figures are those of the database, over all workers, so that every server tells the same and a
-//! restart sets nothing back. Names follow OpenTelemetry's semantic conventions for generative AI where
+//! The figures of jobs and models are those of the database, over all workers, so that every server tells the
+//! same of them and a restart sets nothing back. Beside them are those of this server. Names follow OpenTelemetry's semantic conventions for generative AI where
 //! these have one: <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>.
 
 use crate::errors::{ApiError, Code};
 use crate::responses::{Problems, codes};
 use crate::routes::endpoints;
+use crate::routes::queue_metrics::{Jobs, Open};
 use crate::state::AppState;
 use crate::wire::Known;
 use axum::extract::State;
@@ -18,7 +19,7 @@ use frugal_domain::histogram::{Buckets, DURATION_BOUNDS_MS, TOKEN_BOUNDS};
 use frugal_domain::money::Usd;
 use frugal_domain::waits::{WaitCause, Waited};
 use frugal_store::endpoint_models::{EndpointModel, Sightings};
-use frugal_store::queue::{self, Depth};
+use frugal_store::queue;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet, text,
@@ -60,9 +61,25 @@ pub(super) async fn get_metrics(
             }
         }
     }
-    let depth = queue::depth(&mut connection).await?;
+    let jobs = Jobs {
+        depth: queue::depth(&mut connection).await?,
+        by_state: queue::by_state(&mut connection).await?,
+        budgets: queue::budgets(&mut connection).await?,
+    };
+    drop(connection);
+    let pool = state.pool();
+    let idle = u64::try_from(pool.num_idle()).unwrap_or(u64::MAX);
+    let open = Open {
+        streams: state.streams().count(),
+        used: u64::from(pool.size()).saturating_sub(idle),
+        idle,
+        most: pool.options().get_max_connections().into(),
+    };
+    let mut registry = Registry::default();
+    state.traffic().register(&mut registry);
+    registry.register_collector(Box::new(open));
     let text = metrics
-        .written(depth)
+        .written(registry, jobs)
         .map_err(|error| ApiError::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text))
 }
@@ -120,9 +137,8 @@ impl Metrics {
         Some(self.0.entry(key).or_default())
     }
 
-    fn written(self, depth: Depth) -> Result<String, fmt::Error> {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(Jobs(depth)));
+    fn written(self, mut registry: Registry, jobs: Jobs) -> Result<String, fmt::Error> {
+        registry.register_collector(Box::new(jobs));
         registry.register_collector(Box::new(self));
         let mut text = String::new();
         text::encode(&mut text, &registry)?;
@@ -347,27 +363,6 @@ impl Collector for Metrics {
     }
 }
 
-/// How many jobs wait, and how many are driven: what the number of workers goes by.
-#[derive(Debug)]
-struct Jobs(Depth);
-
-impl Collector for Jobs {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut jobs = encoder.encode_descriptor(
-            "frugal_jobs",
-            "Jobs that have not ended, by whether they wait for a worker or have one",
-            None,
-            MetricType::Gauge,
-        )?;
-        let Depth { queued, leased } = self.0;
-        for (state, count) in [("queued", queued), ("running", leased)] {
-            jobs.encode_family(&[("state", state)])?
-                .encode_gauge(&count)?;
-        }
-        Ok(())
-    }
-}
-
 /// Writes a histogram, the bucket without a bound last. It counts as many values as its buckets do.
 fn histogram<const BOUNDS: usize>(
     metric: &mut MetricEncoder<'_>,
@@ -402,7 +397,9 @@ fn float(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use frugal_domain::state::JobState;
     use frugal_domain::waits::Waits;
+    use frugal_store::queue::{Budgets, Depth, InState};
     use serde_json::json;
 
     #[test]
@@ -457,14 +454,25 @@ mod tests {
         }
         assert!(metrics.model(&catalog, "closed", "unlisted").is_none());
         assert!(metrics.model(&catalog, "gone", "m").is_none());
+        let jobs = Jobs {
+            depth: Depth {
+                queued: 5,
+                leased: 2,
+            },
+            by_state: vec![InState {
+                state: JobState::Running,
+                jobs: 2,
+                overdue: 1,
+            }],
+            budgets: Budgets {
+                usd: 2.5,
+                usd_spent: 0.5,
+                ..Budgets::default()
+            },
+        };
         insta::assert_snapshot!(
             "metrics",
-            metrics
-                .written(Depth {
-                    queued: 5,
-                    leased: 2
-                })
-                .unwrap()
+            metrics.written(Registry::default(), jobs).unwrap()
         );
     }
 }

@@ -2,6 +2,7 @@
 //! served, and one that is here is described.
 
 mod attempts;
+mod audit;
 mod datasets;
 mod endpoints;
 mod estimate;
@@ -11,13 +12,16 @@ mod export;
 mod health;
 mod insight;
 mod jobs;
+mod keys;
 mod lists;
 mod metrics;
 mod openapi;
+mod queue_metrics;
 mod report;
 mod scorers;
 mod shown;
 mod steering;
+mod stream_tokens;
 mod trial_responses;
 mod trials;
 mod winner;
@@ -76,6 +80,10 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(scorers::validate_scorer))
         .routes(routes!(endpoints::list_endpoints))
         .routes(routes!(endpoints::get_endpoint))
+        .routes(routes!(keys::create_key, keys::list_keys))
+        .routes(routes!(keys::revoke_key))
+        .routes(routes!(stream_tokens::create_stream_token))
+        .routes(routes!(audit::list_audit))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::get_metrics))

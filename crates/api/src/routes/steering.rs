@@ -1,6 +1,7 @@
 //! Jobs: paused, taken up again, changed on the way, continued after their end.
 
-use super::jobs::picture;
+use super::jobs::{may_open, picture};
+use crate::caller::Caller;
 use crate::errors::{ApiError, Code};
 use crate::etag;
 use crate::extract::{JobPath, JsonBody, MergePatch};
@@ -190,12 +191,14 @@ pub(super) async fn change_job(
         (status = 202, description = "The job, which waits for a worker again.", body = Job),
         Problems<{ codes(&[
             Code::InvalidJson, Code::NotFound, Code::BodyTimeout, Code::InvalidTransition,
-            Code::BodyTooLarge, Code::UnsupportedMediaType, Code::InvalidChange,
+            Code::BodyTooLarge, Code::UnsupportedMediaType, Code::InvalidChange, Code::RateLimited,
+            Code::TooManyJobs,
         ]) }>
     )
 )]
 pub(super) async fn continue_job(
     State(state): State<AppState>,
+    Caller { access, .. }: Caller,
     JobPath(id): JobPath,
     JsonBody(patch): JsonBody,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
@@ -210,6 +213,7 @@ pub(super) async fn continue_job(
     };
     let new =
         frugal_intake::continued(&patch, &job.spec, &ended).map_err(ApiError::invalid_change)?;
+    may_open(&mut transaction, &state, &access).await?;
     terms::go_on(&mut transaction, &job, &new, now).await?;
     let job = found::job(&mut transaction, JobKind::Tuning, id).await?;
     transaction.commit().await?;

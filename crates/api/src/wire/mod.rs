@@ -16,6 +16,7 @@ mod example;
 mod export;
 mod insight;
 mod job;
+mod key;
 mod names;
 mod patch;
 mod post;
@@ -68,6 +69,7 @@ pub use job::{
     Best, Budgets, Constraint, Job, JobDataset, JobLinks, JobSpend, Limits, NonInferiority,
     Objective, Progress, PrunedParts, Reference, ReferenceName, TrialCounts,
 };
+pub use key::{AuditEntry, Key, KeyPost, Keys, NewKey, Scope, StreamToken};
 pub use names::{
     Algorithm, AttemptEnding, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement,
     JobState, Metric, Phase, PruneReasonName, Pruning, Reducer, RefusalScope, Reuse, Sequence,

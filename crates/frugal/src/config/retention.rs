@@ -1,5 +1,6 @@
 //! `[retention]`: how long what jobs leave is kept once they have ended.
 
+use frugal_api::Guard;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 /// How long what jobs leave is kept once they have ended; nothing for ever.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionConfig {
     /// Their events.
     pub events: Option<Duration>,
@@ -18,13 +19,29 @@ pub struct RetentionConfig {
     pub responses: Option<Duration>,
     /// All of them.
     pub jobs: Option<Duration>,
+    /// Idempotency keys, from when they came; a week by default.
+    pub idempotency_keys: Option<Duration>,
+    /// What the audit tells, from when it was done.
+    pub audit: Option<Duration>,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self {
+            events: None,
+            responses: None,
+            jobs: None,
+            idempotency_keys: Some(Guard::IDEMPOTENCY_KEYS),
+            audit: None,
+        }
+    }
 }
 
 impl RetentionConfig {
-    /// Whether all is kept for ever.
+    /// Whether all that jobs leave is kept for ever.
     #[must_use]
-    pub fn is_off(&self) -> bool {
-        *self == Self::default()
+    pub const fn keeps_jobs(&self) -> bool {
+        self.events.is_none() && self.responses.is_none() && self.jobs.is_none()
     }
 }
 
@@ -35,6 +52,8 @@ pub(super) struct RetentionKeys {
     events: Option<String>,
     responses: Option<String>,
     jobs: Option<String>,
+    idempotency_keys: Option<String>,
+    audit: Option<String>,
 }
 
 /// A key whose value makes no sense.
@@ -47,14 +66,21 @@ pub(super) struct RetentionFault {
 impl RetentionKeys {
     /// Checks the values.
     pub(super) fn resolve(self) -> Result<RetentionConfig, RetentionFault> {
-        let read = |key, given: Option<String>| match given {
-            None => Ok(None),
+        let default = RetentionConfig::default();
+        let read = |key, given: Option<String>, otherwise| match given {
+            None => Ok(otherwise),
             Some(text) => kept(&text).map_err(|problem| RetentionFault { key, problem }),
         };
         Ok(RetentionConfig {
-            events: read("events", self.events)?,
-            responses: read("responses", self.responses)?,
-            jobs: read("jobs", self.jobs)?,
+            events: read("events", self.events, default.events)?,
+            responses: read("responses", self.responses, default.responses)?,
+            jobs: read("jobs", self.jobs, default.jobs)?,
+            idempotency_keys: read(
+                "idempotency_keys",
+                self.idempotency_keys,
+                default.idempotency_keys,
+            )?,
+            audit: read("audit", self.audit, default.audit)?,
         })
     }
 }

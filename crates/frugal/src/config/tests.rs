@@ -254,6 +254,20 @@ fn the_public_is_let_in_only_in_so_many_words() {
             "{message}"
         );
 
+        assert!(message.contains("frugal keys create"), "{message}");
+
+        // Who has keys required may listen where he likes.
+        let with_keys = "[api]\nrequire_keys = true";
+        let config = resolve(with_keys, &variables, &Flags::default()).unwrap();
+        assert!(config.require_keys);
+        let overruled = [variables[0], ("FRUGAL_REQUIRE_KEYS", "false")];
+        assert!(resolve(with_keys, &overruled, &Flags::default()).is_err());
+        let flags = Flags {
+            require_keys: true,
+            ..Flags::default()
+        };
+        assert!(resolve("", &overruled, &flags).unwrap().require_keys);
+
         let in_file = "allow_unauthenticated_public_listen = true";
         let config = resolve(in_file, &variables, &Flags::default()).unwrap();
         assert_eq!(config.listen, address.parse().unwrap());

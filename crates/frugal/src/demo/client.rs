@@ -5,7 +5,7 @@ use super::report::{Job, Report};
 use anyhow::{Context, anyhow, bail};
 use eventsource_stream::Eventsource;
 use futures::StreamExt;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -100,27 +100,35 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at this URL, such as `http://127.0.0.1:8080`.
+    /// A client of the server at this URL, such as `http://127.0.0.1:8080`, with a key where it needs one.
     ///
     /// # Errors
-    /// The machine cannot make HTTP clients.
-    pub fn new(api_url: &str) -> anyhow::Result<Self> {
-        Self::waiting(api_url, READ_TIMEOUT)
+    /// The machine cannot make HTTP clients, or the key can be none.
+    pub fn new(api_url: &str, key: Option<&str>) -> anyhow::Result<Self> {
+        Self::waiting(api_url, key, READ_TIMEOUT)
     }
 
     /// A client of the server at this URL that waits until a long upload is through.
     ///
     /// # Errors
     /// The machine cannot make HTTP clients.
-    pub fn for_uploads(api_url: &str) -> anyhow::Result<Self> {
-        Self::waiting(api_url, UPLOAD_TIMEOUT)
+    pub fn for_uploads(api_url: &str, key: Option<&str>) -> anyhow::Result<Self> {
+        Self::waiting(api_url, key, UPLOAD_TIMEOUT)
     }
 
-    fn waiting(api_url: &str, read_timeout: Duration) -> anyhow::Result<Self> {
+    fn waiting(api_url: &str, key: Option<&str>, read_timeout: Duration) -> anyhow::Result<Self> {
         frugal_llm::install_crypto_provider();
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            let value = HeaderValue::try_from(format!("Bearer {key}"));
+            let mut value = value.context("the key has characters that no key has")?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(read_timeout)
+            .default_headers(headers)
             .no_proxy()
             .build()?;
         Ok(Self {

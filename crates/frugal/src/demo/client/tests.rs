@@ -31,7 +31,7 @@ async fn mock(scripts: Vec<Script>) -> (Client, Mock) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (Client::new(&url).unwrap(), mock)
+    (Client::new(&url, None).unwrap(), mock)
 }
 
 async fn stream(

@@ -1,0 +1,111 @@
+//! Keys: made, listed, revoked. For admins; `frugal keys` does the same at the database.
+
+use crate::errors::{ApiError, Code};
+use crate::extract::{JsonBody, NamePath};
+use crate::keys;
+use crate::responses::{Problems, codes};
+use crate::state::AppState;
+use crate::wire::{Key, KeyPost, Keys, NewKey, Scope};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::Utc;
+use frugal_store::keys as stored;
+
+/// Make a key
+///
+/// Its text is in this answer and nowhere else. The first key is made with `frugal keys create`.
+#[utoipa::path(
+    post,
+    path = "/keys",
+    tag = "keys",
+    request_body(content = KeyPost, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The key, with its text.", body = NewKey, headers(
+            ("Location" = String, description = "The path of the key.")
+        )),
+        Problems<{ codes(&[
+            Code::InvalidJson, Code::BodyTimeout, Code::BodyTooLarge, Code::UnsupportedMediaType,
+            Code::InvalidKey, Code::KeyNameTaken,
+        ]) }>
+    )
+)]
+pub(super) async fn create_key(
+    State(state): State<AppState>,
+    JsonBody(document): JsonBody,
+) -> Result<Response, ApiError> {
+    let post: KeyPost = serde_json::from_value(document).map_err(|error| {
+        ApiError::new(Code::InvalidKey, format!("the key makes no sense: {error}"))
+    })?;
+    let scopes = post
+        .scopes
+        .unwrap_or_else(|| vec![Scope::Read, Scope::Write]);
+    let new = keys::NewKey {
+        name: post.name,
+        owner: post.owner,
+        scopes: scopes.into_iter().map(Scope::into).collect(),
+        expires_at: post.expires_at,
+    };
+    let mut connection = state.connection().await?;
+    let issued = keys::issue(&mut connection, new, Utc::now()).await?;
+    let location = format!("/keys/{}", issued.key.id);
+    let key = NewKey {
+        about: issued.key.into(),
+        key: issued.text,
+    };
+    let mut response = (StatusCode::CREATED, Json(key)).into_response();
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        headers.insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// List the keys
+///
+/// Newest first, those that were revoked as well.
+#[utoipa::path(
+    get,
+    path = "/keys",
+    tag = "keys",
+    responses((status = 200, description = "All keys.", body = Keys))
+)]
+pub(super) async fn list_keys(State(state): State<AppState>) -> Result<Json<Keys>, ApiError> {
+    let mut connection = state.connection().await?;
+    let keys = stored::list(&mut connection).await?;
+    Ok(Json(Keys {
+        object: "list",
+        data: keys.into_iter().map(Key::from).collect(),
+    }))
+}
+
+/// Revoke a key
+///
+/// For good, and at once; other servers of the same database know of it within two seconds. What belongs to
+/// its owner stays.
+#[utoipa::path(
+    delete,
+    path = "/keys/{name}",
+    tag = "keys",
+    params(("name" = String, Path, description = "Its id or its name.")),
+    responses(
+        (status = 204, description = "It is of no use any more."),
+        Problems<{ codes(&[Code::NotFound]) }>
+    )
+)]
+pub(super) async fn revoke_key(
+    State(state): State<AppState>,
+    NamePath(name): NamePath,
+) -> Result<StatusCode, ApiError> {
+    let mut connection = state.connection().await?;
+    let revoked = stored::revoke(&mut connection, &name, Utc::now()).await?;
+    state.known_keys().forget();
+    match revoked {
+        Some(_) => Ok(StatusCode::NO_CONTENT),
+        None => {
+            let detail = format!("there is no key `{name}` that is not revoked");
+            Err(ApiError::new(Code::NotFound, detail))
+        }
+    }
+}
