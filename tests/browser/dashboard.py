@@ -125,6 +125,14 @@ class Dashboard(unittest.TestCase):
         self.assertEqual(self.ended(job), "succeeded")
         expect(page.locator(".top .state")).to_have_text("succeeded")
 
+    def picture(self, page, name, scheme, size):
+        """Leaves a picture of all of a view. What is out of sight is not drawn, so the window is made as high as the page."""
+        width, height = SIZES[size]
+        page.set_viewport_size({"width": width, "height": page.evaluate("document.documentElement.scrollHeight")})
+        page.wait_for_timeout(300)
+        page.screenshot(path=PICTURES / f"{name}-{scheme}-{size}.png", full_page=True)
+        page.set_viewport_size({"width": width, "height": height})
+
     def test_what_is_not_there_is_said_in_words(self):
         page = self.page("jobs/01900000-0000-7000-8000-000000000000")
         expect(page.get_by_role("alert")).to_contain_text("01900000-0000-7000-8000-000000000000")
@@ -156,7 +164,7 @@ class Dashboard(unittest.TestCase):
                         spilled = page.evaluate("document.documentElement.scrollWidth - innerWidth")
                         self.assertLessEqual(spilled, 0, "nothing is wider than the page")
                         if PICTURES is not None:
-                            page.screenshot(path=PICTURES / f"{name}-{scheme}-{size}.png", full_page=True)
+                            self.picture(page, name, scheme, size)
 
         page = self.page("jobs")
         link = page.get_by_role("link", name="one", exact=True)

@@ -5,6 +5,7 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 export type Job = Schemas["Job"];
+export type JobSummary = Schemas["JobSummary"];
 export type JobState = Schemas["JobState"];
 export type Trial = Schemas["Trial"];
 export type Report = Schemas["Report"];
@@ -17,6 +18,9 @@ export type Dataset = Schemas["Dataset"];
 export type Problem = Schemas["Problem"];
 export type FieldError = Schemas["FieldError"];
 export type Validation = Schemas["Validation"];
+export type Importance = Schemas["Importance"];
+export type Winner = Schemas["Winner"];
+export type Rows = Schemas["TrialResponses"];
 
 export interface Page<T> {
   data: T[];

@@ -93,6 +93,8 @@ export function Chart({ label, height, option, onPick }: Props) {
   const picked = useRef(onPick);
   picked.current = onPick;
   const colours = usePalette();
+  // What is out of sight is not drawn before it comes into sight.
+  const [inSight, setInSight] = useState(false);
 
   useEffect(() => {
     const drawn = echarts.init(place.current);
@@ -100,13 +102,19 @@ export function Chart({ label, height, option, onPick }: Props) {
     drawn.on("click", (event) => picked.current?.(event.data));
     const sizes = new ResizeObserver(() => drawn.resize());
     sizes.observe(place.current as HTMLDivElement);
+    const sight = new IntersectionObserver((seen) => setInSight(seen.at(-1)?.isIntersecting === true), { rootMargin: "200px" });
+    sight.observe(place.current as HTMLDivElement);
     return () => {
+      sight.disconnect();
       sizes.disconnect();
       drawn.dispose();
     };
   }, []);
 
   useEffect(() => {
+    if (!inSight) {
+      return;
+    }
     chart.current?.setOption(
       { animation: false, textStyle: { fontFamily: "inherit" }, ...option(colours) },
       { notMerge: true, lazyUpdate: true },

@@ -1,13 +1,20 @@
 // A job, live: a sentence first, then the budget, the plots, the settings and the log.
 
-import { useEffect, useMemo, useState } from "preact/hooks";
-import { send, type Job, type Report, type Trial } from "./api";
+import { useMemo, useState } from "preact/hooks";
+import { get, send, type Importance, type Job, type Report, type Trial, type Winner } from "./api";
 import { amount, count, figure, percent, setting, unitOf, varying, whole, within } from "./format";
-import { useLive, type Live } from "./live";
+import { useLive, usePolled, useSlow, type Lead, type Live } from "./live";
 import { Act, Band, Copy, Meter, Panel, plusMinus, Scroll, Settings, Spend, State, Trouble } from "./parts";
 import { BestPlot, front, FrontPlot, ParallelPlot, SlicePlot } from "./plots";
-import { hasEnded, lead, logLine, metricName, ofBest, ofFront, ofMoney, sentence, toGo } from "./words";
+import { fault, hasEnded, lead, logLine, metricName, ofBest, ofFront, ofMoney, ofStanding, sentence } from "./words";
 
+/** What the winner can be copied as. */
+const FORMS: [string, string][] = [
+  ["openai", "request body"],
+  ["curl", "curl"],
+  ["litellm", "LiteLLM"],
+  ["langchain", "LangChain"],
+];
 const FEW_ROWS = 25;
 const LOG_LINES = 12;
 
@@ -19,6 +26,7 @@ export function JobPage({ id }: { id: string }) {
     return <main>{live.error === undefined ? <p class="empty">Reading …</p> : <Trouble error={live.error} />}</main>;
   }
   const baseline = trials.find((trial) => trial.role === "baseline");
+  const over = hasEnded(job);
   return (
     <main class="job">
       <Top live={live} job={job} baseline={baseline} report={report} />
@@ -26,18 +34,19 @@ export function JobPage({ id }: { id: string }) {
         {report !== undefined && <Result job={job} report={report} trials={trials} />}
         <div class="two">
           <Panel title="Best so far" say={ofBest(live.leads, unitOf(job.budgets.optimization))}>
-            {live.leads.length > 0 && <BestPlot job={job} leads={live.leads} baseline={baseline} onPick={setSelected} />}
+            {live.leads.length > 0 && <Best job={job} leads={live.leads} baseline={baseline} onPick={setSelected} />}
           </Panel>
           <Panel title="What a row costs and is worth" say={ofFront(trials, job)}>
-            {trials.some((trial) => trial.utility != null) && <FrontPlot job={job} trials={trials} selected={selected} onPick={setSelected} />}
+            {trials.some((trial) => trial.utility != null) && <Front job={job} trials={trials} selected={selected} onPick={setSelected} />}
           </Panel>
         </div>
-        <TrialTable job={job} trials={trials} selected={selected} onSelect={setSelected} />
-        <Shapes job={job} trials={trials} onPick={setSelected} />
+        <Table job={job} trials={trials} selected={selected} onSelect={setSelected} />
+        <Shapes job={job} trials={trials} isOver={over} onPick={setSelected} />
       </div>
       <div class="side">
         <Beside job={job} trials={trials} baseline={baseline} />
         <Money job={job} report={report} />
+        <Mattered job={job} trials={trials} />
         <Extents job={job} trials={trials} />
         <Log live={live} />
       </div>
@@ -45,14 +54,27 @@ export function JobPage({ id }: { id: string }) {
   );
 }
 
+/** How often the plots of all trials together change while a job runs. */
+const SHAPES_MS = 5000;
+
+// Each of these is drawn anew only where what it shows has changed: the job itself changes with every answer.
+
+function Best({ job, leads, baseline, onPick }: { job: Job; leads: Lead[]; baseline?: Trial; onPick: (trial: number) => void }) {
+  const spent = useSlow(job.spend.tokens, SHAPES_MS, hasEnded(job));
+  return useMemo(() => <BestPlot job={job} leads={leads} baseline={baseline} onPick={onPick} />, [leads, baseline, spent]);
+}
+
+function Front({ job, trials, selected, onPick }: { job: Job; trials: Trial[]; selected?: number; onPick: (trial: number) => void }) {
+  const slow = useSlow(trials, trials.length > 100 ? SHAPES_MS : 0, hasEnded(job));
+  return useMemo(() => <FrontPlot job={job} trials={slow} selected={selected} onPick={onPick} />, [slow, selected]);
+}
+
+function Table({ job, trials, selected, onSelect }: { job: Job; trials: Trial[]; selected?: number; onSelect: (trial?: number) => void }) {
+  return useMemo(() => <TrialTable job={job} trials={trials} selected={selected} onSelect={onSelect} />, [trials, selected, job.best?.trial]);
+}
+
 function Top({ live, job, baseline, report }: { live: Live; job: Job; baseline?: Trial; report?: Report }) {
-  const [now, setNow] = useState(Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1000);
-    return () => clearInterval(timer);
-  }, []);
   const seen = live.trials.filter((trial) => trial.coverage?.complete === true).length;
-  const goes = toGo(job, now);
   return (
     <div class="top">
       <div class="row">
@@ -74,13 +96,19 @@ function Top({ live, job, baseline, report }: { live: Live; job: Job; baseline?:
         <span>
           <b>{whole(job.progress.responses)}</b> answers
         </span>
-        {goes !== undefined && <span>{goes}</span>}
-        {job.state === "running" && (
-          <span>{live.waiting === undefined ? "nothing waits" : `waits for ${live.waiting.data.model}: ${live.waiting.data.reason.replaceAll("_", " ")}`}</span>
-        )}
+        {ofStanding(job).map((said) => (
+          <span key={said}>{said}</span>
+        ))}
         {hasEnded(job) && job.stop_reason != null && <span>ended: {job.stop_reason.replaceAll("_", " ")}</span>}
       </div>
       {live.error !== undefined && <Trouble error={live.error} />}
+      {(job.warnings ?? []).length > 0 && (
+        <ul class="notes">
+          {job.warnings?.map((one) => (
+            <li key={one.pointer + one.detail}>{fault(one)}</li>
+          ))}
+        </ul>
+      )}
     </div>
   );
 }
@@ -144,7 +172,7 @@ function TrialTable({ job, trials, selected, onSelect }: { job: Job; trials: Tri
   const shown = all ? sorted : sorted.slice(0, FEW_ROWS);
   const chosen = trials.find((trial) => trial.number === selected);
   return (
-    <Panel title="Settings" say={`Those that fit first, the best at the top: ${metricName(job.objective.metric)}, with a standard error to each side.`}>
+    <Panel title="Settings" say={`Those that fit first, the best at the top: ${metricName(job.objective.metric)}, with its 95 % interval.`}>
       {trials.length === 0 ? (
         <p class="empty">None has been begun yet.</p>
       ) : (
@@ -188,7 +216,7 @@ function TrialTable({ job, trials, selected, onSelect }: { job: Job; trials: Tri
                   <td>{trial.coverage == null ? "–" : `${trial.coverage.instances} of ${trial.coverage.of}`}</td>
                   <td>{trial.inference_cost == null ? "–" : amount(trial.inference_cost.mean, trial.inference_cost.unit as "usd" | "tokens")}</td>
                   <td>{trial.utility == null ? "–" : figure(trial.utility.mean)}</td>
-                  <td>{trial.utility != null && <Band estimate={trial.utility} />}</td>
+                  <td>{trial.utility != null && <Band estimate={trial.utility} interval={trial.utility_interval} />}</td>
                 </tr>
               ))}
             </tbody>
@@ -213,7 +241,12 @@ function TrialTable({ job, trials, selected, onSelect }: { job: Job; trials: Tri
   );
 }
 
-function Shapes({ job, trials, onPick }: { job: Job; trials: Trial[]; onPick: (trial: number) => void }) {
+function Shapes({ job, trials, isOver, onPick }: { job: Job; trials: Trial[]; isOver: boolean; onPick: (trial: number) => void }) {
+  const slow = useSlow(trials, SHAPES_MS, isOver);
+  return useMemo(() => <AllShapes job={job} trials={slow} onPick={onPick} />, [slow]);
+}
+
+function AllShapes({ job, trials, onPick }: { job: Job; trials: Trial[]; onPick: (trial: number) => void }) {
   const known = trials.filter((trial) => trial.utility != null);
   const names = varying(known.map((trial) => trial.configuration)).slice(0, 8);
   if (known.length < 3 || names.length === 0) {
@@ -280,6 +313,35 @@ function Beside({ job, trials, baseline }: { job: Job; trials: Trial[]; baseline
           ))}
         </tbody>
       </table>
+    </Panel>
+  );
+}
+
+/** How much each setting explains of what trials differ in. */
+function Mattered({ job, trials }: { job: Job; trials: Trial[] }) {
+  const known = trials.filter((trial) => trial.state === "evaluated").length;
+  const [importance] = usePolled(
+    (signal) => (known < 2 ? Promise.resolve(undefined) : get<Importance>(`/jobs/${job.id}/importance`, signal)),
+    0,
+    `${job.id} ${hasEnded(job) ? known : Math.floor(known / 5)}`,
+  );
+  if (importance === undefined || importance.settings.length === 0) {
+    return null;
+  }
+  return (
+    <Panel title="Which settings mattered" say={sentence(importance.note)}>
+      {importance.reliable && (
+        <dl class="bars">
+          {importance.settings.map((one) => (
+            <div key={one.setting}>
+              <dt>{one.setting}</dt>
+              <dd>
+                <span style={{ width: `${one.share * 60}%` }} /> {percent(one.share)}
+              </dd>
+            </div>
+          ))}
+        </dl>
+      )}
     </Panel>
   );
 }
@@ -397,15 +459,16 @@ function Result({ job, report, trials }: { job: Job; report: Report; trials: Tri
     );
   }
   const runners = front(trials, job.objective.direction === "minimize").filter((trial) => trial.number !== winner.trial && trial.role !== "baseline").slice(-3).reverse();
-  const { endpoint: _, prompt, n, ...asked } = winner.configuration as Record<string, unknown>;
-  const body = { ...asked, n, messages: `the messages of the prompt ${JSON.stringify(prompt)}` };
   const held = report.holdout;
   return (
     <Panel title="Result" say={sentence(report.improvement_detail)}>
       <Settings configuration={winner.configuration} />
       <div class="row">
-        <Copy text={JSON.stringify(body, null, 2)}>Copy as request body</Copy>
-        <Copy text={JSON.stringify({ configurations: [{ name: "winner", trial: { job: job.id, number: winner.trial } }] }, null, 2)}>Copy for an evaluation</Copy>
+        {FORMS.map(([form, label]) => (
+          <Copy key={form} text={() => get<Winner>(`/jobs/${job.id}/winner?form=${form}`).then((winner) => winner.text)}>
+            Copy as {label}
+          </Copy>
+        ))}
         <a href={`/jobs/${job.id}/report`}>The report as JSON</a>
         <a href={`/jobs/${job.id}/export`}>Everything as JSONL</a>
       </div>
@@ -458,7 +521,7 @@ function Result({ job, report, trials }: { job: Job; report: Report; trials: Tri
                   runner-up, trial <a href={`#/jobs/${job.id}/trials/${trial.number}`}>{trial.number}</a>
                 </td>
                 <td>{figure(trial.utility?.mean ?? 0)}</td>
-                <td>–</td>
+                <td>{interval(trial.utility_interval)}</td>
                 <td>–</td>
                 <td>–</td>
                 <td>{priced(trial)}</td>

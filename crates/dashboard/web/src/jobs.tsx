@@ -1,7 +1,7 @@
 // The list of jobs.
 
 import { useState } from "preact/hooks";
-import { get, type Job, type Page } from "./api";
+import { get, type JobSummary, type Page } from "./api";
 import { ago, count, figure } from "./format";
 import { usePolled } from "./live";
 import { Meter, Scroll, Spend, State, Trouble } from "./parts";
@@ -21,14 +21,16 @@ export function Jobs() {
   if (state !== "") {
     query.set("state", state);
   }
+  const wanted = search.trim();
+  if (wanted !== "") {
+    // A label is its name, a colon and its value, as the API has it.
+    query.set(wanted.includes(":") ? "label" : "name", wanted);
+  }
   if (cursor !== undefined) {
     query.set("cursor", cursor);
   }
-  const [page, error] = usePolled((signal) => get<Page<Job>>(`/jobs?${query}`, signal), EVERY_SECONDS, query.toString());
-  const wanted = search.trim().toLowerCase();
-  const jobs = (page?.data ?? []).filter(
-    (job) => wanted === "" || [job.name, job.id, ...Object.entries(job.labels).map(([name, value]) => `${name}=${value}`)].some((text) => text?.toLowerCase().includes(wanted)),
-  );
+  const [page, error] = usePolled((signal) => get<Page<JobSummary>>(`/jobs?${query}`, signal), EVERY_SECONDS, query.toString());
+  const jobs = page?.data ?? [];
   const choose = (id: string): void => {
     const next = new Set(chosen);
     if (!next.delete(id)) {
@@ -60,7 +62,11 @@ export function Jobs() {
           </select>
         </label>
         <label>
-          Name or label <input type="search" value={search} onInput={(event) => setSearch(event.currentTarget.value)} />
+          Name or label <input type="search" placeholder="sums, team:search" value={search} onInput={(event) => {
+              setSearch(event.currentTarget.value);
+              setCursors([]);
+            }}
+          />
         </label>
         {chosen.size >= 2 && (
           <a class="button" href={`#/compare/${[...chosen].join(",")}`}>
@@ -110,7 +116,7 @@ export function Jobs() {
                     {Object.entries(job.labels).map(([name, value]) => (
                       <span key={name} class="tag">
                         {" "}
-                        {name}={value}
+                        {name}:{value}
                       </span>
                     ))}
                   </td>

@@ -1,12 +1,14 @@
 // A job as it runs: read once, then kept true by its events.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { follow, get, pages, Refused, type Job, type JobEvent, type Report, type Trial } from "./api";
 import { within, unitOf } from "./format";
 import { hasEnded } from "./words";
 
 /** How often at most the page asks anew for what events say has changed. */
 const REFRESH_MS = 500;
+/** How often at most the page is drawn anew. */
+const REDRAW_MS = 200;
 /** Of how many trials each is asked for by itself; of more, the list is. */
 const MOST_SINGLE_TRIALS = 8;
 /** Lines that the log keeps. */
@@ -27,13 +29,11 @@ export interface Live {
   leads: Lead[];
   /** The newest first. */
   log: JobEvent[];
-  /** The model that nothing can be sent to just now, until something is. */
-  waiting?: Extract<JobEvent, { type: "endpoint.waiting" }>;
   connected: boolean;
   error?: Refused;
 }
 
-const QUIET = new Set(["budget.updated", "trial.progress", "trial.started", "endpoint.overhead"]);
+const QUIET = new Set(["budget.updated", "job.progress", "trial.progress", "trial.started", "endpoint.overhead"]);
 
 /** A job and all that it has, kept true until the page is left. */
 export function useLive(id: string): Live {
@@ -51,14 +51,16 @@ class Follower {
   private report?: Report;
   private readonly trials = new Map<number, Trial>();
   private readonly dirty = new Set<number>();
+  /** As a list; made anew only where one of them has changed, so that whatever shows them can tell. */
+  private listed?: Trial[];
   private leads: Lead[] = [];
   private log: JobEvent[] = [];
   private spent = 0;
-  private waiting: Live["waiting"];
   private connected = true;
   private refreshing?: Promise<void>;
   private again = false;
-  private shown?: number;
+  private shown?: ReturnType<typeof setTimeout>;
+  private drawnAt = -Infinity;
   /** The number of the last event that what was read at first already knows of. */
   private known = 0;
 
@@ -71,10 +73,9 @@ class Follower {
   async run(): Promise<void> {
     try {
       this.job = await get<Job>(this.path, this.signal);
-      this.known = (this.job as { last_seq?: number }).last_seq ?? 0;
+      this.known = this.job.last_seq;
       this.draw();
       await Promise.all([this.readTrials(), this.readReport()]);
-      this.draw();
       await follow(
         `${this.path}/events`,
         0,
@@ -92,8 +93,14 @@ class Follower {
 
   private async readTrials(): Promise<void> {
     for await (const page of pages<Trial>(`${this.path}/trials`, this.signal)) {
-      page.forEach((trial) => this.trials.set(trial.number, trial));
+      page.forEach((trial) => this.keep(trial));
+      this.draw();
     }
+  }
+
+  private keep(trial: Trial): void {
+    this.trials.set(trial.number, trial);
+    this.listed = undefined;
   }
 
   private async readReport(): Promise<void> {
@@ -111,21 +118,18 @@ class Follower {
         this.spent = within(event.data.spend, unit);
         break;
       case "best.updated":
-        this.leads.push({
-          spend: this.spent,
-          utility: event.data.utility.mean,
-          standardError: event.data.utility.standard_error ?? 0,
-          trial: event.data.trial,
-        });
-        break;
-      case "endpoint.waiting":
-        this.waiting = event;
+        this.leads = [
+          ...this.leads,
+          {
+            spend: event.data.spend == null ? this.spent : within(event.data.spend, unit),
+            utility: event.data.utility.mean,
+            standardError: event.data.utility.standard_error ?? 0,
+            trial: event.data.trial,
+          },
+        ];
         break;
       default:
         break;
-    }
-    if (event.type === "budget.updated" || event.type === "trial.progress") {
-      this.waiting = undefined;
     }
     if (!QUIET.has(event.type)) {
       this.log = [event, ...this.log.slice(0, MOST_LINES - 1)];
@@ -166,7 +170,7 @@ class Follower {
       await this.readTrials();
     } else {
       const read = await Promise.all(numbers.map((number) => get<Trial>(`${this.path}/trials/${number}`, this.signal)));
-      read.forEach((trial) => this.trials.set(trial.number, trial));
+      read.forEach((trial) => this.keep(trial));
     }
     if (this.job.state !== state) {
       await this.readReport();
@@ -180,27 +184,43 @@ class Follower {
     }
   }
 
-  /** Shows what is known, once a frame at most. */
+  /** Shows what is known, soon, and no more often than it is worth. */
   private draw(error?: Refused): void {
     if (this.signal.aborted || (this.shown !== undefined && error === undefined)) {
       return;
     }
-    this.shown = requestAnimationFrame(() => {
+    this.shown = setTimeout(() => {
       this.shown = undefined;
       if (!this.signal.aborted) {
+        this.drawnAt = performance.now();
+        this.listed ??= [...this.trials.values()].sort((a, b) => a.number - b.number);
         this.show({
           job: this.job,
-          trials: [...this.trials.values()].sort((a, b) => a.number - b.number),
+          trials: this.listed,
           report: this.report,
-          leads: [...this.leads],
+          leads: this.leads,
           log: this.log,
-          waiting: this.waiting,
           connected: this.connected,
           error,
         });
       }
-    });
+    }, Math.max(0, this.drawnAt + REDRAW_MS - performance.now()));
   }
+}
+
+/** A value that changes at most so often, however often what it follows does; at once where `isOver`. */
+export function useSlow<T>(value: T, milliseconds: number, isOver: boolean): T {
+  const [slow, setSlow] = useState(value);
+  const changedAt = useRef(-Infinity);
+  useEffect(() => {
+    const wait = isOver ? 0 : Math.max(0, changedAt.current + milliseconds - performance.now());
+    const timer = setTimeout(() => {
+      changedAt.current = performance.now();
+      setSlow(() => value);
+    }, wait);
+    return () => clearTimeout(timer);
+  }, [value, isOver]);
+  return slow;
 }
 
 /** What stands at a path, asked for again every so often while the page is looked at. */

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { Refused, type Configuration, type Estimate, type Job } from "./api";
+import { Refused, type Configuration, type Estimate, type Job, type JobSummary } from "./api";
 import { amount, figure, percent, setting, unitOf, within } from "./format";
 import { fault } from "./words";
 
@@ -17,7 +17,7 @@ export function State({ state }: { state: string }) {
 }
 
 /** How much of a job's budget is spent. */
-export function Meter({ job }: { job: Job }) {
+export function Meter({ job }: { job: Job | JobSummary }) {
   const unit = unitOf(job.budgets.optimization);
   const share = Math.min(1, within(job.spend, unit) / within(job.budgets.optimization, unit));
   return (
@@ -28,7 +28,7 @@ export function Meter({ job }: { job: Job }) {
 }
 
 /** Spend of budget, in words. */
-export function Spend({ job }: { job: Job }) {
+export function Spend({ job }: { job: Job | JobSummary }) {
   const unit = unitOf(job.budgets.optimization);
   return (
     <>
@@ -73,15 +73,15 @@ export function Trouble({ error }: { error: Refused }) {
   );
 }
 
-/** A value with its band of one standard error to each side, drawn between 0 and 1. */
-export function Band({ estimate }: { estimate: Estimate }) {
+/** A value with its 95 % interval, or where that is not known a standard error to each side, drawn between 0 and 1. */
+export function Band({ estimate, interval }: { estimate: Estimate; interval?: { low: number; high: number } | null }) {
   const error = estimate.standard_error ?? 0;
   const { mean } = estimate;
   if (mean < 0 || mean > 1) {
     return null;
   }
-  const low = Math.max(0, mean - error) * 100;
-  const high = Math.min(1, mean + error) * 100;
+  const low = Math.max(0, interval?.low ?? mean - error) * 100;
+  const high = Math.min(1, interval?.high ?? mean + error) * 100;
   return (
     <span class="band" aria-hidden="true">
       <i style={{ left: `${low}%`, width: `${high - low}%` }} />
@@ -114,20 +114,23 @@ export function Settings({ configuration }: { configuration: Configuration }) {
   );
 }
 
-/** A button that gives a text to the clipboard. */
-export function Copy({ text, children }: { text: string; children: ComponentChildren }) {
-  const [done, setDone] = useState(false);
+/** A button that gives a text to the clipboard, which may have to be asked for first. */
+export function Copy({ text, children }: { text: string | (() => Promise<string>); children: ComponentChildren }) {
+  const [said, setSaid] = useState<string>();
   return (
     <button
       type="button"
       onClick={() => {
-        void navigator.clipboard.writeText(text).then(() => {
-          setDone(true);
-          setTimeout(() => setDone(false), 1500);
-        });
+        Promise.resolve(typeof text === "string" ? text : text())
+          .then((found) => navigator.clipboard.writeText(found))
+          .then(
+            () => setSaid("Copied"),
+            (error: unknown) => setSaid(error instanceof Refused ? error.message : "The browser does not let this page copy"),
+          )
+          .finally(() => setTimeout(() => setSaid(undefined), 2000));
       }}
     >
-      {done ? "Copied" : children}
+      {said ?? children}
     </button>
   );
 }

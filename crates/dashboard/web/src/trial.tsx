@@ -1,44 +1,14 @@
 // A trial: its settings, its metrics, and row by row what was asked, answered and scored.
 
 import { useState } from "preact/hooks";
-import { get, type Trial } from "./api";
+import { get, type Rows, type Trial } from "./api";
 import { amount, dollars, figure, whole } from "./format";
 import { usePolled } from "./live";
 import { Panel, plusMinus, Settings, State, Trouble } from "./parts";
 import { metricName } from "./words";
 
-interface Answer {
-  text: string;
-  finish_reason: string;
-  cut: boolean;
-  completion_tokens: number;
-  score?: number | null;
-  failure?: string | null;
-  why?: string | null;
-  extracted?: string | null;
-  expected?: string | null;
-}
-
-interface Side {
-  value?: number | null;
-  prompt?: { text?: string | null; messages?: { role: string; content: string }[] | null } | null;
-  responses: Answer[];
-}
-
-interface Row extends Side {
-  split: string;
-  row: number;
-  fields: Record<string, unknown>;
-  difference?: number | null;
-  beside?: Side | null;
-}
-
-interface Rows {
-  metric: string;
-  data: Row[];
-  has_more: boolean;
-  next?: string | null;
-}
+type Row = Rows["data"][number];
+type Side = Pick<Row, "value" | "prompt" | "responses">;
 
 const MOST_ANSWERS = 5;
 
@@ -101,14 +71,13 @@ function Metrics({ trial }: { trial: Trial }) {
 
 function RowList({ id, number, isBaseline }: { id: string; number: number; isBaseline: boolean }) {
   const [beside, setBeside] = useState(!isBaseline);
-  const [sorted, setSorted] = useState(!isBaseline);
+  const [sort, setSort] = useState("difference");
+  const [split, setSplit] = useState("tuning");
   const [cursors, setCursors] = useState<string[]>([]);
-  const query = new URLSearchParams({ limit: "20" });
+  const query = new URLSearchParams({ limit: "20", split });
   if (beside) {
     query.set("beside", "baseline");
-    if (sorted) {
-      query.set("sort", "difference");
-    }
+    query.set("sort", sort);
   }
   const cursor = cursors.at(-1);
   if (cursor !== undefined) {
@@ -118,8 +87,21 @@ function RowList({ id, number, isBaseline }: { id: string; number: number; isBas
   const [rows, error] = usePolled((signal) => get<Rows>(path, signal), 0, path);
   return (
     <Panel title="Row by row" say={beside ? "Beside the baseline's answers to the same row." : "What was asked, answered and scored."}>
-      {!isBaseline && (
-        <div class="row">
+      <div class="row">
+        <label>
+          Rows{" "}
+          <select
+            value={split}
+            onChange={(event) => {
+              setSplit(event.currentTarget.value);
+              setCursors([]);
+            }}
+          >
+            <option value="tuning">of the search</option>
+            <option value="holdout">held out</option>
+          </select>
+        </label>
+        {!isBaseline && (
           <label>
             <input
               type="checkbox"
@@ -131,21 +113,24 @@ function RowList({ id, number, isBaseline }: { id: string; number: number; isBas
             />{" "}
             beside the baseline
           </label>
-          {beside && (
-            <label>
-              <input
-                type="checkbox"
-                checked={sorted}
-                onChange={() => {
-                  setSorted(!sorted);
-                  setCursors([]);
-                }}
-              />{" "}
-              sorted by the difference
-            </label>
-          )}
-        </div>
-      )}
+        )}
+        {beside && (
+          <label>
+            First{" "}
+            <select
+              value={sort}
+              onChange={(event) => {
+                setSort(event.currentTarget.value);
+                setCursors([]);
+              }}
+            >
+              <option value="difference">what became worse</option>
+              <option value="-difference">what became better</option>
+              <option value="row">the first row</option>
+            </select>
+          </label>
+        )}
+      </div>
       {error !== undefined && <Trouble error={error} />}
       {rows !== undefined && rows.data.length === 0 && <p class="empty">It was not looked at on any row yet.</p>}
       {rows?.data.map((row) => (

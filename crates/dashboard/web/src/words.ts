@@ -143,19 +143,31 @@ export function ofMoney(job: Job, report: Report | undefined): string {
   return `${amount(spent, unit)} for ${count(job.progress.responses, "answer")}.`;
 }
 
-/** How long until a job's budget is spent at the rate so far; nothing where that cannot be said. */
-export function toGo(job: Job, now: number): string | undefined {
-  if (job.state !== "running" || job.started_at == null) {
-    return undefined;
+/** What a job does at the moment: its phase, its pace, what is left, what it waits for. */
+export function ofStanding(job: Job): string[] {
+  const standing = job.standing;
+  if (standing == null || hasEnded(job)) {
+    return [];
   }
-  const unit = unitOf(job.budgets.optimization);
-  const all = within(job.budgets.optimization, unit);
-  const spent = within(job.spend, unit);
-  const seconds = (now - Date.parse(job.started_at)) / 1000;
-  if (spent <= 0 || seconds < 2) {
-    return undefined;
+  const { phase, rate, remaining, waits_for } = standing;
+  const doing: Record<string, string> = {
+    calibration: "holds its judges against labels",
+    baseline: "looks at the baseline",
+    search: "searches",
+    validation: "asks the held-out rows",
+  };
+  const said = [];
+  if (phase != null) {
+    said.push(doing[phase] ?? phase);
   }
-  return `at most ${duration(((all - spent) / spent) * seconds)} to go at this rate`;
+  if (rate != null) {
+    said.push(`${Number(rate.responses_per_second.toPrecision(2))} answers a second`);
+  }
+  if (remaining != null) {
+    said.push(`at most ${duration(remaining.seconds)} to go`);
+  }
+  said.push(waits_for == null ? "waits for nothing" : waits_for.detail);
+  return said;
 }
 
 type Heard = { time: string; words: string } | undefined;
