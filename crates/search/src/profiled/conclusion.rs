@@ -44,6 +44,17 @@ impl Profiled {
         self.estimate_at(assessment, arm, profile)
     }
 
+    /// The objective of an arm at its estimate's extent on each row that it was drawn on, as the search says so far:
+    /// of answers what is expected of the row, of other metrics what was seen there.
+    #[must_use]
+    pub fn row_values(&self, arm: usize) -> Option<Vec<f64>> {
+        let assessment = self.assessment.as_ref()?;
+        let profile = assessment.profiles.get(arm)?;
+        self.arms.get(arm).filter(|data| data.seen > 0)?;
+        let known = assessment.known(&self.problem, &self.goal, &self.arms);
+        Some(self.values(&known, arm, profile).into_values().collect())
+    }
+
     fn estimate_at(
         &self,
         assessment: &Assessment,

@@ -13,13 +13,10 @@ use crate::step::{BegunTrial, Change};
 use frugal_domain::configuration::{Configuration, Extent, Sampling, Settings};
 use frugal_domain::event::EventBody;
 use frugal_domain::job::{JobSpec, Split};
-use frugal_domain::metric::Metric;
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::state::StopReason;
-use frugal_domain::trial::{
-    CostEstimate, Coverage, Estimate, Evaluation, Interval, TrialOutcome, TrialRole,
-};
-use frugal_evaluation::{Corpus, Ending, ScoredDraw};
+use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome, TrialRole};
+use frugal_evaluation::{Corpus, Ending, ScoredDraw, statistics};
 use frugal_search::profiled::{
     ArmEstimate, BaselineEstimate, Batch, Decision, Over, Problem, Profiled,
 };
@@ -388,7 +385,8 @@ impl Tuning {
                 ..trial.settings.as_ref().clone()
             };
             let corpus = self.corpus(&settings.sampling);
-            let evaluation = self.evaluation(&estimate, corpus.as_ref());
+            let values = profiled.search.row_values(arm).unwrap_or_default();
+            let evaluation = self.evaluation(&estimate, &values, corpus.as_ref());
             let leads = profiled.search.leader() == Some(arm);
             if leads && evaluation.valid {
                 let objective = self.job.spec.objective;
@@ -427,8 +425,14 @@ impl Tuning {
         Corpus::of(observed.iter().map(|(instance, said)| (*instance, said)))
     }
 
-    /// What an arm comes to, as trials show it.
-    fn evaluation(&self, estimate: &ArmEstimate, corpus: Option<&Corpus>) -> Evaluation {
+    /// What an arm comes to, as trials show it. The interval is that of reports: of the rows that it was drawn on
+    /// as a choice of all that might have been, which the error of a search's estimate does not reckon with.
+    fn evaluation(
+        &self,
+        estimate: &ArmEstimate,
+        values: &[f64],
+        corpus: Option<&Corpus>,
+    ) -> Evaluation {
         let spec = &self.job.spec;
         let unit = spec.cost_unit();
         let rows = count(estimate.rows);
@@ -464,7 +468,7 @@ impl Tuning {
                 responses: count(estimate.responses),
                 complete: estimate.complete,
             }),
-            utility_interval: interval(spec.objective.metric, &utility),
+            utility_interval: statistics::mean_interval(spec.objective.metric, values),
         }
     }
 
@@ -504,7 +508,9 @@ impl Tuning {
             let outcome = match (trial.refused, estimate) {
                 (Some(refused), _) => refused,
                 (None, Some(estimate)) if !estimate.closed => {
-                    TrialOutcome::Evaluated(self.evaluation(estimate, corpus.as_ref()))
+                    let values = result.map(|result| result.values.values().copied().collect());
+                    let values: Vec<f64> = values.unwrap_or_default();
+                    TrialOutcome::Evaluated(self.evaluation(estimate, &values, corpus.as_ref()))
                 }
                 (None, _) if self.closed(trial.settings.sampling.model).is_some() => {
                     let model = trial.settings.sampling.model;
@@ -559,14 +565,4 @@ fn count(count: usize) -> u32 {
 #[expect(clippy::cast_precision_loss, reason = "weighed, not booked")]
 const fn real(amount: u64) -> f64 {
     amount as f64
-}
-
-/// The 95 % interval of what a profile says of a metric: two standard errors to either side, within the
-/// metric's range. The estimate is shrunk towards what other arms say, and so is its error.
-fn interval(metric: Metric, estimate: &Estimate) -> Option<Interval> {
-    let reach = 1.96 * estimate.standard_error?;
-    Some(Interval {
-        low: (estimate.mean - reach).max(0.0),
-        high: (estimate.mean + reach).min(metric.largest().unwrap_or(f64::INFINITY)),
-    })
 }
