@@ -356,11 +356,11 @@ mod tests {
                 let digits = Digits::of(&number.to_plain_string()).unwrap();
                 digits.is_multiple_of(&Digits::of(&unit).unwrap())
             };
-            prop_assume!(exact(&unit) != BigDecimal::from(0));
+            prop_assume!(!exact(&unit).is_zero());
             let product = exact(&times) * exact(&unit);
             prop_assert!(is_multiple(&product));
             let beside = product + exact(&off);
-            let is_whole = (&beside % exact(&unit)) == BigDecimal::from(0);
+            let is_whole = (&beside % exact(&unit)).is_zero();
             prop_assert_eq!(is_multiple(&beside), is_whole);
         }
 

@@ -158,7 +158,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_reads_what_a_parser_reads(text in "[\\[\\]{}\":,a1e.\\- \\\\tru]{0,40}", escaped: String, number: f64) {
-            let whole = json!([{"a": escaped, "b": [number, text.clone()]}, {}]);
+            let whole = json!([{"a": escaped, "b": [number, &text]}, {}]);
             let printed = serde_json::to_string_pretty(&whole).unwrap();
             prop_assert_eq!(read(&printed, &Plain), Some(whole));
             prop_assert_eq!(read(&text, &Plain), serde_json::from_str(&text).ok());
