@@ -1,5 +1,5 @@
-//! What claiming a job costs: claims per second and the time of one, by claimers at once and by
-//! what else stands in the table.
+//! What claiming a job costs: claims per second and the time of one, by processes that claim at once and by
+//! what else stands in the table. Each process is this program once more.
 //!
 //! `.ci/bench-claims`, which starts a throwaway PostgreSQL for it; or with a server of one's own
 //! `FRUGAL_TEST_DATABASE_URL=… cargo run --release -p frugal-store --example claims`. It makes a
@@ -11,15 +11,19 @@ use frugal_store::queue::{self, Claimant};
 use sqlx::Postgres;
 use sqlx::migrate::MigrateDatabase;
 use std::error::Error;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// Jobs that wait, and jobs that have ended before them.
 const JOBS: i32 = 100_000;
 /// Claims that are timed in each part.
-const CLAIMS: usize = 3_000;
+const CLAIMS: usize = 6_000;
+/// Processes that claim at once.
+const PROCESSES: [usize; 3] = [1, 4, 16];
+/// Claims of each process before it is timed: connections and statements are new at first.
+const WARM_UP: usize = 50;
 /// Claims that are timed of jobs that wait alone.
 const ALONE: usize = 100;
 /// No lease runs out while this lasts.
@@ -29,6 +33,10 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [url, name, count] = arguments.as_slice() {
+        return claim_many(url, name, count.parse()?).await;
+    }
     let server = std::env::var("FRUGAL_TEST_DATABASE_URL")
         .map_err(|_| "name a server in FRUGAL_TEST_DATABASE_URL, or run .ci/bench-claims")?;
     let (address, parameters) = server.split_once('?').unwrap_or((&server, ""));
@@ -60,28 +68,27 @@ async fn measure(url: &str) -> Result<()> {
     insert(&pool, "queued", JOBS).await?;
     vacuum(&pool).await?;
     writeln!(out, "{JOBS} jobs wait, {JOBS} ended before them")?;
-    for claimers in [1, 4, 16] {
+    for count in PROCESSES {
+        let mut claimers = Vec::new();
+        for number in 0..count {
+            claimers.push(Claimer::start(url, number, CLAIMS / count)?);
+        }
+        for claimer in &mut claimers {
+            claimer.is_ready()?;
+        }
         let begun = Instant::now();
-        let mut running = JoinSet::new();
-        for claimer in 0..claimers {
-            let (pool, name) = (pool.clone(), format!("claimer-{claimer}"));
-            running.spawn(async move {
-                let mut times = Vec::new();
-                for _ in 0..CLAIMS / claimers {
-                    times.push(claim(&pool, &name).await?);
-                }
-                Ok(times)
-            });
+        for claimer in &mut claimers {
+            claimer.go()?;
         }
         let mut times = Vec::with_capacity(CLAIMS);
-        for one in running.join_all().await {
-            times.extend(one.map_err(|error: Box<dyn Error + Send + Sync>| error)?);
+        for claimer in claimers {
+            times.extend(claimer.times()?);
         }
         #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
         let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
         writeln!(
             out,
-            "  {claimers:>2} at once: {rate:>6.0} claims a second, {}",
+            "  {count:>2} processes at once: {rate:>6.0} claims a second, {}",
             Times::of(times)
         )?;
     }
@@ -92,6 +99,70 @@ async fn measure(url: &str) -> Result<()> {
         "counting what is not done: {:?}, {depth:?}",
         begun.elapsed()
     )?;
+    pool.close().await;
+    Ok(())
+}
+
+/// A process that claims jobs.
+struct Claimer {
+    process: Child,
+    said: BufReader<std::process::ChildStdout>,
+}
+
+impl Claimer {
+    fn start(url: &str, number: usize, count: usize) -> Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .args([url, &format!("claimer-{number}"), &count.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let said = process.stdout.take().ok_or("its output is piped")?;
+        Ok(Self {
+            process,
+            said: BufReader::new(said),
+        })
+    }
+
+    /// Waits until it has a connection.
+    fn is_ready(&mut self) -> Result<()> {
+        self.said.read_line(&mut String::new())?;
+        Ok(())
+    }
+
+    fn go(&mut self) -> Result<()> {
+        let mut told = self.process.stdin.take().ok_or("its input is piped")?;
+        Ok(writeln!(told)?)
+    }
+
+    /// How long each of its claims took, once it has made them.
+    fn times(mut self) -> Result<Vec<Duration>> {
+        let mut times = Vec::new();
+        for line in self.said.lines() {
+            times.push(Duration::from_micros(line?.parse()?));
+        }
+        match self.process.wait()?.success() {
+            true => Ok(times),
+            false => Err("a process that claims has failed".into()),
+        }
+    }
+}
+
+/// Claims so many jobs once it is told to, and tells how long each took, in microseconds.
+async fn claim_many(url: &str, name: &str, count: usize) -> Result<()> {
+    let pool = frugal_store::connect(url, 1)?;
+    for _ in 0..WARM_UP {
+        claim(&pool, name).await?;
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready")?;
+    std::io::stdin().read_line(&mut String::new())?;
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        times.push(claim(&pool, name).await?);
+    }
+    for time in times {
+        writeln!(out, "{}", time.as_micros())?;
+    }
     pool.close().await;
     Ok(())
 }

@@ -63,7 +63,8 @@ pub struct Sending {
 }
 
 /// Stores requests of any jobs that are about to be sent, in one statement, and tells of each
-/// whether it is stored: those of a job whose lease is lost are left out, and no others.
+/// whether it is stored: those of a job whose lease is lost are left out, and no others. Storing the same
+/// once more changes nothing, for whoever did not hear what became of it.
 ///
 /// # Errors
 /// The database is away, or refuses one of them: then none is stored.
@@ -88,9 +89,11 @@ pub async fn send_group(connection: &mut PgConnection, group: &[Sending]) -> Res
                          max_tokens, worst_usd, worst_tokens, reuse_key, question)
             JOIN jobs ON jobs.id = row.job_id AND jobs.attempt = row.attempt
                      AND jobs.lease_expires_at IS NOT NULL
-            RETURNING job_id, attempt
+            ON CONFLICT DO NOTHING
+            RETURNING job_id, purpose, trial, ordinal
         )
-        SELECT DISTINCT job_id AS "job_id!", attempt AS "attempt!" FROM inserted
+        SELECT job_id AS "job_id!", purpose AS "purpose!", trial AS "trial!", ordinal AS "ordinal!"
+        FROM inserted
         "#,
         &rows.keys.job,
         &rows.keys.attempt,
@@ -106,16 +109,22 @@ pub async fn send_group(connection: &mut PgConnection, group: &[Sending]) -> Res
         &rows.reuse_key as &[Option<Vec<u8>>],
         &rows.question as &[Option<serde_json::Value>]
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    // The fence is the job's: all of a claim's requests are stored, or none is.
-    let held: BTreeSet<_> = stored
-        .into_iter()
-        .map(|row| (row.job_id, row.attempt))
-        .collect();
-    let is_stored =
-        |sending: &Sending| held.contains(&(sending.claim.job.0, sending.claim.attempt));
-    Ok(group.iter().map(is_stored).collect())
+    let stored = stored.into_iter().map(|row| {
+        let key = to_request_key(&row.purpose, row.trial, row.ordinal)?;
+        Ok((JobId(row.job_id), key))
+    });
+    let stored: BTreeSet<_> = stored.collect::<Result<_>>()?;
+    let is_stored = |sending: &Sending| stored.contains(&(sending.claim.job, sending.request.key));
+    let mut is_stored: Vec<_> = group.iter().map(is_stored).collect();
+    if is_stored.contains(&false) {
+        let state = vec!["sent".to_owned(); group.len()];
+        rows.keys
+            .note_stored(connection, &state, &rows.sent_at, &mut is_stored)
+            .await?;
+    }
+    Ok(is_stored)
 }
 
 /// The columns that say which requests are meant, and under which fence.
@@ -135,6 +144,45 @@ impl KeyColumns {
         self.purpose.push(key.purpose.as_str().to_owned());
         self.trial.push(to_integer("trial number", key.trial.0)?);
         self.ordinal.push(to_integer("ordinal", key.ordinal)?);
+        Ok(())
+    }
+
+    /// Notes which of them are in such states since such times: then the same was stored before, and its
+    /// writer has not heard so.
+    async fn note_stored(
+        &self,
+        connection: &mut PgConnection,
+        states: &[String],
+        times: &[DateTime<Utc>],
+        is_stored: &mut [bool],
+    ) -> Result<()> {
+        let found = sqlx::query_scalar!(
+            r#"
+            SELECT row.number AS "number!"
+            FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::integer[], $5::integer[],
+                        $6::text[], $7::timestamptz[]) WITH ORDINALITY
+                 AS row (job_id, attempt, purpose, trial, ordinal, state, at, number)
+            JOIN requests
+              ON requests.job_id = row.job_id AND requests.purpose = row.purpose
+             AND requests.trial = row.trial AND requests.ordinal = row.ordinal
+             AND requests.attempt = row.attempt AND requests.state = row.state
+             AND row.at = CASE row.state
+                 WHEN 'sent' THEN requests.sent_at ELSE requests.answered_at END
+            "#,
+            &self.job,
+            &self.attempt,
+            &self.purpose,
+            &self.trial,
+            &self.ordinal,
+            states,
+            times
+        )
+        .fetch_all(connection)
+        .await?;
+        let found: BTreeSet<i64> = found.into_iter().collect();
+        for (number, is_stored) in (1..).zip(is_stored) {
+            *is_stored |= found.contains(&number);
+        }
         Ok(())
     }
 }
@@ -354,7 +402,8 @@ pub struct Settling {
 
 /// Stores what became of requests of any jobs, in one statement, and tells of each whether it is
 /// stored: those that another worker has counted as lost are left out, and no others. What is stored,
-/// and nothing else, may be used.
+/// and nothing else, may be used. Storing the same once more changes nothing, for whoever did not hear what
+/// became of it.
 ///
 /// # Errors
 /// The database is away, or refuses one of them: then none is stored.
@@ -422,13 +471,17 @@ pub async fn settle_group(connection: &mut PgConnection, group: &[Settling]) -> 
         &responses.finish_reason,
         &responses.tokens,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
     let stored: BTreeSet<i64> = stored.into_iter().collect();
-    Ok((1..)
-        .zip(group)
-        .map(|(number, _)| stored.contains(&number))
-        .collect())
+    let is_stored = (1..).zip(group).map(|(number, _)| stored.contains(&number));
+    let mut is_stored: Vec<_> = is_stored.collect();
+    if is_stored.contains(&false) {
+        rows.keys
+            .note_stored(connection, &rows.state, &rows.answered_at, &mut is_stored)
+            .await?;
+    }
+    Ok(is_stored)
 }
 
 /// The columns of what became of many requests.

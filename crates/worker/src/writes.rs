@@ -236,7 +236,16 @@ impl Line {
         }
     }
 
+    /// Stores a group, over a new connection where the one at hand breaks meanwhile: whether anything was
+    /// stored is not known then, and storing the same once more changes nothing.
     async fn attempt<W: Write>(&mut self, group: &[W]) -> Result<Vec<bool>> {
+        match self.attempt_once(group).await {
+            Err(error) if error.is_unavailable() => self.attempt_once(group).await,
+            attempted => attempted,
+        }
+    }
+
+    async fn attempt_once<W: Write>(&mut self, group: &[W]) -> Result<Vec<bool>> {
         let mut connection = self.take().await?;
         let stored = W::store(&mut connection, group).await;
         if stored.as_ref().is_ok() || stored.as_ref().is_err_and(|error| !error.is_unavailable()) {

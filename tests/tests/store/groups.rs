@@ -2,6 +2,7 @@
 
 use crate::{Store, answer};
 use chrono::Utc;
+use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Spend;
 use frugal_domain::request::RequestKey;
 use frugal_store::queue::Claim;
@@ -63,8 +64,17 @@ async fn a_group_with_a_job_that_is_lost_stores_all_others() {
     let stored = requests::send_group(&mut connection, &group).await.unwrap();
     assert_eq!(stored, [true, false, true, true]);
 
-    // A request that is there already is refused, and nothing of its group is stored.
-    let group = [sending(other, next(second)), sending(one, second)];
+    // Whoever did not hear so may store the same once more; one that is there already is not sent again.
+    let once_more = requests::send_group(&mut connection, &group).await.unwrap();
+    assert_eq!(once_more, [true, false, true, true]);
+    let again = [sending(one, second)];
+    let stored = requests::send_group(&mut connection, &again).await.unwrap();
+    assert_eq!(stored, [false]);
+
+    // A request of a trial that is not there is refused, and nothing of its group is stored.
+    let mut stray = next(second);
+    stray.key.trial = TrialNumber(77);
+    let group = [sending(other, next(second)), sending(one, stray)];
     let refused = requests::send_group(&mut connection, &group).await;
     assert!(matches!(refused, Err(Error::Database(_))));
 
@@ -88,6 +98,15 @@ async fn a_group_with_a_job_that_is_lost_stores_all_others() {
         .await
         .unwrap();
     assert_eq!(stored, [true, false, true, true, false]);
+    let once_more = requests::settle_group(&mut connection, &group)
+        .await
+        .unwrap();
+    assert_eq!(once_more, stored);
+    let other_answer = [settling(one, first.key, answer("z"))];
+    let stored = requests::settle_group(&mut connection, &other_answer)
+        .await
+        .unwrap();
+    assert_eq!(stored, [false]);
 
     let of_one = requests::load(&mut connection, one.job).await.unwrap();
     assert_eq!(of_one.len(), 2, "the third is still under way");
