@@ -99,8 +99,18 @@ pub struct Judgement {
 pub struct PastTrial {
     /// What it evaluates.
     pub configuration: Configuration,
+    /// What it had used when it was stored last: whatever it comes to beyond that was told to nobody.
+    pub shown: Tally,
     /// How it ended and what it had used by then, if it has ended.
     pub end: Option<(TrialOutcome, Tally)>,
+}
+
+impl PastTrial {
+    /// Whether the trial goes on and has used so much by now, which is more than was stored.
+    pub(crate) const fn is_behind(&self, tally: Tally) -> bool {
+        let more = tally.requests > self.shown.requests || tally.responses > self.shown.responses;
+        self.end.is_none() && more
+    }
 }
 
 /// A request that was settled.

@@ -39,6 +39,7 @@ pub(crate) async fn load(
         };
         let past = PastTrial {
             configuration: trial.configuration,
+            shown: tally,
             end: trial
                 .outcome
                 .filter(|_| trial.finished_at.is_some())

@@ -264,7 +264,13 @@ impl Tuning {
         if let Some(before) = self.past.trials.get(&number)
             && settings_of(&before.configuration)?.sampling != settings.sampling
         {
-            return Err(TuningError::OtherConfiguration(number));
+            return match self.arm_of_an_earlier_end(profiled) {
+                Some(earlier) => {
+                    self.begin_arm(profiled, earlier)?;
+                    self.begin_arm(profiled, arm)
+                }
+                None => Err(TuningError::OtherConfiguration(number)),
+            };
         }
         let origin = profiled.search.origin(arm).map(search::origin);
         profiled.trials.insert(
@@ -295,6 +301,31 @@ impl Tuning {
             self.record(Change::TrialBegun(begun), vec![started]);
         }
         Ok(())
+    }
+
+    /// The arm of the next trial, where the end of an earlier run began that: the end gives the baseline's arm a
+    /// trial where it wins and has none, which no decision of the search did. It keeps its number.
+    fn arm_of_an_earlier_end(&self, profiled: &ProfiledLoop) -> Option<usize> {
+        if !self.past.changes.iter().any(|change| change.continues) {
+            return None;
+        }
+        let before = self.past.trials.get(&profiled.next_number())?;
+        let sampling_of = |configuration: &Configuration| {
+            let settings = self.job.spec.settings(configuration).ok()?;
+            Some(settings.sampling)
+        };
+        let sampling = sampling_of(&before.configuration)?;
+        if self.ended.get(&BASELINE)?.settings.sampling != sampling {
+            return None;
+        }
+        let mut arms = (0..).map_while(|arm| Some((arm, profiled.search.place(arm)?)));
+        let (arm, _) = arms.find(|(arm, place)| {
+            let mut configuration = before.configuration.clone();
+            configuration.0.extend(place.configuration.0.clone());
+            !profiled.trials.contains_key(arm)
+                && sampling_of(&configuration).as_ref() == Some(&sampling)
+        })?;
+        Some(arm)
     }
 
     /// A batch has come back; it is told in its turn.
@@ -403,7 +434,10 @@ impl Tuning {
                     });
                 }
             }
-            if !new {
+            // A worker may have died between the answers and this.
+            let before = self.past.trials.get(&trial.number);
+            let untold = before.is_some_and(|before| before.is_behind(trial.tally));
+            if !new && !untold {
                 continue;
             }
             events.push(EventBody::BudgetUpdated {
@@ -491,6 +525,9 @@ impl Tuning {
         // One that the baseline's responses speak for alone has no trial yet.
         if let Some(winner) = winner.filter(|winner| !profiled.trials.contains_key(winner)) {
             self.begin_arm(profiled, winner)?;
+        }
+        if let Some(earlier) = self.arm_of_an_earlier_end(profiled) {
+            self.begin_arm(profiled, earlier)?;
         }
         let mut arms: Vec<usize> = profiled.trials.keys().copied().collect();
         arms.sort_by_key(|arm| (winner != Some(*arm), *arm));

@@ -139,7 +139,12 @@ impl Tuning {
         if self.stop.is_none() && (arrived.cut_off || cut_short) {
             self.stop = Some(self.reason_to_stop().unwrap_or(StopReason::BudgetExhausted));
         }
-        if !arrived.new {
+        // A worker may have died between the answers and this.
+        let before = self.past.trials.get(&standing.number);
+        let untold = before.is_some_and(|before| before.is_behind(standing.tally));
+        let evaluation = standing.evaluation(&spec, rows);
+        let untold = untold && evaluation.is_some();
+        if !arrived.new && !untold {
             return;
         }
         let mut events = vec![EventBody::TrialProgress {
@@ -152,7 +157,7 @@ impl Tuning {
         events.push(EventBody::BudgetUpdated {
             spend: self.books.ledger.spent(),
         });
-        let change = match standing.evaluation(&spec, rows) {
+        let change = match evaluation {
             Some(evaluation) => Change::TrialProgressed {
                 trial: standing.number,
                 settings: standing.settings.as_ref().clone(),

@@ -252,6 +252,51 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    /// Whatever it had come to when it was cancelled.
+    #[test]
+    fn a_job_goes_on_after_it_was_cancelled(
+        seed in 0..1_000_u64,
+        cancelled in prop::collection::vec((0..120_usize, prop::option::of(0..60_usize)), 1..4),
+        extent in prop::sample::select(vec!["profiled", "searched"]),
+        order in 1..1_000_u64,
+    ) {
+        let job = || spec(&[
+            ("/search/seed", json!(seed)),
+            ("/search/extent", json!(extent)),
+            ("/limits/trials", json!(4)),
+            ("/optimization_budget", json!({"usd": 5})),
+        ]);
+        let most = if extent == "searched" { 2 } else { 3 };
+        let mut world = World::new(job(), order);
+        for (number, (moment, crash)) in (1..).zip(cancelled.into_iter().take(most)) {
+            for _ in 0..moment {
+                world.turn();
+            }
+            if !world.finished {
+                world.tuning().halt(StopReason::Cancelled);
+            }
+            world.run();
+            let order = order + 10 * u64::from(number);
+            world = world.go_on(order, |terms| terms.limits.trials += 3 * number);
+            if let Some(moment) = crash {
+                for _ in 0..moment {
+                    world.turn();
+                }
+                world = world.crash(order + 1);
+            }
+        }
+        let ending = world.run();
+        prop_assert_eq!(ending.report.unwrap().trials.running, 0);
+        let mut replayed = World::taken_up(job(), order, world.past.clone(), Vec::new());
+        replayed.run();
+        prop_assert_eq!(replayed.outcomes(), world.outcomes());
+        prop_assert!(replayed.sent.is_empty(), "{:?}", replayed.sent);
+    }
+}
+
 #[test]
 fn more_trials_are_those_of_a_job_that_had_as_many_from_the_start() {
     let job = |trials: u32| {

@@ -106,7 +106,7 @@ pub struct World {
     pub refuses: Refuses,
     /// The winner that was scored on held-out rows last.
     validated: Option<(TrialNumber, Extent)>,
-    finished: bool,
+    pub finished: bool,
 }
 
 impl World {
@@ -343,6 +343,7 @@ impl World {
             Change::TrialBegun(begun) => {
                 let past = PastTrial {
                     configuration: begun.configuration,
+                    shown: Tally::default(),
                     end: None,
                 };
                 self.past.trials.insert(begun.number, past);
@@ -353,7 +354,14 @@ impl World {
                 outcome,
                 tally,
                 ..
-            } => self.past.trials.get_mut(&trial).unwrap().end = Some((outcome, tally)),
+            } => {
+                let stored = self.past.trials.get_mut(&trial).unwrap();
+                stored.shown = tally;
+                stored.end = Some((outcome, tally));
+            }
+            Change::TrialProgressed { trial, tally, .. } => {
+                self.past.trials.get_mut(&trial).unwrap().shown = tally;
+            }
             Change::Validated => {
                 self.past.validation_completed = true;
                 self.validated = winner;
@@ -365,7 +373,7 @@ impl World {
                     *stored = change.clone();
                 }
             }
-            Change::Progressed | Change::TrialProgressed { .. } => {}
+            Change::Progressed => {}
         }
     }
 
