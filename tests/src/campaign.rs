@@ -9,12 +9,11 @@
     reason = "a campaign whose programs do not start fails here, as it would at an assertion"
 )]
 
-mod checks;
 mod jobs;
 
+use crate::checks::{self, Exported, Witness};
 use crate::client::ApiClient;
 use crate::processes::{Frugal, Setting};
-use checks::{Exported, Witness};
 use frugal::embedded_postgres::{EmbeddedPostgres, Options};
 use frugal_simulator::{Latency, Simulator, SimulatorOptions, parse_faults};
 use rand::seq::SliceRandom;
@@ -54,6 +53,8 @@ pub struct Plan {
     pub jobs_at_once: usize,
     /// The share of requests that meet a fault at the endpoint, from 0 to 1.
     pub faults: f64,
+    /// How long a silent worker keeps its job.
+    pub lease_seconds: u32,
 }
 
 /// What came of it.
@@ -195,6 +196,7 @@ impl<'d> Campaign<'d> {
             .expect("the simulator starts");
         let database = start_database(directory).await;
         let mut setting = Setting::local(database.url(), &simulator.base_url());
+        setting.lease_seconds = plan.lease_seconds;
         // With six attempts one request in a million would be given up.
         let limits = "[endpoints.local.limits]\nmax_attempts = 20\n";
         setting.endpoints.push_str(limits);

@@ -79,10 +79,20 @@ impl ApiClient {
     /// # Panics
     /// If the server does not answer, or with what openapi.yaml does not say.
     pub async fn send(&self, request: RequestBuilder) -> Response {
+        self.try_send(request).await.expect("the server answers")
+    }
+
+    /// Sends a request to a server that may be gone before it has answered.
+    ///
+    /// # Errors
+    /// The answer did not come, or not whole.
+    ///
+    /// # Panics
+    /// If the server answers with what openapi.yaml does not say.
+    pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Response> {
         let request = request.build().expect("the request is one");
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
-        let response = self.http.execute(request).await;
-        let response = response.expect("the server answers");
+        let response = self.http.execute(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let check = |body: &[u8]| {
             let answer = Answer {
@@ -98,14 +108,14 @@ impl ApiClient {
         };
         if is_stream(&headers) {
             check(&[]);
-            return response;
+            return Ok(response);
         }
-        let body = response.bytes().await.expect("the body arrives");
+        let body = response.bytes().await?;
         check(&body);
         let mut read = axum::http::Response::new(body);
         *read.status_mut() = status;
         *read.headers_mut() = headers;
-        read.into()
+        Ok(read.into())
     }
 
     /// A GET, whatever its answer.
@@ -190,7 +200,7 @@ impl ApiClient {
                     payload,
                 })
             })
-            .boxed_local()
+            .boxed()
     }
 
     /// Follows a job from an event on to its terminal event.

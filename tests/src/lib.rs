@@ -5,9 +5,15 @@
 //! `tests/tests/`.
 
 pub mod app;
+pub mod blackbox;
+pub mod breakpoints;
 pub mod campaign;
+mod checks;
 pub mod client;
 pub mod contract;
+pub mod drain;
 pub mod postgres;
 pub mod processes;
+pub mod soak;
 pub mod streams;
+pub mod wire;

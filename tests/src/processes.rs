@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
@@ -18,7 +19,28 @@ pub struct Frugal {
     child: Child,
     /// Its log; nothing once it is read on.
     lines: Option<Lines<BufReader<ChildStderr>>>,
+    errors: Errors,
     _directory: TempDir,
+}
+
+/// The errors that processes have logged since their logs were read on.
+#[derive(Debug, Clone, Default)]
+pub struct Errors(Arc<Mutex<Vec<String>>>);
+
+impl Errors {
+    /// A line of the log each.
+    #[must_use]
+    pub fn all(&self) -> Vec<String> {
+        let errors = self.0.lock();
+        errors.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn read(&self, line: String) {
+        if line.contains(r#""level":"ERROR""#) {
+            let errors = self.0.lock();
+            errors.unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    }
 }
 
 /// What the processes of a test have in common.
@@ -34,6 +56,10 @@ pub struct Setting {
     pub queue: String,
     /// Variables of the environment, such as secrets.
     pub environment: BTreeMap<String, String>,
+    /// The program, where it is not the one that is built beside the test.
+    pub program: Option<PathBuf>,
+    /// What they complain of.
+    pub errors: Errors,
 }
 
 impl Setting {
@@ -59,6 +85,8 @@ impl Setting {
             lease_seconds: 5,
             queue: String::new(),
             environment: BTreeMap::new(),
+            program: None,
+            errors: Errors::default(),
         }
     }
 
@@ -77,9 +105,15 @@ impl Setting {
         (frugal, format!("http://{address}"))
     }
 
-    /// Starts a worker and waits until it looks for jobs.
+    /// Starts a worker for one job at a time and waits until it looks for jobs.
     pub async fn worker(&self) -> Frugal {
-        let mut frugal = self.start(&["worker", "--workers", "1"]).await;
+        self.worker_with(1).await
+    }
+
+    /// Starts a worker for so many jobs at a time and waits until it looks for jobs.
+    pub async fn worker_with(&self, slots: u32) -> Frugal {
+        let slots = slots.to_string();
+        let mut frugal = self.start(&["worker", "--workers", &slots]).await;
         frugal.wait_for("driving jobs").await;
         frugal
     }
@@ -110,7 +144,11 @@ impl Setting {
             self.lease_seconds, self.endpoints, self.queue
         );
         std::fs::write(&config, text).expect("the configuration can be written");
-        let mut command = Command::new(program().await);
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => program().await,
+        };
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .arg("--config")
@@ -135,6 +173,7 @@ impl Setting {
         Frugal {
             child,
             lines: Some(BufReader::new(stderr).lines()),
+            errors: self.errors.clone(),
             _directory: directory,
         }
     }
@@ -162,7 +201,12 @@ impl Frugal {
     /// Reads its log from now on, so that it never waits for somebody to do so.
     pub fn read_on(&mut self) {
         if let Some(mut lines) = self.lines.take() {
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            let errors = self.errors.clone();
+            tokio::spawn(async move {
+                while let Ok(Some(line)) = lines.next_line().await {
+                    errors.read(line);
+                }
+            });
         }
     }
 
@@ -185,7 +229,7 @@ impl Frugal {
     /// # Panics
     /// If the process has ended.
     pub async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("the process runs").to_string();
+        let id = self.id().to_string();
         let name = format!("-{name}");
         let sent = Command::new("kill").args([&name, &id]).status().await;
         assert!(sent.expect("kill is there").success());

@@ -26,6 +26,9 @@ struct Arguments {
     /// The share of requests that meet a fault at the endpoint.
     #[arg(long, default_value_t = 0.1)]
     faults: f64,
+    /// How long a silent worker keeps its job, in seconds.
+    #[arg(long, default_value_t = 4)]
+    lease: u32,
 }
 
 #[tokio::main]
@@ -37,6 +40,7 @@ async fn main() -> ExitCode {
         workers,
         jobs,
         faults,
+        lease,
     } = Arguments::parse();
     println!("seed {seed}");
     let outcome = campaign::run(Plan {
@@ -46,6 +50,7 @@ async fn main() -> ExitCode {
         workers: workers.max(1),
         jobs_at_once: jobs.max(1),
         faults,
+        lease_seconds: lease.max(2),
     })
     .await;
     println!("{outcome}");

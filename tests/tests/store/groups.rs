@@ -2,9 +2,8 @@
 
 use crate::{Store, answer};
 use chrono::Utc;
-use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Spend;
-use frugal_domain::request::RequestKey;
+use frugal_domain::request::{Purpose, RequestKey};
 use frugal_store::queue::Claim;
 use frugal_store::requests::{self, Failure, FailureKind, NewRequest, Sending, Settled, Settling};
 use frugal_store::{Error, connect_for_groups};
@@ -71,9 +70,9 @@ async fn a_group_with_a_job_that_is_lost_stores_all_others() {
     let stored = requests::send_group(&mut connection, &again).await.unwrap();
     assert_eq!(stored, [false]);
 
-    // A request of a trial that is not there is refused, and nothing of its group is stored.
+    // A judge's request without a question is refused, and nothing of its group is stored.
     let mut stray = next(second);
-    stray.key.trial = TrialNumber(77);
+    stray.key.purpose = Purpose::Judge;
     let group = [sending(other, next(second)), sending(one, stray)];
     let refused = requests::send_group(&mut connection, &group).await;
     assert!(matches!(refused, Err(Error::Database(_))));

@@ -16,7 +16,7 @@ mod schema;
 mod scores;
 mod steering;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::{JobId, TrialNumber};
@@ -369,7 +369,8 @@ async fn an_answer_is_stored_once_and_comes_back_as_it_was() {
     settle(&mut connection, claim, request.key, &answer("a\0b"), 1, now)
         .await
         .unwrap();
-    let again = settle(&mut connection, claim, request.key, &answer("x"), 1, now).await;
+    let later = now + TimeDelta::seconds(1);
+    let again = settle(&mut connection, claim, request.key, &answer("x"), 1, later).await;
     assert!(matches!(again, Err(Error::LeaseLost)));
     let stored = requests::load(&mut connection, claim.job).await.unwrap();
     assert_eq!(stored[&request.key].settled, answer("a\u{FFFD}b"));

@@ -1,4 +1,8 @@
-//! What must be so after a campaign, read from exports and from what the endpoint counted.
+//! What must be so of jobs after whatever struck, read from exports and from what the endpoint counted.
+#![expect(
+    clippy::expect_used,
+    reason = "what cannot be read is wrong here, as it would be at an assertion"
+)]
 
 use crate::client::ApiClient;
 use frugal_simulator::Statistics;
@@ -7,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A job's export, whole.
 #[derive(Debug)]
-pub(super) struct Exported {
+pub(crate) struct Exported {
     lines: Vec<(String, Value)>,
 }
 
@@ -16,7 +20,7 @@ type Key = String;
 
 impl Exported {
     /// Reads a job's export; nothing where the database is away.
-    pub(super) async fn read(api: &ApiClient, path: &str) -> Option<Self> {
+    pub(crate) async fn read(api: &ApiClient, path: &str) -> Option<Self> {
         let response = api.get(&format!("{path}/export")).await;
         if !response.status().is_success() {
             return None;
@@ -76,10 +80,10 @@ impl Exported {
 
 /// Remembers what was seen on the way.
 #[derive(Debug, Default)]
-pub(super) struct Witness(BTreeMap<usize, BTreeMap<Key, String>>);
+pub(crate) struct Witness(BTreeMap<usize, BTreeMap<Key, String>>);
 
 impl Witness {
-    pub(super) fn saw(&mut self, job: usize, export: &Exported) {
+    pub(crate) fn saw(&mut self, job: usize, export: &Exported) {
         let seen = self.0.entry(job).or_default();
         for (key, value) in export.acknowledged() {
             seen.entry(key).or_insert(value);
@@ -87,7 +91,7 @@ impl Witness {
     }
 
     /// What was seen and is not there in the end, or is another.
-    pub(super) fn missing(&self, job: usize, export: &Exported) -> Vec<String> {
+    pub(crate) fn missing(&self, job: usize, export: &Exported) -> Vec<String> {
         let now = export.acknowledged();
         let seen = self.0.get(&job).into_iter().flatten();
         let gone = seen.filter(|(key, value)| now.get(*key) != Some(*value));
@@ -104,7 +108,7 @@ fn tokens(spend: &Value) -> u64 {
 }
 
 /// What must be so of a job by itself.
-pub(super) fn alone(export: &Exported) -> Vec<String> {
+pub(crate) fn alone(export: &Exported) -> Vec<String> {
     let mut wrong = Vec::new();
     let job = export.job();
     if job["state"] != "succeeded" {
@@ -126,9 +130,6 @@ pub(super) fn alone(export: &Exported) -> Vec<String> {
     if ends.count() != 1 {
         wrong.push("it has not ended once".to_owned());
     }
-    if export.in_state("sent").next().is_some() {
-        wrong.push("it has ended with requests in flight".to_owned());
-    }
     let mut settled = BTreeSet::new();
     for request in export.in_state("answered") {
         let key = json!([request["purpose"], request["trial"], request["ordinal"]]).to_string();
@@ -144,6 +145,17 @@ pub(super) fn alone(export: &Exported) -> Vec<String> {
         wrong.push(format!(
             "the request {without} is answered without a response"
         ));
+    }
+    wrong.extend(books(export));
+    wrong
+}
+
+/// What must be so of the books of a job that has ended.
+fn books(export: &Exported) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let job = export.job();
+    if export.in_state("sent").next().is_some() {
+        wrong.push("it has ended with requests in flight".to_owned());
     }
     let booked: u64 = export
         .of("request")
@@ -163,20 +175,28 @@ pub(super) fn alone(export: &Exported) -> Vec<String> {
     wrong
 }
 
+/// The same, of a job that is read for it.
+pub(crate) async fn books_of(api: &ApiClient, path: &str) -> Vec<String> {
+    match Exported::read(api, path).await {
+        Some(export) => books(&export),
+        None => vec!["it cannot be exported".to_owned()],
+    }
+}
+
 /// Sums over all jobs.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
+pub(crate) struct Totals {
     /// Requests with an answer on record.
-    pub(super) answered: u64,
+    pub(crate) answered: u64,
     /// Requests that were in flight when their worker was lost.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     answered_tokens: u64,
     lost_tokens: u64,
     uncertain_tokens: u64,
 }
 
 impl Totals {
-    pub(super) fn of(exports: &[Exported]) -> Self {
+    pub(crate) fn of(exports: &[Exported]) -> Self {
         let mut totals = Self::default();
         for export in exports {
             for request in export.of("request") {
@@ -197,8 +217,13 @@ impl Totals {
         totals
     }
 
+    /// The requests that have an answer on record, and the tokens of these.
+    pub(crate) fn answers(&self) -> (u64, u64) {
+        (self.answered, self.answered_tokens)
+    }
+
     /// What does not fit together with what the endpoint counted.
-    pub(super) fn against(&self, statistics: &Statistics) -> Vec<String> {
+    pub(crate) fn against(&self, statistics: &Statistics) -> Vec<String> {
         let mut wrong = Vec::new();
         let delivered = statistics.models.values().map(|model| model.delivered);
         let (answers, delivered) = delivered.fold((0, 0), |(answers, tokens), usage| {
@@ -242,7 +267,7 @@ impl Totals {
 }
 
 /// How many trials were compared with those of the undisturbed run, and what is different.
-pub(super) fn against_undisturbed(export: &Exported, quiet: &Exported) -> (usize, Vec<String>) {
+pub(crate) fn against_undisturbed(export: &Exported, quiet: &Exported) -> (usize, Vec<String>) {
     let mut wrong = Vec::new();
     let of = |export: &Exported| -> BTreeMap<u64, Value> {
         let trials = export.of("trial").map(|trial| {
@@ -270,18 +295,19 @@ pub(super) fn against_undisturbed(export: &Exported, quiet: &Exported) -> (usize
     let (found, expected) = (of(export), of(quiet));
     // Where the money ran out, what was lost ended it a little earlier, within the last trial.
     let ran_out = export.job()["stop_reason"] == "budget_exhausted";
-    let compared = match ran_out {
+    let mut compared = match ran_out {
         true => found.len().saturating_sub(1),
         false => found.len(),
     };
-    for (number, trial) in found.iter().take(compared) {
-        match expected.get(number) {
-            Some(expected) if expected == trial => {}
-            other => wrong.push(format!(
-                "trial {number} is {trial}, and undisturbed {other:?}"
-            )),
-        }
+    // A request that met faults again and again may be given up before its job spends too much on it; from its
+    // trial on the search goes another way.
+    let given_up = export.in_state("failed").map(|it| it["trial"].as_u64());
+    if let Some(first) = given_up.min().flatten() {
+        compared = found.range(..first).count().min(compared);
+        let differ = differences(&found, &expected, compared);
+        return (compared, differ);
     }
+    wrong.extend(differences(&found, &expected, compared));
     if !ran_out {
         if found.len() != expected.len() {
             wrong.push(format!(
@@ -300,4 +326,45 @@ pub(super) fn against_undisturbed(export: &Exported, quiet: &Exported) -> (usize
         wrong.push("its budget ran out, and not undisturbed".to_owned());
     }
     (compared, wrong)
+}
+
+/// What is different of the first trials.
+fn differences(
+    found: &BTreeMap<u64, Value>,
+    expected: &BTreeMap<u64, Value>,
+    compared: usize,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, trial) in found.iter().take(compared) {
+        match expected.get(number) {
+            Some(expected) if expected == trial => {}
+            Some(other) => wrong.push(format!(
+                "trial {number} is {trial}, and undisturbed {other}"
+            )),
+            None => wrong.push(format!("trial {number} is {trial}, and undisturbed none")),
+        }
+    }
+    wrong
+}
+
+/// What events tell of a job's trials, each as often as it was told. How far a trial is they tell now and then.
+pub(crate) fn told_of_trials(export: &Exported) -> BTreeSet<(String, usize)> {
+    let mut told = BTreeMap::<String, usize>::new();
+    let kinds = ["trial.", "best.", "validation."];
+    for event in export.of("event") {
+        let kind = event["type"].as_str().unwrap_or_default();
+        if kind != "trial.progress" && kinds.iter().any(|prefix| kind.starts_with(prefix)) {
+            let what = json!([kind, event["data"]]).to_string();
+            *told.entry(what).or_default() += 1;
+        }
+    }
+    told.into_iter().collect()
+}
+
+/// How many workers have had a job.
+pub(crate) fn attempts(export: &Exported) -> usize {
+    let running = export
+        .of("event")
+        .filter(|event| event["type"] == "job.running");
+    running.count()
 }
