@@ -2,17 +2,16 @@
 
 use crate::budgets::read_budget;
 use crate::posted::{read_labels, read_name};
-use crate::search;
+use crate::{search, turn};
 use frugal_domain::fault::{Fault, Faults, Reader};
-use frugal_domain::job::{JobSpec, Limits, Terms, measures_latency};
+use frugal_domain::job::{JobSpec, Limits, Priority, Terms, measures_latency};
 use frugal_domain::money::{Budget, Spend};
 use frugal_domain::state::StopReason;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// What can be changed, as faults say it.
-const CHANGEABLE: &str =
-    "`name`, `labels`, `budgets.optimization`, `limits` and `search.requests_in_flight`";
+const CHANGEABLE: &str = "`name`, `labels`, `priority`, `budgets.optimization`, `limits` and `search.requests_in_flight`";
 
 /// How a job came to its end.
 #[derive(Debug, Clone, Copy)]
@@ -137,6 +136,9 @@ fn read(patch: &Reader<'_>, spec: &JobSpec, faults: &Faults) -> Option<JobSpec> 
         Some(at) => read_labels(&at),
         None => std::collections::BTreeMap::new(),
     };
+    let priority = job
+        .get("priority")
+        .map_or(Some(Priority::default()), |at| turn::priority(&at));
     let budgets = job.require("budgets", "a job has a budget")?.object()?;
     let optimization = budgets.require("optimization", "a job has a budget")?;
     let budget = read_budget(&optimization, None);
@@ -152,6 +154,7 @@ fn read(patch: &Reader<'_>, spec: &JobSpec, faults: &Faults) -> Option<JobSpec> 
             &spec.constraints,
         )))),
     };
+    new.priority = priority?;
     let budget = budget?;
     if budget.unit() != spec.optimization_budget.unit() {
         return optimization.fault(format!(
@@ -178,6 +181,7 @@ fn changeable(spec: &JobSpec) -> Value {
     json!({
         "name": spec.name,
         "labels": spec.labels,
+        "priority": spec.priority,
         "budgets": {"optimization": spec.optimization_budget},
         "limits": {
             "trials": trials,
@@ -215,7 +219,7 @@ fn only_what_may_change(patch: &Reader<'_>) -> Option<()> {
     let mut fits = true;
     for (name, at) in members.members() {
         let reason = match name {
-            "name" | "labels" | "limits" => continue,
+            "name" | "labels" | "priority" | "limits" => continue,
             "budgets" | "search" if at.value.is_null() => {
                 "has parts that cannot be changed; name those that can".to_owned()
             }

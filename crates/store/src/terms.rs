@@ -117,7 +117,7 @@ pub async fn change(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let (before, terms) = (Terms::of(&job.spec), Terms::of(new));
-    let mut changes = job.spec.changes_of_names(new);
+    let mut changes = job.spec.changes_beside_terms(new);
     let of_terms = before.changes(&terms);
     if changes.is_empty() && of_terms.is_empty() {
         return Ok(());
@@ -126,7 +126,7 @@ pub async fn change(
         job.state,
         JobState::Running | JobState::Pausing | JobState::Cancelling
     );
-    let number = rename(&mut *connection, job, new).await?;
+    let number = rewrite(&mut *connection, job, new).await?;
     if !of_terms.is_empty() {
         let new = NewChange {
             number,
@@ -156,10 +156,10 @@ struct NewChange {
 }
 
 /// Writes a job's new specification and returns the number of the change.
-async fn rename(connection: &mut PgConnection, job: &Job, new: &JobSpec) -> Result<i32> {
+async fn rewrite(connection: &mut PgConnection, job: &Job, new: &JobSpec) -> Result<i32> {
     let number = sqlx::query_scalar!(
         r#"
-        UPDATE jobs SET name = $2, labels = $3, spec = $4, changes = changes + 1
+        UPDATE jobs SET name = $2, labels = $3, spec = $4, priority = $5, changes = changes + 1
         WHERE id = $1 RETURNING changes
         "#,
         job.id.0,
@@ -167,7 +167,8 @@ async fn rename(connection: &mut PgConnection, job: &Job, new: &JobSpec) -> Resu
             .as_deref()
             .map(|name| name.replace('\0', "\u{FFFD}")),
         write_json("labels", &new.labels)?,
-        write_json("job specification", new)?
+        write_json("job specification", new)?,
+        new.priority.get()
     )
     .fetch_one(connection)
     .await?;
@@ -272,7 +273,7 @@ pub async fn go_on(
     )
     .execute(&mut *connection)
     .await?;
-    let number = rename(&mut *connection, job, new).await?;
+    let number = rewrite(&mut *connection, job, new).await?;
     let run = sqlx::query_scalar!(
         r#"
         UPDATE jobs SET

@@ -8,6 +8,7 @@ use crate::past::Past;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;
 use frugal_domain::state::StopReason;
+use frugal_domain::trial::TrialOutcome;
 use frugal_search::{
     Ask, Origin, Proposal, Search, SearchError, SearchOptions, Searcher, TellError,
 };
@@ -100,9 +101,14 @@ impl SearchLoop {
         }
     }
 
-    /// Whether the searcher can go on.
-    pub(crate) const fn may_go_on(&self) -> bool {
-        !self.deaf
+    /// Whether the searcher can go on: neither has it been told of a trial that was cut off, nor will it be.
+    pub(crate) fn may_go_on(&self, ended: &EndedTrials) -> bool {
+        let mut in_the_air = self.awaited.iter().chain(&self.open);
+        let is_cut_off = |trial: &TrialNumber| {
+            let ended = ended.get(trial);
+            ended.is_some_and(|ended| ended.outcome == TrialOutcome::Stopped)
+        };
+        !self.deaf && !in_the_air.any(is_cut_off)
     }
 
     /// Asks for a trial, unless enough are in the air or there is a reason to stop.

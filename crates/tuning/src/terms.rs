@@ -38,11 +38,16 @@ pub(crate) enum ChangeMove {
 }
 
 impl Changes {
-    pub(crate) fn new(past: &Past) -> Self {
+    pub(crate) fn new(spec: &JobSpec, past: &Past) -> Self {
+        let stands_from = refusals_stand_from(spec, past);
+        let mut ahead: VecDeque<TermsChange> = past.changes.iter().cloned().collect();
+        for change in ahead.iter_mut().take(stands_from) {
+            change.unaffordable.clear();
+        }
         Self {
             decisions: 0,
             last: past.changes.last().map_or(0, |change| change.number),
-            ahead: past.changes.iter().cloned().collect(),
+            ahead,
             storing: false,
             unaffordable: BTreeSet::new(),
         }
@@ -125,18 +130,23 @@ pub(crate) fn as_wanted(spec: &JobSpec, past: &Past) -> JobSpec {
     spec
 }
 
-/// Requests that were not paid for under earlier terms, and are not asked for again. Where each
-/// configuration is evaluated apart, the trials that they kept from their end are taken up again once the
-/// job is continued.
+/// Requests that were not paid for under earlier terms, and are not asked for again.
 pub(crate) fn refused(spec: &JobSpec, past: &Past) -> BTreeSet<RequestKey> {
-    let changes = &past.changes;
-    let continued = changes.iter().rposition(|change| change.continues);
-    let from = match spec.search.extent {
-        ExtentChoice::Profiled => 0,
-        ExtentChoice::Searched => continued.unwrap_or(0),
-    };
-    changes[from..]
+    past.changes[refusals_stand_from(spec, past)..]
         .iter()
         .flat_map(|change| change.unaffordable.iter().copied())
         .collect()
+}
+
+/// From which of the changes on a request stays refused that could not be paid for before it. Where each
+/// configuration is evaluated apart, the trials that such requests kept from their end are taken up again
+/// once the job is continued, and ask for them.
+fn refusals_stand_from(spec: &JobSpec, past: &Past) -> usize {
+    match spec.search.extent {
+        ExtentChoice::Profiled => 0,
+        ExtentChoice::Searched => {
+            let continued = past.changes.iter().rposition(|change| change.continues);
+            continued.unwrap_or(0)
+        }
+    }
 }

@@ -9,7 +9,7 @@ mod turns;
 use crate::active::Active;
 use crate::books::Books;
 use crate::calibration::Calibration;
-use crate::ended::EndedTrials;
+use crate::ended::{BASELINE, EndedTrials};
 use crate::ending::JobEnding;
 use crate::error::TuningError;
 use crate::evaluated;
@@ -33,7 +33,7 @@ use crate::validation::Validation;
 use crate::verdict::Compared;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::job::{JobKind, JobSpec, Split};
+use frugal_domain::job::{ExtentChoice, JobKind, JobSpec, Split};
 use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::TrialOutcome;
@@ -45,6 +45,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub struct Tuning {
     job: Job,
     past: Past,
+    /// The search had come to its end before: what is not known of it was refused then, and is again.
+    had_concluded: bool,
     /// The loop over trials of every setting; none of an evaluation.
     search: Option<SearchLoop>,
     /// Trials of arms whose beginning is being stored.
@@ -123,6 +125,7 @@ impl Tuning {
                 Some(_) => None,
             },
             side_by_side: SideBySide::new(&job)?,
+            had_concluded: had_concluded(spec, &past),
             beginning: BTreeSet::new(),
             profiled: None,
             evaluator: Evaluator::new(job.evaluator_options()),
@@ -134,7 +137,7 @@ impl Tuning {
                 Overheads::new(&job, &past),
                 terms::refused(spec, &past),
             ),
-            changes: Changes::new(&past),
+            changes: Changes::new(spec, &past),
             active: BTreeMap::new(),
             ready: BTreeSet::new(),
             ended: EndedTrials::new(),
@@ -533,6 +536,14 @@ impl Tuning {
         self.unusable.get_or_insert(reason);
         self.drop_waiting();
     }
+}
+
+/// Whether a profiled search had come to its end before, with which alone the trials of its arms end.
+fn had_concluded(spec: &JobSpec, past: &Past) -> bool {
+    let mut trials = past.trials.iter();
+    spec.evaluation.is_none()
+        && spec.search.extent == ExtentChoice::Profiled
+        && trials.any(|(number, trial)| *number != BASELINE && trial.end.is_some())
 }
 
 /// What is known from the past of how requests ended.

@@ -44,6 +44,7 @@ async fn a_job_that_waits_is_changed_at_once() {
     let change = json!({
         "name": null,
         "labels": {"team": null, "stage": "two"},
+        "priority": 4,
         "budgets": {"optimization": {"usd": 2}},
         "limits": {"trials": 30, "seconds": 600},
         "search": {"requests_in_flight": 4}
@@ -54,6 +55,7 @@ async fn a_job_that_waits_is_changed_at_once() {
     let changed = body(changed, 200).await;
     assert_eq!(changed["name"], Value::Null);
     assert_eq!(changed["labels"], json!({"stage": "two"}));
+    assert_eq!(changed["priority"], 4);
     assert_eq!(changed["budgets"]["optimization"], json!({"usd": 2.0}));
     assert_eq!(changed["budgets"]["inference"], json!({"usd": 0.001}));
     assert_eq!(
@@ -170,6 +172,7 @@ async fn what_cannot_be_changed_is_refused_with_its_place_and_the_reason() {
         ),
         (json!({"name": ""}), "/name"),
         (json!({"labels": {"a": 1}}), "/labels/a"),
+        (json!({"priority": 10}), "/priority"),
     ] {
         let problem = body(patch(&app, &path, &bad).await, 422).await;
         assert_eq!(pointers(&problem), [pointer], "{bad} {problem}");
@@ -211,6 +214,7 @@ async fn a_job_that_has_ended_is_continued_under_other_terms() {
 
     // Its terms are settled, its name is not.
     body(patch(&app, &path, &more).await, 409).await;
+    body(patch(&app, &path, &json!({"priority": 1})).await, 409).await;
     body(patch(&app, &path, &json!({"name": "ended"})).await, 200).await;
     // It ended for want of trials, so it must get some.
     let problem = body(
@@ -263,25 +267,49 @@ async fn a_job_that_has_ended_is_continued_under_other_terms() {
 }
 
 #[tokio::test]
-async fn a_search_of_every_setting_is_continued_twice() {
+async fn a_job_is_continued_as_often_as_its_owner_wants() {
     let app = start().await;
-    for (extent, status) in [("searched", 409), ("profiled", 202)] {
+    for extent in ["searched", "profiled"] {
         let mut posted = job();
         posted["search"] = json!({"extent": extent});
         let path = app.api.submit(&posted).await;
         let going = format!("{path}/continue");
-        for run in 1..=3 {
+        for run in 1..=4 {
             let ended_by = claim(&app).await;
             finish(&app, ended_by, &success(None)).await;
             let more = json!({"limits": {"trials": 200 + run}});
-            let expected = if run < 3 { 202 } else { status };
-            let answer = body(app.api.post(&going, &more).await, expected).await;
-            if expected == 409 {
-                let detail = answer["detail"].as_str().unwrap();
-                assert!(detail.contains("post it again"), "{detail}");
-            }
+            let answer = body(app.api.post(&going, &more).await, 202).await;
+            assert_eq!(answer["run"], run + 1);
         }
+        let ended_by = claim(&app).await;
+        finish(&app, ended_by, &success(None)).await;
     }
+    app.end().await;
+}
+
+#[tokio::test]
+async fn jobs_that_wait_or_are_paused_go_by_the_priority_that_they_are_given() {
+    let app = start().await;
+    let mut paths = Vec::new();
+    for _ in 0..3 {
+        paths.push(app.api.submit(&job()).await);
+    }
+    let [first, second, third] = &paths[..] else {
+        panic!("three were posted");
+    };
+    let paused = app.api.post(&format!("{third}/pause"), &json!({})).await;
+    assert_eq!(body(paused, 202).await["state"], "paused");
+    body(patch(&app, second, &json!({"priority": 3})).await, 200).await;
+    let changed = body(patch(&app, third, &json!({"priority": 9})).await, 200).await;
+    assert_eq!(changed["priority"], 9);
+    assert_eq!(claim(&app).await.job, id(second));
+    let resumed = app.api.post(&format!("{third}/resume"), &json!({})).await;
+    body(resumed, 202).await;
+    assert_eq!(claim(&app).await.job, id(third));
+    // Taken back to what it is where a job names none.
+    let changed = body(patch(&app, second, &json!({"priority": null})).await, 200).await;
+    assert_eq!(changed["priority"], 0);
+    assert_eq!(claim(&app).await.job, id(first));
     app.end().await;
 }
 

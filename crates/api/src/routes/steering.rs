@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use frugal_domain::id::JobId;
-use frugal_domain::job::{ExtentChoice, JobKind, Terms};
+use frugal_domain::job::{JobKind, Terms};
 use frugal_domain::state::{JobState, StopReason};
 use frugal_intake::Ended;
 use frugal_store::steering::{self, Steered};
@@ -110,7 +110,7 @@ pub(super) async fn resume_job(
 
 /// Change a job
 ///
-/// A JSON merge patch (RFC 7396) of `name`, `labels`, `budgets.optimization`, `limits` and
+/// A JSON merge patch (RFC 7396) of `name`, `labels`, `priority`, `budgets.optimization`, `limits` and
 /// `search.requests_in_flight`; `null` takes a value back to what it is where a job names none. Nothing else
 /// can be changed, since decisions rest on it. The worker of a job that runs goes by the change within a second: what is sent keeps to
 /// it at once, and what is decided does from the event `job.updated` on, which has its place among the
@@ -154,7 +154,8 @@ pub(super) async fn change_job(
     let new =
         frugal_intake::changed(&patch, &job.spec, committed).map_err(ApiError::invalid_change)?;
     let ends = job.state.is_terminal() || job.state == JobState::Cancelling;
-    if ends && Terms::of(&new) != Terms::of(&job.spec) {
+    let other = Terms::of(&new) != Terms::of(&job.spec) || new.priority != job.spec.priority;
+    if ends && other {
         let detail = format!(
             "the job is {}; only its name and its labels can be changed, and one that has ended can be \
              continued under other terms with `POST /jobs/{id}/continue`",
@@ -223,23 +224,12 @@ pub(super) async fn continue_job(
 /// How often a job may be begun: the requests of each run about held-out rows have a range of numbers.
 const MOST_RUNS: u32 = 100;
 
-/// The same of a job that searches every setting. Which trial got the last of each budget bears on where the next
-/// run begins, and a replay of more runs than these has been seen to miss the place.
-const MOST_SEARCHED_RUNS: u32 = 3;
-
 /// Why a job ended that can go on.
 fn may_go_on(job: &jobs::Job) -> Result<StopReason, ApiError> {
     let no = |detail: String| Err(ApiError::new(Code::InvalidTransition, detail));
     if job.run >= MOST_RUNS {
         return no(format!(
             "the job was begun {} times, and none is more often; post it again",
-            job.run
-        ));
-    }
-    if job.spec.search.extent == ExtentChoice::Searched && job.run >= MOST_SEARCHED_RUNS {
-        return no(format!(
-            "the job was begun {} times, and one that searches every setting (`search.extent` is `searched`) is \
-             not more often; post it again with `\"reuse\": \"owner\"` under `search`, and what it paid for is taken over",
             job.run
         ));
     }

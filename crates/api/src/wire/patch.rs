@@ -15,6 +15,10 @@ pub struct JobPatch {
     pub name: Option<String>,
     /// Labels for people and tools. One that is `null` is taken away.
     pub labels: Option<BTreeMap<String, Option<String>>>,
+    /// How urgent the job is among those that wait: it goes by this whenever it waits for a worker, and one that
+    /// runs is not interrupted for a more urgent one.
+    #[schema(nullable = true, minimum = -9, maximum = 9)]
+    pub priority: Option<i16>,
     /// What may be spent.
     pub budgets: Option<BudgetsPatch>,
     /// Limits other than money.

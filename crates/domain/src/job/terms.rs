@@ -58,10 +58,17 @@ impl Terms {
 }
 
 impl JobSpec {
-    /// What is other in what a job is called than in another's name and labels.
+    /// What is other than in another that no decision of the search goes by: what a job is called, and how
+    /// urgent it is among those that wait.
     #[must_use]
-    pub fn changes_of_names(&self, new: &Self) -> Vec<FieldChange> {
-        let fields = |spec: &Self| [("/name", json!(spec.name)), ("/labels", json!(spec.labels))];
+    pub fn changes_beside_terms(&self, new: &Self) -> Vec<FieldChange> {
+        let fields = |spec: &Self| {
+            [
+                ("/name", json!(spec.name)),
+                ("/labels", json!(spec.labels)),
+                ("/priority", json!(spec.priority)),
+            ]
+        };
         changed(fields(self), fields(new))
     }
 }

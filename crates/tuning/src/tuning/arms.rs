@@ -160,8 +160,10 @@ impl Tuning {
         let decision = profiled.search.decide();
         self.show(profiled);
         match decision {
-            // Its trials have begun to end: whatever has changed since, it has come to its end.
-            Decision::Draw(_) if self.was_concluded() => profiled.over = Some(Over::BudgetSpent),
+            // Whatever has changed since, it had come to its end before that.
+            Decision::Draw(batch) if self.is_beyond_conclusion(profiled, batch.arm) => {
+                self.stop.get_or_insert(StopReason::BudgetExhausted);
+            }
             Decision::Draw(batch) => self.begin_batch(profiled, batch)?,
             Decision::Wait => profiled.waits = true,
             Decision::Over(over) => profiled.over = Some(over),
@@ -175,11 +177,11 @@ impl Tuning {
         left.any(|key| key.purpose == Purpose::Search)
     }
 
-    /// Whether the search had come to its end before, and has been lived through to there.
-    fn was_concluded(&self) -> bool {
-        let mut trials = self.past.trials.iter();
-        !self.has_search_ahead()
-            && trials.any(|(number, trial)| *number != BASELINE && trial.end.is_some())
+    /// Whether the search had come to its end before it drew for an arm.
+    fn is_beyond_conclusion(&self, profiled: &ProfiledLoop, arm: usize) -> bool {
+        let begun = profiled.trials.contains_key(&arm)
+            || self.past.trials.contains_key(&profiled.next_number());
+        self.had_concluded && !begun
     }
 
     /// Whether another batch is decided. One that was begun before is, whatever there is now to

@@ -6,7 +6,6 @@ use crate::ended::BASELINE;
 use crate::past::TermsChange;
 use crate::profiled::ProfiledLoop;
 use crate::run_key::RunKey;
-use crate::search::SearchLoop;
 use crate::step::Change;
 use crate::terms::ChangeMove;
 use frugal_domain::event::EventBody;
@@ -185,7 +184,7 @@ impl Tuning {
         // What ended the search may not under these; if it does, it is found out again.
         let searches = self.phase == Phase::Search && self.profiled.is_none();
         let search = self.search.as_ref();
-        let may_go_on = search.is_some_and(SearchLoop::may_go_on);
+        let may_go_on = search.is_some_and(|search| search.may_go_on(&self.ended));
         if searches && may_go_on && self.reason_to_stop().is_none() {
             self.stop = None;
         }

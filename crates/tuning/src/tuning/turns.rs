@@ -257,7 +257,8 @@ impl Tuning {
 
     /// Lets a trial go on as far as possible.
     pub(super) fn advance(&mut self, key: RunKey) -> Result<(), TuningError> {
-        let halted = self.sends_nothing_for(key.purpose);
+        let halted = self.sends_nothing_for(key.purpose)
+            || self.had_concluded && key.purpose == Purpose::Search;
         let Some(mut active) = self.active.remove(&key) else {
             return Ok(());
         };
