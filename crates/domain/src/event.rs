@@ -6,6 +6,7 @@ use crate::money::Spend;
 use crate::names::names;
 use crate::state::StopReason;
 use crate::trial::{CostEstimate, Coverage, Estimate, Progress, PruneReason, TrialRole};
+use crate::warm_start::WarmStart;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -117,6 +118,9 @@ pub enum EventBody {
         /// The trials that are evaluated each by itself at the moment, and how far they are.
         trials: Vec<TrialAdvance>,
     },
+    /// The job begins with what an earlier one knows.
+    #[serde(rename = "job.warm_started")]
+    JobWarmStarted(WarmStart),
     /// A job that had ended is to go on.
     #[serde(rename = "job.continued")]
     JobContinued {
@@ -321,6 +325,7 @@ impl EventBody {
             Self::JobPaused {} => "job.paused",
             Self::JobResumed {} => "job.resumed",
             Self::JobUpdated { .. } => "job.updated",
+            Self::JobWarmStarted(_) => "job.warm_started",
             Self::JobContinued { .. } => "job.continued",
             Self::JobProgress { .. } => "job.progress",
             Self::JobSucceeded { .. } => "job.succeeded",

@@ -32,3 +32,4 @@ pub mod spend;
 pub mod state;
 pub mod trial;
 pub mod waits;
+pub mod warm_start;

@@ -182,6 +182,7 @@ fn read(
         },
         baseline: None,
         start: Vec::new(),
+        warm_start: None,
         evaluation: None,
     };
     let data = rows.split(spec.search.seed);

@@ -35,6 +35,7 @@ mod taken;
 mod template;
 mod turn;
 mod validation;
+mod warm_start;
 mod warnings;
 
 pub use change::{Ended, changed, continued};
@@ -45,4 +46,5 @@ pub use posted::{Posted, job, job_over};
 pub use rows::{Dataset, Datasets, Rows, named_datasets};
 pub use taken::{SourceJob, SourceJobs, named_trials};
 pub use validation::{Assessed, ValidatedRow, Validation, validate};
+pub use warm_start::{EarlierJob, Tried, left_out, named_warm_start};
 pub use warnings::warnings;

@@ -4,6 +4,7 @@ use crate::default_model::default_model;
 use crate::limits::MAX_CHOICES;
 use crate::rows::{self, Datasets, Rows};
 use crate::scoring::{self, Scoring};
+use crate::warm_start::{self, EarlierJob};
 use crate::{budgets, demonstrations, models, nul, objective, prompts, search, space, turn};
 use frugal_domain::configuration::Configuration;
 use frugal_domain::endpoint::Catalog;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 pub struct Posted<'a> {
     document: &'a Value,
     faults: Faults,
+    earlier: Option<EarlierJob>,
 }
 
 impl<'a> Posted<'a> {
@@ -30,7 +32,17 @@ impl<'a> Posted<'a> {
     pub fn open(document: &'a Value) -> Self {
         let faults = Faults::default();
         nul::refuse(&Reader::new(document, &faults));
-        Self { document, faults }
+        Self {
+            document,
+            faults,
+            earlier: None,
+        }
+    }
+
+    /// With the job that the document takes over from ([`crate::named_warm_start`]), where it is there.
+    #[must_use]
+    pub fn behind(self, earlier: Option<EarlierJob>) -> Self {
+        Self { earlier, ..self }
     }
 
     /// The rows that the document holds, or names among these datasets; nothing where they have faults.
@@ -60,6 +72,7 @@ impl<'a> Posted<'a> {
         let read = read_job(
             &Reader::new(self.document, &self.faults),
             rows,
+            self.earlier.as_ref(),
             catalog,
             seed,
         );
@@ -102,6 +115,7 @@ pub fn job_over(
 fn read_job(
     document: &Reader<'_>,
     rows: Option<Rows>,
+    earlier: Option<&EarlierJob>,
     catalog: &Catalog,
     seed: u64,
 ) -> Option<(JobSpec, Data)> {
@@ -155,6 +169,7 @@ fn read_job(
     }
     let start = job.get("start").map_or_else(Vec::new, |at| read_start(&at));
     let baseline = job.get("baseline");
+    let warm_start = warm_start::read(&job);
     job.finish();
 
     let search = search?;
@@ -193,6 +208,7 @@ fn read_job(
         search,
         baseline: None,
         start: Vec::new(),
+        warm_start: None,
         evaluation: None,
     };
     // Over all rows, held out or not: an estimate and the job that follows it may split them by
@@ -219,7 +235,11 @@ fn read_job(
         .iter()
         .map(|row| read_point(row, |settings| spec.configuration_of(settings, model)))
         .collect::<Option<_>>()?;
-    Some((spec, data?))
+    let data = data?;
+    if let Some((at, id)) = warm_start? {
+        warm_start::take(&at, &id, earlier, &mut spec, &data)?;
+    }
+    Some((spec, data))
 }
 
 /// Refuses demonstrations that no prompt shows, or that a field of the rows hides.

@@ -195,7 +195,9 @@ pub async fn create(
     .fetch_one(&mut *connection)
     .await?;
     instances::insert(connection, id, data).await?;
-    let last_seq = events::append(connection, id, &[EventBody::JobQueued {}], now).await?;
+    let mut begun = vec![EventBody::JobQueued {}];
+    begun.extend(spec.warm_start.map(EventBody::JobWarmStarted));
+    let last_seq = events::append(connection, id, &begun, now).await?;
     queue::notify(connection, id).await?;
     Ok(Job {
         last_seq,

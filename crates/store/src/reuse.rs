@@ -30,8 +30,8 @@ pub struct Found {
     pub responses: Vec<StoredResponse>,
 }
 
-/// The answered requests with one of these keys, of other jobs of the job's owner: those answered
-/// first come first, and whole requests only, as many as have at most `limit` responses together.
+/// The answered requests with one of these keys, of other jobs of the job's owner or of one of them `only`: those
+/// answered first come first, and whole requests only, as many as have at most `limit` responses together.
 /// Requests whose usage is an estimate are left out, and so are jobs that are still under way: what
 /// they have changes while one looks; and jobs whose responses are gone or going: of a request that has a
 /// part of its responses left, the usage would be shared out wrongly.
@@ -41,6 +41,7 @@ pub struct Found {
 pub async fn find(
     connection: &mut PgConnection,
     job: JobId,
+    only: Option<JobId>,
     keys: &[ReuseKey],
     limit: u32,
 ) -> Result<Vec<Found>> {
@@ -56,7 +57,8 @@ pub async fn find(
         JOIN jobs AS other ON other.id = request.job_id
         JOIN jobs AS own ON own.id = $1 AND own.owner IS NOT DISTINCT FROM other.owner
         WHERE request.reuse_key = ANY($2) AND request.state = 'answered'
-          AND request.job_id <> $1 AND NOT request.usage_estimated
+          AND request.job_id <> $1 AND ($4::uuid IS NULL OR request.job_id = $4)
+          AND NOT request.usage_estimated
           AND other.finished_at IS NOT NULL AND other.responses_pruned_at IS NULL
         ORDER BY request.answered_at, request.job_id, request.purpose, request.trial,
                  request.ordinal, response.position
@@ -64,7 +66,8 @@ pub async fn find(
         "#,
         job.0,
         &keys,
-        i64::from(limit) + 1
+        i64::from(limit) + 1,
+        only.map(|only| only.0)
     )
     .fetch_all(connection)
     .await?;

@@ -349,7 +349,7 @@ impl Active {
     /// Looks for what other jobs have, if the job wants that.
     fn look_up(&mut self, around: &mut Surroundings<'_>) {
         let search = &around.spec.search;
-        let wanted = search.reuse == Reuse::Owner
+        let wanted = (search.reuse == Reuse::Owner || around.spec.warm_start.is_some())
             && search.pruning != Pruning::Reference
             && self.key.purpose != Purpose::Validation
             && self.key.first == 0;

@@ -38,6 +38,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) calibration: Option<&'a Calibration>,
     /// What came of the answers that a judge was asked about.
     pub(crate) judged: Option<&'a Heard>,
+    /// Responses of the job that this one was to begin with.
+    pub(crate) taken_over: u64,
 }
 
 impl<'a> Findings<'a> {

@@ -16,6 +16,7 @@ use frugal_domain::money::{Budget, Prices, Spend, Usage};
 use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Evaluation, Interval, Progress, PruneReason, TrialOutcome};
+use frugal_domain::warm_start::WarmStart;
 use frugal_evaluation::{TrialRun, statistics};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -67,8 +68,21 @@ pub struct Report {
     pub feasible: Vec<Feasible>,
     /// What the numbers rest on.
     pub diagnostics: Diagnostics,
+    /// What the job took over from an earlier one, where it was to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<WarmStartReport>,
     /// Why something is not there that one may look for, and what would change that.
     pub notes: Vec<Note>,
+}
+
+/// What a job took over from an earlier one.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct WarmStartReport {
+    /// What was settled when it was posted.
+    #[serde(flatten)]
+    pub settled: WarmStart,
+    /// Responses of the earlier job that trials took over.
+    pub responses: u64,
 }
 
 /// A configuration with its numbers.
@@ -223,6 +237,10 @@ pub(crate) fn build(
         nearly_as_good: nearly_as_good::find(findings),
         feasible: feasible(findings),
         diagnostics: diagnostics(findings),
+        warm_start: spec.warm_start.map(|settled| WarmStartReport {
+            settled,
+            responses: findings.taken_over,
+        }),
         notes: notes::of(findings, stop_reason),
     }
 }

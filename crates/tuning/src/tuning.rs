@@ -45,6 +45,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub struct Tuning {
     job: Job,
     past: Past,
+    /// Responses of the job that this one was to begin with.
+    taken_over: u64,
     /// The search had come to its end before: what is not known of it was refused then, and is again.
     had_concluded: bool,
     /// The loop over trials of every setting; none of an evaluation.
@@ -125,6 +127,11 @@ impl Tuning {
                 Some(_) => None,
             },
             side_by_side: SideBySide::new(&job)?,
+            taken_over: past
+                .looked_up
+                .values()
+                .map(|offered| taken_over(spec, offered))
+                .sum(),
             had_concluded: had_concluded(spec, &past),
             beginning: BTreeSet::new(),
             profiled: None,
@@ -223,6 +230,7 @@ impl Tuning {
 
     /// What other jobs have for a trial. It is stored.
     pub fn looked_up(&mut self, trial: TrialNumber, offered: Vec<OfferedResponse>) {
+        self.taken_over += taken_over(&self.job.spec, &offered);
         if let Some(judging) = &mut self.judging {
             judging.looked_up(&offered);
         }
@@ -381,6 +389,7 @@ impl Tuning {
             overheads: self.requests.overheads(),
             calibration: self.calibration.as_ref(),
             judged: self.judging.as_ref().map(Judging::heard),
+            taken_over: self.taken_over,
         };
         let (state, event) = match (stop_reason, detail.clone()) {
             (StopReason::Cancelled, _) => (JobState::Cancelled, EventBody::JobCancelled {}),
@@ -536,6 +545,15 @@ impl Tuning {
         self.unusable.get_or_insert(reason);
         self.drop_waiting();
     }
+}
+
+/// How many of these responses are the earlier job's that this one was to begin with.
+fn taken_over(spec: &JobSpec, offered: &[OfferedResponse]) -> u64 {
+    let Some(earlier) = spec.warm_start.map(|taken| taken.job) else {
+        return 0;
+    };
+    let theirs = offered.iter().filter(|one| one.id.job == Some(earlier));
+    theirs.count() as u64
 }
 
 /// Whether a profiled search had come to its end before, with which alone the trials of its arms end.

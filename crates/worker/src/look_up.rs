@@ -6,6 +6,7 @@ use crate::error::DriveError;
 use crate::past;
 use crate::prompt::{rendered, reuse_key};
 use chrono::Utc;
+use frugal_domain::job::Reuse;
 use frugal_evaluation::OfferedResponse;
 use frugal_evaluation::sharing::share_out;
 use frugal_store::requests::ReuseKey;
@@ -35,7 +36,12 @@ pub(crate) async fn look_up(
     let keys: Vec<ReuseKey> = rows_of.keys().copied().collect();
     let mut transaction = context.pool.begin().await?;
     let job = context.claim.job;
-    let found = reuse::find(&mut transaction, job, &keys, MOST_ADOPTED).await?;
+    // All jobs of the owner where it is to look at these, else the one that it takes over from.
+    let only = match context.spec().search.reuse {
+        Reuse::Owner => None,
+        Reuse::Job => context.spec().warm_start.map(|taken| taken.job),
+    };
+    let found = reuse::find(&mut transaction, job, only, &keys, MOST_ADOPTED).await?;
     let mut adopted = Vec::new();
     let mut seen: BTreeMap<ReuseKey, usize> = BTreeMap::new();
     for request in found {

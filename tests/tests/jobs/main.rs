@@ -34,6 +34,7 @@ mod steering;
 mod takeover;
 mod trouble;
 mod views;
+mod warm_start;
 mod webhook;
 
 use frugal_simulator::{Recordings, Simulator, SimulatorOptions};

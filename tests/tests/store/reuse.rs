@@ -58,7 +58,7 @@ async fn what_is_taken_over_is_whole_requests() {
         (6, 3),
         (7, 3),
     ] {
-        let found = reuse::find(&mut connection, job, &[KEY], limit)
+        let found = reuse::find(&mut connection, job, None, &[KEY], limit)
             .await
             .unwrap();
         let sizes: Vec<_> = found
@@ -91,7 +91,7 @@ async fn texts_are_found_by_what_names_a_response() {
     settle(&mut connection, claim, own.key, &answer("own"), 1, now)
         .await
         .unwrap();
-    let found = reuse::find(&mut connection, claim.job, &[KEY], 10)
+    let found = reuse::find(&mut connection, claim.job, None, &[KEY], 10)
         .await
         .unwrap();
     let adopted: Vec<Adopted> = (0..)

@@ -6,7 +6,7 @@ use crate::extract::JsonBody;
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{JobEstimate, JobPost};
-use crate::{data, reading};
+use crate::{data, reading, sources};
 use axum::Json;
 use axum::extract::State;
 use frugal_intake::estimate;
@@ -42,7 +42,8 @@ pub(super) async fn estimate_job(
 ) -> Result<Json<JobEstimate>, ApiError> {
     let catalog = state.catalog().clone();
     let (datasets, _turn) = data::datasets(&state, &access, &document).await?;
-    reading::in_turn(move || estimate::of_document(&document, datasets, &catalog))
+    let earlier = sources::earlier(&state, &access, &document).await?;
+    reading::in_turn(move || estimate::of_document(&document, datasets, earlier, &catalog))
         .await?
         .map(|estimated| Json(estimated.into()))
         .map_err(ApiError::invalid_job)

@@ -12,7 +12,7 @@ use crate::idempotency::{self, Key};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{FieldError, Job, JobPost, path_of};
-use crate::{data, etag, found, reading, standing, wait};
+use crate::{data, etag, found, reading, sources, standing, wait};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -22,6 +22,7 @@ use frugal_domain::access::Access;
 use frugal_domain::fault::Fault;
 use frugal_domain::id::JobId;
 use frugal_domain::job::{Data, JobKind, JobSpec};
+use frugal_intake::Posted;
 use frugal_store::PgConnection;
 use frugal_store::jobs::{self, Cancel, Remembered};
 use frugal_store::retention::{self, Deletion};
@@ -40,7 +41,9 @@ const TRY_AGAIN_SECONDS: u64 = 30;
 /// Post a job
 ///
 /// The job is checked as a whole: an answer of 422 lists every fault at once. Every prompt is rendered
-/// for every row, held out or not. A rendered text may have 1 MiB, all messages of a prompt 4 MiB. With an
+/// for every row, held out or not. A rendered text may have 1 MiB, all messages of a prompt 4 MiB. With
+/// `warm_start` the job begins with what an earlier one knows; what it takes over is in the answer, and what does not
+/// agree with the earlier job among the `warnings`. With an
 /// `Idempotency-Key` the same request can be sent again without creating a second job.
 #[utoipa::path(
     post,
@@ -182,9 +185,15 @@ async fn read_job(
     let catalog = state.catalog().clone();
     let seed = seed_of(id);
     let (datasets, _turn) = data::datasets(state, access, &document).await?;
+    let earlier = sources::earlier(state, access, &document).await?;
     let read = move || {
-        let (spec, data) = frugal_intake::job_over(&document, datasets, &catalog, seed)?;
-        let warnings = frugal_intake::warnings(&document, &spec, &data, &catalog);
+        let posted = Posted::open(&document).behind(earlier.clone());
+        let rows = posted.rows(datasets);
+        let (spec, data) = posted.read(rows, &catalog, seed)?;
+        let mut warnings = frugal_intake::warnings(&document, &spec, &data, &catalog);
+        if let Some(earlier) = &earlier {
+            warnings.extend(frugal_intake::left_out(earlier, &spec, &data));
+        }
         Ok((spec, data, warnings))
     };
     reading::in_turn(read).await?.map_err(ApiError::invalid_job)

@@ -2,7 +2,8 @@
 
 use super::{
     Configuration, CostEstimate, Coverage, Estimate, Evaluation, Job, Phase, Progress,
-    PruneReasonName, Spend, StopReason, TrialAdvance, TrialRole, WaitReason, trial::Prune,
+    PruneReasonName, Spend, StopReason, TrialAdvance, TrialRole, WaitReason, WarmStart,
+    trial::Prune,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::event;
@@ -94,6 +95,9 @@ pub enum EventBody {
         /// they are. Of those of a profiled search `trial.progress` tells.
         trials: Vec<TrialAdvance>,
     },
+    /// The job begins with what an earlier one knows.
+    #[serde(rename = "job.warm_started")]
+    JobWarmStarted(WarmStart),
     /// A job that had ended is to go on, by `POST /jobs/{id}/continue`.
     #[serde(rename = "job.continued")]
     JobContinued {
@@ -325,6 +329,7 @@ impl EventBody {
                 spend: spend.into(),
                 trials: trials.into_iter().map(TrialAdvance::from).collect(),
             },
+            Domain::JobWarmStarted(taken) => Self::JobWarmStarted(taken.into()),
             Domain::JobContinued { run, changes } => Self::JobContinued {
                 run,
                 changes: changes.into_iter().map(FieldChange::from).collect(),

@@ -2,7 +2,7 @@
 
 use super::{
     Budget, Configuration, CostEstimate, Direction, Estimate, FieldError, Interval, JobState,
-    Metric, Search, Spend, SpendCategory, Standing, StopReason,
+    Metric, Search, Spend, SpendCategory, Standing, StopReason, WarmStart,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::id::JobId;
@@ -72,6 +72,8 @@ pub struct Job {
     pub dataset: Option<JobDataset>,
     /// The dataset that the held-out rows were taken from, where `data.holdout` named one.
     pub holdout_dataset: Option<JobDataset>,
+    /// What it took over from an earlier job; `null` where it was not to.
+    pub warm_start: Option<WarmStart>,
     /// What the search is after.
     pub objective: Objective,
     /// What a configuration must keep besides to be valid.
@@ -437,6 +439,7 @@ impl Job {
             id: job.id.0,
             dataset: job.spec.dataset.map(Into::into),
             holdout_dataset: job.spec.holdout_dataset.map(Into::into),
+            warm_start: job.spec.warm_start.map(WarmStart::from),
             name: job.spec.name,
             labels: job.spec.labels,
             state: job.state.into(),

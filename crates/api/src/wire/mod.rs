@@ -29,6 +29,7 @@ mod summary;
 mod trial;
 mod trial_responses;
 mod validation;
+mod warm_start;
 mod winner;
 
 pub use amounts::{Budget, CostEstimate, Estimate, Interval, Spend};
@@ -79,7 +80,7 @@ pub use patch::{BudgetsPatch, JobPatch, SearchPatch};
 pub use post::{
     BaselinePost, BudgetsPost, CheapestPost, DataPost, HoldoutPost, HoldoutRowsPost, JobPost,
     LimitsPost, MessagePost, MessageRole, ModelPost, ObjectivePost, PromptPost, SamplePost,
-    ScoringPost,
+    ScoringPost, WarmStartPost,
 };
 pub use report::{
     AsGood, Bounds, Diagnostics, Feasible, HeldOutDifference, Holdout, IntervalEstimate,
@@ -100,6 +101,7 @@ pub use validation::{
     PartValidation, RenderedMessage, RenderedPrompt, ResponseValidation, RowValidation, Validation,
     ValidationPost,
 };
+pub use warm_start::{WarmStart, WarmStartReport};
 pub use winner::{Form, Winner};
 
 use frugal_domain::fault::Fault;

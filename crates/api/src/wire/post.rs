@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// A job to be carried out: some data, how an answer is scored, the settings that may vary, what
 /// one answer may cost and what the whole search may cost. Everything but the data, the models
@@ -77,10 +78,21 @@ pub struct JobPost {
     /// what one has today. Its model and prompt are among the job's, and its settings are Frugal's
     /// own or have a name that the search space knows.
     pub baseline: Option<BaselinePost>,
+    /// An earlier job that this one takes over from, as far as both agree.
+    pub warm_start: Option<WarmStartPost>,
     /// Configurations to try first: settings by name. What is left out is as in the default
     /// baseline.
     #[schema(max_items = 64)]
     pub start: Option<Vec<ConfigurationPost>>,
+}
+
+/// An earlier job whose responses are free where model, endpoint, prompt, sampling settings and row are the same,
+/// whose scores stand where the scoring is, and whose configurations are tried first. It must have ended.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WarmStartPost {
+    /// Its id.
+    pub job: Uuid,
 }
 
 /// Settings by name, or `false`.

@@ -4,7 +4,7 @@
 use super::{
     Budget, Budgets, Configuration, CostEstimate, Coverage, Estimate, Improvement, Interval,
     Metric, Objective, Reference, RefusalScope, Spend, SpendCategory, StopReason, Unit,
-    UntriedReason,
+    UntriedReason, WarmStartReport,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -65,6 +65,9 @@ pub struct Report {
     pub feasible: Vec<Feasible>,
     /// What the numbers rest on.
     pub diagnostics: Diagnostics,
+    /// What the job took over from an earlier one; absent where it was not to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<WarmStartReport>,
     /// Why something is not there that one may look for, and what would change that. Empty where
     /// there is nothing to say; absent from reports that were made before it was told.
     #[schema(required = false)]

@@ -29,6 +29,7 @@ use crate::prompt::Prompt;
 use crate::scoring::ScorerSpec;
 use crate::seed::order;
 use crate::space::Space;
+use crate::warm_start::WarmStart;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -121,6 +122,9 @@ pub struct JobSpec {
     pub baseline: Option<Configuration>,
     /// Configurations to try first.
     pub start: Vec<Configuration>,
+    /// What it takes over from an earlier job, where it does. Its configurations are among those to try first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<WarmStart>,
     /// The configurations that are evaluated in the place of a search, of a job of that kind. The space
     /// is empty then, no row is held out and there is no baseline.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,8 +2,10 @@
 
 use super::prompts::{MOST_RENDERED, basis, of_catalog};
 use super::{Basis, Estimate, EvaluationEstimate, estimate, side_by_side};
+use crate::posted::Posted;
 use crate::rows::Datasets;
 use crate::taken::SourceJobs;
+use crate::warm_start::EarlierJob;
 use crate::warnings::warnings_over;
 use frugal_domain::endpoint::Catalog;
 use frugal_domain::fault::Fault;
@@ -29,7 +31,7 @@ pub struct Estimated {
     pub warnings: Vec<Fault>,
 }
 
-/// Reads a posted job as [`crate::job_over`] does, renders its prompts, counts their tokens, and says what
+/// Reads a posted job as [`Posted`] does, renders its prompts, counts their tokens, and says what
 /// it may cost. Nothing is sent anywhere.
 ///
 /// # Errors
@@ -37,9 +39,12 @@ pub struct Estimated {
 pub fn of_document(
     document: &Value,
     datasets: Datasets,
+    earlier: Option<EarlierJob>,
     catalog: &Catalog,
 ) -> Result<Estimated, Vec<Fault>> {
-    let (spec, data) = crate::job_over(document, datasets, catalog, SEED)?;
+    let posted = Posted::open(document).behind(earlier);
+    let rows = posted.rows(datasets);
+    let (spec, data) = posted.read(rows, catalog, SEED)?;
     let basis = basis(&spec, &data, catalog, MOST_RENDERED);
     let estimate = estimate(&spec, &basis).map_err(|missing| {
         vec![Fault {

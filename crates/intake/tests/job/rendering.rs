@@ -21,7 +21,7 @@ fn document(rows: &Value, prompt: &Value) -> Value {
 /// The faults of a posted job, which are those of an estimate.
 fn faults(document: &Value) -> Vec<Fault> {
     let posted = frugal_intake::job(document, &catalog(), 7).unwrap_err();
-    let estimated = estimate::of_document(document, Datasets::new(), &catalog()).unwrap_err();
+    let estimated = estimate::of_document(document, Datasets::new(), None, &catalog()).unwrap_err();
     assert_eq!(posted, estimated);
     posted
 }
@@ -202,7 +202,7 @@ proptest! {
         body["prompts"] = prompts.into();
         body["data"]["holdout"] = json!({"share": share});
         let posted = frugal_intake::job(&body, &catalog(), seed);
-        let estimated = estimate::of_document(&body, Datasets::new(), &catalog());
+        let estimated = estimate::of_document(&body, Datasets::new(), None, &catalog());
         match (posted, estimated) {
             (Err(posted), Err(estimated)) => prop_assert_eq!(posted, estimated),
             (Ok((spec, data)), Ok(_)) => {
