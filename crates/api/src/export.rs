@@ -15,7 +15,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobKind;
-use frugal_store::{PgConnection, exports, jobs, trials};
+use frugal_store::{PgConnection, attempts, exports, jobs, terms, trials};
 use futures::{Stream, TryStreamExt};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -123,6 +123,14 @@ impl Export {
         let specification = serde_json::from_value(serde_json::to_value(spec)?)?;
         self.line(ExportLine::Specification(specification)).await?;
         let connection = &mut connection;
+        for change in terms::after(connection, id, 0).await? {
+            self.line(ExportLine::TermsChange(change.into())).await?;
+        }
+        let mut attempts = attempts::list(connection, id, None, u32::MAX).await?;
+        attempts.reverse();
+        for attempt in attempts {
+            self.line(ExportLine::Attempt(attempt.into())).await?;
+        }
         self.all(exports::instances(connection, id)).await?;
         let lines = exports::trials(connection, id)
             .map_ok(|trial| ExportLine::Trial(Box::new(Trial::new(&shown, trial))));
@@ -134,6 +142,9 @@ impl Export {
         let lines = exports::events(connection, id)
             .map_ok(|event| ExportLine::Event(Box::new(Event::new(spec, event))));
         self.all(lines).await?;
+        for earlier in terms::earlier_reports(connection, id).await? {
+            self.line(ExportLine::EarlierReport(earlier.into())).await?;
+        }
         if let Some(report) = jobs::report(connection, id).await?
             && !report.is_null()
         {

@@ -7,8 +7,8 @@
 use crate::claim::Claim;
 use crate::jobs::Job;
 use crate::{
-    Error, Result, books, events, queue, read_json, to_bigint, to_integer, to_spend, to_u32,
-    to_u64, write_json,
+    Error, Result, books, events, queue, read_json, read_name, to_bigint, to_integer, to_spend,
+    to_u32, to_u64, write_json,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::event::EventBody;
@@ -16,7 +16,7 @@ use frugal_domain::id::JobId;
 use frugal_domain::job::{ExtentChoice, JobSpec, Terms};
 use frugal_domain::money::Spend;
 use frugal_domain::request::RequestKey;
-use frugal_domain::state::JobState;
+use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::Progress;
 use sqlx::PgConnection;
 
@@ -339,6 +339,54 @@ async fn reopen_trials(connection: &mut PgConnection, job: &Job) -> Result<()> {
     .execute(&mut *connection)
     .await?;
     books::refresh(connection, job.id).await
+}
+
+/// What a job had found when it ended and was then continued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlierReport {
+    /// The how-manieth end it was.
+    pub run: u32,
+    /// How it ended.
+    pub state: JobState,
+    /// Why its search ended.
+    pub stop_reason: Option<StopReason>,
+    /// Its report; none where it left none.
+    pub report: Option<serde_json::Value>,
+    /// When it ended.
+    pub finished_at: DateTime<Utc>,
+}
+
+/// What a job reported each time that it ended before it was continued, in that order.
+///
+/// # Errors
+/// The database is away.
+pub async fn earlier_reports(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> Result<Vec<EarlierReport>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT run, state, stop_reason, report, finished_at FROM earlier_reports
+        WHERE job_id = $1 ORDER BY run
+        "#,
+        job.0
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let stop_reason = row.stop_reason.as_deref();
+            Ok(EarlierReport {
+                run: to_u32("run", row.run)?,
+                state: read_name("job state", &row.state)?,
+                stop_reason: stop_reason
+                    .map(|name| read_name("stop reason", name))
+                    .transpose()?,
+                report: row.report,
+                finished_at: row.finished_at,
+            })
+        })
+        .collect()
 }
 
 /// What a job reported when it ended for the `run`-th time and was then continued: none where it was not,

@@ -99,6 +99,11 @@ async fn an_export_is_everything_of_a_job() {
     assert_eq!(of(&export, "event"), events.iter().collect::<Vec<_>>());
     let report = api.json(&format!("{path}/report")).await;
     assert_eq!(of(&export, "report"), [&report]);
+    let attempts = api.all(&format!("{path}/attempts")).await;
+    assert_eq!(
+        of(&export, "attempt"),
+        attempts.iter().rev().collect::<Vec<_>>()
+    );
 
     // Against the database.
     let all = |name: &str| -> Vec<Value> { of(&export, name).into_iter().cloned().collect() };
@@ -207,6 +212,7 @@ async fn an_export_is_everything_of_a_job() {
             "export",
             "job",
             "specification",
+            "attempt",
             "instance",
             "trial",
             "adopted_response",
@@ -231,6 +237,48 @@ async fn an_export_is_everything_of_a_job() {
     assert!(lines(&text)[1..] == export[1..]);
 
     pool.close().await;
+    assert!(server.stop().await);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_export_has_what_was_changed_of_a_job_and_what_it_found_before() {
+    let world = World::new().await;
+    let (server, url) = world.setting.serve(1).await;
+    let api = ApiClient::new(&url);
+    let path = api.submit(&job(10, 3)).await;
+    let ended = api.follow(&path, None).await;
+    let first = api.json(&format!("{path}/report")).await;
+    let more = json!({"limits": {"trials": 5}});
+    let going = api.post(&format!("{path}/continue"), &more).await;
+    assert_eq!(going.status(), 202);
+    api.follow(&path, ended.last().map(|event| event.id)).await;
+    let response = api.get(&format!("{path}/export")).await;
+    let export = lines(&response.text().await.unwrap());
+    let changes = of(&export, "terms_change");
+    assert_eq!(changes.len(), 1);
+    assert_eq!(
+        (&changes[0]["number"], &changes[0]["continues"]),
+        (&json!(1), &json!(true))
+    );
+    let change = json!([{"pointer": "/limits/trials", "old": 3, "new": 5}]);
+    assert_eq!(changes[0]["changes"], change);
+    assert!(changes[0]["place"].is_u64(), "{}", changes[0]);
+    let earlier = of(&export, "earlier_report");
+    assert_eq!(earlier.len(), 1);
+    assert_eq!(
+        (
+            &earlier[0]["run"],
+            &earlier[0]["state"],
+            &earlier[0]["report"]
+        ),
+        (&json!(1), &json!("succeeded"), &first)
+    );
+    assert_eq!(of(&export, "attempt").len(), 2);
+    assert_eq!(
+        of(&export, "report"),
+        [&api.json(&format!("{path}/report")).await]
+    );
     assert!(server.stop().await);
     world.end().await;
 }

@@ -1,10 +1,13 @@
 //! Everything of a job, line by line.
 
-use super::{Evaluation, EvaluationReport, Event, Job, Report, Spend, Trial};
+use super::{
+    Attempt, Evaluation, EvaluationReport, Event, FieldChange, Job, JobState, Report, Spend,
+    StopReason, Trial,
+};
 use chrono::{DateTime, Utc};
 use frugal_domain::job;
 use frugal_domain::request::{self, RequestKey, ResponseId};
-use frugal_store::exports;
+use frugal_store::{exports, terms};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -17,8 +20,8 @@ pub(crate) const EXPORT_FORMAT: u32 = 1;
 
 /// A line of an export: a `type` and its `data`.
 ///
-/// The types come in this order: `export`, `job` (or `evaluation`), `specification`, `instance`, `trial`,
-/// `adopted_response`, `request`, `response`, `score`, `event`, `report`
+/// The types come in this order: `export`, `job` (or `evaluation`), `specification`, `terms_change`, `attempt`,
+/// `instance`, `trial`, `adopted_response`, `request`, `response`, `score`, `event`, `earlier_report`, `report`
 /// (or `evaluation_report`) and `end`. More may be added.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
@@ -31,6 +34,10 @@ pub enum ExportLine {
     Evaluation(Box<Evaluation>),
     /// What was posted, as it is stored: read, with its defaults filled in, and without its rows.
     Specification(Map<String, Value>),
+    /// A change of what the search decides by, by `PATCH` or `POST /jobs/{id}/continue`.
+    TermsChange(ExportedTermsChange),
+    /// One worker's time with the job, as `GET /jobs/{id}/attempts` shows it.
+    Attempt(Attempt),
     /// A row of its data.
     Instance(ExportedInstance),
     /// A trial as `GET /jobs/{id}/trials` shows it.
@@ -45,12 +52,72 @@ pub enum ExportLine {
     Score(ExportedScore),
     /// An event as `GET /jobs/{id}/events` shows it.
     Event(Box<Event>),
+    /// What the job had found when it ended, before it was continued.
+    EarlierReport(ExportedEarlierReport),
     /// The report, where there is one.
     Report(ExportedReport),
     /// The same of an evaluation.
     EvaluationReport(ExportedEvaluationReport),
     /// The last line: an export without one broke off.
     End(ExportEnd),
+}
+
+/// A change of what the search decides by, as its owner wanted it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExportedTermsChange {
+    /// The how-manieth change of the job.
+    #[schema(minimum = 1)]
+    pub number: u32,
+    /// What is other than before.
+    pub changes: Vec<FieldChange>,
+    /// How many decisions the search had made before; `null` where it has not come to it.
+    pub place: Option<u64>,
+    /// The job had ended, and goes on with this.
+    pub continues: bool,
+    /// Requests that could not be paid for before, and that trials went on without.
+    pub unaffordable: Vec<ExportedRequestKey>,
+}
+
+impl From<terms::TermsChange> for ExportedTermsChange {
+    fn from(change: terms::TermsChange) -> Self {
+        let changes = change.terms_before.changes(&change.terms);
+        Self {
+            number: change.number,
+            changes: changes.into_iter().map(FieldChange::from).collect(),
+            place: change.place,
+            continues: change.continues,
+            unaffordable: change.unaffordable.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// What a job had found when it ended, before it was continued.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExportedEarlierReport {
+    /// The how-manieth end it was.
+    #[schema(minimum = 1)]
+    pub run: u32,
+    /// How it ended.
+    pub state: JobState,
+    /// Why its search ended.
+    pub stop_reason: Option<StopReason>,
+    /// When it ended.
+    pub finished_at: DateTime<Utc>,
+    /// Its report; `null` where it left none.
+    #[schema(value_type = Option<Report>)]
+    pub report: Option<Value>,
+}
+
+impl From<terms::EarlierReport> for ExportedEarlierReport {
+    fn from(earlier: terms::EarlierReport) -> Self {
+        Self {
+            run: earlier.run,
+            state: earlier.state.into(),
+            stop_reason: earlier.stop_reason.map(StopReason::from),
+            finished_at: earlier.finished_at,
+            report: earlier.report.filter(|report| !report.is_null()),
+        }
+    }
 }
 
 /// What an export is.
@@ -375,6 +442,8 @@ impl ExportLine {
             Self::Job(_) => "job",
             Self::Evaluation(_) => "evaluation",
             Self::Specification(_) => "specification",
+            Self::TermsChange(_) => "terms_change",
+            Self::Attempt(_) => "attempt",
             Self::Instance(_) => "instance",
             Self::Trial(_) => "trial",
             Self::AdoptedResponse(_) => "adopted_response",
@@ -382,6 +451,7 @@ impl ExportLine {
             Self::Response(_) => "response",
             Self::Score(_) => "score",
             Self::Event(_) => "event",
+            Self::EarlierReport(_) => "earlier_report",
             Self::Report(_) => "report",
             Self::EvaluationReport(_) => "evaluation_report",
             Self::End(_) => "end",

@@ -58,9 +58,10 @@ pub use evaluation::{
 pub use event::{Event, EventBody, EventPage, FieldChange, Snapshot};
 pub(crate) use export::EXPORT_FORMAT;
 pub use export::{
-    ExportEnd, ExportLine, ExportStart, ExportedAdoption, ExportedEvaluationReport,
-    ExportedFailure, ExportedInstance, ExportedQuestion, ExportedReport, ExportedRequest,
-    ExportedRequestKey, ExportedResponse, ExportedResponseKey, ExportedScore,
+    ExportEnd, ExportLine, ExportStart, ExportedAdoption, ExportedEarlierReport,
+    ExportedEvaluationReport, ExportedFailure, ExportedInstance, ExportedQuestion, ExportedReport,
+    ExportedRequest, ExportedRequestKey, ExportedResponse, ExportedResponseKey, ExportedScore,
+    ExportedTermsChange,
 };
 pub use insight::{
     Importance, Pareto, ParetoTrial, SettingImportance, TrialCompared, TrialsCompared,
