@@ -10,6 +10,8 @@ use chrono::{DateTime, Utc};
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::money::{Spend, Usage};
 use frugal_domain::request::{Purpose, RequestKey, ResponseId, Scope};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use sqlx::types::Uuid;
@@ -631,7 +633,79 @@ pub async fn load(
     connection: &mut PgConnection,
     job: JobId,
 ) -> Result<BTreeMap<RequestKey, Request>> {
-    let rows = sqlx::query!(
+    let mut requests = settled(&mut *connection, job).await?;
+    let mut responses = responses(connection, job);
+    while let Some((key, response)) = responses.try_next().await? {
+        if let Some(Request {
+            settled: Settled::Answered(answer),
+            ..
+        }) = requests.get_mut(&key)
+        {
+            answer.responses.push(response);
+        }
+    }
+    drop(responses);
+    Ok(requests)
+}
+
+/// What is counted of the responses of a request, whose texts stay where they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// The estimated tokens of each, and whether it was cut at its cap.
+    pub responses: Vec<(u64, bool)>,
+    /// How many have no text, or nothing but white space.
+    pub empty: u32,
+    /// Bytes of the longest text.
+    pub longest: u64,
+}
+
+impl Counted {
+    /// What is counted of these.
+    pub fn of<'a>(responses: impl IntoIterator<Item = &'a StoredResponse>) -> Self {
+        let mut counted = Self::default();
+        for response in responses {
+            counted.count(response);
+        }
+        counted
+    }
+
+    fn count(&mut self, response: &StoredResponse) {
+        let is_cut = response.finish_reason.is_cut();
+        self.responses.push((response.estimated_tokens, is_cut));
+        self.empty += u32::from(response.text.trim().is_empty());
+        self.longest = self.longest.max(response.text.len() as u64);
+    }
+}
+
+/// All settled requests of a job as [`load`] has them, with what is counted of their responses in the place of
+/// these: rows are read one after the other, and no text is kept.
+///
+/// # Errors
+/// The database is away.
+pub async fn load_counted(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> Result<BTreeMap<RequestKey, (Request, Counted)>> {
+    let requests = settled(&mut *connection, job).await?.into_iter();
+    let mut requests: BTreeMap<RequestKey, (Request, Counted)> = requests
+        .map(|(key, request)| (key, (request, Counted::default())))
+        .collect();
+    let mut responses = responses(connection, job);
+    while let Some((key, response)) = responses.try_next().await? {
+        if let Some((_, counted)) = requests.get_mut(&key) {
+            counted.count(&response);
+        }
+    }
+    drop(responses);
+    Ok(requests)
+}
+
+/// All settled requests of a job, without their responses.
+async fn settled(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> Result<BTreeMap<RequestKey, Request>> {
+    let mut rows = sqlx::query!(
         r#"
         SELECT purpose, trial, ordinal, instance, n, max_tokens, prompt_tokens, completion_tokens,
                usage_estimated, cost_usd_pico AS "cost_usd_pico!", cost_tokens AS "cost_tokens!",
@@ -640,10 +714,9 @@ pub async fn load(
         "#,
         job.0
     )
-    .fetch_all(&mut *connection)
-    .await?;
+    .fetch(connection);
     let mut requests = BTreeMap::new();
-    for row in rows {
+    while let Some(row) = rows.try_next().await? {
         let key = to_request_key(&row.purpose, row.trial, row.ordinal)?;
         let cost = to_spend(row.cost_usd_pico, row.cost_tokens)?;
         let uncertain = to_spend(row.uncertain_usd_pico, row.uncertain_tokens)?;
@@ -676,6 +749,14 @@ pub async fn load(
         };
         requests.insert(key, request);
     }
+    Ok(requests)
+}
+
+/// The responses of a job's requests, in the order of these and of their positions.
+fn responses(
+    connection: &mut PgConnection,
+    job: JobId,
+) -> BoxStream<'_, Result<(RequestKey, StoredResponse)>> {
     let rows = sqlx::query!(
         r#"
         SELECT purpose, trial, ordinal, text, finish_reason, estimated_tokens
@@ -683,23 +764,14 @@ pub async fn load(
         "#,
         job.0
     )
-    .fetch_all(connection)
-    .await?;
-    for row in rows {
+    .fetch(connection);
+    rows.map(|row| {
+        let row = row?;
         let key = to_request_key(&row.purpose, row.trial, row.ordinal)?;
-        if let Some(Request {
-            settled: Settled::Answered(answer),
-            ..
-        }) = requests.get_mut(&key)
-        {
-            answer.responses.push(StoredResponse::stored(
-                row.text,
-                row.finish_reason,
-                row.estimated_tokens,
-            )?);
-        }
-    }
-    Ok(requests)
+        let response = StoredResponse::stored(row.text, row.finish_reason, row.estimated_tokens)?;
+        Ok((key, response))
+    })
+    .boxed()
 }
 
 /// By purpose and trial, the ordinal after those of all questions that a judge was ever sent: the lost

@@ -7,6 +7,7 @@ use frugal_domain::id::JobId;
 use frugal_domain::job::Split;
 use frugal_domain::request::ResponseId;
 use frugal_domain::scoring::{AnswerKey, CorpusCounts, Observation};
+use futures::TryStreamExt;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
@@ -168,7 +169,7 @@ impl Columns {
 /// # Errors
 /// The database is away.
 pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<BTreeMap<ScoreKey, Score>> {
-    let rows = sqlx::query_as!(
+    let mut rows = sqlx::query_as!(
         Row,
         r#"
         SELECT source_job, purpose, trial, ordinal, position, instance, max_tokens, score, failure,
@@ -177,11 +178,12 @@ pub async fn load(connection: &mut PgConnection, job: JobId) -> Result<BTreeMap<
         "#,
         job.0
     )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| Ok((row.key()?, row.score())))
-        .collect()
+    .fetch(connection);
+    let mut scores = BTreeMap::new();
+    while let Some(row) = rows.try_next().await? {
+        scores.insert(row.key()?, row.score());
+    }
+    Ok(scores)
 }
 
 /// All scores of a job by parts of its scorer, by their numbers.

@@ -4,8 +4,7 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
 use frugal_domain::money::Spend;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse, RequestFailure, ScoreKey};
-use frugal_store::requests::{self, FailureKind, Settled};
-use frugal_store::responses::StoredResponse;
+use frugal_store::requests::{self, Counted, FailureKind, Settled};
 use frugal_store::reuse::{self, Adopted};
 use frugal_store::{PgConnection, Result, events, scores, terms, trials};
 use frugal_tuning::{
@@ -29,7 +28,7 @@ pub(crate) async fn load(
 ) -> Result<Past> {
     let trials = trials::load(connection, job).await?;
     let looked_up = reuse::load(connection, job).await?;
-    let requests = requests::load(connection, job).await?;
+    let requests = requests::load_counted(connection, job).await?;
     let scores = scores::load(connection, job).await?;
     let of_trial = |trial: trials::StoredTrial| {
         let tally = Tally {
@@ -47,17 +46,17 @@ pub(crate) async fn load(
         };
         (trial.number, past)
     };
-    let of_request = |request: requests::Request| PastRequest {
+    let of_request = |request: requests::Request, counted: Counted| PastRequest {
         instance: request.instance as usize,
         n: request.n,
         max_tokens: request.max_tokens,
-        settled: settled(&request.settled, request.latency_ms),
+        settled: as_counted(&request.settled, request.latency_ms, counted),
     };
     let mut judgements = BTreeMap::new();
     let mut own = BTreeMap::new();
-    for (key, request) in requests {
+    for (key, (request, counted)) in requests {
         let Some(question) = request.question else {
-            own.insert(key, of_request(request));
+            own.insert(key, of_request(request, counted));
             continue;
         };
         let question = Question {
@@ -68,7 +67,7 @@ pub(crate) async fn load(
             },
             number: question.number,
         };
-        let settled = settled(&request.settled, request.latency_ms);
+        let settled = as_counted(&request.settled, request.latency_ms, counted);
         judgements.insert(question, Judgement { key, settled });
     }
     let validations = events::of_type(connection, job, VALIDATION_COMPLETED).await?;
@@ -135,32 +134,35 @@ fn key_of(key: scores::ScoreKey) -> ScoreKey {
 
 /// What came of a request, as the job's loop hears of it.
 pub(crate) fn settled(settled: &Settled, latency_ms: u64) -> SettledRequest {
+    let counted = match settled {
+        Settled::Answered(answer) => Counted::of(&answer.responses),
+        Settled::Failed { .. } => Counted::default(),
+    };
+    as_counted(settled, latency_ms, counted)
+}
+
+/// The same where its responses were counted before.
+fn as_counted(settled: &Settled, latency_ms: u64, counted: Counted) -> SettledRequest {
     match settled {
-        Settled::Answered(answer) => {
-            let empty = answer
-                .responses
-                .iter()
-                .filter(|response| response.text.trim().is_empty());
-            SettledRequest {
-                cost: answer.cost,
-                uncertain: answer.uncertain,
-                usage_estimated: answer.usage_estimated,
-                empty_responses: u32::try_from(empty.count()).unwrap_or(u32::MAX),
-                longest_text: longest(&answer.responses),
-                result: Ok(Receipt {
-                    usage: answer.usage,
-                    latency_ms,
-                    responses: answer
-                        .responses
-                        .iter()
-                        .map(|response| ReceivedResponse {
-                            estimated_tokens: response.estimated_tokens,
-                            ended: !response.finish_reason.is_cut(),
-                        })
-                        .collect(),
-                }),
-            }
-        }
+        Settled::Answered(answer) => SettledRequest {
+            cost: answer.cost,
+            uncertain: answer.uncertain,
+            usage_estimated: answer.usage_estimated,
+            empty_responses: counted.empty,
+            longest_text: counted.longest,
+            result: Ok(Receipt {
+                usage: answer.usage,
+                latency_ms,
+                responses: counted
+                    .responses
+                    .into_iter()
+                    .map(|(estimated_tokens, is_cut)| ReceivedResponse {
+                        estimated_tokens,
+                        ended: !is_cut,
+                    })
+                    .collect(),
+            }),
+        },
         Settled::Failed { failure, uncertain } => {
             let detail = failure.detail.clone();
             SettledRequest {
@@ -180,12 +182,6 @@ pub(crate) fn settled(settled: &Settled, latency_ms: u64) -> SettledRequest {
             }
         }
     }
-}
-
-/// Bytes of the longest text.
-fn longest(responses: &[StoredResponse]) -> u64 {
-    let bytes = responses.iter().map(|response| response.text.len() as u64);
-    bytes.max().unwrap_or_default()
 }
 
 /// A response of another job, as the job's loop hears of it.
