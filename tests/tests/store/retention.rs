@@ -168,7 +168,7 @@ async fn what_goes_goes_in_small_batches_and_is_said_first() {
     let asking = store.create_job().await;
     let found = async || {
         let mut connection = store.pool.acquire().await.unwrap();
-        let found = reuse::find(&mut connection, asking, &[KEY], 10).await;
+        let found = reuse::find(&mut connection, asking, None, &[KEY], 10).await;
         found.unwrap().len()
     };
     assert_eq!(found().await, 5);
