@@ -17,6 +17,7 @@ pub mod audit;
 pub mod books;
 mod claim;
 mod claiming;
+pub mod counted;
 pub mod datasets;
 pub mod draws;
 pub mod endpoint_models;

@@ -648,60 +648,8 @@ pub async fn load(
     Ok(requests)
 }
 
-/// What is counted of the responses of a request, whose texts stay where they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counted {
-    /// The estimated tokens of each, and whether it was cut at its cap.
-    pub responses: Vec<(u64, bool)>,
-    /// How many have no text, or nothing but white space.
-    pub empty: u32,
-    /// Bytes of the longest text.
-    pub longest: u64,
-}
-
-impl Counted {
-    /// What is counted of these.
-    pub fn of<'a>(responses: impl IntoIterator<Item = &'a StoredResponse>) -> Self {
-        let mut counted = Self::default();
-        for response in responses {
-            counted.count(response);
-        }
-        counted
-    }
-
-    fn count(&mut self, response: &StoredResponse) {
-        let is_cut = response.finish_reason.is_cut();
-        self.responses.push((response.estimated_tokens, is_cut));
-        self.empty += u32::from(response.text.trim().is_empty());
-        self.longest = self.longest.max(response.text.len() as u64);
-    }
-}
-
-/// All settled requests of a job as [`load`] has them, with what is counted of their responses in the place of
-/// these: rows are read one after the other, and no text is kept.
-///
-/// # Errors
-/// The database is away.
-pub async fn load_counted(
-    connection: &mut PgConnection,
-    job: JobId,
-) -> Result<BTreeMap<RequestKey, (Request, Counted)>> {
-    let requests = settled(&mut *connection, job).await?.into_iter();
-    let mut requests: BTreeMap<RequestKey, (Request, Counted)> = requests
-        .map(|(key, request)| (key, (request, Counted::default())))
-        .collect();
-    let mut responses = responses(connection, job);
-    while let Some((key, response)) = responses.try_next().await? {
-        if let Some((_, counted)) = requests.get_mut(&key) {
-            counted.count(&response);
-        }
-    }
-    drop(responses);
-    Ok(requests)
-}
-
 /// All settled requests of a job, without their responses.
-async fn settled(
+pub(crate) async fn settled(
     connection: &mut PgConnection,
     job: JobId,
 ) -> Result<BTreeMap<RequestKey, Request>> {
@@ -753,7 +701,7 @@ async fn settled(
 }
 
 /// The responses of a job's requests, in the order of these and of their positions.
-fn responses(
+pub(crate) fn responses(
     connection: &mut PgConnection,
     job: JobId,
 ) -> BoxStream<'_, Result<(RequestKey, StoredResponse)>> {

@@ -4,7 +4,8 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
 use frugal_domain::money::Spend;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse, RequestFailure, ScoreKey};
-use frugal_store::requests::{self, Counted, FailureKind, Settled};
+use frugal_store::counted::{self, Counted};
+use frugal_store::requests::{self, FailureKind, Settled};
 use frugal_store::reuse::{self, Adopted};
 use frugal_store::{PgConnection, Result, events, scores, terms, trials};
 use frugal_tuning::{
@@ -28,7 +29,7 @@ pub(crate) async fn load(
 ) -> Result<Past> {
     let trials = trials::load(connection, job).await?;
     let looked_up = reuse::load(connection, job).await?;
-    let requests = requests::load_counted(connection, job).await?;
+    let requests = counted::load(connection, job).await?;
     let scores = scores::load(connection, job).await?;
     let of_trial = |trial: trials::StoredTrial| {
         let tally = Tally {
