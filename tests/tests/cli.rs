@@ -53,9 +53,10 @@ impl World {
                 let question = format!("What is {one} + {}?", 2 * one + 1);
                 let wrong = json!({"text": format!("It is {}.", one + 77), "weight": 0.5});
                 let right = format!("First I add them. It is {}.", 3 * one + 1);
+                let brief = json!({"text": format!("{}.", 3 * one + 1), "weight": 0.2});
                 [
-                    json!({"contains": format!("{question} Think."), "answers": [right, wrong.clone()]}),
-                    json!({"contains": question, "answers": [wrong, {"text": format!("{}.", 3 * one + 1), "weight": 0.2}]}),
+                    json!({"contains": format!("{question} Think."), "answers": [&right, &wrong]}),
+                    json!({"contains": question, "answers": [&wrong, &brief]}),
                 ]
             })
             .collect();
@@ -147,7 +148,7 @@ async fn a_job_goes_from_its_file_to_its_report() {
     insta::assert_snapshot!("trials", world.says(&["trials", "latest"]).await);
 
     let report: Value = serde_json::from_str(&world.says(&["report", id, "--json"]).await).unwrap();
-    assert_eq!(report["stop_reason"].is_string(), true);
+    assert!(report["stop_reason"].is_string());
     let lines = world.says(&["export", id]).await;
     let lines: Vec<Value> = lines
         .lines()
