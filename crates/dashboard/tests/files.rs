@@ -1,5 +1,10 @@
 //! The built files: what they are of, and that they ask nobody else for anything.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
+)]
+
 use frugal_dashboard::{FILES, FOLDER, PAGE};
 use sha2::{Digest, Sha256};
 use std::fs;
