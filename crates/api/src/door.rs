@@ -287,13 +287,24 @@ async fn changing(state: AppState, request: Request, next: Next, change: Entry) 
     }
 }
 
-/// A change that stands and cannot be noted is told to the operator: it cannot be taken back.
+/// How often it is tried to note a change: a connection that broke says nothing of the next.
+const NOTING_ATTEMPTS: u32 = 3;
+
+/// A change that stands and cannot be noted is told to the operator: it cannot be taken back. One whose note's fate
+/// is not known is noted twice rather than not at all.
 async fn note(state: &AppState, entry: Entry) {
-    let noted = async {
+    let note = async || {
         let mut connection = state.pool().acquire().await?;
         audit::note(&mut connection, &entry).await
     };
-    if let Err(error) = noted.await {
+    let mut noted = note().await;
+    for _ in 1..NOTING_ATTEMPTS {
+        if noted.is_ok() {
+            break;
+        }
+        noted = note().await;
+    }
+    if let Err(error) = noted {
         tracing::error!(%error, action = entry.action, subject = entry.subject, key = entry.key_name, "a change could not be noted in the audit");
     }
 }

@@ -6,7 +6,7 @@ use crate::found;
 use crate::state::AppState;
 use crate::wire::{
     EXPORT_FORMAT, Evaluation, Event, ExportEnd, ExportLine, ExportStart, ExportedEvaluationReport,
-    ExportedReport, Job, Trial,
+    ExportedReport, FieldError, Job, Trial,
 };
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
@@ -115,9 +115,17 @@ impl Export {
             Some(number) => trials::find(&mut connection, id, number).await?,
             None => None,
         };
+        let warnings = jobs::warnings(&mut connection, id).await?;
+        let warnings = warnings.into_iter().map(FieldError::from).collect();
         let itself = match spec.kind() {
-            JobKind::Tuning => ExportLine::Job(Box::new(Job::new(job, best.as_ref()))),
-            JobKind::Evaluation => ExportLine::Evaluation(Box::new(Evaluation::new(job))),
+            JobKind::Tuning => ExportLine::Job(Box::new(Job {
+                warnings,
+                ..Job::new(job, best.as_ref())
+            })),
+            JobKind::Evaluation => ExportLine::Evaluation(Box::new(Evaluation {
+                warnings,
+                ..Evaluation::new(job)
+            })),
         };
         self.line(itself).await?;
         let specification = serde_json::from_value(serde_json::to_value(spec)?)?;

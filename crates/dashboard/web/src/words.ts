@@ -191,6 +191,8 @@ export function logLine(event: JobEvent): Heard {
       return line(event.data.changes.map(change).join("; "));
     case "job.continued":
       return line(`continued, run ${event.data.run}: ${event.data.changes.map(change).join("; ")}`);
+    case "job.warm_started":
+      return line(`begins with what an earlier job knows: ${event.data.configurations} configurations, answers to ${count(event.data.rows, "row")}`);
     case "job.succeeded":
       return line(`succeeded: ${event.data.stop_reason.replaceAll("_", " ")}`);
     case "job.failed":
