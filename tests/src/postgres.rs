@@ -1,6 +1,6 @@
 //! A fresh database for each test.
 //!
-//! `.ci/test` starts one throwaway server for the whole run and names it in
+//! `./test` starts one throwaway server for the whole run and names it in
 //! `FRUGAL_TEST_DATABASE_URL`. Without that variable (plain `cargo test`) the tests of a process
 //! share a server of their own, which lives for as long as one of their databases does.
 #![expect(
