@@ -247,7 +247,7 @@ fn goes_on_again_and_again(
         budget *= more;
         let order = order + 10 * place;
         world = world.go_on(order + 1, |terms| {
-            terms.optimization_budget = usd_budget(budget)
+            terms.optimization_budget = usd_budget(budget);
         });
         let mut sent = Vec::new();
         if let Some(moment) = moment {
