@@ -56,8 +56,10 @@ class Wire:
             while data := source.recv(65536):
                 sink.sendall(data)
         for end in (source, sink):
+            # What waits on it in the other direction wakes by the first, so that the second leaves nobody behind.
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+            end.close()
         with self.lock:
             self.ends -= {source, sink}
 
