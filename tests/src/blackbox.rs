@@ -8,6 +8,7 @@ mod log;
 mod model;
 mod world;
 
+use crate::checks;
 use client::Client;
 pub(crate) use client::Pace;
 use std::collections::BTreeMap;
@@ -97,13 +98,7 @@ impl fmt::Display for Outcome {
         for (op, answers) in by_op {
             writeln!(f, "  {op}: {}", answers.join(", "))?;
         }
-        match self.violations.as_slice() {
-            [] => writeln!(f, "no answer contradicts the model"),
-            violations => {
-                let mut listed = (1..).zip(violations);
-                listed.try_for_each(|(number, what)| writeln!(f, "WRONG {number}: {what}"))
-            }
-        }
+        checks::write_verdict(f, &self.violations, "no answer contradicts the model")
     }
 }
 

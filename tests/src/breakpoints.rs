@@ -95,13 +95,7 @@ impl fmt::Display for Outcome {
             "{lost} requests lost in flight, {repeated} answered twice by the endpoint; {trials} trials held \
              against an undisturbed run"
         )?;
-        match violations.as_slice() {
-            [] => writeln!(f, "nothing is wrong"),
-            violations => {
-                let mut listed = (1..).zip(violations);
-                listed.try_for_each(|(number, what)| writeln!(f, "WRONG {number}: {what}"))
-            }
-        }
+        checks::write_verdict(f, violations, "nothing is wrong")
     }
 }
 

@@ -110,15 +110,7 @@ impl fmt::Display for Outcome {
             "{answered} requests answered, {lost} lost in flight, {repeated} answered twice by the endpoint; \
              {trials} trials held against an undisturbed run"
         )?;
-        match violations.as_slice() {
-            [] => writeln!(f, "nothing is wrong"),
-            violations => {
-                let listed = violations.iter();
-                listed.enumerate().try_for_each(|(number, violation)| {
-                    writeln!(f, "WRONG {}: {violation}", number + 1)
-                })
-            }
-        }
+        checks::write_verdict(f, violations, "nothing is wrong")
     }
 }
 

@@ -8,6 +8,7 @@ use crate::client::ApiClient;
 use frugal_simulator::Statistics;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// A job's export, whole.
 #[derive(Debug)]
@@ -364,6 +365,19 @@ pub(crate) fn told_of_trials(export: &Exported) -> BTreeSet<(String, usize)> {
         }
     }
     told.into_iter().collect()
+}
+
+/// Writes what must not be, a line for each, or else that all is well, in these words.
+pub(crate) fn write_verdict(
+    f: &mut fmt::Formatter<'_>,
+    violations: &[String],
+    well: &str,
+) -> fmt::Result {
+    if violations.is_empty() {
+        return writeln!(f, "{well}");
+    }
+    let mut listed = (1..).zip(violations);
+    listed.try_for_each(|(number, what)| writeln!(f, "WRONG {number}: {what}"))
 }
 
 /// How many workers have had a job.

@@ -7,6 +7,7 @@
 )]
 
 use crate::blackbox::{self, Outcome, Pace, World};
+use crate::checks;
 use sqlx::{Connection, PgConnection};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -84,13 +85,11 @@ impl fmt::Display for Soaked {
                 sample.jobs
             )?;
         }
-        match self.violations.as_slice() {
-            [] => writeln!(f, "all of it is flat, and no answer contradicts the model"),
-            violations => {
-                let mut listed = (1..).zip(violations);
-                listed.try_for_each(|(number, what)| writeln!(f, "WRONG {number}: {what}"))
-            }
-        }
+        checks::write_verdict(
+            f,
+            &self.violations,
+            "all of it is flat, and no answer contradicts the model",
+        )
     }
 }
 

@@ -170,17 +170,10 @@ async fn list(client: &Client) -> anyhow::Result<String> {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["name", "id", "rows", "columns", "jobs", "posted"]);
-    let mut cursor = None;
-    loop {
-        let page = client.datasets(cursor.as_deref()).await?;
-        for dataset in &page.data {
-            table.add_row(row(dataset));
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            return Ok(format!("{table}\n"));
-        }
+    for dataset in client.all("/datasets").await? {
+        table.add_row(row(&dataset));
     }
+    Ok(format!("{table}\n"))
 }
 
 fn row(dataset: &Dataset) -> [String; 6] {

@@ -205,7 +205,7 @@ pub async fn run(command: &JobsCommand, out: &mut impl Write) -> anyhow::Result<
                 .ask(Method::GET, &format!("/jobs/{id}"), None)
                 .await?;
             let less_is_better = job.pointer("/objective/direction") == Some(&json!("minimize"));
-            let trials = all_trials(&client, &id).await?;
+            let trials = Value::Array(client.all(&format!("/jobs/{id}/trials")).await?);
             let words = |trials: &Value| show::trials(trials, less_is_better);
             print(&args.form, &trials, words, out)?;
         }
@@ -347,23 +347,6 @@ async fn found(
         out.write_all(text.as_bytes())?;
     }
     Ok(())
-}
-
-/// Every trial of a job, in one list.
-async fn all_trials(client: &Client, id: &str) -> anyhow::Result<Value> {
-    let mut all = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let path = format!("/jobs/{id}/trials?limit=100{cursor}");
-        let mut page = client.ask(Method::GET, &path, None).await?;
-        if let Some(trials) = page["data"].as_array_mut() {
-            all.append(trials);
-        }
-        match page["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return Ok(Value::Array(all)),
-        }
-    }
 }
 
 /// Asks for something of a job, and shows it as it then is.

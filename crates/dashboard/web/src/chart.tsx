@@ -55,12 +55,12 @@ function usePalette(): Palette {
   return colours;
 }
 
-/** An axis in the page's tone. */
-export function axis(colours: Palette, more: Record<string, unknown> = {}): Record<string, unknown> {
+/** An axis in the page's tone, its labels written by `formatter` where they are not just numbers. */
+export function axis(colours: Palette, more: Record<string, unknown>, formatter?: (value: number) => string): Record<string, unknown> {
   return {
     axisLine: { lineStyle: { color: colours.line } },
     axisTick: { show: false },
-    axisLabel: { color: colours.soft, fontSize: 11, hideOverlap: true },
+    axisLabel: { color: colours.soft, fontSize: 11, hideOverlap: true, formatter },
     splitLine: { lineStyle: { color: colours.line } },
     nameTextStyle: { color: colours.soft, fontSize: 11 },
     ...more,

@@ -1,7 +1,7 @@
 // Several jobs side by side.
 
 import { get, type Job, type Report } from "./api";
-import { amount, figure, setting, unitOf, within } from "./format";
+import { amount, figure, priced, setting, unitOf, within } from "./format";
 import { usePolled } from "./live";
 import { Scroll, State, Trouble } from "./parts";
 import { hasEnded, metricName, verdict } from "./words";
@@ -25,7 +25,7 @@ export function Compare({ ids }: { ids: string[] }) {
     ["a row may cost", ({ job }) => (job.budgets.inference == null ? "anything" : amount(within(job.budgets.inference, unitOf(job.budgets.inference)), unitOf(job.budgets.inference)))],
     ["settings seen", ({ job }) => String(job.progress.trials.total)],
     ["best", ({ job }) => (job.best == null ? "–" : figure(job.best.utility.mean))],
-    ["a row costs", ({ job }) => (job.best == null ? "–" : amount(job.best.inference_cost.mean, job.best.inference_cost.unit as "usd" | "tokens"))],
+    ["a row costs", ({ job }) => priced(job.best?.inference_cost)],
     ["on held-out rows", ({ report }) => (report?.holdout == null ? "–" : figure(report.holdout.winner.mean))],
   ];
   const names = [...new Set((seen ?? []).flatMap(({ job }) => Object.keys(job.best?.configuration ?? {})))];

@@ -40,6 +40,11 @@ export function amount(value: number, unit: "usd" | "tokens"): string {
   return unit === "usd" ? dollars(value) : `${whole(value)} tokens`;
 }
 
+/** What a row costs; a dash where that is not known. */
+export function priced(cost: { mean: number; unit: "usd" | "tokens" } | null | undefined): string {
+  return cost == null ? "–" : amount(cost.mean, cost.unit);
+}
+
 /** A metric's value: two digits after the point for shares, four figures else. */
 export function figure(value: number): string {
   const size = Math.abs(value);

@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from "preact/hooks";
 import { get, send, type Importance, type Job, type Report, type Trial, type Winner } from "./api";
-import { amount, count, figure, percent, setting, unitOf, varying, whole, within } from "./format";
+import { amount, count, figure, percent, priced, setting, unitOf, varying, whole, within } from "./format";
 import { useLive, usePolled, useSlow, type Lead, type Live } from "./live";
 import { Act, Band, Copy, Meter, Panel, plusMinus, Scroll, Settings, Spend, State, Trouble } from "./parts";
 import { BestPlot, front, FrontPlot, ParallelPlot, SlicePlot } from "./plots";
@@ -214,7 +214,7 @@ function TrialTable({ job, trials, selected, onSelect }: { job: Job; trials: Tri
                     </td>
                   ))}
                   <td>{trial.coverage == null ? "–" : `${trial.coverage.instances} of ${trial.coverage.of}`}</td>
-                  <td>{trial.inference_cost == null ? "–" : amount(trial.inference_cost.mean, trial.inference_cost.unit as "usd" | "tokens")}</td>
+                  <td>{priced(trial.inference_cost)}</td>
                   <td>{trial.utility == null ? "–" : figure(trial.utility.mean)}</td>
                   <td>{trial.utility != null && <Band estimate={trial.utility} interval={trial.utility_interval} />}</td>
                 </tr>
@@ -286,7 +286,7 @@ function Beside({ job, trials, baseline }: { job: Job; trials: Trial[]; baseline
   };
   const rows: [string, string, string][] = [
     [metricName(job.objective.metric), baseline?.utility == null ? "–" : plusMinus(baseline.utility), best.utility == null ? "–" : plusMinus(best.utility)],
-    ["a row costs", priced(baseline), priced(best)],
+    ["a row costs", priced(baseline?.inference_cost), priced(best.inference_cost)],
     ["answers cut", metric(baseline, "cut_rate", percent), metric(best, "cut_rate", percent)],
     ["tokens of a row", metric(baseline, "completion_tokens", whole), metric(best, "completion_tokens", whole)],
     ["latency", metric(baseline, "latency_ms", (value) => `${whole(value)} ms`), metric(best, "latency_ms", (value) => `${whole(value)} ms`)],
@@ -344,10 +344,6 @@ function Mattered({ job, trials }: { job: Job; trials: Trial[] }) {
       )}
     </Panel>
   );
-}
-
-function priced(trial: Trial | undefined): string {
-  return trial?.inference_cost == null ? "–" : amount(trial.inference_cost.mean, trial.inference_cost.unit as "usd" | "tokens");
 }
 
 function Money({ job, report }: { job: Job; report?: Report }) {
@@ -493,7 +489,7 @@ function Result({ job, report, trials }: { job: Job; report: Report; trials: Tri
               <td>{interval(winner.utility_interval)}</td>
               <td>{held == null ? "–" : figure(held.winner.mean)}</td>
               <td>{interval(held?.winner.interval)}</td>
-              <td>{amount(winner.inference_cost.mean, winner.inference_cost.unit as "usd" | "tokens")}</td>
+              <td>{priced(winner.inference_cost)}</td>
             </tr>
             {report.baseline != null && (
               <tr>
@@ -502,7 +498,7 @@ function Result({ job, report, trials }: { job: Job; report: Report; trials: Tri
                 <td>{interval(report.baseline.utility_interval)}</td>
                 <td>{held?.baseline == null ? "–" : figure(held.baseline.mean)}</td>
                 <td>{interval(held?.baseline?.interval)}</td>
-                <td>{amount(report.baseline.inference_cost.mean, report.baseline.inference_cost.unit as "usd" | "tokens")}</td>
+                <td>{priced(report.baseline.inference_cost)}</td>
               </tr>
             )}
             {report.baseline != null && (
@@ -524,7 +520,7 @@ function Result({ job, report, trials }: { job: Job; report: Report; trials: Tri
                 <td>{interval(trial.utility_interval)}</td>
                 <td>–</td>
                 <td>–</td>
-                <td>{priced(trial)}</td>
+                <td>{priced(trial.inference_cost)}</td>
               </tr>
             ))}
           </tbody>

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { get, type JobSummary, type Page } from "./api";
 import { ago, count, figure } from "./format";
 import { usePolled } from "./live";
-import { Meter, Scroll, Spend, State, Trouble } from "./parts";
+import { Meter, Pager, Scroll, Spend, State, Trouble } from "./parts";
 import { metricName } from "./words";
 
 const STATES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
@@ -136,17 +136,9 @@ export function Jobs() {
           </table>
         </Scroll>
       )}
-      {(cursors.length > 0 || page?.has_more === true) && (
-        <div class="row">
-          <button type="button" disabled={cursors.length === 0} onClick={() => setCursors(cursors.slice(0, -1))}>
-            Newer
-          </button>
-          <button type="button" disabled={page?.has_more !== true} onClick={() => page?.next != null && setCursors([...cursors, page.next])}>
-            Older
-          </button>
-          <span class="tag">{count(jobs.length, "job")} on this page</span>
-        </div>
-      )}
+      <Pager cursors={cursors} page={page} before="Newer" after="Older" onMove={setCursors}>
+        <span class="tag">{count(jobs.length, "job")} on this page</span>
+      </Pager>
     </main>
   );
 }

@@ -57,6 +57,24 @@ export function Scroll({ label, children }: { label: string; children: Component
   );
 }
 
+/** Ways to the pages before and after, where there are any: `cursors` leads to the page that is shown. */
+export function Pager({ cursors, page, before, after, onMove, children }: { cursors: string[]; page?: { has_more: boolean; next?: string | null }; before: string; after: string; onMove: (cursors: string[]) => void; children?: ComponentChildren }) {
+  if (cursors.length === 0 && page?.has_more !== true) {
+    return null;
+  }
+  return (
+    <div class="row">
+      <button type="button" disabled={cursors.length === 0} onClick={() => onMove(cursors.slice(0, -1))}>
+        {before}
+      </button>
+      <button type="button" disabled={page?.has_more !== true} onClick={() => page?.next != null && onMove([...cursors, page.next])}>
+        {after}
+      </button>
+      {children}
+    </div>
+  );
+}
+
 /** An error of the server's, with every fault that it names. */
 export function Trouble({ error }: { error: Refused }) {
   return (

@@ -45,8 +45,8 @@ export function BestPlot({ job, leads, baseline, onPick }: { job: Job; leads: Le
           : `${amount(at.value[0], unit)}\ntrial ${at.trial}: ${figure(at.value[1])} ± ${figure(at.error)}`;
       },
     }),
-    xAxis: axis(colours, { type: "value", min: 0, axisLabel: { color: colours.soft, fontSize: 11, formatter: money(unit), hideOverlap: true }, splitLine: { show: false } }),
-    yAxis: axis(colours, { type: "value", scale: true, splitNumber: 4, axisLabel: { color: colours.soft, fontSize: 11, formatter: figure } }),
+    xAxis: axis(colours, { type: "value", min: 0, splitLine: { show: false } }, money(unit)),
+    yAxis: axis(colours, { type: "value", scale: true, splitNumber: 4 }, figure),
     series: [
       {
         type: "line",
@@ -145,8 +145,8 @@ export function FrontPlot({ job, trials, selected, onPick }: { job: Job; trials:
             ? ""
             : `${item.data.name}\n${figure(item.data.value[1])} ± ${figure(item.data.error)}\n${amount(item.data.value[0], unit)} a row`,
       }),
-      xAxis: axis(colours, { ...span(known.map(cost)), axisLabel: { color: colours.soft, fontSize: 11, formatter: money(unit), hideOverlap: true }, splitLine: { show: false } }),
-      yAxis: axis(colours, { type: "value", scale: true, splitNumber: 4, axisLabel: { color: colours.soft, fontSize: 11, formatter: figure } }),
+      xAxis: axis(colours, { ...span(known.map(cost)), splitLine: { show: false } }, money(unit)),
+      yAxis: axis(colours, { type: "value", scale: true, splitNumber: 4 }, figure),
       series: [
         {
           type: "line",
@@ -199,7 +199,7 @@ export function ParallelPlot({ job, trials, names, onPick }: { job: Job; trials:
             ...(numeric ? { scale: true, min: "dataMin", max: "dataMax" } : { data: [...new Set(values.map(setting))] }),
           });
         }),
-        axis(colours, { dim: names.length, name: metricName(job.objective.metric), type: "value", scale: true, axisLabel: { color: colours.soft, fontSize: 11, formatter: figure } }),
+        axis(colours, { dim: names.length, name: metricName(job.objective.metric), type: "value", scale: true }, figure),
       ],
       series: [
         {
@@ -234,7 +234,7 @@ export function SlicePlot({ job, trials, name, onPick }: { job: Job; trials: Tri
     grid: { left: 44, right: 16, top: 8, bottom: 24 },
     tooltip: tooltip(colours, { formatter: (item: { name?: string }) => item.name ?? "" }),
     xAxis: axis(colours, numeric ? { ...span(values as number[]), splitLine: { show: false } } : { type: "category", data: [...new Set(values.map(setting))] }),
-    yAxis: axis(colours, { type: "value", scale: true, splitNumber: 3, axisLabel: { color: colours.soft, fontSize: 11, formatter: figure } }),
+    yAxis: axis(colours, { type: "value", scale: true, splitNumber: 3 }, figure),
     series: [
       {
         type: "scatter",

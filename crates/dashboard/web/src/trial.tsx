@@ -2,9 +2,9 @@
 
 import { useState } from "preact/hooks";
 import { get, type Rows, type Trial } from "./api";
-import { amount, dollars, figure, whole } from "./format";
+import { dollars, figure, priced, whole } from "./format";
 import { usePolled } from "./live";
-import { Panel, plusMinus, Settings, State, Trouble } from "./parts";
+import { Pager, Panel, plusMinus, Settings, State, Trouble } from "./parts";
 import { metricName } from "./words";
 
 type Row = Rows["data"][number];
@@ -48,7 +48,7 @@ function Metrics({ trial }: { trial: Trial }) {
           {trial.inference_cost != null && (
             <tr>
               <td class="text">a row costs</td>
-              <td>{amount(trial.inference_cost.mean, trial.inference_cost.unit as "usd" | "tokens")}</td>
+              <td>{priced(trial.inference_cost)}</td>
             </tr>
           )}
           {metrics
@@ -151,16 +151,7 @@ function RowList({ id, number, isBaseline }: { id: string; number: number; isBas
           </div>
         </details>
       ))}
-      {(cursors.length > 0 || rows?.has_more === true) && (
-        <div class="row">
-          <button type="button" disabled={cursors.length === 0} onClick={() => setCursors(cursors.slice(0, -1))}>
-            Back
-          </button>
-          <button type="button" disabled={rows?.has_more !== true} onClick={() => rows?.next != null && setCursors([...cursors, rows.next])}>
-            More rows
-          </button>
-        </div>
-      )}
+      <Pager cursors={cursors} page={rows} before="Back" after="More rows" onMove={setCursors} />
     </Panel>
   );
 }

@@ -76,12 +76,11 @@ pub struct Column {
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Page<T> {
-    /// What is on it.
-    pub data: Vec<T>,
+#[derive(Deserialize)]
+struct Page<T> {
+    data: Vec<T>,
     /// Where the next one begins.
-    pub next: Option<String>,
+    next: Option<String>,
 }
 
 /// How a stream of events ended.
@@ -229,17 +228,21 @@ impl Client {
         Ok((is_new, dataset.context("the dataset was not accepted")?))
     }
 
-    /// A page of the datasets.
+    /// All of a list, page by page.
     ///
     /// # Errors
-    /// The server is away.
-    pub async fn datasets(&self, cursor: Option<&str>) -> anyhow::Result<Page<Dataset>> {
-        let cursor = cursor.map(|cursor| format!("&cursor={cursor}"));
-        self.get(&format!(
-            "/datasets?limit=100{}",
-            cursor.unwrap_or_default()
-        ))
-        .await
+    /// The server is away or does not have it.
+    pub async fn all<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {
+        let mut all = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page: Page<T> = self.get(&format!("{path}?limit=100{cursor}")).await?;
+            all.extend(page.data);
+            match page.next {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(all),
+            }
+        }
     }
 
     /// Deletes the dataset with this name or id.
