@@ -138,12 +138,11 @@ pub(crate) fn settle(
         (whole, _) => whole,
     };
     let reasons = reasoning.unwrap_or(0) > 0 || counted.shown_reasoning > 0;
-    let longest = responses.saturating_mul(asked.max_tokens.into());
     let Completed {
         tokens: completion_tokens,
         estimated: guessed,
         measured,
-    } = completion_tokens(whole, choices, calibration, reasons, longest);
+    } = completion_tokens(whole, choices, calibration, reasons, asked);
     let prompt_tokens = prompt.unwrap_or_else(count_prompt);
     let reasoning_tokens = reasoning.unwrap_or(counted.shown_reasoning);
     Settled {
@@ -169,18 +168,22 @@ struct Completed {
     measured: Option<Measured>,
 }
 
-/// The completion tokens of a request: as reported, or estimated where that cannot be all, and never
-/// more than `longest` by an estimate. Responses with reasoning tell nothing of how texts are counted:
-/// some endpoints count it, and some do not.
+/// The completion tokens of a request: as reported, or estimated where that cannot be all, and never by
+/// an estimate more than what was asked for. What is more than one response may have is no count of the
+/// first alone. Responses with reasoning tell nothing of how texts are counted: some endpoints count it,
+/// and some do not.
 fn completion_tokens(
     reported: Option<u64>,
     choices: &[Choice],
     calibration: Calibration,
     reasons: bool,
-    longest: u64,
+    asked: Asked,
 ) -> Completed {
+    let cap = u64::from(asked.max_tokens);
+    let responses = u64::try_from(choices.len()).unwrap_or(u64::MAX);
+    let longest = responses.max(asked.n.into()).saturating_mul(cap);
     let first_alone = reported
-        .filter(|_| !reasons)
+        .filter(|tokens| !reasons && *tokens <= cap.saturating_add(OVERSHOOT))
         .and_then(|tokens| calibration.first_alone(tokens, choices));
     if let Some(first) = first_alone {
         let all = calibration.all_from_first(first, choices);

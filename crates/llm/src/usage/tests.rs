@@ -7,6 +7,11 @@ const ASKED: Asked = Asked {
     prompt_bytes: 100,
 };
 
+const LONG: Asked = Asked {
+    max_tokens: 256,
+    ..ASKED
+};
+
 fn choice(estimated_tokens: u64) -> Choice {
     Choice {
         text: "x".to_owned(),
@@ -33,7 +38,7 @@ fn of(choices: &[Choice]) -> Counted {
 #[test]
 fn completion_tokens_that_cannot_be_right_are_estimated() {
     let completion_tokens = |reported, choices: &[Choice]| {
-        let found = completion_tokens(reported, choices, Calibration::default(), false, 256);
+        let found = completion_tokens(reported, choices, Calibration::default(), false, LONG);
         (found.tokens, found.estimated)
     };
     let one = &[choice(40)][..];
@@ -62,10 +67,28 @@ fn completion_tokens_that_cannot_be_right_are_estimated() {
 }
 
 #[test]
+fn what_one_response_cannot_have_is_no_count_of_the_first_alone() {
+    // One of the two repeats itself, which the endpoint's tokenizer has fewer tokens for.
+    let choices = [choice(110), choice(60)];
+    let found = |reported| {
+        let found = completion_tokens(
+            Some(reported),
+            &choices,
+            Calibration::default(),
+            false,
+            ASKED,
+        );
+        (found.tokens, found.estimated)
+    };
+    assert_eq!(found(127), (127, false));
+    assert_eq!(found(64), (101, true));
+}
+
+#[test]
 fn a_response_without_text_is_never_nothing() {
     let counted = |reason| counted(vec![raw("", "", reason)], RawUsage::default(), 256);
     let completion_tokens = |reported, choices: &[Choice]| {
-        let found = completion_tokens(reported, choices, Calibration::default(), false, 256);
+        let found = completion_tokens(reported, choices, Calibration::default(), false, LONG);
         (found.tokens, found.estimated)
     };
     let cut = counted(FinishReason::Length).choices;
