@@ -13,6 +13,8 @@ pub(crate) struct Number<'t> {
 
 /// Longer runs of digits are no numbers: reading one takes time with the square of its length.
 const LONGEST: usize = 1_000;
+/// Digits of an exponent: numbers that are larger would not fit in memory once written out.
+const LONGEST_EXPONENT: usize = 3;
 const MINUS: char = '\u{2212}';
 const CURRENCIES: [char; 6] = ['$', '€', '£', '¥', '₹', '₩'];
 /// What may stand between groups of three digits: comma, apostrophes, and spaces that do not
@@ -26,7 +28,8 @@ const SEPARATORS: [char; 6] = [',', '\'', '\u{2019}', '\u{a0}', '\u{202f}', '\u{
 /// it, unless it stands behind a letter, a digit or a closing bracket, where it is an operator
 /// or a hyphen (`10-4` is 10 and 4). A currency mark between sign and digits and a percent
 /// mark behind are passed over: `-$5` is −5, `50%` is 50. A point at the end of a sentence is
-/// no part of the number. More than 1,000 digits are no number.
+/// no part of the number. More than 1,000 digits, or more than three in an exponent, are no number, nor
+/// are parts of them.
 pub(crate) fn numbers(text: &str) -> impl Iterator<Item = Number<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -35,9 +38,9 @@ pub(crate) fn numbers(text: &str) -> impl Iterator<Item = Number<'_>> {
             let (end, digits) = read(text, start);
             at = end;
             let (start, negative) = sign(text, start);
-            if digits.len() > LONGEST {
+            let Some(digits) = digits.filter(|digits| digits.len() <= LONGEST) else {
                 continue;
-            }
+            };
             let Ok(value) = digits.parse::<BigDecimal>() else {
                 continue;
             };
@@ -65,8 +68,9 @@ fn next_start(text: &str, from: usize) -> Option<usize> {
     })
 }
 
-/// Reads an unsigned number: where it ends, and its digits without separators.
-fn read(text: &str, start: usize) -> (usize, String) {
+/// Reads an unsigned number: where it ends, and its digits without separators; nothing where its exponent is
+/// too long.
+fn read(text: &str, start: usize) -> (usize, Option<String>) {
     let run = |at: usize| digits_from(text, at);
     let mut end = run(start);
     let mut digits = text[start..end].to_owned();
@@ -90,15 +94,16 @@ fn read(text: &str, start: usize) -> (usize, String) {
         digits.push_str(&text[end..fraction]);
         end = fraction;
     }
-    if let Some(exponent) = exponent(text, end) {
-        digits.push_str(&text[end..exponent]);
-        end = exponent;
-    }
-    (end, digits)
+    let Some(behind) = exponent(text, end) else {
+        return (end, Some(digits));
+    };
+    let exponent = &text[end..behind];
+    let is_short = exponent.bytes().filter(u8::is_ascii_digit).count() <= LONGEST_EXPONENT;
+    digits.push_str(exponent);
+    (behind, is_short.then_some(digits))
 }
 
-/// Where the exponent that begins at `at` ends: `e`, perhaps a sign, one to three digits, and
-/// then no letter.
+/// Where the exponent that begins at `at` ends: `e`, perhaps a sign, digits, and then no letter.
 fn exponent(text: &str, at: usize) -> Option<usize> {
     let rest = text[at..].strip_prefix(['e', 'E'])?;
     let unsigned = rest.strip_prefix(['+', '-']).unwrap_or(rest);
@@ -108,7 +113,7 @@ fn exponent(text: &str, at: usize) -> Option<usize> {
         .chars()
         .next()
         .is_some_and(char::is_alphanumeric);
-    ((1..=3).contains(&(end - start)) && !letter_follows).then_some(end)
+    (end > start && !letter_follows).then_some(end)
 }
 
 /// The end of the run of digits that begins at `at`; `at` where there is none.
@@ -180,7 +185,8 @@ mod tests {
             ("...5", &[5.0]),
             ("1.2.3", &[1.2, 3.0]),
             ("1e6, 2E-3, 3e, 4e5x", &[1e6, 2e-3, 3.0, 4.0, 5.0]),
-            ("1e9999", &[1.0, 9999.0]),
+            ("1e9999, 2.5E-0001 and 7", &[7.0]),
+            ("1e999999999", &[]),
             ("ünd 7€", &[7.0]),
             ("**42**", &[42.0]),
             ("\\boxed{42}", &[42.0]),

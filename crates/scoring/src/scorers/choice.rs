@@ -5,15 +5,19 @@ use crate::extract::Extractor;
 use crate::fold::{FoldFields, Folding};
 use crate::scorer_error::{ScoreError, ScorerError, cut};
 use crate::verdict::Verdict;
+use aho_corasick::AhoCorasick;
 use frugal_domain::fault::{ObjectReader, Reader};
 use frugal_domain::scoring::{CorpusCounts, Observation};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// The compiled scorer.
 #[derive(Debug, Clone)]
 pub(crate) struct Choice {
     choices: Vec<String>,
+    /// Finds them all in one pass, however many there are.
+    finder: AhoCorasick,
     folding: Folding,
 }
 
@@ -47,8 +51,14 @@ impl Kind for Choice {
         let folding = Folding::from(fields.folding);
         let folded = |choice: &String| folding.fold(choice.trim());
         let choices: Vec<String> = fields.choices.iter().map(folded).collect();
+        let choices = check_choices(&choices)?;
+        let finder = finder(&choices).map_err(|error| ScorerError {
+            field: "choices",
+            detail: format!("cannot be searched for: {error}; give fewer or shorter ones"),
+        })?;
         Ok(Self {
-            choices: check_choices(&choices)?,
+            choices,
+            finder,
             folding,
         })
     }
@@ -87,8 +97,13 @@ impl Choice {
     /// The position of the choice that a response names.
     fn named(&self, extractor: &Extractor, response: &str) -> Option<usize> {
         let text = extractor.apply(response)?;
-        first_named(&self.folding.fold(&text), &self.choices)
+        first_named(&self.folding.fold(&text), &self.choices, &self.finder)
     }
+}
+
+/// Finds all occurrences, also those that overlap.
+fn finder(choices: &[String]) -> Result<AhoCorasick, aho_corasick::BuildError> {
+    AhoCorasick::new(choices)
 }
 
 fn read_choices(at: &Reader<'_>) -> Option<Vec<String>> {
@@ -137,18 +152,23 @@ fn check_choices(choices: &[String]) -> Result<Vec<String>, ScorerError> {
 /// A choice is named where it stands by itself: no letter or digit directly before or behind
 /// it, nor an apostrophe that ties it to one (`I'm` does not name `I`). `A`, `(A)`, `A.` and
 /// `**A**` all name `A`. Of several choices at the same place the longest counts.
-fn first_named(text: &str, choices: &[String]) -> Option<usize> {
-    text.char_indices().find_map(|(start, _)| {
-        choices
-            .iter()
-            .enumerate()
-            .filter(|(_, choice)| {
-                text[start..].starts_with(choice.as_str())
-                    && stands_alone(text, start, start + choice.len(), choice)
-            })
-            .max_by_key(|(_, choice)| choice.len())
-            .map(|(index, _)| index)
-    })
+fn first_named(text: &str, choices: &[String], finder: &AhoCorasick) -> Option<usize> {
+    let longest = choices.iter().map(String::len).max().unwrap_or(0);
+    let mut first: Option<(usize, Reverse<usize>, usize)> = None;
+    for found in finder.find_overlapping_iter(text) {
+        // They come by where they end: from here on none begins before the first, or at it.
+        if first.is_some_and(|(start, ..)| found.end() > start + longest) {
+            break;
+        }
+        let index = found.pattern().as_usize();
+        let place = (found.start(), Reverse(found.len()), index);
+        if first.is_none_or(|first| place < first)
+            && stands_alone(text, found.start(), found.end(), &choices[index])
+        {
+            first = Some(place);
+        }
+    }
+    first.map(|(.., index)| index)
 }
 
 fn stands_alone(text: &str, start: usize, end: usize, choice: &str) -> bool {
@@ -200,16 +220,27 @@ mod tests {
         ];
         for (text, choices, expected) in cases {
             let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
-            assert_eq!(first_named(text, &choices), *expected, "{text:?}");
+            let named = first_named(text, &choices, &finder(&choices).unwrap());
+            assert_eq!(named, *expected, "{text:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn a_named_choice_is_in_the_text(text in any::<String>(), choices in prop::collection::vec("[a-cé(]{1,3}", 1..5)) {
-            if let Some(index) = first_named(&text, &choices) {
-                prop_assert!(text.contains(&choices[index]));
-            }
+        fn what_is_named_is_what_looking_at_each_place_finds(
+            text in "[a-d(' é]{0,24}",
+            choices in prop::collection::btree_set("[a-c(é]{1,4}", 1..6),
+        ) {
+            let choices: Vec<String> = choices.into_iter().collect();
+            let at = |start: usize| {
+                let named = choices.iter().enumerate().filter(|(_, choice)| {
+                    text[start..].starts_with(choice.as_str())
+                        && stands_alone(&text, start, start + choice.len(), choice)
+                });
+                named.max_by_key(|(_, choice)| choice.len()).map(|(index, _)| index)
+            };
+            let expected = text.char_indices().find_map(|(start, _)| at(start));
+            prop_assert_eq!(first_named(&text, &choices, &finder(&choices).unwrap()), expected);
         }
     }
 
