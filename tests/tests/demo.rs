@@ -66,6 +66,7 @@ impl World {
             hooks: Hooks::default(),
             name: "demo".to_owned(),
             slots: 1,
+            only: None,
             terms: frugal_worker::Terms::default(),
         };
         parts.spawn(frugal_worker::run(worker, stop.clone()));

@@ -7,6 +7,7 @@ use crate::demo::DemoArgs;
 use crate::jobs::JobsCommand;
 use crate::keys::{AuditArgs, KeysCommand};
 use crate::retention::PruneArgs;
+use crate::tune::{self, TuneArgs};
 use clap::{Args, Parser, Subcommand};
 use frugal_simulator::{FaultKind, SCRIPT_FORM};
 use std::net::SocketAddr;
@@ -59,6 +60,14 @@ pub enum Command {
     Prune(PruneArgs),
     /// Run an OpenAI-compatible endpoint that replays recorded answers of real models, or your own
     Simulate(SimulateArgs),
+    /// Tune a job from a file (JSON or YAML) in this process, without a server, and show what it found
+    ///
+    /// The file is as for `frugal submit`, and the endpoints are those of frugal.toml. What is bought is kept in a
+    /// PostgreSQL of frugal's own in the data directory: the same job run again goes on where it was, or shows its
+    /// result if it has ended, and nothing is paid twice. With a larger budgets.optimization in the file, one that
+    /// has ended goes on too. Ctrl-C pauses it. No other job in the database is touched.
+    #[command(after_help = tune::EXITS)]
+    Tune(TuneArgs),
     /// See to the endpoints that frugal.toml names
     #[command(subcommand)]
     Endpoints(EndpointsCommand),

@@ -2,7 +2,7 @@
 
 use crate::check::{self, CheckArgs};
 use crate::cli::SimulateArgs;
-use crate::config::{Config, QueueConfig, RetentionConfig};
+use crate::config::Config;
 use crate::database::Database;
 use crate::datasets::{self, DatasetsCommand};
 use crate::demo::{self, DemoArgs};
@@ -10,16 +10,14 @@ use crate::jobs::{self, JobsCommand};
 use crate::keys::{self, AuditArgs, KeysCommand};
 use crate::retention::{self, PruneArgs};
 use crate::sandbox::{self, Place};
-use crate::tls;
+use crate::server::{
+    Server, connections, dataset_limits, guard, listen, tell_of_prices, terms, worker_options,
+};
+use crate::tune::{self, TuneArgs};
 use anyhow::{Context, bail};
-use frugal_api::{Connections, DatasetLimits, Guard, Outside};
 use frugal_domain::endpoint::Catalog;
-use frugal_llm::Clients;
-use frugal_sandbox::Sandbox;
 use frugal_simulator::{Faults, Latency, Script, SimulatorOptions};
 use frugal_store::PgPool;
-use frugal_webhook::Hooks;
-use frugal_worker::Terms;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -27,9 +25,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 /// How often a worker looks whether the schema has come to be the one that it knows.
 const SCHEMA_POLL: Duration = Duration::from_secs(1);
@@ -290,6 +286,19 @@ pub async fn jobs(command: &JobsCommand, shutdown: CancellationToken) -> anyhow:
     }
 }
 
+/// Tunes one job from its file to its result, until `shutdown` at the latest.
+///
+/// # Errors
+/// As for [`tune::run`].
+pub async fn tune(
+    config: &Config,
+    args: &TuneArgs,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let (mut out, mut notes) = (std::io::stdout(), std::io::stderr());
+    tune::run(config, args, &mut out, &mut notes, &shutdown).await
+}
+
 /// Makes, lists or revokes keys.
 ///
 /// # Errors
@@ -335,17 +344,6 @@ fn say(text: &str) -> anyhow::Result<()> {
         .context("cannot write to standard output")
 }
 
-/// Says which models have no prices: a job that budgets dollars cannot use them.
-fn tell_of_prices(catalog: &Catalog) {
-    for (endpoint, model) in catalog.unpriced() {
-        tracing::warn!(
-            endpoint,
-            model,
-            "the model has no price, so only jobs that budget tokens can use it"
-        );
-    }
-}
-
 /// Says how to make the first key, where there is none that could make others.
 async fn tell_of_keys(pool: &PgPool) -> anyhow::Result<()> {
     let mut connection = pool.acquire().await.context("the database is away")?;
@@ -356,167 +354,6 @@ async fn tell_of_keys(pool: &PgPool) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// Who is let in, and how much they may do.
-fn guard(config: &Config) -> Guard {
-    let idempotency_keys = config.retention.idempotency_keys;
-    config.api.guard(config.require_keys, idempotency_keys)
-}
-
-/// How connections are served.
-fn connections(config: &Config) -> anyhow::Result<Connections> {
-    let api = &config.api;
-    Ok(Connections {
-        most: api.connections,
-        head_timeout: api.head_timeout,
-        silence_timeout: api.silence_timeout,
-        tls: api.tls.as_ref().map(tls::load).transpose()?,
-    })
-}
-
-/// Binds an address.
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; is another server there? choose one with --listen")
-    })
-}
-
-fn worker_options(
-    pool: &PgPool,
-    catalog: &Arc<Catalog>,
-    slots: u32,
-    terms: Terms,
-) -> anyhow::Result<frugal_worker::Options> {
-    let clients = Clients::new(catalog, variable)?;
-    Ok(frugal_worker::Options {
-        pool: pool.clone(),
-        catalog: catalog.clone(),
-        clients: Arc::new(clients),
-        sandbox: None,
-        hooks: Hooks::new(catalog, variable)?,
-        name: format!(
-            "{}/{}",
-            rustix::system::uname().nodename().to_string_lossy(),
-            std::process::id()
-        ),
-        slots,
-        terms,
-    })
-}
-
-/// How patient workers are.
-fn terms(config: &Config) -> Terms {
-    let QueueConfig {
-        grace,
-        outage,
-        most_lost_attempts,
-        most_running_per_owner,
-        other_version,
-    } = config.queue;
-    Terms {
-        lease_seconds: u32::try_from(config.lease.as_secs()).unwrap_or(u32::MAX),
-        grace,
-        outage,
-        most_lost_attempts,
-        most_running_per_owner,
-        other_version,
-    }
-}
-
-/// A variable of the environment.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-/// How large a dataset may be.
-const fn dataset_limits(config: &Config) -> DatasetLimits {
-    DatasetLimits {
-        bytes: config.dataset_limit_bytes,
-        rows: config.dataset_limit_rows,
-    }
-}
-
-/// The API and workers in one process.
-struct Server {
-    pool: PgPool,
-    catalog: Arc<Catalog>,
-    sandbox: Option<Sandbox>,
-    workers: u32,
-    terms: Terms,
-    body_limit: usize,
-    dataset_limits: DatasetLimits,
-    retention: RetentionConfig,
-    guard: Guard,
-    connections: Connections,
-}
-
-impl Server {
-    /// Runs both until `shutdown`, or until one of them breaks down.
-    async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let address = listener.local_addr()?;
-        let hooks = Hooks::new(&self.catalog, variable)?;
-        let state = frugal_api::AppState::new(frugal_api::Options {
-            pool: self.pool.clone(),
-            catalog: self.catalog.clone(),
-            body_limit: self.body_limit,
-            dataset_limits: self.dataset_limits,
-            outside: Outside {
-                sandbox: self.sandbox.clone(),
-                hooks: hooks.clone(),
-            },
-            guard: self.guard,
-            shutdown: shutdown.clone(),
-            grace: self.terms.grace,
-        });
-        let mut parts = JoinSet::new();
-        if self.workers > 0 {
-            let options = frugal_worker::Options {
-                sandbox: self.sandbox,
-                hooks,
-                ..worker_options(&self.pool, &self.catalog, self.workers, self.terms.clone())?
-            };
-            let shutdown = shutdown.clone();
-            parts.spawn(async move {
-                frugal_worker::run(options, shutdown).await;
-                Ok(())
-            });
-        }
-        let connections = self.connections;
-        let scheme = match connections.tls.is_some() {
-            true => "https",
-            false => "http",
-        };
-        parts.spawn(async move {
-            frugal_api::serve(listener, state, connections).await;
-            Ok(())
-        });
-        let keeping = {
-            let (pool, limits, shutdown) = (self.pool.clone(), self.retention, shutdown.clone());
-            async move { retention::keep(&pool, limits, &shutdown).await }
-        };
-        let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
-        tracing::info!(
-            %address,
-            dashboard = %format_args!("{scheme}://{address}/"),
-            workers = self.workers,
-            "serving"
-        );
-        let mut result = Ok(());
-        while let Some(ended) = parts.join_next().await {
-            // One part without the other is no server: both stop.
-            shutdown.cancel();
-            result = result.and(
-                ended
-                    .context("a part of the server broke down")
-                    .and_then(|r| r),
-            );
-        }
-        if let Err(error) = keeping.await {
-            tracing::error!(%error, "retention broke down");
-        }
-        result
-    }
 }
 
 /// Runs the demo: database, endpoint, API and workers, then the client.
@@ -547,20 +384,8 @@ pub async fn demo(
         )?;
         let listener = demo_listener(config).await?;
         let api_url = format!("http://{}", listener.local_addr()?);
-        let server = Server {
-            pool: database.pool().clone(),
-            catalog: Arc::new(catalog),
-            // The demo's job has numbers for answers.
-            sandbox: None,
-            workers: config.workers.max(1),
-            terms: terms(config),
-            body_limit: config.body_limit_bytes,
-            dataset_limits: dataset_limits(config),
-            retention: RetentionConfig::default(),
-            // Nobody but this machine reaches it.
-            guard: Guard::default(),
-            connections: Connections::default(),
-        };
+        // The demo's job has numbers for answers, so it needs no sandbox.
+        let server = Server::for_itself(config, database.pool(), Arc::new(catalog));
         // The server outlives the demonstration, so that it can be looked at with curl.
         let stop = CancellationToken::new();
         let client = async {

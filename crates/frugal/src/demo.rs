@@ -21,7 +21,7 @@ use frugal_domain::job::Pruning;
 use frugal_domain::state::{JobState, StopReason};
 use progress::Progress;
 use report::Outcome;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use tokio_util::sync::CancellationToken;
 
 /// Runs the demo against an API that is being served, on the terminal: progress goes to standard
@@ -35,22 +35,15 @@ pub async fn run(
     api_url: &str,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let Some(text) = demonstrate(args, api_url, &mut progress(), shutdown).await? else {
+    let Some(text) =
+        demonstrate(args, api_url, &mut Progress::on_standard_error(), shutdown).await?
+    else {
         return Ok(());
     };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .context("cannot write to standard output")
-}
-
-/// A bar on a terminal, lines elsewhere.
-fn progress() -> Progress {
-    if std::io::stderr().is_terminal() {
-        Progress::bar()
-    } else {
-        Progress::lines(Box::new(std::io::stderr()))
-    }
 }
 
 /// Runs the demo's job or jobs. Returns the text of the results, or nothing where `shutdown` was

@@ -1,6 +1,6 @@
 //! `frugal submit`, `frugal watch` and what else is done with jobs from a terminal: a client of the API.
 
-mod document;
+pub mod document;
 mod show;
 
 use crate::datasets::ServerArgs;
@@ -14,7 +14,7 @@ use frugal_domain::money::Budget;
 use frugal_domain::state::JobState;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -285,14 +285,24 @@ async fn follow(
     form: &FormArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let mut progress = match std::io::stderr().is_terminal() {
-        true => Progress::bar(),
-        false => Progress::lines(Box::new(std::io::stderr())),
-    };
+    let mut progress = Progress::on_standard_error();
     progress.begin(&client.job(id).await?, Way::Default);
     let followed = client.follow(id, |event| progress.see(event)).await;
     progress.end();
     followed?;
+    ended(client, id, form, out).await
+}
+
+/// Prints what a job has found that has ended, and says by the exit code how it did.
+///
+/// # Errors
+/// The server is away, has no report of it, or nothing can be printed.
+pub async fn ended(
+    client: &Client,
+    id: &str,
+    form: &FormArgs,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
     let job = client.job(id).await?;
     match (found(client, id, form, out).await, job.state) {
         (Ok(()), _) => {}

@@ -19,6 +19,8 @@ pub mod jobs;
 pub mod keys;
 pub mod retention;
 pub mod sandbox;
+pub mod server;
 pub mod signals;
 pub mod telemetry;
 pub mod tls;
+pub mod tune;

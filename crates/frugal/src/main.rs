@@ -28,10 +28,9 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = Config::load(&cli.flags)?;
-    // The demo draws on the terminal; the logs of the servers within would go through the
-    // picture, so only what is wrong is logged unless the operator says otherwise.
+    // These draw on the terminal; the logs of the servers within would go through the picture, so only what is wrong is logged unless the operator says otherwise.
     let log = match cli.command {
-        Command::Demo(_) if config.log == "info" => "warn",
+        Command::Demo(_) | Command::Tune(_) if config.log == "info" => "warn",
         _ => &config.log,
     };
     telemetry::initialise(config.log_format, log)?;
@@ -40,6 +39,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         let shutdown = signals::shutdown(config.queue.grace)?;
         match cli.command {
             Command::Jobs(command) => return commands::jobs(&command, shutdown).await,
+            Command::Tune(args) => return commands::tune(&config, &args, shutdown).await,
             Command::Serve => commands::serve(&config, shutdown).await,
             Command::Worker => commands::worker(&config, shutdown).await,
             Command::Migrate => commands::migrate(&config).await,

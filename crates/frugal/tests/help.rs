@@ -23,7 +23,7 @@ fn help(command: &[&str]) -> String {
 fn every_command_says_what_it_takes() {
     insta::assert_snapshot!("frugal", help(&[]));
     for command in [
-        "serve", "worker", "migrate", "prune", "simulate", "openapi", "demo",
+        "serve", "worker", "migrate", "prune", "simulate", "openapi", "demo", "tune",
     ] {
         insta::assert_snapshot!(command, help(&[command]));
     }

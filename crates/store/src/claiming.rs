@@ -53,6 +53,8 @@ pub struct Claimant<'a> {
     pub most_running_per_owner: Option<u32>,
     /// The version of its decisions. It takes no job that another version has decided steps of.
     pub decisions: u32,
+    /// The only job that it takes; any where none is named.
+    pub only: Option<JobId>,
 }
 
 impl<'a> Claimant<'a> {
@@ -65,6 +67,7 @@ impl<'a> Claimant<'a> {
             takes_overdue: true,
             most_running_per_owner: None,
             decisions: 1,
+            only: None,
         }
     }
 }
@@ -107,9 +110,12 @@ pub async fn claim(
     claimant: &Claimant<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<Claimed>> {
-    let taken = match take_overdue(&mut *connection, claimant, now).await? {
-        Some(overdue) => Some(overdue),
-        None => take_waiting(&mut *connection, claimant, now).await?,
+    let taken = match claimant.only {
+        Some(job) => take_named(&mut *connection, claimant, job, now).await?,
+        None => match take_overdue(&mut *connection, claimant, now).await? {
+            Some(overdue) => Some(overdue),
+            None => take_waiting(&mut *connection, claimant, now).await?,
+        },
     };
     match taken {
         Some(taken) => Ok(Some(begin(connection, taken, now).await?)),
@@ -137,6 +143,7 @@ pub async fn claim_of_others(
             FROM jobs LEFT JOIN attempts
                 ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
             WHERE (jobs.decided_by BETWEEN 1 AND $4 - 1 OR jobs.decided_by > $4)
+              AND ($6::uuid IS NULL OR jobs.id = $6)
               AND (
                   jobs.state IN ('running', 'pausing', 'cancelling')
                   AND jobs.lease_expires_at < now() - make_interval(secs => $5)
@@ -168,7 +175,8 @@ pub async fn claim_of_others(
         f64::from(claimant.lease_seconds),
         now,
         to_integer("version of decisions", claimant.decisions)?,
-        waited.as_secs_f64()
+        waited.as_secs_f64(),
+        claimant.only.map(|job| job.0)
     )
     .fetch_optional(&mut *connection)
     .await?;
@@ -212,6 +220,52 @@ async fn begin(connection: &mut PgConnection, taken: Taken, now: DateTime<Utc>) 
             .map(|version| to_u32("version of decisions", version))
             .transpose()?,
     })
+}
+
+/// Takes a job where it waits or its lease ran out, before all others and whatever they are.
+async fn take_named(
+    connection: &mut PgConnection,
+    claimant: &Claimant<'_>,
+    job: JobId,
+    now: DateTime<Utc>,
+) -> Result<Option<Taken>> {
+    let taken = sqlx::query_as!(
+        Taken,
+        r#"
+        WITH named AS (
+            SELECT id, state <> 'queued' AND worker IS NOT NULL AS lost, lease_expires_at FROM jobs
+            WHERE id = $4 AND decided_by IN (0, $5) AND (
+                state = 'queued' AND NOT dormant
+                OR state IN ('running', 'pausing', 'cancelling') AND lease_expires_at < now()
+            )
+            FOR UPDATE SKIP LOCKED
+        ), claimed AS (
+            UPDATE jobs SET
+                state = CASE WHEN state = 'queued' THEN 'running' ELSE state END,
+                attempt = attempt + 1,
+                worker = $1,
+                lease_expires_at = now() + make_interval(secs => $2),
+                started_at = coalesce(started_at, $3),
+                decided_by = $5
+            WHERE id = (SELECT id FROM named)
+            RETURNING id, attempt, lost_attempts, decided_before
+        ), begun AS (
+            INSERT INTO attempts (job_id, number, worker, started_at)
+            SELECT id, attempt, $1, $3 FROM claimed
+        )
+        SELECT id, attempt, lost_attempts, decided_before,
+               (SELECT lease_expires_at FROM named WHERE lost) AS lost_at
+        FROM claimed
+        "#,
+        claimant.worker,
+        f64::from(claimant.lease_seconds),
+        now,
+        job.0,
+        to_integer("version of decisions", claimant.decisions)?
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(taken)
 }
 
 /// Takes the job whose lease ran out first.

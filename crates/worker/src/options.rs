@@ -1,6 +1,7 @@
 //! What a worker process is made of.
 
 use frugal_domain::endpoint::Catalog;
+use frugal_domain::id::JobId;
 use frugal_llm::Clients;
 use frugal_sandbox::Sandbox;
 use frugal_store::PgPool;
@@ -25,6 +26,8 @@ pub struct Options {
     pub name: String,
     /// Jobs driven at the same time.
     pub slots: u32,
+    /// The only job that is driven; any where none is named.
+    pub only: Option<JobId>,
     /// How long what may last, and how often.
     pub terms: Terms,
 }

@@ -185,6 +185,7 @@ impl LookOut {
             takes_overdue: leases.take_overdue(),
             most_running_per_owner: terms.most_running_per_owner,
             decisions: frugal_tuning::DECISIONS,
+            only: options.only,
             ..Claimant::new(&options.name, terms.lease_seconds)
         };
         let mut transaction = options.pool.begin().await?;

@@ -39,6 +39,7 @@ impl Worker {
             hooks: Hooks::default(),
             name: "test".to_owned(),
             slots: 1,
+            only: None,
             terms: Terms::default(),
         };
         let running = tokio::spawn(frugal_worker::run(options, shutdown.clone()));

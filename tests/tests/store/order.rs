@@ -217,3 +217,26 @@ async fn what_a_claim_reads_does_not_grow_with_owners_priorities_or_jobs_that_sl
     }
     store.end().await;
 }
+
+#[tokio::test]
+async fn a_worker_of_one_job_takes_that_one_whatever_waits_before_it() {
+    let store = Store::new().await;
+    let urgent = insert(&store.pool, "", 9, 1).await;
+    let wanted = insert(&store.pool, "", -9, 1).await;
+    let of_one = |lease_seconds| Claimant {
+        only: Some(wanted[0]),
+        ..claimant(lease_seconds)
+    };
+    let first = claim(&store.pool, &of_one(0)).await.unwrap().claim;
+    assert_eq!(first.job, wanted[0]);
+    // Its lease is over at once, so it may be taken again; what its first worker was, is lost.
+    let second = claim(&store.pool, &of_one(60)).await.unwrap();
+    assert_eq!(
+        (second.claim.job, second.claim.attempt),
+        (wanted[0], first.attempt + 1)
+    );
+    assert_eq!(second.lost_attempts, 1);
+    assert_eq!(claim(&store.pool, &of_one(60)).await, None);
+    assert_eq!(next(&store.pool).await, Some(urgent[0]));
+    store.end().await;
+}

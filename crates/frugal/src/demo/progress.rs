@@ -9,7 +9,7 @@ use frugal_domain::trial::{CostEstimate, Estimate};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 /// Trials between two lines, where there is no bar.
@@ -32,6 +32,15 @@ enum Display {
 }
 
 impl Progress {
+    /// On standard error: a bar where that is a terminal, lines elsewhere.
+    #[must_use]
+    pub fn on_standard_error() -> Self {
+        match std::io::stderr().is_terminal() {
+            true => Self::bar(),
+            false => Self::lines(Box::new(std::io::stderr())),
+        }
+    }
+
     /// A bar on standard error.
     #[must_use]
     pub const fn bar() -> Self {
