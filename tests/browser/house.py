@@ -1,7 +1,8 @@
-"""What the tests of the dashboard stand on: an endpoint, a server, and a wire that can be cut."""
+"""What the tests in a browser and those of clients stand on: an endpoint, a server, and a wire that can be cut."""
 
 import contextlib
 import json
+import os
 import pathlib
 import socket
 import subprocess
@@ -22,6 +23,11 @@ def until(what, condition, seconds=SECONDS):
             return found
         time.sleep(0.05)
     raise AssertionError(f"{what} did not come within {seconds} s")
+
+
+def environment():
+    """What programs are started with that speak to servers here: no proxy stands between."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 class Wire:

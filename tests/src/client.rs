@@ -186,8 +186,11 @@ impl ApiClient {
             .eventsource()
             .filter_map(async |frame| {
                 let frame = frame.ok()?;
-                let payload = serde_json::from_str(&frame.data).expect("payloads are JSON");
+                let payload: Value = serde_json::from_str(&frame.data).expect("payloads are JSON");
                 let checked = match frame.event.as_str() {
+                    "snapshot" if payload.get("jobs").is_some() => {
+                        contract().check_jobs_snapshot(&payload)
+                    }
                     "snapshot" => contract().check_snapshot(&payload),
                     _ => contract().check_event(&payload),
                 };

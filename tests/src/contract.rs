@@ -150,6 +150,15 @@ impl Contract {
             .map_err(|mismatch| format!("a snapshot is not as described: {mismatch}\n{payload}"))
     }
 
+    /// Holds what a stream of all jobs begins with against its description.
+    ///
+    /// # Errors
+    /// What does not match.
+    pub fn check_jobs_snapshot(&self, payload: &Value) -> Result<(), String> {
+        self.validate("/components/schemas/JobsSnapshot", payload)
+            .map_err(|mismatch| format!("a snapshot is not as described: {mismatch}\n{payload}"))
+    }
+
     /// Holds a line of a job's export against its description.
     ///
     /// # Errors

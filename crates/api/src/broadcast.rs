@@ -18,9 +18,15 @@ pub(crate) const POLL: Duration = Duration::from_secs(2);
 /// How long to wait before the listener tries to connect again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
-/// Who waits for which job.
+/// Who waits for which job, and who for any.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Changes(Arc<Mutex<Waiting>>);
+pub(crate) struct Changes(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    jobs: Mutex<Waiting>,
+    any: watch::Sender<()>,
+}
 
 /// A sender per job that somebody waits for, and no others.
 type Waiting = HashMap<JobId, watch::Sender<()>>;
@@ -41,8 +47,14 @@ impl Changes {
         }
     }
 
+    /// Waits for changes of any job from now on.
+    pub(crate) fn subscribe_to_all(&self) -> watch::Receiver<()> {
+        self.0.any.subscribe()
+    }
+
     /// Tells those who wait that there may be something to read.
     fn tell(&self, notice: Notice) {
+        self.0.any.send_replace(());
         let waiting = self.waiting();
         match notice {
             Notice::Job(job) => {
@@ -82,7 +94,7 @@ impl Changes {
 
     /// The map. A panic while it was locked leaves it whole: every change to it is one step.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,6 +176,18 @@ mod tests {
         changes.tell(Notice::Missed);
         assert!(first.changed().now_or_never().is_some());
         assert!(other.changed().now_or_never().is_some());
+    }
+
+    #[test]
+    fn whoever_waits_for_any_job_hears_of_each() {
+        let changes = Changes::default();
+        let mut any = changes.subscribe_to_all();
+        for notice in [Notice::Job(job(1)), Notice::Missed] {
+            assert!(!any.has_changed().unwrap());
+            changes.tell(notice);
+            assert!(any.has_changed().unwrap());
+            any.borrow_and_update();
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! without one, nothing of anybody is found.
 
 use crate::caller::Caller;
+use crate::change::Change;
 use crate::errors::{ApiError, Code};
 use crate::keys::{self, is_key, is_stream_token};
 use crate::operations::Operations;
@@ -16,7 +17,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use frugal_domain::access::{Access, Scope};
-use frugal_store::audit::{self, Entry};
+use frugal_store::audit::Entry;
 use frugal_store::keys::Key;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ async fn answer(
         return error.into_response();
     }
     let permit = if scopes::follows_events(method, path.as_str()) && asks_for_stream(&request) {
-        match state.streams().open(&caller.access) {
+        match state.streams().open(&caller.access, caller.key.as_deref()) {
             Ok(permit) => Some(permit),
             Err(error) => return error.into_response(),
         }
@@ -82,7 +83,7 @@ async fn answer(
         && !matches!(*method, Method::GET | Method::HEAD);
     let change = changes.then(|| {
         let action = operations.name(method, path.as_str());
-        change(action, &request, &caller)
+        Change::new(entry(action, &request, &caller))
     });
     request.extensions_mut().insert(caller);
     match (change, permit) {
@@ -245,8 +246,8 @@ fn asks_for_stream(request: &Request) -> bool {
     accepted.any(|value| value.to_ascii_lowercase().contains("text/event-stream"))
 }
 
-/// What a request is about to change.
-fn change(action: &str, request: &Request, caller: &Caller) -> Entry {
+/// What the audit says of a request that changes something.
+fn entry(action: &str, request: &Request, caller: &Caller) -> Entry {
     let key = caller.key.as_deref();
     let request_id = request.headers().get(REQUEST_ID);
     let request_id = request_id.and_then(|id| id.to_str().ok());
@@ -262,8 +263,9 @@ fn change(action: &str, request: &Request, caller: &Caller) -> Entry {
     }
 }
 
-/// Carries a change out to its end, whether the client waits for it or not, and notes it.
-async fn changing(state: AppState, request: Request, next: Next, change: Entry) -> Response {
+/// Carries a change out to its end, whether the client waits for it or not, and notes it where its handler has not.
+async fn changing(state: AppState, mut request: Request, next: Next, change: Change) -> Response {
+    request.extensions_mut().insert(change.clone());
     let changing = async move {
         let response = next.run(request).await;
         // What was answered before changes nothing.
@@ -271,10 +273,7 @@ async fn changing(state: AppState, request: Request, next: Next, change: Entry) 
             .headers()
             .contains_key(crate::idempotency::REPLAYED);
         if response.status().is_success() && !is_replay {
-            let made = response.headers().get(header::LOCATION);
-            let made = made.and_then(|path| path.to_str().ok());
-            let subject = made.map_or(change.subject, str::to_owned);
-            note(&state, Entry { subject, ..change }).await;
+            change.note_afterwards(state.pool()).await;
         }
         response
     };
@@ -284,28 +283,6 @@ async fn changing(state: AppState, request: Request, next: Next, change: Entry) 
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(error) => ApiError::internal(&error).into_response(),
         },
-    }
-}
-
-/// How often it is tried to note a change: a connection that broke says nothing of the next.
-const NOTING_ATTEMPTS: u32 = 3;
-
-/// A change that stands and cannot be noted is told to the operator: it cannot be taken back. One whose note's fate
-/// is not known is noted twice rather than not at all.
-async fn note(state: &AppState, entry: Entry) {
-    let note = async || {
-        let mut connection = state.pool().acquire().await?;
-        audit::note(&mut connection, &entry).await
-    };
-    let mut noted = note().await;
-    for _ in 1..NOTING_ATTEMPTS {
-        if noted.is_ok() {
-            break;
-        }
-        noted = note().await;
-    }
-    if let Err(error) = noted {
-        tracing::error!(%error, action = entry.action, subject = entry.subject, key = entry.key_name, "a change could not be noted in the audit");
     }
 }
 

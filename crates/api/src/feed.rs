@@ -164,7 +164,7 @@ impl Batch {
         let (mut frames, mut starts) = (Vec::new(), Vec::new());
         for event in events {
             let start = frames.len();
-            if let Err(error) = write(&mut frames, spec, event) {
+            if let Err(error) = write(&mut frames, event.seq, spec, event) {
                 tracing::error!(%error, "an event cannot be written");
                 frames.truncate(start);
                 break;
@@ -350,11 +350,16 @@ pub(crate) enum Page {
     Gap,
 }
 
-/// Writes an event as a frame.
-fn write(into: &mut Vec<u8>, spec: &JobSpec, event: event::Event) -> serde_json::Result<()> {
-    let (seq, name) = (event.seq, event.body.name());
+/// Writes an event as a frame with an id.
+pub(crate) fn write(
+    into: &mut Vec<u8>,
+    id: i64,
+    spec: &JobSpec,
+    event: event::Event,
+) -> serde_json::Result<()> {
+    let name = event.body.name();
     // Writing into memory does not fail.
-    let _ = write!(into, "id: {seq}\nevent: {name}\ndata: ");
+    let _ = write!(into, "id: {id}\nevent: {name}\ndata: ");
     serde_json::to_writer(&mut *into, &Event::new(spec, event))?;
     into.extend_from_slice(b"\n\n");
     Ok(())

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// How long a key is known without asking: so long a revoked one may go on, at a server that did not
 /// revoke it itself.
-const KNOWN_FOR: Duration = Duration::from_secs(2);
+pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(2);
 
 /// Keys by their hashes, with when they were looked up. As many as there are keys, at most.
 #[derive(Debug, Default)]

@@ -10,8 +10,11 @@
 //! Start with [`routes`] (the table), then [`errors`] (every code), then [`wire::Job`].
 
 mod accept;
+mod all_events;
+mod all_stream;
 mod broadcast;
 mod caller;
+mod change;
 mod connections;
 mod dashboard;
 mod data;

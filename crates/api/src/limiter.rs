@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// How often an address may present what is no key in a minute, before it has to wait.
@@ -104,14 +105,21 @@ impl Limiter {
     }
 }
 
-/// The streams that are open, by owner.
+/// The streams that are open, by owner and by key.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Streams(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     most: Option<u32>,
-    open: Mutex<HashMap<Option<String>, u32>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    owners: HashMap<Option<String>, u32>,
+    /// How many each key has, and what ends them.
+    keys: HashMap<Uuid, (u32, CancellationToken)>,
 }
 
 impl Streams {
@@ -125,15 +133,16 @@ impl Streams {
     /// How many are open.
     pub(crate) fn count(&self) -> u64 {
         self.open_ones()
+            .owners
             .values()
             .map(|count| u64::from(*count))
             .sum()
     }
 
-    /// Opens one more of an owner's.
-    pub(crate) fn open(&self, access: &Access) -> Result<Permit, ApiError> {
+    /// Opens one more of an owner's, by a key where one is needed.
+    pub(crate) fn open(&self, access: &Access, key: Option<&Key>) -> Result<Permit, ApiError> {
         let mut open = self.open_ones();
-        let count = open.entry(access.owner.clone()).or_default();
+        let count = open.owners.entry(access.owner.clone()).or_default();
         if let Some(most) = self.0.most.filter(|most| *count >= *most) {
             let detail = format!(
                 "{most} event streams are open already, which is the most on this server; close one, or try \
@@ -142,14 +151,32 @@ impl Streams {
             return Err(ApiError::new(Code::TooManyStreams, detail).retry_after(TRY_AGAIN));
         }
         *count += 1;
+        let key = key.map(|key| {
+            let (count, end) = open.keys.entry(key.id).or_default();
+            *count += 1;
+            (key.id, end.clone())
+        });
         Ok(Permit {
             streams: self.clone(),
             owner: access.owner.clone(),
+            key,
         })
     }
 
+    /// The keys that have streams open.
+    pub(crate) fn keys(&self) -> Vec<Uuid> {
+        self.open_ones().keys.keys().copied().collect()
+    }
+
+    /// Ends all streams of a key, which is of no use any more.
+    pub(crate) fn end(&self, key: Uuid) {
+        if let Some((_, end)) = self.open_ones().keys.get(&key) {
+            end.cancel();
+        }
+    }
+
     /// The map. A panic while it was locked leaves it whole: every change to it is one step.
-    fn open_ones(&self) -> MutexGuard<'_, HashMap<Option<String>, u32>> {
+    fn open_ones(&self) -> MutexGuard<'_, Open> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,6 +186,8 @@ impl Streams {
 pub(crate) struct Permit {
     streams: Streams,
     owner: Option<String>,
+    /// Its key, and what ends it.
+    key: Option<(Uuid, CancellationToken)>,
 }
 
 impl Permit {
@@ -169,11 +198,17 @@ impl Permit {
         if !is_stream {
             return response;
         }
+        let end = self.key.as_ref().map(|(_, end)| end.clone());
         response.map(|body| {
-            Body::from_stream(body.into_data_stream().map(move |chunk| {
+            let held = body.into_data_stream().map(move |chunk| {
                 let _held = &self;
                 chunk
-            }))
+            });
+            match end {
+                // What is sent at once is whole frames, so it ends between two.
+                Some(end) => Body::from_stream(held.take_until(end.cancelled_owned())),
+                None => Body::from_stream(held),
+            }
         })
     }
 }
@@ -181,10 +216,17 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.streams.open_ones();
-        if let Some(count) = open.get_mut(&self.owner) {
+        if let Some(count) = open.owners.get_mut(&self.owner) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.owner);
+                open.owners.remove(&self.owner);
+            }
+        }
+        let Some((key, _)) = &self.key else { return };
+        if let Some((count, _)) = open.keys.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                open.keys.remove(key);
             }
         }
     }
@@ -204,30 +246,65 @@ mod tests {
     #[test]
     fn streams_are_counted_by_owner_and_given_back() {
         let streams = Streams::new(Some(2));
-        let first = streams.open(&access("a")).unwrap();
-        let _second = streams.open(&access("a")).unwrap();
-        let refused = streams.open(&access("a")).unwrap_err();
+        let first = streams.open(&access("a"), None).unwrap();
+        let _second = streams.open(&access("a"), None).unwrap();
+        let refused = streams.open(&access("a"), None).unwrap_err();
         assert_eq!(refused.code(), Code::TooManyStreams);
-        let _other = streams.open(&access("b")).unwrap();
+        let _other = streams.open(&access("b"), None).unwrap();
         assert_eq!(streams.count(), 3);
         drop(first);
-        assert!(streams.open(&access("a")).is_ok());
+        assert!(streams.open(&access("a"), None).is_ok());
         assert_eq!(streams.count(), 2);
     }
 
     #[test]
     fn a_permit_lives_as_long_as_the_stream() {
         let streams = Streams::new(None);
-        let plain = streams.open(&access("a")).unwrap();
+        let plain = streams.open(&access("a"), None).unwrap();
         drop(plain.held_by(Response::new(Body::empty())));
         assert_eq!(streams.count(), 0);
         let mut stream = Response::new(Body::empty());
         let kind = "text/event-stream".parse().unwrap();
         stream.headers_mut().insert(header::CONTENT_TYPE, kind);
-        let held = streams.open(&access("a")).unwrap().held_by(stream);
+        let held = streams.open(&access("a"), None).unwrap().held_by(stream);
         assert_eq!(streams.count(), 1);
         drop(held);
         assert_eq!(streams.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_key_ends_its_streams_and_no_others() {
+        let streams = Streams::new(None);
+        let key = |id| Key {
+            id: Uuid::from_u128(id),
+            name: String::new(),
+            owner: "a".to_owned(),
+            hint: String::new(),
+            scopes: Vec::new(),
+            created_at: chrono::DateTime::UNIX_EPOCH,
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        let open = |id| {
+            let mut endless = Response::new(Body::from_stream(futures::stream::pending::<
+                Result<&'static str, std::convert::Infallible>,
+            >()));
+            let kind = "text/event-stream".parse().unwrap();
+            endless.headers_mut().insert(header::CONTENT_TYPE, kind);
+            let permit = streams.open(&access("a"), Some(&key(id))).unwrap();
+            permit.held_by(endless).into_body().into_data_stream()
+        };
+        let (mut first, mut other) = (open(1), open(2));
+        assert_eq!(streams.keys().len(), 2);
+        streams.end(Uuid::from_u128(1));
+        assert!(first.next().await.is_none());
+        assert!(futures::FutureExt::now_or_never(other.next()).is_none());
+        drop(first);
+        assert_eq!(streams.keys(), [Uuid::from_u128(2)]);
+        // One that is opened later is not ended by what ended earlier ones.
+        let mut again = open(1);
+        assert!(futures::FutureExt::now_or_never(again.next()).is_none());
     }
 
     #[test]

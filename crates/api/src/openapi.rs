@@ -1,7 +1,7 @@
 //! The OpenAPI document: what the table of routes says, with what every route has in common.
 
 use crate::errors::Code;
-use crate::wire::{Problem, Snapshot};
+use crate::wire::{JobsSnapshot, Problem, Snapshot};
 use crate::{responses, routes, scopes, yaml};
 use axum::http::Method;
 use utoipa::openapi::path::Operation;
@@ -64,9 +64,14 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         .schemas
         .entry(Snapshot::name().into_owned())
         .or_insert_with(Snapshot::schema);
+    components
+        .schemas
+        .entry(JobsSnapshot::name().into_owned())
+        .or_insert_with(JobsSnapshot::schema);
     let mut schemas = Vec::new();
     Problem::schemas(&mut schemas);
     Snapshot::schemas(&mut schemas);
+    JobsSnapshot::schemas(&mut schemas);
     components.schemas.extend(schemas);
     components.responses.extend(responses::components());
     components.add_security_scheme(KEY, key_scheme());
@@ -170,5 +175,18 @@ mod tests {
                 assert!(operation.responses.responses.len() > 2, "{path}");
             }
         }
+    }
+
+    #[test]
+    fn the_types_of_events_that_may_be_asked_for_are_those_that_are_described() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let bodies = &document["components"]["schemas"]["EventBody"]["oneOf"];
+        let described = bodies.as_array().unwrap().iter();
+        let described = described.map(|body| body["properties"]["type"]["enum"][0].as_str());
+        let mut described: Vec<_> = described.map(Option::unwrap_or_default).collect();
+        let mut named = frugal_domain::event::EVENT_NAMES.to_vec();
+        described.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(described, named);
     }
 }

@@ -5,6 +5,7 @@ use crate::door::{self, Door};
 use crate::errors::{ApiError, Code};
 use crate::guard::Guard;
 use crate::hosts;
+use crate::known_keys::KNOWN_FOR;
 use crate::operations::Operations;
 use crate::request_id::{self, REQUEST_ID};
 use crate::state::AppState;
@@ -14,6 +15,8 @@ use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use chrono::Utc;
+use frugal_store::keys;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -87,10 +90,36 @@ pub async fn serve(listener: TcpListener, state: AppState, connections: Connecti
     let shutdown = state.shutdown();
     let listening = state.changes().listen(state.pool(), shutdown);
     let app = router(state.clone());
+    let watching = keys_in_use(&state);
     let traffic = state.traffic();
     let grace = state.grace();
     let serving = connections::serve(listener, app, connections, traffic, grace, shutdown);
-    tokio::join!(listening, serving);
+    tokio::join!(listening, watching, serving);
+}
+
+/// Ends the streams of keys that were revoked, by whatever process, or have expired.
+async fn keys_in_use(state: &AppState) {
+    let watching = async {
+        loop {
+            tokio::time::sleep(KNOWN_FOR).await;
+            if let Err(error) = end_streams(state).await {
+                tracing::debug!(%error, "keys cannot be looked up for the moment");
+            }
+        }
+    };
+    state.shutdown().run_until_cancelled(watching).await;
+}
+
+async fn end_streams(state: &AppState) -> Result<(), frugal_store::Error> {
+    let in_use = state.streams().keys();
+    if in_use.is_empty() {
+        return Ok(());
+    }
+    let mut connection = state.pool().acquire().await?;
+    let good = keys::good(&mut connection, &in_use, Utc::now()).await?;
+    let of_no_use = in_use.into_iter().filter(|key| !good.contains(key));
+    of_no_use.for_each(|key| state.streams().end(key));
+    Ok(())
 }
 
 /// Whether an answer may be kept where it says nothing itself: one with an `ETag` may be, to be asked for anew

@@ -15,11 +15,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// How often a quiet stream says that it is alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// When a client whose stream ends before the job may reconnect, in milliseconds.
 const RECONNECT_AFTER_MS: u32 = 1_000;
 /// How long to wait before the table is asked again where it could not be read.
-const RETRY_TABLE: Duration = Duration::from_secs(2);
+pub(crate) const RETRY_TABLE: Duration = Duration::from_secs(2);
 
 /// One client that follows one job.
 struct Follower {
@@ -38,10 +38,10 @@ struct Follower {
     ended: bool,
 }
 
-/// What a client who has come in the middle is shown first: the job as it is.
-pub(crate) fn snapshot(job: &impl Serialize, seq: i64) -> serde_json::Result<Bytes> {
-    let mut frame = format!("id: {seq}\nevent: snapshot\ndata: ").into_bytes();
-    serde_json::to_writer(&mut frame, job)?;
+/// What a client who has come in the middle is shown first, as a frame.
+pub(crate) fn snapshot(shown: &impl Serialize, id: i64) -> serde_json::Result<Bytes> {
+    let mut frame = format!("id: {id}\nevent: snapshot\ndata: ").into_bytes();
+    serde_json::to_writer(&mut frame, shown)?;
     frame.extend_from_slice(b"\n\n");
     Ok(frame.into())
 }
@@ -69,6 +69,11 @@ pub(crate) fn stream(state: AppState, job: Job, has: i64, first: Option<Bytes>) 
         let frames = follower.next().await?;
         Some((Ok::<_, Infallible>(frames), follower))
     });
+    answer(Body::from_stream(frames))
+}
+
+/// Frames, with what a stream of them says of itself.
+pub(crate) fn answer(frames: Body) -> Response {
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -81,12 +86,12 @@ pub(crate) fn stream(state: AppState, job: Job, has: i64, first: Option<Bytes>) 
             HeaderValue::from_static("no"),
         ),
     ];
-    (headers, Body::from_stream(frames)).into_response()
+    (headers, frames).into_response()
 }
 
-/// The last frame of a stream that ends before the job does. It is no event: a client reconnects
+/// The last frame of a stream that ends before what it tells of does. It is no event: a client reconnects
 /// by itself, and goes on after the last event that it has.
-fn farewell(why: &str) -> Bytes {
+pub(crate) fn farewell(why: &str) -> Bytes {
     format!("retry: {RECONNECT_AFTER_MS}\n: {why}; reconnect with Last-Event-ID\n\n").into()
 }
 

@@ -1,5 +1,6 @@
 //! What every handler shares.
 
+use crate::all_events::AllEvents;
 use crate::broadcast::Changes;
 use crate::errors::ApiError;
 use crate::feed::Feeds;
@@ -58,6 +59,7 @@ struct Inner {
     options: Options,
     changes: Changes,
     feeds: Feeds,
+    all_events: AllEvents,
     known_keys: KnownKeys,
     limiter: Limiter,
     streams: Streams,
@@ -74,10 +76,16 @@ impl AppState {
             changes.clone(),
             options.shutdown.clone(),
         );
+        let all_events = AllEvents::new(
+            options.pool.clone(),
+            changes.clone(),
+            options.shutdown.clone(),
+        );
         let guard = &options.guard;
         Self(Arc::new(Inner {
             changes,
             feeds,
+            all_events,
             known_keys: KnownKeys::default(),
             limiter: Limiter::new(guard.requests_per_minute),
             streams: Streams::new(guard.streams_per_owner),
@@ -154,6 +162,11 @@ impl AppState {
     /// The readers of jobs that somebody follows.
     pub(crate) fn feeds(&self) -> &Feeds {
         &self.0.feeds
+    }
+
+    /// The reader of the events of all jobs, while somebody follows these.
+    pub(crate) fn all_events(&self) -> &AllEvents {
+        &self.0.all_events
     }
 
     /// A connection for reading.

@@ -77,6 +77,36 @@ pub struct FieldChange {
     pub new: Value,
 }
 
+/// The types of events as on the wire.
+pub const EVENT_NAMES: &[&str] = &[
+    "job.queued",
+    "job.running",
+    "job.pausing",
+    "job.paused",
+    "job.resumed",
+    "job.updated",
+    "job.warm_started",
+    "job.continued",
+    "job.progress",
+    "job.succeeded",
+    "job.failed",
+    "job.cancelled",
+    "trial.started",
+    "trial.progress",
+    "trial.evaluated",
+    "trial.pruned",
+    "trial.infeasible",
+    "trial.failed",
+    "trial.stopped",
+    "best.updated",
+    "budget.updated",
+    "endpoint.waiting",
+    "endpoint.degraded",
+    "endpoint.recovered",
+    "endpoint.overhead",
+    "validation.completed",
+];
+
 /// What happened: a `type` and its `data`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]

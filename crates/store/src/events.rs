@@ -1,5 +1,6 @@
 //! The event log: (job, seq) with no gaps, written in the transaction of the change told of.
 
+use crate::positions::LOCKS;
 use crate::{Error, Result, write_json};
 use chrono::{DateTime, Utc};
 use frugal_domain::event::{Event, EventBody};
@@ -12,7 +13,8 @@ use sqlx::PgConnection;
 pub const CHANNEL: &str = "frugal_events";
 
 /// Appends events in order and returns the last one's number. The job's row is locked until the
-/// transaction ends, so numbers have no gaps and appear in order.
+/// transaction ends, so numbers have no gaps and appear in order. So is what says above which position these
+/// events are drawn among those of all jobs ([`crate::positions`]).
 ///
 /// # Errors
 /// The database is away.
@@ -23,13 +25,21 @@ pub async fn append(
     now: DateTime<Utc>,
 ) -> Result<i64> {
     let count = i64::try_from(bodies.len()).map_err(|_| Error::TooLarge("a list of events"))?;
-    let last = sqlx::query_scalar!(
-        "UPDATE jobs SET last_seq = last_seq + $2, has_events = true WHERE id = $1 RETURNING last_seq",
+    let last = sqlx::query!(
+        r#"
+        UPDATE jobs SET last_seq = last_seq + $2, has_events = true WHERE id = $1
+        RETURNING last_seq, (
+            SELECT pg_advisory_xact_lock_shared($3 | (last_value - (NOT is_called)::int))::text
+            FROM events_position
+        ) AS locked
+        "#,
         job.0,
-        count
+        count,
+        LOCKS
     )
     .fetch_one(&mut *connection)
-    .await?;
+    .await?
+    .last_seq;
     let mut types = Vec::with_capacity(bodies.len());
     let mut data = Vec::with_capacity(bodies.len());
     for body in bodies {
@@ -39,8 +49,9 @@ pub async fn append(
     sqlx::query!(
         r#"
         INSERT INTO events (job_id, seq, type, data, created_at)
-        SELECT $1, $2 + position, type, data, $5
-        FROM unnest($3::text[], $4::jsonb[]) WITH ORDINALITY AS event (type, data, position)
+        SELECT $1, $2 + number, type, data, $5
+        FROM unnest($3::text[], $4::jsonb[]) WITH ORDINALITY AS event (type, data, number)
+        ORDER BY number
         "#,
         job.0,
         last - count,
@@ -141,15 +152,15 @@ pub(crate) fn stream(
     .map(move |row| row?.read(job))
 }
 
-struct EventRow {
-    seq: i64,
-    r#type: String,
-    data: serde_json::Value,
-    created_at: DateTime<Utc>,
+pub(crate) struct EventRow {
+    pub(crate) seq: i64,
+    pub(crate) r#type: String,
+    pub(crate) data: serde_json::Value,
+    pub(crate) created_at: DateTime<Utc>,
 }
 
 impl EventRow {
-    fn read(self, job: JobId) -> Result<Event> {
+    pub(crate) fn read(self, job: JobId) -> Result<Event> {
         let body = json!({ "type": self.r#type, "data": self.data });
         Ok(Event {
             seq: self.seq,

@@ -181,6 +181,28 @@ pub async fn find(
     row.map(Key::try_from).transpose()
 }
 
+/// Which of some keys are good.
+///
+/// # Errors
+/// The database is away.
+pub async fn good(
+    connection: &mut PgConnection,
+    keys: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<Vec<Uuid>> {
+    let good = sqlx::query_scalar!(
+        r#"
+        SELECT id FROM api_keys
+        WHERE id = ANY($1) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+        "#,
+        keys,
+        now
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(good)
+}
+
 /// Notes that a key was used, once a minute at most.
 ///
 /// # Errors

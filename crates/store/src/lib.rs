@@ -28,6 +28,7 @@ pub mod jobs;
 pub mod keys;
 pub mod leases;
 pub mod listen;
+pub mod positions;
 pub mod queue;
 pub mod requests;
 pub mod responses;

@@ -155,7 +155,14 @@ async fn prune_events(connection: &mut PgConnection, before: DateTime<Utc>) -> R
     let through = job.last_seq.min(job.events_pruned_through + BATCH);
     let is_whole = through == job.last_seq;
     sqlx::query!(
-        "UPDATE jobs SET events_pruned_through = $2, has_events = $3 WHERE id = $1",
+        r#"
+        UPDATE jobs SET
+            events_pruned_through = $2, has_events = $3,
+            events_pruned_position = coalesce(
+                (SELECT max(position) FROM events WHERE job_id = $1 AND seq <= $2), events_pruned_position
+            )
+        WHERE id = $1
+        "#,
         job.id,
         through,
         !is_whole

@@ -3,8 +3,9 @@
 use crate::{body, catalog, header, job};
 use frugal_api::Guard;
 use frugal_domain::access::Scope;
-use frugal_tests::app::TestApp;
+use frugal_tests::app::{Limits, Server, TestApp};
 use frugal_tests::client::ApiClient;
+use futures::{FutureExt, StreamExt};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -358,6 +359,74 @@ async fn what_was_changed_is_told_to_admins() {
     assert_eq!(told, expected);
     let first = &admin.json("/audit?limit=1").await["data"][0];
     assert_eq!(first["request_id"], "mine-7");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_noted_is_not_made() {
+    let app = start().await;
+    let ada = app.client_of("ada", BOTH).await;
+    let path = ada.submit(&job()).await;
+    sqlx::query("ALTER TABLE audit ADD CHECK (action = 'create_job')")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    let before = ada.json(&path).await;
+    body(ada.post(&format!("{path}/cancel"), &Value::Null).await, 500).await;
+    body(ada.post(&format!("{path}/pause"), &Value::Null).await, 500).await;
+    assert_eq!(ada.json(&path).await, before);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_revoked_key_ends_its_streams_at_every_server() {
+    let app = start().await;
+    let limits = || Limits {
+        guard: Guard {
+            require_keys: true,
+            ..Guard::default()
+        },
+        ..Limits::default()
+    };
+    let other = Server::start(app.pool.clone(), catalog(), limits()).await;
+    let admin = app.client_of("root", &[Scope::Admin]).await;
+    let issued = async |name: &str| {
+        let post = json!({"name": name, "owner": "ada"});
+        let made = body(admin.post("/keys", &post).await, 201).await;
+        (made["id"].clone(), made["key"].as_str().unwrap().to_owned())
+    };
+    let (id, key) = issued("first").await;
+    let (_, second) = issued("second").await;
+    let (here, elsewhere) = (app.api.with_key(&key), other.api.with_key(&key));
+    let path = here.submit(&job()).await;
+    let token = body(here.post("/stream-tokens", &json!({})).await, 201).await;
+    let by_token = format!("{path}/events?token={}", token["token"].as_str().unwrap());
+    let mut ended = vec![
+        here.stream(&path, None).await.boxed(),
+        elsewhere.stream(&path, None).await.boxed(),
+        here.open(here.request(Method::GET, "/events?after=0"))
+            .await
+            .boxed(),
+        app.api
+            .open(app.api.request(Method::GET, &by_token))
+            .await
+            .boxed(),
+    ];
+    let mut goes_on = app.api.with_key(&second).stream(&path, None).await;
+    for stream in &mut ended {
+        assert_eq!(stream.next().await.unwrap().name, "job.queued");
+    }
+    let revoke = admin.request(Method::DELETE, &format!("/keys/{}", id.as_str().unwrap()));
+    assert_eq!(admin.send(revoke).await.status(), 204);
+    for mut stream in ended {
+        assert!(stream.next().await.is_none());
+    }
+    assert_eq!(goes_on.next().await.unwrap().name, "job.queued");
+    assert!(
+        goes_on.next().now_or_never().is_none(),
+        "the owner's other key is good"
+    );
+    other.stop().await;
     app.end().await;
 }
 

@@ -5,6 +5,7 @@
     reason = "what the tests share fails like an assertion"
 )]
 
+mod all_events;
 mod connections;
 mod creation;
 mod dashboard;

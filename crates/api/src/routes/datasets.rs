@@ -5,6 +5,7 @@
 )]
 
 use crate::caller::Caller;
+use crate::change::Change;
 use crate::errors::{ApiError, Code};
 use crate::extract::{NamePath, Parameters, no_dataset};
 use crate::pagination::{self, RowPosition};
@@ -80,6 +81,7 @@ pub(super) struct PostDataset {
 )]
 pub(super) async fn create_dataset(
     State(state): State<AppState>,
+    change: Change,
     Caller { access, .. }: Caller,
     Parameters(parameters): Parameters<PostDataset>,
     headers: HeaderMap,
@@ -143,6 +145,9 @@ pub(super) async fn create_dataset(
         }
     };
     let dataset = described(&mut transaction, &access, &id.to_string()).await?;
+    change
+        .note_made(&mut transaction, &dataset_path(id))
+        .await?;
     transaction.commit().await?;
     let mut response = (status, Json(dataset)).into_response();
     if let Ok(location) = HeaderValue::from_str(&dataset_path(id)) {
@@ -250,15 +255,18 @@ pub(super) async fn get_dataset(
 )]
 pub(super) async fn delete_dataset(
     State(state): State<AppState>,
+    change: Change,
     Caller { access, .. }: Caller,
     NamePath(name): NamePath,
 ) -> Result<StatusCode, ApiError> {
-    let mut connection = state.connection().await?;
-    let dataset = find(&mut connection, &access, &name).await?;
-    match datasets::delete(&mut connection, dataset.id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(no_dataset(name)),
+    let mut transaction = state.transaction().await?;
+    let dataset = find(&mut transaction, &access, &name).await?;
+    if !datasets::delete(&mut transaction, dataset.id).await? {
+        return Err(no_dataset(name));
     }
+    change.note(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Which rows to list.

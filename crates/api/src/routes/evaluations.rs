@@ -10,6 +10,7 @@ use super::shown;
 use super::steering::{self, Steering};
 use super::trials::{self, ListTrials};
 use crate::caller::Caller;
+use crate::change::Change;
 use crate::errors::{ApiError, Code};
 use crate::extract::{EvaluationPath, EvaluationTrialPath, JsonBody, Parameters};
 use crate::idempotency::Key;
@@ -60,6 +61,7 @@ use uuid::Uuid;
 )]
 pub(super) async fn create_evaluation(
     State(state): State<AppState>,
+    change: Change,
     Caller { access, .. }: Caller,
     headers: HeaderMap,
     JsonBody(document): JsonBody,
@@ -80,16 +82,12 @@ pub(super) async fn create_evaluation(
         standing: Some(standing::of(&job, &[], Utc::now())),
         ..Evaluation::new(job)
     };
-    jobs::create(
-        &state,
-        &access,
-        key.as_ref(),
-        id,
-        (&spec, &data),
-        warnings,
-        answer,
-    )
-    .await
+    let request = jobs::Creation {
+        access: &access,
+        change: &change,
+        key: key.as_ref(),
+    };
+    jobs::create(&state, request, id, (&spec, &data), warnings, answer).await
 }
 
 /// An evaluation as one picture.
@@ -194,9 +192,10 @@ pub(super) async fn get_evaluation(
 )]
 pub(super) async fn cancel_evaluation(
     State(state): State<AppState>,
+    change: Change,
     EvaluationPath(id): EvaluationPath,
 ) -> Result<(StatusCode, Json<Evaluation>), ApiError> {
-    let job = jobs::cancel(&state, JobKind::Evaluation, id).await?;
+    let job = jobs::cancel(&state, &change, JobKind::Evaluation, id).await?;
     Ok((StatusCode::ACCEPTED, Json(picture(&state, &job).await?)))
 }
 
@@ -216,9 +215,10 @@ pub(super) async fn cancel_evaluation(
 )]
 pub(super) async fn pause_evaluation(
     State(state): State<AppState>,
+    change: Change,
     EvaluationPath(id): EvaluationPath,
 ) -> Result<(StatusCode, Json<Evaluation>), ApiError> {
-    let job = steering::steer(&state, JobKind::Evaluation, id, Steering::Pause).await?;
+    let job = steering::steer(&state, &change, JobKind::Evaluation, id, Steering::Pause).await?;
     Ok((StatusCode::ACCEPTED, Json(picture(&state, &job).await?)))
 }
 
@@ -235,9 +235,10 @@ pub(super) async fn pause_evaluation(
 )]
 pub(super) async fn resume_evaluation(
     State(state): State<AppState>,
+    change: Change,
     EvaluationPath(id): EvaluationPath,
 ) -> Result<(StatusCode, Json<Evaluation>), ApiError> {
-    let job = steering::steer(&state, JobKind::Evaluation, id, Steering::Resume).await?;
+    let job = steering::steer(&state, &change, JobKind::Evaluation, id, Steering::Resume).await?;
     Ok((StatusCode::ACCEPTED, Json(picture(&state, &job).await?)))
 }
 
@@ -257,9 +258,10 @@ pub(super) async fn resume_evaluation(
 )]
 pub(super) async fn delete_evaluation(
     State(state): State<AppState>,
+    change: Change,
     EvaluationPath(id): EvaluationPath,
 ) -> Result<StatusCode, ApiError> {
-    jobs::delete(state, JobKind::Evaluation, id).await
+    jobs::delete(state, change, JobKind::Evaluation, id).await
 }
 
 /// List the trials of an evaluation

@@ -154,7 +154,7 @@ async fn snapshot(connection: &mut PgConnection, job: &Job) -> Result<Snapshot, 
 }
 
 /// Whether the client asks for a stream before anything else that could be had here.
-fn wants_stream(headers: &HeaderMap) -> bool {
+pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
     let accepted = headers
         .get_all(header::ACCEPT)
         .iter()
@@ -172,7 +172,7 @@ fn wants_stream(headers: &HeaderMap) -> bool {
     kinds.next().unwrap_or(false)
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
     let Some(value) = headers.get(LAST_EVENT_ID) else {
         return Ok(None);
     };

@@ -6,6 +6,7 @@
 
 use super::shown;
 use crate::caller::Caller;
+use crate::change::Change;
 use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, JsonBody, Parameters};
 use crate::idempotency::{self, Key};
@@ -65,6 +66,7 @@ const TRY_AGAIN_SECONDS: u64 = 30;
 )]
 pub(super) async fn create_job(
     State(state): State<AppState>,
+    change: Change,
     Caller { access, .. }: Caller,
     headers: HeaderMap,
     JsonBody(document): JsonBody,
@@ -80,16 +82,12 @@ pub(super) async fn create_job(
         standing: Some(standing::of(&job, &[], Utc::now())),
         ..Job::new(job, None)
     };
-    create(
-        &state,
-        &access,
-        key.as_ref(),
-        id,
-        (&spec, &data),
-        warnings,
-        answer,
-    )
-    .await
+    let request = Creation {
+        access: &access,
+        change: &change,
+        key: key.as_ref(),
+    };
+    create(&state, request, id, (&spec, &data), warnings, answer).await
 }
 
 /// The answer that was given to the key of a request before, if any.
@@ -103,11 +101,25 @@ pub(super) async fn given_before(
     Ok(given.map(|(id, answer)| created(kind, id, answer, true)))
 }
 
+/// A request for a new job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Creation<'a> {
+    /// Whose it is to be.
+    pub access: &'a Access,
+    /// What the audit says of it.
+    pub change: &'a Change,
+    /// What makes the request one with others like it.
+    pub key: Option<&'a Key>,
+}
+
 /// Stores a job of any kind, and answers with it.
 pub(super) async fn create<T: Serialize>(
     state: &AppState,
-    access: &Access,
-    key: Option<&Key>,
+    Creation {
+        access,
+        change,
+        key,
+    }: Creation<'_>,
     id: JobId,
     (spec, data): (&JobSpec, &Data),
     warnings: Vec<Fault>,
@@ -123,6 +135,9 @@ pub(super) async fn create<T: Serialize>(
         jobs::keep_warnings(&mut transaction, id, &warnings).await?;
     }
     let answer = answer(job, warnings);
+    change
+        .note_made(&mut transaction, &path_of(kind, id))
+        .await?;
     if let Some(key) = key {
         let answer = serde_json::to_value(&answer).map_err(|error| ApiError::internal(&error))?;
         let remembered = jobs::remember(
@@ -325,14 +340,16 @@ pub(super) async fn picture(state: &AppState, job: jobs::Job) -> Result<Job, Api
 )]
 pub(super) async fn delete_job(
     State(state): State<AppState>,
+    change: Change,
     JobPath(id): JobPath,
 ) -> Result<StatusCode, ApiError> {
-    delete(state, JobKind::Tuning, id).await
+    delete(state, change, JobKind::Tuning, id).await
 }
 
 /// Deletes a job of a kind, for good.
 pub(super) async fn delete(
     state: AppState,
+    change: Change,
     kind: JobKind,
     id: JobId,
 ) -> Result<StatusCode, ApiError> {
@@ -345,6 +362,9 @@ pub(super) async fn delete(
         loop {
             let mut transaction = state.transaction().await?;
             let deletion = retention::delete(&mut transaction, id, Utc::now()).await?;
+            if !has_begun && matches!(deletion, Deletion::Part | Deletion::Done) {
+                change.note(&mut transaction).await?;
+            }
             transaction.commit().await?;
             match deletion {
                 // Somebody else deleted the rest of it.
@@ -381,15 +401,17 @@ pub(super) async fn delete(
 )]
 pub(super) async fn cancel_job(
     State(state): State<AppState>,
+    change: Change,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    let job = cancel(&state, JobKind::Tuning, id).await?;
+    let job = cancel(&state, &change, JobKind::Tuning, id).await?;
     Ok((StatusCode::ACCEPTED, Json(picture(&state, job).await?)))
 }
 
 /// Asks a job of a kind to stop for good.
 pub(super) async fn cancel(
     state: &AppState,
+    change: &Change,
     kind: JobKind,
     id: JobId,
 ) -> Result<jobs::Job, ApiError> {
@@ -401,6 +423,7 @@ pub(super) async fn cancel(
         return Err(ApiError::new(Code::InvalidTransition, detail));
     }
     let job = found::job(&mut transaction, kind, id).await?;
+    change.note(&mut transaction).await?;
     transaction.commit().await?;
     Ok(job)
 }

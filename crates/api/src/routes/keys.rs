@@ -1,5 +1,6 @@
 //! Keys: made, listed, revoked. For admins; `frugal keys` does the same at the database.
 
+use crate::change::Change;
 use crate::errors::{ApiError, Code};
 use crate::extract::{JsonBody, NamePath};
 use crate::keys;
@@ -33,6 +34,7 @@ use frugal_store::keys as stored;
 )]
 pub(super) async fn create_key(
     State(state): State<AppState>,
+    change: Change,
     JsonBody(document): JsonBody,
 ) -> Result<Response, ApiError> {
     let post: KeyPost = serde_json::from_value(document).map_err(|error| {
@@ -47,9 +49,11 @@ pub(super) async fn create_key(
         scopes: scopes.into_iter().map(Scope::into).collect(),
         expires_at: post.expires_at,
     };
-    let mut connection = state.connection().await?;
-    let issued = keys::issue(&mut connection, new, Utc::now()).await?;
+    let mut transaction = state.transaction().await?;
+    let issued = keys::issue(&mut transaction, new, Utc::now()).await?;
     let location = format!("/keys/{}", issued.key.id);
+    change.note_made(&mut transaction, &location).await?;
+    transaction.commit().await?;
     let key = NewKey {
         about: issued.key.into(),
         key: issued.text,
@@ -82,8 +86,8 @@ pub(super) async fn list_keys(State(state): State<AppState>) -> Result<Json<Keys
 
 /// Revoke a key
 ///
-/// For good, and at once; other servers of the same database know of it within two seconds. What belongs to
-/// its owner stays.
+/// For good, and at once; other servers of the same database know of it within two seconds. Event streams that were
+/// opened with it, or with a stream token of it, end. What belongs to its owner stays.
 #[utoipa::path(
     delete,
     path = "/keys/{name}",
@@ -96,16 +100,17 @@ pub(super) async fn list_keys(State(state): State<AppState>) -> Result<Json<Keys
 )]
 pub(super) async fn revoke_key(
     State(state): State<AppState>,
+    change: Change,
     NamePath(name): NamePath,
 ) -> Result<StatusCode, ApiError> {
-    let mut connection = state.connection().await?;
-    let revoked = stored::revoke(&mut connection, &name, Utc::now()).await?;
+    let mut transaction = state.transaction().await?;
+    let Some(revoked) = stored::revoke(&mut transaction, &name, Utc::now()).await? else {
+        let detail = format!("there is no key `{name}` that is not revoked");
+        return Err(ApiError::new(Code::NotFound, detail));
+    };
+    change.note(&mut transaction).await?;
+    transaction.commit().await?;
     state.known_keys().forget();
-    match revoked {
-        Some(_) => Ok(StatusCode::NO_CONTENT),
-        None => {
-            let detail = format!("there is no key `{name}` that is not revoked");
-            Err(ApiError::new(Code::NotFound, detail))
-        }
-    }
+    state.streams().end(revoked.id);
+    Ok(StatusCode::NO_CONTENT)
 }

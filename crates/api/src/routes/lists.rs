@@ -135,12 +135,27 @@ async fn list(
     )))
 }
 
+/// What stands between the commas of a parameter.
+pub(super) fn listed(text: Option<&str>) -> Vec<String> {
+    let parts = text.into_iter().flat_map(|text| text.split(','));
+    parts.map(|part| part.trim().to_owned()).collect()
+}
+
+/// The labels that a parameter names, as `key:value`.
+pub(super) fn labels(text: Option<&str>) -> Result<BTreeMap<String, String>, ApiError> {
+    let label = |text: String| match text.split_once(':') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => {
+            let detail =
+                format!("`label` is `{text}`; it must be a key and a value, such as `team:search`");
+            Err(ApiError::new(Code::InvalidParameter, detail))
+        }
+    };
+    listed(text).into_iter().map(label).collect()
+}
+
 fn filter(parameters: &ListJobs) -> Result<Filter, ApiError> {
     let invalid = |detail: String| ApiError::new(Code::InvalidParameter, detail);
-    let listed = |text: &Option<String>| -> Vec<String> {
-        let parts = text.iter().flat_map(|text| text.split(','));
-        parts.map(|part| part.trim().to_owned()).collect()
-    };
     let state = |name: String| {
         name.parse::<JobState>().map_err(|_| {
             let names: Vec<_> = JobState::ALL.iter().map(|state| state.as_str()).collect();
@@ -150,18 +165,11 @@ fn filter(parameters: &ListJobs) -> Result<Filter, ApiError> {
             ))
         })
     };
-    let label = |text: String| match text.split_once(':') {
-        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-        None => Err(invalid(format!(
-            "`label` is `{text}`; it must be a key and a value, such as `team:search`"
-        ))),
-    };
-    let states = listed(&parameters.state).into_iter().map(state);
-    let labels = listed(&parameters.label).into_iter().map(label);
+    let states = listed(parameters.state.as_deref()).into_iter().map(state);
     Ok(Filter {
         states: states.collect::<Result<_, _>>()?,
         name: parameters.name.clone(),
-        labels: labels.collect::<Result<BTreeMap<_, _>, _>>()?,
+        labels: labels(parameters.label.as_deref())?,
         created_from: parameters.created_from,
         created_before: parameters.created_before,
     })

@@ -1,6 +1,7 @@
 //! The table of routes. The OpenAPI document comes from it: a handler that is not here is not
 //! served, and one that is here is described.
 
+mod all_events;
 mod attempts;
 mod audit;
 mod datasets;
@@ -49,6 +50,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(trials::get_trial))
         .routes(routes!(trial_responses::list_trial_responses))
         .routes(routes!(events::list_events))
+        .routes(routes!(all_events::list_all_events))
         .routes(routes!(report::get_report))
         .routes(routes!(insight::get_pareto))
         .routes(routes!(insight::get_importance))

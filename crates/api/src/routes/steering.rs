@@ -2,6 +2,7 @@
 
 use super::jobs::{may_open, picture};
 use crate::caller::Caller;
+use crate::change::Change;
 use crate::errors::{ApiError, Code};
 use crate::etag;
 use crate::extract::{JobPath, JsonBody, MergePatch};
@@ -39,9 +40,10 @@ use frugal_store::{jobs, terms};
 )]
 pub(super) async fn pause_job(
     State(state): State<AppState>,
+    change: Change,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    let job = steer(&state, JobKind::Tuning, id, Steering::Pause).await?;
+    let job = steer(&state, &change, JobKind::Tuning, id, Steering::Pause).await?;
     Ok((StatusCode::ACCEPTED, Json(picture(&state, job).await?)))
 }
 
@@ -57,6 +59,7 @@ pub(super) enum Steering {
 /// Asks this of a job of a kind.
 pub(super) async fn steer(
     state: &AppState,
+    change: &Change,
     kind: JobKind,
     id: JobId,
     steering: Steering,
@@ -82,6 +85,7 @@ pub(super) async fn steer(
         }
         Steered::Accepted => found::job(&mut transaction, kind, id).await?,
     };
+    change.note(&mut transaction).await?;
     transaction.commit().await?;
     Ok(job)
 }
@@ -102,9 +106,10 @@ pub(super) async fn steer(
 )]
 pub(super) async fn resume_job(
     State(state): State<AppState>,
+    change: Change,
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    let job = steer(&state, JobKind::Tuning, id, Steering::Resume).await?;
+    let job = steer(&state, &change, JobKind::Tuning, id, Steering::Resume).await?;
     Ok((StatusCode::ACCEPTED, Json(picture(&state, job).await?)))
 }
 
@@ -136,6 +141,7 @@ pub(super) async fn resume_job(
 )]
 pub(super) async fn change_job(
     State(state): State<AppState>,
+    change: Change,
     JobPath(id): JobPath,
     headers: HeaderMap,
     MergePatch(patch): MergePatch,
@@ -165,6 +171,7 @@ pub(super) async fn change_job(
     }
     terms::change(&mut transaction, &job, &new, Utc::now()).await?;
     let job = found::job(&mut transaction, JobKind::Tuning, id).await?;
+    change.note(&mut transaction).await?;
     transaction.commit().await?;
     let tag = etag::of(&job);
     let mut response = Json(picture(&state, job).await?).into_response();
@@ -199,6 +206,7 @@ pub(super) async fn change_job(
 )]
 pub(super) async fn continue_job(
     State(state): State<AppState>,
+    change: Change,
     Caller { access, .. }: Caller,
     JobPath(id): JobPath,
     JsonBody(patch): JsonBody,
@@ -217,6 +225,7 @@ pub(super) async fn continue_job(
     may_open(&mut transaction, &state, &access).await?;
     terms::go_on(&mut transaction, &job, &new, now).await?;
     let job = found::job(&mut transaction, JobKind::Tuning, id).await?;
+    change.note(&mut transaction).await?;
     transaction.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(picture(&state, job).await?)))
 }

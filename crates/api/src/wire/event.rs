@@ -1,7 +1,7 @@
 //! Events as clients see them.
 
 use super::{
-    Configuration, CostEstimate, Coverage, Estimate, Evaluation, Job, Phase, Progress,
+    Configuration, CostEstimate, Coverage, Estimate, Evaluation, Job, JobSummary, Phase, Progress,
     PruneReasonName, Spend, StopReason, TrialAdvance, TrialRole, WaitReason, WarmStart,
     trial::Prune,
 };
@@ -528,7 +528,23 @@ impl Snapshot {
     }
 }
 
-/// A page of a job's events.
+/// What a stream of all jobs' events begins with where the client asks for it: the jobs and evaluations that
+/// have not ended, each at a glance. The stream goes on with what comes after the frame's `id`; some of it may be
+/// in what is shown here already, which each job's `last_seq` tells.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct JobsSnapshot {
+    /// Always `snapshot`.
+    #[schema(example = "snapshot", pattern = "^snapshot$")]
+    pub r#type: &'static str,
+    /// The jobs that have not ended, those posted last first.
+    pub jobs: Vec<JobSummary>,
+    /// The evaluations that have not ended, those posted last first.
+    pub evaluations: Vec<JobSummary>,
+    /// Whether there are more of either than the 100 that are shown.
+    pub has_more: bool,
+}
+
+/// A page of events.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct EventPage {
     /// Always `list`.

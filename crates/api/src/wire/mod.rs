@@ -55,7 +55,7 @@ pub use evaluation::{
     EvaluationLimits, EvaluationLimitsPost, EvaluationPost, EvaluationReport, GivenConfiguration,
     GivenConfigurationPost, PayableRows, Ranked, SeenRows, TokenCounts, TrialReference,
 };
-pub use event::{Event, EventBody, EventPage, FieldChange, Snapshot};
+pub use event::{Event, EventBody, EventPage, FieldChange, JobsSnapshot, Snapshot};
 pub(crate) use export::EXPORT_FORMAT;
 pub use export::{
     ExportEnd, ExportLine, ExportStart, ExportedAdoption, ExportedEarlierReport,
