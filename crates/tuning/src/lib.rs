@@ -51,6 +51,7 @@ mod search;
 mod seed;
 mod side_by_side;
 mod step;
+mod summary;
 mod tally;
 mod terms;
 mod tuning;

@@ -8,6 +8,7 @@ use crate::findings::Findings;
 use crate::interval_estimate::IntervalEstimate;
 use crate::nearly_as_good::{self, NearlyAsGood};
 use crate::notes::{self, Note};
+use crate::summary::{self, Side, Told};
 use crate::verdict::{self, Compared, Holdout, Verdict};
 use frugal_domain::configuration::{Region, Settings};
 use frugal_domain::id::TrialNumber;
@@ -25,6 +26,8 @@ use std::collections::BTreeMap;
 /// The report of a job, as it is stored and served.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    /// What it says to somebody who decides, in a sentence or two.
+    pub summary: String,
     /// What the search was after.
     pub objective: Objective,
     /// Why it ended.
@@ -99,6 +102,17 @@ pub struct Scored {
     /// search saw. It reckons with the choice of instances alone: one that was chosen for its mean
     /// here is as a rule worth less on others.
     pub utility_interval: Option<Interval>,
+}
+
+impl Scored {
+    const fn side(&self) -> Side<'_> {
+        Side {
+            trial: self.trial,
+            configuration: &self.configuration,
+            utility: self.evaluation.utility.mean,
+            cost: &self.evaluation.inference_cost,
+        }
+    }
 }
 
 /// The budgets of the job.
@@ -209,12 +223,26 @@ pub(crate) fn build(
 ) -> Report {
     let spec = findings.spec;
     let (winner, baseline) = (findings.winner(), findings.baseline());
-    let summary = findings.books.summary();
+    let books = findings.books.summary();
+    let (today, best) = (
+        baseline.and_then(|ended| scored(spec, ended)),
+        winner.and_then(|ended| scored(spec, ended)),
+    );
+    let verdict = verdict::verdict(findings, compared);
+    let notes = notes::of(findings, stop_reason);
     Report {
+        summary: summary::of(&Told {
+            winner: best.as_ref().map(Scored::side),
+            baseline: today.as_ref().map(Scored::side),
+            holdout: compared.map(|compared| &compared.holdout),
+            verdict: &verdict,
+            is_for_less: spec.objective.cheapest.is_some(),
+            notes: &notes,
+        }),
         objective: spec.objective,
         stop_reason,
-        baseline: baseline.and_then(|ended| scored(spec, ended)),
-        winner: winner.and_then(|ended| scored(spec, ended)),
+        baseline: today,
+        winner: best,
         difference: winner
             .zip(baseline)
             .and_then(|(winner, baseline)| IntervalEstimate::of_pair(spec, winner, baseline)),
@@ -223,15 +251,15 @@ pub(crate) fn build(
             holdout: compared.and_then(|compared| compared.corpus.clone()),
         }),
         as_good: as_good::of(findings, compared.map(Compared::on_holdout).as_ref()),
-        verdict: verdict::verdict(findings, compared),
+        verdict,
         holdout: compared.map(|compared| compared.holdout.clone()),
-        trials: summary.progress,
+        trials: books.progress,
         budgets: Budgets {
             inference: spec.inference_budget,
             optimization: spec.optimization_budget,
         },
-        spend: summary.spend.values().copied().sum(),
-        spend_by_role: summary.spend,
+        spend: books.spend.values().copied().sum(),
+        spend_by_role: books.spend,
         savings: savings(findings),
         front: front(findings),
         nearly_as_good: nearly_as_good::find(findings),
@@ -241,7 +269,7 @@ pub(crate) fn build(
             settled,
             responses: findings.taken_over,
         }),
-        notes: notes::of(findings, stop_reason),
+        notes,
     }
 }
 

@@ -164,12 +164,12 @@ impl Client {
         read(request.send().await, &url).await
     }
 
-    /// Everything of a job, as JSON lines that come while they are read.
+    /// What the server has at a path, to be read as it comes.
     ///
     /// # Errors
     /// The server is away or does not have it.
-    pub async fn export(&self, id: &str) -> anyhow::Result<Response> {
-        let url = format!("{}/jobs/{id}/export", self.api_url);
+    pub async fn open(&self, path: &str) -> anyhow::Result<Response> {
+        let url = format!("{}{path}", self.api_url);
         let sent = self.http.get(&url).send().await;
         let response = sent.with_context(|| format!("cannot reach {url}"))?;
         match response.status().is_success() {

@@ -59,6 +59,9 @@ pub struct Objective {
 /// A job's report, from `GET /jobs/{id}/report`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Report {
+    /// What it says to somebody who decides; absent in those of earlier versions.
+    #[serde(default)]
+    pub summary: Option<String>,
     /// What was sought.
     pub objective: Objective,
     /// Why the search ended.

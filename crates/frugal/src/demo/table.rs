@@ -69,7 +69,9 @@ pub fn found(outcome: &Outcome) -> String {
         ]);
     }
     table.add_row(row("cost per instance", &|side| cost(&side.inference_cost)));
-    let mut text = format!("\n{table}\n");
+    let summary = outcome.report.summary.as_deref();
+    let summary = summary.map(|summary| format!("\n{summary}\n"));
+    let mut text = format!("{}\n{table}\n", summary.unwrap_or_default());
     let instances = sides.into_iter().flatten().map(|side| side.utility.count);
     let instances = instances.max().unwrap_or(0);
     if !same.is_empty() {
