@@ -5,9 +5,11 @@
 )]
 
 use frugal_simulator::{Script, Simulator, SimulatorOptions};
+use frugal_tests::client::ApiClient;
 use frugal_tests::postgres::TestDatabase;
 use frugal_tests::processes::{Frugal, Setting, program};
 use regex::Regex;
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Output;
@@ -129,6 +131,65 @@ fn steady(text: &str) -> String {
         .into_owned()
 }
 
+/// A report's page without its style, and without what depends on which answers came first.
+fn steady_page(page: &str) -> String {
+    let mut text = steady(page);
+    for (pattern, instead) in [
+        ("(?s)<style>.*?</style>", "<style/>"),
+        (
+            r"(?s)<section>\n<h2>The best so far</h2>.*?</section>",
+            "<section/>",
+        ),
+        ("sha256-[^&]+", "sha256-HASH"),
+        (r"\d{1,2} [A-Z][a-z]+ \d{4} at \d\d:\d\d", "MOMENT"),
+    ] {
+        text = Regex::new(pattern)
+            .unwrap()
+            .replace_all(&text, instead)
+            .into_owned();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_page_shows_names_and_loads_nothing() {
+    let world = World::start().await;
+    let hostile = "</title><script>alert(1)</script>";
+    let named = JOB
+        .replace("name: sums from a file", &format!("name: '{hostile}'"))
+        .replace("name: think", "name: '\"><img src=x onerror=alert(2)>'");
+    std::fs::write(world.file("hostile.yaml"), named).unwrap();
+    world
+        .says(&["submit", &world.file("hostile.yaml"), "--watch"])
+        .await;
+    let page = world.says(&["report", "latest", "--html"]).await;
+    let names = page
+        .replace("&lt;script&gt;alert(1)&lt;", "")
+        .replace("&lt;img src=x onerror", "");
+    assert!(names.len() < page.len(), "{page}");
+    for loaded in [
+        "<script", "<img", "src=", "href=", "url(", "@import", "style=\"",
+    ] {
+        assert!(!names.contains(loaded), "{loaded}: {names}");
+    }
+    let api = ApiClient::new(&world.url);
+    let jobs = api.json("/jobs?limit=1").await;
+    let path = jobs["data"][0]["links"]["report_page"].as_str().unwrap();
+    let answer = api.request(Method::GET, path).send().await.unwrap();
+    let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "text/html; charset=utf-8");
+    let policy = header("content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-"),
+        "{policy}"
+    );
+    assert!(
+        !policy.contains("unsafe") && policy.ends_with("frame-ancestors 'none'"),
+        "{policy}"
+    );
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_job_goes_from_its_file_to_its_report() {
     let world = World::start().await;
@@ -149,6 +210,18 @@ async fn a_job_goes_from_its_file_to_its_report() {
 
     let report: Value = serde_json::from_str(&world.says(&["report", id, "--json"]).await).unwrap();
     assert!(report["stop_reason"].is_string());
+    let summary = report["summary"].as_str().unwrap();
+    assert!(watched.contains(summary), "{summary}");
+
+    let page = world.says(&["report", id, "--html"]).await;
+    assert!(
+        page.contains(&format!("<p class=\"lead\">{summary}</p>")),
+        "{page}"
+    );
+    insta::assert_snapshot!("page", steady_page(&page));
+    let file = world.file("report.html");
+    world.says(&["report", id, "--html", &file]).await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), page);
     let lines = world.says(&["export", id]).await;
     let lines: Vec<Value> = lines
         .lines()

@@ -39,6 +39,7 @@ mod outside;
 mod pagination;
 mod reading;
 mod reading_back;
+mod report_page;
 mod request_id;
 mod responses;
 pub mod routes;

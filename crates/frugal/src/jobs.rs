@@ -47,7 +47,7 @@ pub enum JobsCommand {
     /// Show how far a job is
     Show(JobArgs),
     /// Show what a job has found
-    Report(JobArgs),
+    Report(ReportArgs),
     /// List the trials of a job, the best first
     Trials(JobArgs),
     /// Pause a job: what is in flight comes home, nothing more is sent
@@ -103,6 +103,18 @@ pub struct JobArgs {
     /// Where the server is.
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// What `frugal report` takes.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The job
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Write it as a page to read, print or send, into FILE or else to standard output
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "json")]
+    #[expect(clippy::option_option, reason = "the flag, and its value")]
+    pub html: Option<Option<PathBuf>>,
 }
 
 /// What `frugal jobs` takes.
@@ -172,7 +184,7 @@ pub async fn run(command: &JobsCommand, out: &mut impl Write) -> anyhow::Result<
         JobsCommand::Watch(args) => return watch(args, out).await,
         JobsCommand::Export(args) => {
             let (client, id) = named(args).await?;
-            let mut lines = client.export(&id).await?;
+            let mut lines = client.open(&format!("/jobs/{id}/export")).await?;
             while let Some(piece) = lines.chunk().await? {
                 out.write_all(&piece)?;
             }
@@ -326,9 +338,18 @@ pub async fn ended(
     }
 }
 
-async fn report(args: &JobArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let (client, id) = named(args).await?;
-    found(&client, &id, &args.form, out).await
+async fn report(args: &ReportArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let (client, id) = named(&args.job).await?;
+    let Some(file) = &args.html else {
+        return found(&client, &id, &args.job.form, out).await;
+    };
+    let page = client.open(&format!("/jobs/{id}/report.html")).await?;
+    let page = page.bytes().await?;
+    match file {
+        Some(file) => std::fs::write(file, page)
+            .with_context(|| format!("--html: cannot write {}", file.display())),
+        None => Ok(out.write_all(&page)?),
+    }
 }
 
 /// Prints a job's report.

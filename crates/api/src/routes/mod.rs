@@ -52,6 +52,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(events::list_events))
         .routes(routes!(all_events::list_all_events))
         .routes(routes!(report::get_report))
+        .routes(routes!(report::get_report_page))
         .routes(routes!(insight::get_pareto))
         .routes(routes!(insight::get_importance))
         .routes(routes!(insight::compare_trials))

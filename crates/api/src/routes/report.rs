@@ -7,15 +7,18 @@
 use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, Parameters};
 use crate::found;
+use crate::report_page::{self, Lead};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
-use crate::wire::{Report, path_of};
+use crate::wire::{Report, Trial, path_of};
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use frugal_domain::event::EventBody;
 use frugal_domain::job::JobKind;
-use frugal_store::PgConnection;
 use frugal_store::jobs::{self, Job};
-use frugal_store::terms;
+use frugal_store::{PgConnection, events, terms, trials};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
@@ -68,6 +71,70 @@ pub(super) async fn get_report(
         }
     }
     of(&mut connection, &job).await
+}
+
+/// Get what a job has found, as a page
+///
+/// One file of HTML to read, to print or to send, which loads nothing and runs nothing: what to set, what that gains
+/// and how sure it is, what it costs, how good and how dear every trial was, what the search cost, and what was not tried. It
+/// is there whenever the report is.
+#[utoipa::path(
+    get,
+    path = "/jobs/{id}/report.html",
+    tag = "jobs",
+    params(("id" = Uuid, Path, description = "The job.")),
+    responses(
+        (status = 200, description = "The page.", content_type = "text/html", body = String),
+        Problems<{ codes(&[Code::NotFound, Code::ReportNotReady]) }>
+    )
+)]
+pub(super) async fn get_report_page(
+    State(state): State<AppState>,
+    JobPath(id): JobPath,
+) -> Result<Response, ApiError> {
+    let mut connection = state.connection().await?;
+    let job = found::job(&mut connection, JobKind::Tuning, id).await?;
+    let Json(report) = of(&mut connection, &job).await?;
+    let stored = trials::load(&mut connection, id).await?;
+    let bests = events::of_type(&mut connection, id, "best.updated").await?;
+    let warnings = jobs::warnings(&mut connection, id).await?;
+    drop(connection);
+    let trials: Vec<Trial> = stored
+        .into_iter()
+        .map(|trial| Trial::new(&job, trial))
+        .collect();
+    let leads = bests.into_iter().filter_map(|(_, event)| match event {
+        EventBody::BestUpdated { utility, spend, .. } => Some(Lead {
+            spend: spend?,
+            utility: utility.mean,
+        }),
+        _ => None,
+    });
+    let warnings = warnings
+        .into_iter()
+        .map(|fault| format!("{}: {}", fault.pointer, fault.detail));
+    let page = report_page::render(
+        &job,
+        &report,
+        &trials,
+        &leads.collect::<Vec<_>>(),
+        &warnings.collect::<Vec<_>>(),
+    );
+    let page = page.map_err(|error| ApiError::internal(&*error))?;
+    let policy = format!("{}; frame-ancestors 'none'", report_page::policy());
+    let policy = HeaderValue::try_from(policy).map_err(|error| ApiError::internal(&error))?;
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        ),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ),
+    ];
+    Ok((headers, page).into_response())
 }
 
 /// The report of a job of any kind.

@@ -352,7 +352,9 @@ pub struct JobLinks {
     pub events: String,
     /// Its report, once it has ended.
     pub report: String,
-    /// Its trials by quality and cost. Of a tuning job, as are the next three.
+    /// The same as a page to read, print or send. Of a tuning job, as are the next four.
+    pub report_page: Option<String>,
+    /// Its trials by quality and cost.
     pub pareto: Option<String>,
     /// Which settings mattered.
     pub importance: Option<String>,
@@ -378,6 +380,7 @@ impl JobLinks {
         let this = path_of(kind, id);
         let of_tuning = |name| (kind == JobKind::Tuning).then(|| format!("{this}/{name}"));
         Self {
+            report_page: of_tuning("report.html"),
             pareto: of_tuning("pareto"),
             importance: of_tuning("importance"),
             compare: of_tuning("compare"),

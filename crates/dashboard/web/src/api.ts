@@ -137,6 +137,12 @@ export async function text(path: string, accept: string): Promise<string> {
   return response.text();
 }
 
+/** A file that stands at a path. */
+export async function file(path: string): Promise<Blob> {
+  const response = await ask(path);
+  return response.blob();
+}
+
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 

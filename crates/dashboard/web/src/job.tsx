@@ -4,7 +4,7 @@ import { useMemo, useState } from "preact/hooks";
 import { get, send, type Importance, type Job, type Report, type Trial, type Winner } from "./api";
 import { amount, count, figure, percent, priced, setting, unitOf, varying, whole, within } from "./format";
 import { useLive, usePolled, useSlow, type Lead, type Live } from "./live";
-import { Act, Band, Copy, Meter, Panel, plusMinus, Scroll, Settings, Spend, State, Trouble } from "./parts";
+import { Act, Band, Copy, FileLink, Meter, Panel, plusMinus, Scroll, Settings, Spend, State, Trouble } from "./parts";
 import { BestPlot, front, FrontPlot, ParallelPlot, SlicePlot } from "./plots";
 import { fault, hasEnded, lead, logLine, metricName, ofBest, ofFront, ofMoney, ofStanding, sentence } from "./words";
 
@@ -465,8 +465,15 @@ function Result({ job, report, trials }: { job: Job; report: Report; trials: Tri
             Copy as {label}
           </Copy>
         ))}
-        <a href={`/jobs/${job.id}/report`}>The report as JSON</a>
-        <a href={`/jobs/${job.id}/export`}>Everything as JSONL</a>
+        <FileLink path={`/jobs/${job.id}/report.html`} name="report.html">
+          The report to print or send
+        </FileLink>
+        <FileLink path={`/jobs/${job.id}/report`} name="report.json">
+          The report as JSON
+        </FileLink>
+        <FileLink path={`/jobs/${job.id}/export`} name="job.jsonl">
+          Everything as JSONL
+        </FileLink>
       </div>
       <Scroll label="Winner, baseline and runners-up">
         <table>

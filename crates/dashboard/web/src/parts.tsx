@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { Refused, type Configuration, type Estimate, type Job, type JobSummary } from "./api";
+import { file, key, Refused, type Configuration, type Estimate, type Job, type JobSummary } from "./api";
 import { amount, figure, percent, setting, unitOf, within } from "./format";
 import { fault } from "./words";
 
@@ -150,6 +150,32 @@ export function Copy({ text, children }: { text: string | (() => Promise<string>
     >
       {said ?? children}
     </button>
+  );
+}
+
+/** A link to a file of the server's. Where there is a key, which a link cannot carry, the file is asked for and saved. */
+export function FileLink({ path, name, children }: { path: string; name: string; children: ComponentChildren }) {
+  const [error, setError] = useState<string>();
+  const save = async () => {
+    const url = URL.createObjectURL(await file(path));
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = name;
+    link.click();
+    URL.revokeObjectURL(url);
+  };
+  return (
+    <a
+      href={path}
+      onClick={(event) => {
+        if (key.get() !== null) {
+          event.preventDefault();
+          save().catch((refused: unknown) => setError(refused instanceof Refused ? refused.message : "The browser does not save it"));
+        }
+      }}
+    >
+      {error ?? children}
+    </a>
   );
 }
 

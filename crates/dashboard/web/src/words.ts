@@ -1,7 +1,7 @@
 // What numbers say, in sentences: each plot and each page has one for somebody who decides.
 
 import type { FieldError, Job, JobEvent, Report, Trial } from "./api";
-import { amount, clock, count, day, duration, figure, percent, shortName, times, unitOf, within } from "./format";
+import { amount, clock, count, day, duration, figure, percent, times, unitOf, within } from "./format";
 
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
@@ -75,32 +75,9 @@ function price(cost: number, of: number | undefined): string {
   return ratio > 1.05 ? `, at ${times(ratio)} its price` : ratio < 0.95 ? `, at ${percent(ratio)} of its price` : ", at the same price";
 }
 
-/** What a report says to somebody who decides. */
+/** What a report says to somebody who decides; one of an earlier version says less. */
 export function verdict(report: Report): string {
-  const { winner, baseline, holdout } = report;
-  if (winner == null) {
-    return "No setting was found that fits the budgets.";
-  }
-  const who = winner.trial === 0 ? "Stay with the baseline" : `Use ${shortName(winner.configuration)} (trial ${winner.trial})`;
-  if (holdout != null && holdout.baseline != null && winner.trial !== 0) {
-    const sure =
-      report.improvement === "significant"
-        ? "; that is more than chance would do (95 %)"
-        : ", which may still be chance";
-    return `${who}: on ${count(holdout.instances, "row")} that the search never saw it scores ${figure(
-      holdout.winner.mean,
-    )}, the baseline ${figure(holdout.baseline.mean)}${price(
-      holdout.winner_inference_cost.mean,
-      holdout.baseline_inference_cost?.mean,
-    )}${sure}.`;
-  }
-  if (baseline != null && winner.trial !== 0) {
-    return `${who}: it scores ${figure(winner.utility.mean)}, the baseline ${figure(baseline.utility.mean)}${price(
-      winner.inference_cost.mean,
-      baseline.inference_cost.mean,
-    )}. No rows were held out, so the lead is too hopeful.`;
-  }
-  return `${who}: it scores ${figure(winner.utility.mean)}.`;
+  return report.summary ?? sentence(report.improvement_detail);
 }
 
 /** What the curve of the best so far shows now. */
