@@ -26,6 +26,10 @@ pub struct Catalog {
     /// Whether programs are run. It is found out when the server starts.
     #[serde(skip)]
     pub programs: Availability,
+    /// The endpoints that are configured and cannot be used, each with the environment variable that is not
+    /// set. It is found out when the server starts.
+    #[serde(skip)]
+    pub switched_off: BTreeMap<String, String>,
 }
 
 impl Catalog {
@@ -47,6 +51,23 @@ impl Catalog {
             let unpriced = endpoint.models.iter().filter(|(_, it)| it.prices.is_none());
             unpriced.map(|(model, _)| (name.as_str(), model.as_str()))
         })
+    }
+
+    /// The same without the endpoints that name environment variables which are not set: these are
+    /// [switched off](Self::switched_off).
+    #[must_use]
+    pub fn usable(mut self, is_set: impl Fn(&str) -> bool) -> Self {
+        let switched_off = self.endpoints.iter().filter_map(|(name, endpoint)| {
+            let unset = endpoint
+                .variables()
+                .into_iter()
+                .find(|name| !is_set(name))?;
+            Some((name.clone(), unset))
+        });
+        self.switched_off = switched_off.collect();
+        self.endpoints
+            .retain(|name, _| !self.switched_off.contains_key(name));
+        self
     }
 
     /// The names of all endpoints, in order.
@@ -122,6 +143,20 @@ pub struct Endpoint {
     /// Whether jobs may name models that are not listed. Those have no prices.
     #[serde(default)]
     pub allow_unlisted_models: bool,
+}
+
+impl Endpoint {
+    /// The environment variables that its keys and headers come from, those of all deployments.
+    fn variables(&self) -> BTreeSet<String> {
+        let all = self.every_deployment().flat_map(|(_, own)| {
+            let headers = own.headers.into_values().filter_map(|source| match source {
+                HeaderSource::Variable { env } => Some(env),
+                HeaderSource::Value(_) => None,
+            });
+            own.api_key_env.into_iter().chain(headers)
+        });
+        all.collect()
+    }
 }
 
 /// Where the value of a header comes from.

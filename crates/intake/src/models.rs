@@ -121,6 +121,13 @@ pub(crate) fn known(
     (model_at, model): (Reader<'_>, &str),
     catalog: &Catalog,
 ) -> Option<Known> {
+    if let Some(unset) = catalog.switched_off.get(endpoint) {
+        return endpoint_at.fault(format!(
+            "`{endpoint}` is switched off at this server: its environment variable {unset} is not set; set it and \
+             start the server again, or name another endpoint; {}",
+            known_names("it has", catalog.endpoints.keys())
+        ));
+    }
     let Some(known) = catalog.endpoints.get(endpoint) else {
         return endpoint_at.fault(format!(
             "`{endpoint}` is not an endpoint of this server; {}",

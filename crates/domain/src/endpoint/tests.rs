@@ -294,3 +294,30 @@ fn deployments_that_make_no_sense_are_refused_where_they_stand() {
         assert!(told.starts_with(&format!("{field}: ")), "{told}");
     }
 }
+
+#[test]
+fn an_endpoint_without_its_keys_is_switched_off() {
+    let catalog: Catalog = serde_json::from_value(json!({"endpoints": {
+        "open": {"base_url": "http://127.0.0.1/v1"},
+        "keyed": {"base_url": "https://host/v1", "api_key_env": "KEY"},
+        "headed": {"base_url": "https://host/v1", "headers": {"x-key": {"env": "HEADER"}, "x-title": "a"}},
+        "several": {"base_url": "https://host/v1", "api_key_env": "KEY", "deployments": [
+            {"name": "other", "api_key_env": "OTHER"},
+        ]},
+    }}))
+    .unwrap();
+    let all = catalog.clone().usable(|_| true);
+    assert_eq!((all.endpoints.len(), all.switched_off.len()), (4, 0));
+    let some = catalog.usable(|name| name == "KEY");
+    assert_eq!(some.names().collect::<Vec<_>>(), ["keyed", "open"]);
+    let off: Vec<_> = some.switched_off.iter().collect();
+    let expected = [("headed", "HEADER"), ("several", "OTHER")];
+    assert_eq!(
+        off,
+        expected
+            .map(|(name, unset)| (name.to_owned(), unset.to_owned()))
+            .iter()
+            .map(|(a, b)| (a, b))
+            .collect::<Vec<_>>()
+    );
+}
