@@ -143,7 +143,7 @@ def job(name, dollars=0.02):
 
 CONFIGURATION = """
 data_dir = "{folder}/data"
-workers = 1
+workers = {workers}
 log = "warn"
 [endpoints.local]
 base_url = "{endpoint}"
@@ -159,15 +159,15 @@ def _free_port():
 
 
 @contextlib.contextmanager
-def server(program, folder):
-    """A server over an endpoint of known answers; both end with the block."""
+def server(program, folder, latency=40, workers=1):
+    """A server over an endpoint of known answers that takes so many milliseconds; both end with the block."""
     folder = pathlib.Path(folder)
     (folder / "answers.jsonl").write_text(_answers())
-    simulate = [program, "simulate", "--bind", "127.0.0.1:0", "--latency", "40", "--data", folder / "answers.jsonl", "--log", "warn"]
+    simulate = [program, "simulate", "--bind", "127.0.0.1:0", "--latency", str(latency), "--data", folder / "answers.jsonl", "--log", "warn"]
     with subprocess.Popen(simulate, stdout=subprocess.PIPE, text=True) as endpoint:
         try:
             address = endpoint.stdout.readline().split()[-1]
-            (folder / "frugal.toml").write_text(CONFIGURATION.format(folder=folder, endpoint=address))
+            (folder / "frugal.toml").write_text(CONFIGURATION.format(folder=folder, endpoint=address, workers=workers))
             port = _free_port()
             serve = [program, "serve", "--config", folder / "frugal.toml", "--listen", f"127.0.0.1:{port}"]
             with subprocess.Popen(serve, stdout=subprocess.DEVNULL) as process:
