@@ -5,6 +5,8 @@
     reason = "a test whose processes do not start fails here, as it would at an assertion"
 )]
 
+use clap::CommandFactory;
+use frugal::cli::Cli;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
@@ -149,11 +151,17 @@ impl Setting {
             None => program().await,
         };
         let mut command = Command::new(program);
+        command.args(arguments);
+        // Clients of a server read no configuration.
+        let all = Cli::command();
+        let named = arguments.first().and_then(|name| all.find_subcommand(name));
+        if named.is_some_and(|named| named.get_arguments().any(|one| one.get_id() == "config")) {
+            command
+                .arg("--config")
+                .arg(&config)
+                .args(["--log", "info", "--log-format", "json"]);
+        }
         command
-            .args(arguments)
-            .arg("--config")
-            .arg(&config)
-            .args(["--log", "info", "--log-format", "json"])
             .env("DATABASE_URL", &self.database_url)
             .envs(&self.environment)
             .current_dir(directory.path())

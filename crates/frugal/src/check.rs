@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const MAX_TOKENS: u32 = 16;
 
 /// What `frugal endpoints check` takes.
-#[derive(Args)]
+#[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Check these endpoints only
     #[arg(value_name = "ENDPOINT")]

@@ -1,14 +1,16 @@
 //! The command line.
 
 use crate::check::CheckArgs;
-use crate::config::Flags;
+use crate::config::{DatabaseFlags, DemoFlags, FileFlags, Flags, ServeFlags, WorkerFlags};
 use crate::datasets::DatasetsCommand;
 use crate::demo::DemoArgs;
+use crate::init::InitArgs;
 use crate::jobs::JobsCommand;
 use crate::keys::{AuditArgs, KeysCommand};
 use crate::retention::PruneArgs;
 use crate::tune::{self, TuneArgs};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use frugal_simulator::{FaultKind, SCRIPT_FORM};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,7 +24,10 @@ use std::path::PathBuf;
 /// Try it: `frugal demo` runs such a job on recorded answers of real models and needs nothing
 /// but PostgreSQL's programs on this machine.
 ///
-/// Settings come from frugal.toml, from the environment, and from flags; later ones win.
+/// For a task of your own: `frugal init` writes a configuration and a first job, and `frugal tune` runs it.
+///
+/// Settings come from frugal.toml, from the environment, and from flags; later ones win. The help of a command
+/// lists those that it takes.
 #[derive(Parser)]
 #[command(
     name = "frugal",
@@ -34,9 +39,28 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// What holds for every command.
+}
+
+/// What a command takes, and below it what it takes of the configuration.
+#[derive(Debug, Args)]
+pub struct With<A: Args, F: Args> {
+    /// Its own.
     #[command(flatten)]
-    pub flags: Flags,
+    pub args: A,
+    /// What it takes of the configuration.
+    #[command(flatten)]
+    pub flags: F,
+}
+
+/// Commands below a command, with what all of them take of the configuration.
+#[derive(Debug, Args)]
+pub struct Under<C: Subcommand, F: Args> {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: C,
+    /// What all take of the configuration.
+    #[command(flatten)]
+    pub flags: F,
 }
 
 /// What to do.
@@ -46,20 +70,20 @@ pub enum Command {
     ///
     /// Without a database URL it starts a PostgreSQL of its own in the data directory, on a Unix
     /// socket, and stops it on the way out.
-    Serve,
+    Serve(ServeFlags),
     /// Drive jobs that a server elsewhere accepted; any number may share one database
-    Worker,
+    Worker(WorkerFlags),
     /// Bring the database's schema up to date and stop
     ///
     /// `serve` does this by itself.
-    Migrate,
+    Migrate(DatabaseFlags),
     /// Remove what jobs that ended long ago have left, as `[retention]` of frugal.toml says
     ///
     /// `serve` does this by itself, once a minute. Jobs that have not ended are never touched. It goes in
     /// batches of 1,000 rows, so it may be broken off at any time and run again.
-    Prune(PruneArgs),
+    Prune(With<PruneArgs, DatabaseFlags>),
     /// Run an OpenAI-compatible endpoint that replays recorded answers of real models, or your own
-    Simulate(SimulateArgs),
+    Simulate(With<SimulateArgs, FileFlags>),
     /// Tune a job from a file (JSON or YAML) in this process, without a server, and show what it found
     ///
     /// The file is as for `frugal submit`, and the endpoints are those of frugal.toml. What is bought is kept in a
@@ -67,10 +91,9 @@ pub enum Command {
     /// result if it has ended, and nothing is paid twice. With a larger budgets.optimization in the file, one that
     /// has ended goes on too. Ctrl-C pauses it. No other job in the database is touched.
     #[command(after_help = tune::EXITS)]
-    Tune(TuneArgs),
+    Tune(With<TuneArgs, DatabaseFlags>),
     /// See to the endpoints that frugal.toml names
-    #[command(subcommand)]
-    Endpoints(EndpointsCommand),
+    Endpoints(Under<EndpointsCommand, FileFlags>),
     /// Post datasets for jobs to name, list and delete them, on a server that runs
     #[command(subcommand)]
     Datasets(DatasetsCommand),
@@ -81,18 +104,70 @@ pub enum Command {
     ///
     /// Where the database is frugal's own, a server that runs from the same data directory may go on
     /// running. Servers ask for keys with --require-keys.
-    #[command(subcommand)]
-    Keys(KeysCommand),
+    Keys(Under<KeysCommand, DatabaseFlags>),
     /// Show what was changed through the API, by whom and when
-    Audit(AuditArgs),
+    Audit(With<AuditArgs, DatabaseFlags>),
     /// Print the API's description (OpenAPI, YAML)
     Openapi,
     /// Show it all: database, endpoint, server and workers in one process, and one job
-    Demo(DemoArgs),
+    Demo(With<DemoArgs, DemoFlags>),
+    /// Write a configuration and a first job for a task, with its rows and answers to run it against
+    ///
+    /// Files that are there are not written over without --force.
+    Init(InitArgs),
+    /// Print what has a shell complete commands
+    ///
+    /// For bash: `frugal completions bash > ~/.local/share/bash-completion/completions/frugal`.
+    Completions(CompletionsArgs),
+    /// Print the manual, a page in the form that `man` reads
+    ///
+    /// With --to, a page for each command goes into a folder, such as one below MANPATH.
+    Man(ManArgs),
+}
+
+impl Command {
+    /// What the flags say that set something of the configuration; nothing where the command reads none.
+    #[must_use]
+    pub fn flags(&self) -> Option<Flags> {
+        match self {
+            Self::Serve(flags) => Some(flags.into()),
+            Self::Worker(flags) => Some(flags.into()),
+            Self::Migrate(flags) => Some(flags.into()),
+            Self::Prune(With { flags, .. }) => Some(flags.into()),
+            Self::Simulate(With { flags, .. }) => Some(flags.into()),
+            Self::Tune(With { flags, .. }) => Some(flags.into()),
+            Self::Endpoints(Under { flags, .. }) => Some(flags.into()),
+            Self::Keys(Under { flags, .. }) => Some(flags.into()),
+            Self::Audit(With { flags, .. }) => Some(flags.into()),
+            Self::Demo(With { flags, .. }) => Some(flags.into()),
+            Self::Datasets(_)
+            | Self::Jobs(_)
+            | Self::Openapi
+            | Self::Init(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
+        }
+    }
+}
+
+/// What `frugal completions` takes.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// What `frugal man` takes.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write a page for each command into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
 }
 
 /// What to do about endpoints.
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 pub enum EndpointsCommand {
     /// Ask every listed model something cheap, and say what it can do
     ///
@@ -102,7 +177,7 @@ pub enum EndpointsCommand {
 }
 
 /// What `frugal simulate` takes.
-#[derive(Args)]
+#[derive(Debug, Args)]
 #[command(after_long_help = format!("Data:\n{SCRIPT_FORM}\n\nKinds of faults:\n{}", FaultKind::listing()))]
 pub struct SimulateArgs {
     /// Where the endpoint listens

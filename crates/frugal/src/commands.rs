@@ -1,26 +1,33 @@
 //! The commands: which parts run together, and how they stop.
 
 use crate::check::{self, CheckArgs};
-use crate::cli::SimulateArgs;
+use crate::cli::{Cli, SimulateArgs};
 use crate::config::Config;
 use crate::database::Database;
 use crate::datasets::{self, DatasetsCommand};
 use crate::demo::{self, DemoArgs};
+use crate::init::{self, InitArgs};
 use crate::jobs::{self, JobsCommand};
 use crate::keys::{self, AuditArgs, KeysCommand};
 use crate::retention::{self, PruneArgs};
 use crate::sandbox::{self, Place};
 use crate::server::{
-    Server, connections, dataset_limits, guard, listen, tell_of_prices, terms, worker_options,
+    Server, connections, dataset_limits, guard, listen, tell_of_prices, terms, usable,
+    worker_options,
 };
+use crate::telemetry;
 use crate::tune::{self, TuneArgs};
+use crate::welcome;
 use anyhow::{Context, bail};
+use clap::CommandFactory;
+use clap_complete::Shell;
 use frugal_domain::endpoint::Catalog;
 use frugal_simulator::{Faults, Latency, Script, SimulatorOptions};
 use frugal_store::PgPool;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,13 +59,21 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
         let Place { sandbox, programs } = sandbox::find(&config.sandbox).await;
         let catalog = Arc::new(Catalog {
             programs,
-            ..config.endpoints.clone()
+            ..usable(config)
         });
-        tell_of_prices(&catalog);
         if catalog.endpoints.is_empty() {
             tracing::warn!(
-                "no endpoint is configured: jobs have none to name; see [endpoints] in frugal.toml"
+                "there is no endpoint that can be used: jobs have none to name; see [endpoints] in frugal.toml"
             );
+        }
+        if telemetry::is_for_people(config.log_format) {
+            let address = listener.local_addr()?;
+            say(&welcome::text(
+                address,
+                config.api.tls.is_some(),
+                config.workers,
+                &catalog,
+            ))?;
         }
         let server = Server {
             pool: database.pool().clone(),
@@ -228,7 +243,7 @@ fn faults(spec: &str) -> anyhow::Result<Faults> {
     };
     let text =
         std::fs::read_to_string(file).with_context(|| format!("--faults: cannot read {file}"))?;
-    let is_toml = std::path::Path::new(file)
+    let is_toml = Path::new(file)
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
     let rates: BTreeMap<String, f64> = if is_toml {
@@ -334,6 +349,39 @@ pub async fn audit(config: &Config, args: &AuditArgs) -> anyhow::Result<()> {
 /// It cannot be written.
 pub fn openapi() -> anyhow::Result<()> {
     say(&frugal_api::openapi_yaml().map_err(anyhow::Error::from_boxed)?)
+}
+
+/// Writes a configuration and a first job.
+///
+/// # Errors
+/// As for [`init::run`].
+pub fn init(args: &InitArgs) -> anyhow::Result<()> {
+    say(&init::run(args)?)
+}
+
+/// Prints what has a shell complete commands.
+///
+/// # Errors
+/// It cannot be written.
+pub fn completions(shell: Shell) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "frugal", &mut text);
+    say(&String::from_utf8_lossy(&text))
+}
+
+/// Prints the manual, or writes a page for each command into a folder.
+///
+/// # Errors
+/// Something cannot be written.
+pub fn man(folder: Option<&Path>) -> anyhow::Result<()> {
+    let Some(folder) = folder else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        return say(&String::from_utf8_lossy(&page));
+    };
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .with_context(|| format!("--to: cannot write to {}", folder.display()))
 }
 
 /// Writes to standard output, where the answer of a command belongs.

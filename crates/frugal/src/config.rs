@@ -27,6 +27,7 @@
 //! An empty environment variable counts as not set.
 
 mod api;
+mod flags;
 mod number;
 mod prices;
 mod queue;
@@ -34,6 +35,7 @@ mod retention;
 mod sandbox;
 
 pub use api::{ApiConfig, TlsFiles};
+pub use flags::{DatabaseFlags, DemoFlags, FileFlags, Flags, ServeFlags, WorkerFlags};
 pub use prices::PriceListError;
 pub use queue::QueueConfig;
 pub use retention::{RetentionConfig, kept};
@@ -119,40 +121,6 @@ impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("DatabaseUrl(…)")
     }
-}
-
-/// The flags that set something here. All are text: what they may be is checked in one place for
-/// flags, environment and file.
-#[derive(Clone, Default, clap::Args)]
-#[command(next_help_heading = "Settings")]
-pub struct Flags {
-    /// Configuration file [default: frugal.toml, if it is there; environment: FRUGAL_CONFIG]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Address to listen on [default: 127.0.0.1:8080; environment: FRUGAL_LISTEN]
-    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
-    pub listen: Option<String>,
-    /// Serve only requests that carry a key of `frugal keys create` [environment: FRUGAL_REQUIRE_KEYS]
-    #[arg(long, global = true)]
-    pub require_keys: bool,
-    /// Listen on an address that others can reach although nobody needs a key
-    #[arg(long, global = true)]
-    pub allow_unauthenticated_public_listen: bool,
-    /// PostgreSQL to use [default: one of frugal's own; environment: DATABASE_URL]
-    #[arg(long, global = true, value_name = "URL")]
-    pub database_url: Option<String>,
-    /// Where frugal's own PostgreSQL keeps its data [environment: FRUGAL_DATA_DIR]
-    #[arg(long, global = true, value_name = "DIRECTORY")]
-    pub data_dir: Option<String>,
-    /// Jobs to drive at once [default: 2; environment: FRUGAL_WORKERS]
-    #[arg(long, global = true, value_name = "NUMBER")]
-    pub workers: Option<String>,
-    /// Log level or filter [default: info; environment: FRUGAL_LOG]
-    #[arg(long, global = true, value_name = "FILTER")]
-    pub log: Option<String>,
-    /// Log lines: auto, human or json [default: auto; environment: FRUGAL_LOG_FORMAT]
-    #[arg(long, global = true, value_name = "FORMAT")]
-    pub log_format: Option<String>,
 }
 
 /// A configuration file that has been read.

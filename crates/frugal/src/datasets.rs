@@ -59,7 +59,13 @@ pub struct DeleteArgs {
 #[derive(Debug, Args)]
 pub struct ServerArgs {
     /// The server
-    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(
+        long,
+        env = "FRUGAL_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
     pub url: String,
     /// The key, where the server needs one; it is safer in the environment or in a file
     #[arg(

@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 use clap::Parser;
-use frugal::cli::{Cli, Command, EndpointsCommand};
+use frugal::cli::{Cli, Command, EndpointsCommand, Under, With};
 use frugal::commands;
-use frugal::config::Config;
+use frugal::config::{Config, Flags};
 use frugal::signals;
 use frugal::telemetry;
 use std::process::ExitCode;
@@ -27,8 +27,19 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&cli.flags)?;
-    // These draw on the terminal; the logs of the servers within would go through the picture, so only what is wrong is logged unless the operator says otherwise.
+    let config = match cli.command.flags() {
+        Some(flags) => Config::load(&flags)?,
+        // A client of a server that runs elsewhere: only what it logs can be set.
+        None => {
+            let env = |name: &str| {
+                name.starts_with("FRUGAL_LOG")
+                    .then(|| std::env::var(name).ok())?
+            };
+            Config::resolve(None, env, &Flags::default(), false)?
+        }
+    };
+    // These draw on the terminal; the logs of the servers within would go through the picture,
+    // so only what is wrong is logged unless the operator says otherwise.
     let log = match cli.command {
         Command::Demo(_) | Command::Tune(_) if config.log == "info" => "warn",
         _ => &config.log,
@@ -39,20 +50,25 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         let shutdown = signals::shutdown(config.queue.grace)?;
         match cli.command {
             Command::Jobs(command) => return commands::jobs(&command, shutdown).await,
-            Command::Tune(args) => return commands::tune(&config, &args, shutdown).await,
-            Command::Serve => commands::serve(&config, shutdown).await,
-            Command::Worker => commands::worker(&config, shutdown).await,
-            Command::Migrate => commands::migrate(&config).await,
-            Command::Prune(args) => commands::prune(&config, &args).await,
-            Command::Simulate(args) => commands::simulate(&args, shutdown).await,
-            Command::Endpoints(EndpointsCommand::Check(args)) => {
-                commands::check(&config, &args, shutdown).await
+            Command::Tune(With { args, .. }) => {
+                return commands::tune(&config, &args, shutdown).await;
             }
+            Command::Serve(_) => commands::serve(&config, shutdown).await,
+            Command::Worker(_) => commands::worker(&config, shutdown).await,
+            Command::Migrate(_) => commands::migrate(&config).await,
+            Command::Prune(With { args, .. }) => commands::prune(&config, &args).await,
+            Command::Simulate(With { args, .. }) => commands::simulate(&args, shutdown).await,
+            Command::Endpoints(Under { command, .. }) => match command {
+                EndpointsCommand::Check(args) => commands::check(&config, &args, shutdown).await,
+            },
             Command::Datasets(command) => commands::datasets(&command, shutdown).await,
-            Command::Keys(command) => commands::keys(&config, &command).await,
-            Command::Audit(args) => commands::audit(&config, &args).await,
+            Command::Keys(Under { command, .. }) => commands::keys(&config, &command).await,
+            Command::Audit(With { args, .. }) => commands::audit(&config, &args).await,
             Command::Openapi => commands::openapi(),
-            Command::Demo(args) => commands::demo(&config, &args, shutdown).await,
+            Command::Init(args) => commands::init(&args),
+            Command::Completions(args) => commands::completions(args.shell),
+            Command::Man(args) => commands::man(args.to.as_deref()),
+            Command::Demo(With { args, .. }) => commands::demo(&config, &args, shutdown).await,
         }?;
         Ok(ExitCode::SUCCESS)
     });

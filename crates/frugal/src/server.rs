@@ -134,6 +134,25 @@ impl Server {
     }
 }
 
+/// The endpoints of a configuration that have their keys. Says which ones do not, and which models have no
+/// prices: a job that budgets dollars cannot use them.
+#[must_use]
+pub fn usable(config: &Config) -> Catalog {
+    let catalog = config
+        .endpoints
+        .clone()
+        .usable(|name| variable(name).is_some_and(|value| !value.is_empty()));
+    for (endpoint, unset) in &catalog.switched_off {
+        tracing::warn!(
+            endpoint,
+            variable = unset,
+            "the endpoint is switched off, since its environment variable is not set"
+        );
+    }
+    tell_of_prices(&catalog);
+    catalog
+}
+
 /// Says which models have no prices: a job that budgets dollars cannot use them.
 pub fn tell_of_prices(catalog: &Catalog) {
     for (endpoint, model) in catalog.unpriced() {

@@ -67,16 +67,22 @@ pub fn filter(directives: &str) -> Result<EnvFilter, TelemetryError> {
         })
 }
 
+/// Whether log lines are for people to read.
+#[must_use]
+pub fn is_for_people(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    }
+}
+
 /// Sets up logging for the whole process; to be called once, first of all.
 ///
 /// # Errors
 /// If the filter cannot be parsed or logging is set up already.
 pub fn initialise(format: LogFormat, directives: &str) -> Result<(), TelemetryError> {
-    let json = match format {
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
-        LogFormat::Human => false,
-        LogFormat::Json => true,
-    };
+    let json = !is_for_people(format);
     let registry = tracing_subscriber::registry().with(filter(directives)?);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

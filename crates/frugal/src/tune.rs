@@ -14,7 +14,7 @@ use crate::demo::table::budget_amount;
 use crate::embedded_postgres::EmbeddedPostgresError;
 use crate::jobs::{self, FormArgs, document};
 use crate::sandbox::{self, Place};
-use crate::server::{Server, listen, tell_of_prices, worker_options};
+use crate::server::{Server, listen, usable, worker_options};
 use anyhow::{Context, bail};
 use clap::Args;
 use frugal_domain::endpoint::Catalog;
@@ -91,7 +91,7 @@ pub async fn run(
 ) -> anyhow::Result<ExitCode> {
     if config.endpoints.endpoints.is_empty() {
         bail!(
-            "no endpoint is configured: name one below [endpoints] in frugal.toml, or name that file with --config"
+            "no endpoint is configured: name one below [endpoints] in frugal.toml, or name that file with --config; `frugal init` writes one"
         );
     }
     let database = open(config, args).await?;
@@ -132,9 +132,8 @@ async fn in_process(
     let Place { sandbox, programs } = sandbox::find(&config.sandbox).await;
     let catalog = Arc::new(Catalog {
         programs,
-        ..config.endpoints.clone()
+        ..usable(config)
     });
-    tell_of_prices(&catalog);
     let server = Server {
         workers: 0,
         sandbox: sandbox.clone(),

@@ -23,7 +23,17 @@ fn help(command: &[&str]) -> String {
 fn every_command_says_what_it_takes() {
     insta::assert_snapshot!("frugal", help(&[]));
     for command in [
-        "serve", "worker", "migrate", "prune", "simulate", "openapi", "demo", "tune",
+        "serve",
+        "worker",
+        "migrate",
+        "prune",
+        "simulate",
+        "openapi",
+        "demo",
+        "tune",
+        "init",
+        "completions",
+        "man",
     ] {
         insta::assert_snapshot!(command, help(&[command]));
     }
@@ -45,4 +55,28 @@ fn every_command_says_what_it_takes() {
         insta::assert_snapshot!(format!("jobs_{command}"), help(&[command]));
     }
     insta::assert_snapshot!("endpoints_check", help(&["endpoints", "check"]));
+}
+
+#[test]
+fn shells_and_the_manual_know_every_command() {
+    let says = |command: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_frugal"))
+            .args(command)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        let script = says(&["completions", shell]);
+        for command in ["tune", "submit", "endpoints"] {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+    assert!(says(&["man"]).contains("frugal\\-tune(1)"));
+    let folder = tempfile::tempdir().unwrap();
+    says(&["man", "--to", folder.path().to_str().unwrap()]);
+    for page in ["frugal.1", "frugal-tune.1", "frugal-keys-create.1"] {
+        assert!(folder.path().join(page).exists(), "{page}");
+    }
 }

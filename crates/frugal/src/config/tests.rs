@@ -344,7 +344,7 @@ fn flags_are_what_clap_takes() {
     #[derive(clap::Parser)]
     struct Program {
         #[command(flatten)]
-        flags: Flags,
+        flags: ServeFlags,
     }
     let line = [
         "frugal",
@@ -356,9 +356,10 @@ fn flags_are_what_clap_takes() {
         "x.toml",
     ];
     let program = <Program as clap::Parser>::try_parse_from(line).unwrap();
-    let config = resolve("", &[], &program.flags).unwrap();
+    let flags = Flags::from(&program.flags);
+    let config = resolve("", &[], &flags).unwrap();
     assert_eq!((config.listen.port(), config.workers), (9, 7));
-    assert_eq!(program.flags.config.as_deref(), Some(Path::new("x.toml")));
+    assert_eq!(flags.config.as_deref(), Some(Path::new("x.toml")));
 }
 
 #[test]
