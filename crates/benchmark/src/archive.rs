@@ -5,6 +5,7 @@ use crate::endpoint::{Answered, Endpoint};
 use frugal_domain::configuration::{Sampling, Settings};
 use frugal_domain::id::JobId;
 use frugal_domain::request::{RequestKey, ResponseId};
+use frugal_domain::scoring::Observation;
 use frugal_evaluation::{OfferedResponse, ScoreKey};
 use frugal_tuning::RequestToSend;
 use std::collections::BTreeMap;
@@ -42,8 +43,8 @@ impl Archive {
         self.requests.insert(request.key, bought);
     }
 
-    /// The score of a response, cut where the key says so; nothing if it is not here.
-    pub fn score(&self, endpoint: &dyn Endpoint, key: ScoreKey) -> Option<f64> {
+    /// What is said of a response, cut where the key says so; nothing if it is not here.
+    pub fn observation(&self, endpoint: &dyn Endpoint, key: ScoreKey) -> Option<Observation> {
         let ResponseId {
             request, position, ..
         } = key.response;
@@ -51,8 +52,7 @@ impl Archive {
         let draws = &bought.answered.draws;
         let draw = *draws.get(usize::try_from(position).ok()?)?;
         let max_tokens = key.max_tokens.unwrap_or(bought.max_tokens);
-        let response = endpoint.response(&bought.settings, bought.row, draw, max_tokens);
-        Some(response.score)
+        Some(endpoint.observation(&bought.settings, bought.row, draw, max_tokens))
     }
 
     /// All responses with these sampling settings to some rows, for another job to whom the rows

@@ -2,6 +2,7 @@
 
 use crate::endpoint::{DrawNumber, Endpoint, Response};
 use frugal_domain::configuration::Settings;
+use frugal_domain::scoring::Observation;
 use frugal_evaluation::RequestFailure;
 use frugal_simulator::Bracket;
 use rand::RngExt;
@@ -15,27 +16,28 @@ pub struct Sample {
     pub tokens: u32,
     /// It ended by itself.
     pub ended: bool,
-    /// Its score where nothing is cut off.
-    pub score: f64,
-    /// Its scores under limits that cut it: each from the limit beside it on, 0 before the first.
-    pub when_cut: Vec<(u32, f64)>,
+    /// What is said of it where nothing is cut off.
+    pub observed: Observation,
+    /// What is said of it under limits that cut it: each from the limit beside it on, a score of 0 before
+    /// the first.
+    pub when_cut: Vec<(u32, Observation)>,
 }
 
 impl Sample {
     fn under(&self, max_tokens: u32) -> Response {
+        Response {
+            tokens: self.tokens.min(max_tokens).into(),
+            ended: self.ended && self.tokens <= max_tokens,
+            score: self.observed_under(max_tokens).score,
+        }
+    }
+
+    fn observed_under(&self, max_tokens: u32) -> Observation {
         if self.tokens <= max_tokens {
-            return Response {
-                tokens: self.tokens.into(),
-                ended: self.ended,
-                score: self.score,
-            };
+            return self.observed;
         }
         let step = self.when_cut.iter().rfind(|(from, _)| *from <= max_tokens);
-        Response {
-            tokens: max_tokens.into(),
-            ended: false,
-            score: step.map_or(0.0, |(_, score)| *score),
-        }
+        step.map_or_else(|| 0.0.into(), |(_, observed)| *observed)
     }
 }
 
@@ -130,14 +132,11 @@ impl Corpus {
         Some((1.0 - weight) * mean(between.lower) + weight * mean(between.upper))
     }
 
-    /// The expected length of a response under these settings, `max_tokens` included.
-    pub fn expected_tokens(&self, settings: &Settings, row: usize) -> f64 {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "lengths of responses are far below 2^53"
-        )]
-        let tokens = |response: Response| response.tokens as f64;
-        self.expected(settings, row, tokens).unwrap_or(0.0)
+    fn sample(&self, settings: &Settings, row: usize, draw: DrawNumber) -> Option<&Sample> {
+        let at = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let cell = self.cell(settings, row)?;
+        let (_, samples) = cell.by_temperature.get(at(draw.0 >> 32))?;
+        samples.get(at(draw.0 & u64::from(u32::MAX)))
     }
 }
 
@@ -181,12 +180,7 @@ impl Endpoint for Corpus {
         draw: DrawNumber,
         max_tokens: u32,
     ) -> Response {
-        let at = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let sample = self.cell(settings, row).and_then(|cell| {
-            let (_, samples) = cell.by_temperature.get(at(draw.0 >> 32))?;
-            samples.get(at(draw.0 & u64::from(u32::MAX)))
-        });
-        sample.map_or(
+        self.sample(settings, row, draw).map_or(
             Response {
                 tokens: 0,
                 ended: true,
@@ -196,9 +190,29 @@ impl Endpoint for Corpus {
         )
     }
 
+    fn observation(
+        &self,
+        settings: &Settings,
+        row: usize,
+        draw: DrawNumber,
+        max_tokens: u32,
+    ) -> Observation {
+        let sample = self.sample(settings, row, draw);
+        sample.map_or_else(|| 0.0.into(), |sample| sample.observed_under(max_tokens))
+    }
+
     fn chance(&self, settings: &Settings, row: usize) -> f64 {
         let right = |response: Response| response.score;
         self.expected(settings, row, right).unwrap_or(0.0)
+    }
+
+    fn expected_tokens(&self, settings: &Settings, row: usize) -> f64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "lengths of responses are far below 2^53"
+        )]
+        let tokens = |response: Response| response.tokens as f64;
+        self.expected(settings, row, tokens).unwrap_or(0.0)
     }
 }
 
@@ -212,8 +226,8 @@ mod tests {
         Sample {
             tokens,
             ended: true,
-            score,
-            when_cut: vec![(3, 1.0), (5, 0.0)],
+            observed: score.into(),
+            when_cut: vec![(3, 1.0.into()), (5, 0.0.into())],
         }
     }
 

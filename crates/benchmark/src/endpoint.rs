@@ -2,6 +2,7 @@
 
 use frugal_domain::configuration::Settings;
 use frugal_domain::money::Usage;
+use frugal_domain::scoring::Observation;
 use frugal_evaluation::RequestFailure;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -54,8 +55,22 @@ pub trait Endpoint: Sync {
         max_tokens: u32,
     ) -> Response;
 
+    /// What its scorer says of a drawn response under a limit of tokens: by default its score alone.
+    fn observation(
+        &self,
+        settings: &Settings,
+        row: usize,
+        draw: DrawNumber,
+        max_tokens: u32,
+    ) -> Observation {
+        self.response(settings, row, draw, max_tokens).score.into()
+    }
+
     /// The probability that one response is right under these settings, `max_tokens` included.
     fn chance(&self, settings: &Settings, row: usize) -> f64;
+
+    /// The expected length of a response in tokens under these settings, `max_tokens` included.
+    fn expected_tokens(&self, settings: &Settings, row: usize) -> f64;
 
     /// Answers a request: `n` responses to a row. The same seed draws the same responses, those
     /// of a larger `n` being a continuation, whatever `max_tokens` cuts them at.

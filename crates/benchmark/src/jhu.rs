@@ -218,7 +218,7 @@ fn samples(row: &Row) -> anyhow::Result<(f64, Vec<Sample>)> {
         Ok(Sample {
             tokens: u32::try_from(tokens)?,
             ended: true,
-            score: f64::from(u8::from(answer.correct)),
+            observed: f64::from(u8::from(answer.correct)).into(),
             when_cut: Vec::new(),
         })
     });
@@ -271,7 +271,10 @@ mod tests {
         let shelf = &set.corpus.shelves[&(1, 1)];
         assert_eq!(shelf.temperatures, [0.0, 1.0]);
         let (_, samples) = &shelf.cells[0].by_temperature[0];
-        let read: Vec<_> = samples.iter().map(|one| (one.tokens, one.score)).collect();
+        let read: Vec<_> = samples
+            .iter()
+            .map(|one| (one.tokens, one.observed.score))
+            .collect();
         assert_eq!(read, [(20, 1.0), (40, 0.0)]);
         assert_eq!(set.corpus.prompt_token_bounds[4], [120]);
     }

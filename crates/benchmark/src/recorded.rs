@@ -4,6 +4,7 @@ use crate::corpus::{Cell, Corpus, Sample, Shelf};
 use crate::data_set::{self, DataSet, Priced};
 use anyhow::Context;
 use frugal_domain::job::{Instance, JobSpec};
+use frugal_domain::scoring::Observation;
 use frugal_scoring::{CompiledPrompt, Expectation, Scorer};
 use frugal_simulator::{CellKey, FinishReason, RecordedResponse, Recordings};
 use serde_json::{Value, json};
@@ -216,17 +217,20 @@ fn sample(
     expectation: &Expectation<'_>,
 ) -> anyhow::Result<Sample> {
     let whole = recorded.cut(u32::MAX, stop);
-    let mut when_cut: Vec<(u32, f64)> = Vec::new();
+    let mut when_cut: Vec<(u32, Observation)> = Vec::new();
     for max_tokens in shortest..whole.completion_tokens {
-        let score = expectation.score(&recorded.cut(max_tokens, stop).text)?;
-        if when_cut.last().map_or(0.0, |(_, before)| *before) != score {
-            when_cut.push((max_tokens, score));
+        let observed = expectation.observe(&recorded.cut(max_tokens, stop).text)?;
+        let before = when_cut
+            .last()
+            .map_or_else(|| 0.0.into(), |(_, before)| *before);
+        if before != observed {
+            when_cut.push((max_tokens, observed));
         }
     }
     Ok(Sample {
         tokens: whole.completion_tokens,
         ended: whole.finish_reason == FinishReason::Stop,
-        score: expectation.score(&whole.text)?,
+        observed: expectation.observe(&whole.text)?,
         when_cut,
     })
 }

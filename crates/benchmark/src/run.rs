@@ -8,14 +8,14 @@ use frugal_domain::configuration::Settings;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_domain::job::{JobSpec, Reuse, Split};
 use frugal_domain::money::Spend;
-use frugal_domain::scoring::Observation;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse};
 use frugal_tuning::{
-    Answers, Change, LookUp, Past, PromptTokenBounds, Record, Report, RequestEnd, RequestToSend,
-    ScoreBatch, Scored, ScoredBatch, SettledRequest, Tuning, drive,
+    Answers, Change, JobEnding, LookUp, Past, PromptTokenBounds, Record, Report, RequestEnd,
+    RequestToSend, ScoreBatch, Scored, ScoredBatch, SettledRequest, Step, Tuning, TuningError,
+    drive,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -103,11 +103,72 @@ impl Found {
     }
 }
 
-/// Runs a job to its end.
+/// Runs a job to its end, one request after the other.
 ///
 /// # Errors
 /// The job makes no sense.
 pub fn run(job: Job<'_>) -> anyhow::Result<Found> {
+    run_by(job, drive)
+}
+
+/// Runs a job to its end, with as many requests under way at the same time as it permits. Says also how
+/// long that takes, in calls that all last equally long.
+///
+/// # Errors
+/// The job makes no sense.
+pub fn run_side_by_side(job: Job<'_>) -> anyhow::Result<(Found, u64)> {
+    let mut now = 0;
+    let found = run_by(job, |tuning, memory| {
+        let ending = drive_side_by_side(tuning, memory)?;
+        now = ending.1;
+        Ok(ending.0)
+    })?;
+    Ok((found, now))
+}
+
+/// As [`drive`], but requests end a call's time after they were sent. Also how many such times it took.
+fn drive_side_by_side(
+    tuning: &mut Tuning,
+    memory: &mut Memory<'_>,
+) -> Result<(JobEnding, u64), TuningError> {
+    let mut now = 0;
+    let mut under_way: VecDeque<(u64, RequestToSend)> = VecDeque::new();
+    loop {
+        match tuning.next_step()? {
+            Some(Step::Send(request)) => under_way.push_back((now + 1, request)),
+            Some(Step::Score(batch)) => {
+                let scores = memory.score(&batch);
+                tuning.scored(batch.of, scores);
+            }
+            Some(Step::LookUp(wanted)) => {
+                let offered = memory.look_up(&wanted);
+                tuning.looked_up(wanted.trial, offered);
+            }
+            Some(Step::Record(record)) => {
+                memory.record(&record);
+                match &record.change {
+                    Change::TrialBegun(begun) => tuning.trial_begun(begun.number),
+                    Change::TermsChanged(change) => tuning.terms_stored(change.number),
+                    _ => {}
+                }
+            }
+            Some(Step::Finish) => return Ok((tuning.ending(), now)),
+            None => {
+                let Some((due, request)) = under_way.pop_front() else {
+                    return Ok((tuning.ending(), now));
+                };
+                now = due;
+                let end = memory.send(&request);
+                tuning.request_ended(request.key, end)?;
+            }
+        }
+    }
+}
+
+fn run_by<'a>(
+    job: Job<'a>,
+    driver: impl FnOnce(&mut Tuning, &mut Memory<'a>) -> Result<JobEnding, TuningError>,
+) -> anyhow::Result<Found> {
     let mut spec = job.spec.clone();
     if job.earlier.is_some() {
         spec.search.reuse = Reuse::Owner;
@@ -129,7 +190,7 @@ pub fn run(job: Job<'_>) -> anyhow::Result<Found> {
         begun: BTreeMap::new(),
         trials: BTreeMap::new(),
     };
-    let ending = drive(&mut tuning, &mut memory)?;
+    let ending = driver(&mut tuning, &mut memory)?;
     Ok(Found {
         report: ending.report.context("the job failed")?,
         trials: memory.trials,
@@ -192,9 +253,8 @@ impl Answers for Memory<'_> {
                 None => Some(&self.bought),
                 Some(_) => self.job.earlier,
             };
-            let score = archive.and_then(|archive| archive.score(self.job.endpoint, key));
-            let score = score.map(Observation::from);
-            (key, score.ok_or_else(|| "nobody bought it".to_owned()))
+            let said = archive.and_then(|archive| archive.observation(self.job.endpoint, key));
+            (key, said.ok_or_else(|| "nobody bought it".to_owned()))
         };
         let scores = batch.plans.iter().map(|plan| one(plan.key));
         scores.collect::<Vec<Scored>>().into()

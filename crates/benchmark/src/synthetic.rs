@@ -76,6 +76,12 @@ impl Endpoint for Synthetic {
         }
     }
 
+    fn expected_tokens(&self, settings: &Settings, _row: usize) -> f64 {
+        let cut = |tokens: u64| tokens.min(settings.extent.max_tokens.into()) as f64;
+        let total: f64 = TOKENS.map(cut).sum();
+        total / (TOKENS.end() - TOKENS.start() + 1) as f64
+    }
+
     fn chance(&self, settings: &Settings, row: usize) -> f64 {
         let lead = (self.ability)(settings) - self.difficulties[row];
         1.0 / (1.0 + (-lead).exp())

@@ -11,6 +11,7 @@ use crate::endpoint::{DrawNumber, Endpoint, Response};
 use anyhow::Context;
 use frugal_domain::configuration::{Sampling, Settings};
 use frugal_domain::money::Prices;
+use frugal_domain::scoring::{AnswerKey, Observation};
 use frugal_evaluation::RequestFailure;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -49,7 +50,7 @@ struct Written {
 type Listed = BTreeMap<String, BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<Answer>>>>>;
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-struct Answer(f64, bool);
+pub(super) struct Answer(f64, bool);
 
 #[derive(Debug, Deserialize)]
 struct WrittenRow {
@@ -81,11 +82,11 @@ pub struct Template {
     /// What stands before the row's text.
     pub prefix: String,
     /// What it adds to the log of a right answer's weight.
-    bonus: f64,
+    pub(super) bonus: f64,
     /// What it multiplies lengths by.
-    len_mult: f64,
+    pub(super) len_mult: f64,
     /// Tokens that it adds to a prompt.
-    tokens: u64,
+    pub(super) tokens: u64,
 }
 
 /// A model of a world.
@@ -97,12 +98,14 @@ pub struct Model {
     pub prices: Prices,
     /// Dollars per million tokens of input and of output.
     pub usd_per_million: (f64, f64),
-    t0: f64,
-    breaks: f64,
+    pub(super) t0: f64,
+    pub(super) breaks: f64,
+    /// What it multiplies the bonus of a prompt by.
+    pub(super) heeds: f64,
 }
 
 /// A world.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct World {
     /// Its name.
     pub name: String,
@@ -113,16 +116,19 @@ pub struct World {
     /// The inference budget in dollars.
     pub inference_budget: f64,
     /// Tokens of each row's own part of the prompt.
-    prompt_tokens: Vec<u64>,
+    pub(super) prompt_tokens: Vec<u64>,
+    /// By how much the log of an answer's length grows with the temperature, beyond that of 1; 0 where
+    /// lengths do not depend on it.
+    pub(super) length_by_temperature: f64,
     /// What is laid over it, if anything.
     pub overlay: Option<Overlay>,
     /// By model, prompt and row.
-    answers: Vec<Vec<Vec<Source>>>,
+    pub(super) answers: Vec<Vec<Vec<Source>>>,
 }
 
 /// Where the answers of one row come from.
-#[derive(Debug)]
-enum Source {
+#[derive(Debug, Clone)]
+pub(super) enum Source {
     Clusters(Vec<Cluster>),
     /// By temperature, rising.
     Listed(Vec<(f64, Vec<Answer>)>),
@@ -157,6 +163,7 @@ impl World {
                 usd_per_million,
                 t0: model.t0,
                 breaks: model.t_break.unwrap_or(USUAL_BREAK),
+                heeds: 1.0,
             });
             let of_template = |template: &Template| {
                 let of_row = |row: &&WrittenRow| match &written.recorded {
@@ -172,6 +179,7 @@ impl World {
             models,
             answers,
             overlay: None,
+            length_by_temperature: 0.0,
             prompt_tokens: rows.iter().map(|row| row.prompt_tokens).collect(),
             name: written.name,
             templates: written.templates,
@@ -188,6 +196,22 @@ impl World {
             seed,
         );
         Self { overlay, ..self }
+    }
+
+    /// The same world with so many times its inference budget.
+    pub fn with_budget_times(&self, factor: f64) -> Self {
+        Self {
+            inference_budget: factor * self.inference_budget,
+            ..self.clone()
+        }
+    }
+
+    /// The same world with lengths that [depend on the temperature](Self::length_by_temperature).
+    pub fn with_length_by_temperature(self, length_by_temperature: f64) -> Self {
+        Self {
+            length_by_temperature,
+            ..self
+        }
     }
 
     /// The name of a prompt.
@@ -211,10 +235,18 @@ impl World {
                 }
             }
         };
-        match &self.overlay {
+        let mut clusters = match &self.overlay {
             Some(overlay) => overlay.applied(clusters, sampling, row),
             None => clusters,
+        };
+        if self.length_by_temperature != 0.0 {
+            let longer = (self.length_by_temperature * (temperature - 1.0)).exp();
+            for cluster in &mut clusters {
+                cluster.length *= longer;
+                cluster.spread *= longer;
+            }
         }
+        clusters
     }
 
     /// The exact expected success and inference cost in dollars, the mean over all rows.
@@ -269,11 +301,7 @@ impl Answers {
         for clusters in &self.rows {
             let (mut chance, mut tokens) = (0.0, 0.0);
             for cluster in clusters {
-                let spread = cluster.spread.max(1e-6);
-                let z = (cap - cluster.length) / spread;
-                let fits = 0.5 * (1.0 + libm::erf(z / std::f64::consts::SQRT_2));
-                let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-                let length = cluster.length * fits - spread * density + cap * (1.0 - fits);
+                let (fits, length) = under(cluster, cap);
                 chance += cluster.probability * f64::from(u8::from(cluster.right)) * fits;
                 tokens += cluster.probability * length;
             }
@@ -332,11 +360,11 @@ impl Endpoint for World {
     ) -> Result<DrawNumber, RequestFailure> {
         let clusters = self.distribution(&settings.sampling, row);
         let mut left: f64 = generator.random();
-        let picked = clusters.iter().find(|cluster| {
+        let picked = (0_u64..).zip(&clusters).find(|(_, cluster)| {
             left -= cluster.probability;
             left < 0.0
         });
-        let Some(cluster) = picked.or(clusters.last()) else {
+        let Some((place, cluster)) = picked.or((0..).zip(&clusters).last()) else {
             return Err(RequestFailure::Failed("no answer is known".to_owned()));
         };
         let length: f64 = StandardNormal.sample(generator);
@@ -347,7 +375,9 @@ impl Endpoint for World {
             reason = "a whole number of tokens above 0"
         )]
         let length = length.max(SHORTEST) as u64;
-        Ok(DrawNumber(length << 1 | u64::from(cluster.right)))
+        Ok(DrawNumber(
+            place << CLUSTER_SHIFT | length << 1 | u64::from(cluster.right),
+        ))
     }
 
     fn response(
@@ -357,7 +387,7 @@ impl Endpoint for World {
         draw: DrawNumber,
         max_tokens: u32,
     ) -> Response {
-        let (tokens, right) = (draw.0 >> 1, draw.0 & 1 == 1);
+        let (_, tokens, right) = read(draw);
         let ended = tokens <= u64::from(max_tokens);
         Response {
             tokens: tokens.min(max_tokens.into()),
@@ -367,16 +397,63 @@ impl Endpoint for World {
         }
     }
 
+    /// All right answers are the same, and each cluster of wrong ones is one of its own. A cut answer says
+    /// nothing.
+    fn observation(
+        &self,
+        settings: &Settings,
+        row: usize,
+        draw: DrawNumber,
+        max_tokens: u32,
+    ) -> Observation {
+        let response = self.response(settings, row, draw, max_tokens);
+        let (place, _, right) = read(draw);
+        Observation {
+            answer: response
+                .ended
+                .then_some(AnswerKey(if right { 0 } else { place + 1 })),
+            ..response.score.into()
+        }
+    }
+
     fn chance(&self, settings: &Settings, row: usize) -> f64 {
         let cap = f64::from(settings.extent.max_tokens);
         let clusters = self.distribution(&settings.sampling, row).into_iter();
         let right = clusters.filter(|cluster| cluster.right);
-        let fitting = right.map(|cluster| {
-            let z = (cap - cluster.length) / cluster.spread.max(1e-6);
-            cluster.probability * 0.5 * (1.0 + libm::erf(z / std::f64::consts::SQRT_2))
-        });
-        fitting.sum()
+        right
+            .map(|cluster| cluster.probability * under(&cluster, cap).0)
+            .sum()
     }
+
+    fn expected_tokens(&self, settings: &Settings, row: usize) -> f64 {
+        let cap = f64::from(settings.extent.max_tokens);
+        let clusters = self.distribution(&settings.sampling, row).into_iter();
+        clusters
+            .map(|cluster| cluster.probability * under(&cluster, cap).1)
+            .sum()
+    }
+}
+
+/// The chance that an answer of a cluster is no longer than a limit, and its expected length under it.
+fn under(cluster: &Cluster, cap: f64) -> (f64, f64) {
+    let spread = cluster.spread.max(1e-6);
+    let z = (cap - cluster.length) / spread;
+    let fits = 0.5 * (1.0 + libm::erf(z / std::f64::consts::SQRT_2));
+    let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    (
+        fits,
+        cluster.length * fits - spread * density + cap * (1.0 - fits),
+    )
+}
+
+/// Where a drawn answer's cluster stands among those of its row; its length in tokens and whether it is
+/// right lie below.
+const CLUSTER_SHIFT: u32 = 40;
+
+/// Its cluster, its length in tokens, and whether it is right.
+const fn read(draw: DrawNumber) -> (u64, u64, bool) {
+    let below = draw.0 & ((1 << CLUSTER_SHIFT) - 1);
+    (draw.0 >> CLUSTER_SHIFT, below >> 1, below & 1 == 1)
 }
 
 fn clusters(row: &WrittenRow, model: &str) -> anyhow::Result<Source> {
@@ -447,7 +524,11 @@ fn heated(
 ) -> Vec<Cluster> {
     let temperature = temperature.max(COLDEST);
     let log = |cluster: &Cluster| {
-        let bonus = if cluster.right { template.bonus } else { 0.0 };
+        let bonus = if cluster.right {
+            template.bonus * model.heeds
+        } else {
+            0.0
+        };
         (cluster.probability.ln() + bonus) * (model.t0 / temperature)
     };
     let logs: Vec<f64> = clusters.iter().map(log).collect();
