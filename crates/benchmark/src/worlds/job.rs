@@ -3,7 +3,7 @@
 use super::optimum;
 use super::way::Way;
 use super::world::World;
-use crate::run::{self, Job};
+use crate::run::{self, Found, Job};
 use frugal_domain::endpoint::{Api, Catalog, Endpoint as CatalogEndpoint, Model};
 use frugal_domain::job::JobSpec;
 use frugal_domain::trial::TrialOutcome;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The name by which jobs know the endpoint.
-const ENDPOINT: &str = "world";
+pub const ENDPOINT: &str = "world";
 
 /// A limit on trials that no job reaches: budgets are to end them.
 const TRIALS: u32 = 10_000;
@@ -53,14 +53,7 @@ pub struct WithinReach {
 /// The job makes no sense.
 pub fn run(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<Outcome> {
     let spec = spec(world, factor, seed, way)?;
-    let rows: Vec<usize> = (0..crate::endpoint::Endpoint::rows(world)).collect();
-    let found = run::run(Job {
-        spec: &spec,
-        endpoint: world,
-        tuning: &rows,
-        holdout: &[],
-        earlier: None,
-    })?;
+    let found = search(world, &spec)?;
     let unit = spec.optimization_budget.unit();
     let spent = unit.of(found.report.spend) as f64 / spec.optimization_budget.amount() as f64;
     let trials = found.report.trials.trials();
@@ -96,6 +89,21 @@ pub fn run(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<O
         spent,
         trials,
         within_reach,
+    })
+}
+
+/// Runs a job over all rows of a world.
+///
+/// # Errors
+/// The job makes no sense.
+pub fn search(world: &World, spec: &JobSpec) -> anyhow::Result<Found> {
+    let rows: Vec<usize> = (0..crate::endpoint::Endpoint::rows(world)).collect();
+    run::run(Job {
+        spec,
+        endpoint: world,
+        tuning: &rows,
+        holdout: &[],
+        earlier: None,
     })
 }
 
@@ -167,11 +175,12 @@ fn merge(into: &mut Value, changes: &Value) {
 }
 
 /// Dollars down to a millionth of a millionth, which is what amounts are counted in.
-fn rounded(usd: f64) -> f64 {
+pub fn rounded(usd: f64) -> f64 {
     (usd * 1e12).round() / 1e12
 }
 
-fn catalog(world: &World) -> Catalog {
+/// What the operator has: an endpoint with the world's models.
+pub fn catalog(world: &World) -> Catalog {
     let models = world.models.iter().map(|model| {
         let known = Model {
             prices: Some(model.prices),

@@ -2,13 +2,16 @@
 //! best that there is.
 
 mod cluster;
-mod job;
-mod optimum;
+mod generator;
+pub mod job;
+pub mod optimum;
 mod overlay;
-mod way;
+pub mod way;
 mod world;
 
+pub use generator::{ModelRecipe, Recipe};
 pub use overlay::FreeSettings;
+pub use world::{Template, World};
 
 use crate::parallel;
 use crate::table::{self, Quartiles};
@@ -19,7 +22,6 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use way::{Way, ways};
-use world::World;
 
 /// A winner that costs more than this share of the inference budget counts as over it.
 const OVER: f64 = 1.03;
@@ -211,6 +213,14 @@ fn pooled(of_worlds: &[(f64, f64)]) -> String {
     let variance = of_worlds.iter().map(|(_, error)| error.powi(2));
     let error = variance.sum::<f64>().sqrt() / count;
     format!("{mean:.3} ± {error:.3}")
+}
+
+/// The worlds that come with the benchmark, each with the best utility that its budget allows.
+///
+/// # Errors
+/// They cannot be read.
+pub fn bundled() -> anyhow::Result<Vec<(World, f64)>> {
+    load(Path::new(BUNDLED), FreeSettings::Temperature)
 }
 
 /// The worlds of a folder with settings laid over them, each with the best utility that its budget
