@@ -36,27 +36,33 @@ const MOST_FALSE: f64 = 0.025;
 const LEAST_COVERAGE: f64 = 0.93;
 
 /// A kind of job.
-struct Kind<'a> {
-    name: &'static str,
-    spec: JobSpec,
-    endpoint: &'a dyn Endpoint,
+pub struct Kind<'a> {
+    /// What it is called.
+    pub name: &'static str,
+    /// What is posted.
+    pub spec: JobSpec,
+    /// What answers it.
+    pub endpoint: &'a dyn Endpoint,
 }
 
 /// What one job's report says, and what is true.
 #[derive(Debug, Clone, Copy, Default)]
-struct Verdict {
-    significant: bool,
+pub struct Verdict {
+    /// The report calls the winner a significant improvement.
+    pub significant: bool,
     /// Judged by the rows that the winner was chosen by, which no report does.
-    significant_on_tuning: bool,
+    pub significant_on_tuning: bool,
     /// Whether the interval of the winner's held-out utility covers its true one, and how wide it
     /// is; nothing without a winner.
-    utility: Option<(bool, f64)>,
+    pub utility: Option<(bool, f64)>,
     /// The same of the difference to the baseline.
-    difference: Option<(bool, f64)>,
+    pub difference: Option<(bool, f64)>,
     /// The winner's true utility; nothing without a winner.
-    truth: Option<f64>,
+    pub truth: Option<f64>,
     /// The winner is better than the baseline in truth.
-    better: bool,
+    pub better: bool,
+    /// The winner's utility on the rows that chose it less the true one.
+    pub curse: Option<f64>,
 }
 
 /// Draws so many samples of values whose mean is known, runs jobs of every kind for so many seeds,
@@ -120,7 +126,7 @@ fn print_null(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::R
     ]);
     for kind in kinds {
         for held_out in HELD_OUT {
-            let verdicts = parallel::each(seeds, |seed| judge(kind, held_out, seed))?;
+            let verdicts = parallel::each(seeds, |seed| judge(kind, TUNING, held_out, seed))?;
             let count = |is: fn(&Verdict) -> bool| Share::of(verdicts.iter().map(is));
             let significant = count(|one| one.significant);
             table.add_row([
@@ -151,7 +157,7 @@ fn print_known(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::
     ]);
     for kind in kinds {
         for held_out in HELD_OUT {
-            let verdicts = parallel::each(seeds, |seed| judge(kind, held_out, seed))?;
+            let verdicts = parallel::each(seeds, |seed| judge(kind, TUNING, held_out, seed))?;
             let count = |is: fn(&Verdict) -> bool| Share::of(verdicts.iter().map(is));
             let intervals = |of: fn(&Verdict) -> Option<(bool, f64)>| {
                 let found = || verdicts.iter().filter_map(of);
@@ -182,8 +188,17 @@ fn print_known(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::
     Ok(())
 }
 
-/// Runs one job over rows drawn from the population, and holds its report against the truth.
-fn judge(kind: &Kind<'_>, held_out: usize, seed: u64) -> anyhow::Result<Verdict> {
+/// Runs one job over so many rows drawn from the population, and as many others held out, and holds its
+/// report against the truth.
+///
+/// # Errors
+/// The job makes no sense.
+pub fn judge(
+    kind: &Kind<'_>,
+    tuning: usize,
+    held_out: usize,
+    seed: u64,
+) -> anyhow::Result<Verdict> {
     let mut generator = ChaCha8Rng::seed_from_u64(mix(seed));
     let mut rows = |count: usize| -> Vec<usize> {
         let population = kind.endpoint.rows();
@@ -191,7 +206,7 @@ fn judge(kind: &Kind<'_>, held_out: usize, seed: u64) -> anyhow::Result<Verdict>
             .map(|_| generator.random_range(0..population))
             .collect()
     };
-    let (tuning, holdout) = (rows(TUNING), rows(held_out));
+    let (tuning, holdout) = (rows(tuning), rows(held_out));
     let mut spec = kind.spec.clone();
     spec.search.seed = seed;
     let found = run::run(Job {
@@ -206,7 +221,7 @@ fn judge(kind: &Kind<'_>, held_out: usize, seed: u64) -> anyhow::Result<Verdict>
 
 fn verdict(spec: &JobSpec, endpoint: &dyn Endpoint, found: &Found) -> Verdict {
     let report = &found.report;
-    let (Some(winner), Some(holdout)) = (found.winner(), &report.holdout) else {
+    let Some(winner) = found.winner() else {
         return Verdict::default();
     };
     let truth = |settings| truth::utility(endpoint, settings, spec.objective.metric);
@@ -220,14 +235,22 @@ fn verdict(spec: &JobSpec, endpoint: &dyn Endpoint, found: &Found) -> Verdict {
         (covers, interval.high - interval.low)
     };
     let mut verdict = Verdict {
-        utility: Some(held(&holdout.winner, best)),
+        utility: report
+            .holdout
+            .as_ref()
+            .map(|holdout| held(&holdout.winner, best)),
         truth: Some(best),
+        curse: report
+            .winner
+            .as_ref()
+            .map(|winner| winner.evaluation.utility.mean - best),
         significant: report.verdict.improvement == Improvement::Significant,
         ..Verdict::default()
     };
     let baseline = found.trials.get(&run::BASELINE);
     if let Some(other) = baseline.and_then(|baseline| truth(&baseline.settings)) {
-        let difference = holdout.difference.as_ref();
+        let holdout = report.holdout.as_ref();
+        let difference = holdout.and_then(|holdout| holdout.difference.as_ref());
         verdict.difference = difference.map(|difference| held(difference, best - other));
         verdict.better = direction.better(best, other);
     }
@@ -243,7 +266,10 @@ fn verdict(spec: &JobSpec, endpoint: &dyn Endpoint, found: &Found) -> Verdict {
 }
 
 /// A job over a synthetic endpoint: two models, two prompts, a temperature.
-fn synthetic_spec(reduce: &str, n: &Value) -> anyhow::Result<JobSpec> {
+///
+/// # Errors
+/// It has faults.
+pub fn synthetic_spec(reduce: &str, n: &Value) -> anyhow::Result<JobSpec> {
     let rows: Vec<Value> = (0..TUNING)
         .map(|id| json!({"id": id, "right": "right"}))
         .collect();
@@ -263,7 +289,7 @@ fn synthetic_spec(reduce: &str, n: &Value) -> anyhow::Result<JobSpec> {
 }
 
 /// Abilities with one best model, prompt and temperature, none of them the default.
-fn ability(settings: &Settings) -> f64 {
+pub fn ability(settings: &Settings) -> f64 {
     let model = [0.0, 0.6][settings.sampling.model.min(1)];
     let prompt = [0.0, 0.5][settings.sampling.prompt.min(1)];
     let off = settings.sampling.temperature.unwrap_or(1.0) - 0.3;

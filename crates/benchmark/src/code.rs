@@ -72,6 +72,19 @@ struct Sample {
     correct_with_stop: bool,
 }
 
+/// Of every labelled problem, whether each of its answers passes, cut at the stops.
+///
+/// # Errors
+/// The folder has no labelled answers.
+pub fn labels(folder: &Path) -> anyhow::Result<Vec<Vec<bool>>> {
+    let problems: Vec<Labelled> = lines(&folder.join(LABELLED))?;
+    let passes = |problem: &Labelled| {
+        let samples = problem.samples.iter();
+        samples.map(|sample| sample.correct_with_stop).collect()
+    };
+    Ok(problems.iter().map(passes).collect())
+}
+
 /// Measures it and prints what came of it.
 ///
 /// # Errors

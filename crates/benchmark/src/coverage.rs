@@ -102,7 +102,11 @@ pub fn print(out: &mut impl Write, sizes: &[usize], samples: u64) -> anyhow::Res
     Ok(())
 }
 
-fn mean_row(shape: &Shape, size: usize, samples: u64) -> anyhow::Result<Vec<String>> {
+/// How Frugal's interval, the bootstrap's and Student's fare on so many samples of a shape.
+///
+/// # Errors
+/// None of its own.
+pub fn of_means(shape: &Shape, size: usize, samples: u64) -> anyhow::Result<[Summary; 3]> {
     let found = parallel::each(samples, |sample| {
         let mut draws = ChaCha8Rng::seed_from_u64(mix(sample));
         let values: Vec<f64> = (0..size).map(|_| (shape.draw)(&mut draws)).collect();
@@ -114,7 +118,11 @@ fn mean_row(shape: &Shape, size: usize, samples: u64) -> anyhow::Result<Vec<Stri
             of(student_interval(&values)),
         ])
     })?;
-    let [own, bootstrap, student] = [0, 1, 2].map(|which| Summary::of(&found, which));
+    Ok([0, 1, 2].map(|which| Summary::of(&found, which)))
+}
+
+fn mean_row(shape: &Shape, size: usize, samples: u64) -> anyhow::Result<Vec<String>> {
+    let [own, bootstrap, student] = of_means(shape, size, samples)?;
     let wilson = match shape.metric.largest() {
         Some(_) => format!("{:.3}", wilson_width(shape.mean, size)),
         None => "-".to_owned(),
@@ -134,7 +142,15 @@ fn mean_row(shape: &Shape, size: usize, samples: u64) -> anyhow::Result<Vec<Stri
     ])
 }
 
-fn difference_row(shape: &PairShape, size: usize, samples: u64) -> anyhow::Result<Vec<String>> {
+/// How Frugal's interval of paired differences and the bootstrap's fare on so many samples of a shape.
+///
+/// # Errors
+/// A sample has no rows.
+pub fn of_differences(
+    shape: &PairShape,
+    size: usize,
+    samples: u64,
+) -> anyhow::Result<[Summary; 2]> {
     let direction = match shape.metric {
         Metric::InferenceCost => Direction::Minimize,
         _ => Direction::Maximize,
@@ -165,7 +181,11 @@ fn difference_row(shape: &PairShape, size: usize, samples: u64) -> anyhow::Resul
         let significant = bootstrap::is_significant(of_better, &better);
         Ok([own, Found::of(resampled, shape.mean, significant)])
     })?;
-    let [own, bootstrap] = [0, 1].map(|which| Summary::of(&found, which));
+    Ok([0, 1].map(|which| Summary::of(&found, which)))
+}
+
+fn difference_row(shape: &PairShape, size: usize, samples: u64) -> anyhow::Result<Vec<String>> {
+    let [own, bootstrap] = of_differences(shape, size, samples)?;
     let few_enough = if shape.mean == 0.0 {
         yes(own.significant.keeps_to(MOST_FALSE))
     } else {
@@ -187,10 +207,14 @@ fn difference_row(shape: &PairShape, size: usize, samples: u64) -> anyhow::Resul
 }
 
 /// The intervals of one kind over all samples.
-struct Summary {
-    covered: Share,
-    significant: Share,
-    mean_width: f64,
+#[derive(Debug, Clone, Copy)]
+pub struct Summary {
+    /// Those that cover the mean.
+    pub covered: Share,
+    /// Those by which the first is significantly better.
+    pub significant: Share,
+    /// Their mean width.
+    pub mean_width: f64,
 }
 
 impl Summary {
