@@ -14,6 +14,7 @@ mod corpus;
 mod coverage;
 mod data_set;
 mod endpoint;
+mod experiment;
 mod jhu;
 mod math;
 mod parallel;
@@ -82,6 +83,23 @@ enum Measured {
         /// Samples of each shape of values and each size.
         #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
         samples: u64,
+    },
+    /// An experiment, or all of them: numbers, figures and a page that says what they come to.
+    Experiment {
+        /// Its name, or `all`.
+        name: String,
+        /// Seeds of each; by default as many as the experiment needs.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: Option<u64>,
+        /// The folder that the pages go to.
+        #[arg(long, default_value = "target/experiments")]
+        out: PathBuf,
+        /// The least of everything, to see that it runs.
+        #[arg(long)]
+        short: bool,
+        /// The folder of humaneval_codegen16b_labelled.jsonl.gz, where it is at hand.
+        #[arg(long, env = "FRUGAL_HUMANEVAL_DIR")]
+        humaneval: Option<PathBuf>,
     },
     /// Whether the scorer `code` tells right programs from wrong ones, and how many it gets through: on HumanEval.
     Code {
@@ -157,6 +175,22 @@ fn main() -> anyhow::Result<()> {
                 ways,
                 settings,
                 folder: worlds,
+            },
+        ),
+        Measured::Experiment {
+            name,
+            seeds,
+            out: folder,
+            short,
+            humaneval,
+        } => experiment::run(
+            &mut out,
+            &experiment::Asked {
+                name,
+                seeds,
+                out: folder,
+                short,
+                humaneval,
             },
         ),
         Measured::Code {

@@ -10,6 +10,7 @@ fn output(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_frugal-benchmark"))
         .args(arguments)
         .env_remove("FRUGAL_JHU_DIR")
+        .env_remove("FRUGAL_HUMANEVAL_DIR")
         .output()
         .unwrap();
     let complaints = String::from_utf8(output.stderr).unwrap();
@@ -63,4 +64,66 @@ fn a_python_that_is_not_there_is_an_error() {
     let complaints = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(complaints.contains("/nowhere/python"), "{complaints}");
+}
+
+#[test]
+fn every_experiment_runs_and_writes_its_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let text = output(&["experiment", "all", "--short", "--out", out]);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let index = read("README.md");
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(names.len(), 10, "{text}");
+    for name in names {
+        let page = read(&format!("{name}.md"));
+        for part in [
+            "**Question.**",
+            "**Answer.**",
+            "## Set-up",
+            "## Figures",
+            "## Numbers",
+            "## Surprises",
+            "## What would change it",
+            "--short",
+        ] {
+            assert!(page.contains(part), "{name} has no {part}: {page}");
+        }
+        // A number that could not be had would stand in a sentence as NaN.
+        assert!(!page.contains("NaN"), "{page}");
+        assert!(index.contains(&format!("({name}.md)")), "{index}");
+        let data: serde_json::Value = serde_json::from_str(&read(&format!("{name}.json"))).unwrap();
+        let tables = data["tables"].as_object().unwrap();
+        assert!(!tables.is_empty(), "{name}");
+        for table in tables.keys() {
+            assert!(
+                read(&format!("{name}.{table}.csv")).lines().count() > 1,
+                "{name}"
+            );
+        }
+        let links = page
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for link in links {
+            assert!(folder.path().join(link).is_file(), "{name} names {link}");
+        }
+    }
+}
+
+#[test]
+fn an_experiment_that_there_is_not_is_an_error_that_names_those_there_are() {
+    let output = Command::new(env!("CARGO_BIN_EXE_frugal-benchmark"))
+        .args(["experiment", "nothing"])
+        .output()
+        .unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(
+        complaints.contains("`nothing` is no experiment; there are all, without-pruning"),
+        "{complaints}"
+    );
 }

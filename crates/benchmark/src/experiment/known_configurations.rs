@@ -1,0 +1,255 @@
+//! Pruning held against what is known of every configuration: which are within the inference budget, and
+//! which are worse than the best.
+
+use super::Effort;
+use super::decisions::{BORDER, Decisions, share};
+use super::made;
+use super::page::{Cell, Findings, Table};
+use super::plot::{Drawn, Plot, Series};
+use super::spread::{Sign, Spread};
+use crate::parallel;
+use crate::worlds::way::Way;
+use crate::worlds::{World, job};
+use serde_json::json;
+
+const ROWS: [usize; 3] = [10, 20, 60];
+const FACTORS: [f64; 3] = [2.0, 5.0, 25.0];
+const WORLDS: usize = 8;
+
+/// What one job came to.
+#[derive(Debug, Clone, Copy)]
+struct One {
+    decisions: Decisions,
+    /// The winner's exact utility as a share of the best.
+    share: f64,
+}
+
+/// The schedules, by what they change in a job.
+fn schedules() -> [Way; 3] {
+    let way = |name, pruning| Way {
+        name,
+        changes: json!({"search": {"extent": "searched", "pruning": pruning, "parallel_trials": 1}}),
+        at_defaults: false,
+    };
+    [
+        way("off", "off"),
+        way("reference", "reference"),
+        way("on", "on"),
+    ]
+}
+
+pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
+    let (rows, factors) = (effort.some(&ROWS, 1), effort.some(&FACTORS, 1));
+    let schedules = schedules();
+    let mut table = Table::new(
+        "decisions",
+        "Decisions by rows, budget and schedule; shares of the decisions of their kind, ± standard errors",
+        [
+            "rows",
+            "budget ×",
+            "pruning",
+            "tried",
+            "evaluated",
+            "valid ones pruned as over the budget",
+            "better ones pruned as inferior",
+            "over the budget, found valid",
+            "within it, found invalid",
+            "winner's share of the best",
+            "lost by wrong pruning",
+        ],
+    );
+    let mut ratios = [const { Vec::new() }; 3];
+    let mut gains = [const { Vec::new() }; 3];
+    let mut by_schedule = [const { Vec::new() }; 3];
+    let mut prices = [const { Vec::new() }; 3];
+    let mut wrong: Vec<(String, [Spread; 3])> = Vec::new();
+    let mut tried: Vec<(String, [Spread; 3])> = Vec::new();
+    for rows in rows {
+        let worlds = made::worlds(if effort.short { 1 } else { WORLDS }, *rows)?;
+        for factor in factors {
+            let mut of_schedules = Vec::new();
+            for way in &schedules {
+                let jobs = worlds.len() as u64 * effort.seeds;
+                of_schedules.push(parallel::each(jobs, |index| {
+                    let (world, best) = &worlds[usize::try_from(index / effort.seeds)?];
+                    one(world, *best, *factor, index % effort.seeds, way)
+                })?);
+            }
+            let off: Vec<One> = of_schedules[0].clone();
+            let mut wrongs = [Spread::of(&[]); 3];
+            let mut counts = [Spread::of(&[]); 3];
+            for (which, (way, found)) in schedules.iter().zip(&of_schedules).enumerate() {
+                let decisions: Vec<Decisions> = found.iter().map(|one| one.decisions).collect();
+                let mean = |of: &dyn Fn(&One) -> f64| {
+                    Spread::of(&found.iter().map(of).collect::<Vec<_>>())
+                };
+                counts[which] = mean(&|one| f64::from(one.decisions.tried));
+                wrongs[which] = share(
+                    &decisions,
+                    |one| one.wrongly_pruned_as_invalid + one.wrongly_pruned_as_inferior,
+                    |one| one.pruned_as_invalid + one.pruned_as_inferior,
+                );
+                table.push([
+                    Cell::Count(*rows as u64),
+                    (*factor).into(),
+                    way.name.into(),
+                    counts[which].into(),
+                    mean(&|one| f64::from(one.decisions.evaluated)).into(),
+                    share(
+                        &decisions,
+                        |one| one.wrongly_pruned_as_invalid,
+                        |one| one.pruned_as_invalid,
+                    )
+                    .into(),
+                    share(
+                        &decisions,
+                        |one| one.wrongly_pruned_as_inferior,
+                        |one| one.pruned_as_inferior,
+                    )
+                    .into(),
+                    share(&decisions, |one| one.wrongly_valid, |one| one.evaluated).into(),
+                    share(&decisions, |one| one.wrongly_invalid, |one| one.evaluated).into(),
+                    mean(&|one| one.share).into(),
+                    mean(&|one| one.decisions.price).into(),
+                ]);
+                ratios[which].extend(found.iter().zip(&off).map(|(one, off)| {
+                    f64::from(one.decisions.tried) / f64::from(off.decisions.tried.max(1))
+                }));
+                gains[which].extend(
+                    found
+                        .iter()
+                        .zip(&off)
+                        .map(|(one, off)| one.share - off.share),
+                );
+                prices[which].extend(found.iter().map(|one| one.decisions.price));
+                by_schedule[which].extend(decisions);
+            }
+            let step = format!("{rows} rows, {factor}×");
+            wrong.push((step.clone(), wrongs));
+            tried.push((step, counts));
+        }
+    }
+    let lines = |of: &[(String, [Spread; 3])], from: usize| Drawn::Bars {
+        steps: of.iter().map(|(step, _)| step.clone()).collect(),
+        series: schedules
+            .iter()
+            .enumerate()
+            .skip(from)
+            .map(|(which, way)| Series {
+                name: way.name.to_owned(),
+                values: of.iter().map(|(_, values)| values[which].value()).collect(),
+            })
+            .collect(),
+    };
+    let wrong_of = |which: usize| {
+        share(
+            &by_schedule[which],
+            |one| one.wrongly_pruned_as_invalid + one.wrongly_pruned_as_inferior,
+            |one| one.pruned_as_invalid + one.pruned_as_inferior,
+        )
+    };
+    let [_, reference, on] = ratios.map(|ratio| Spread::of(&ratio));
+    let [_, reference_gain, on_gain] = gains.map(|gain| Spread::of(&gain));
+    let [_, reference_price, on_price] = prices.map(|price| Spread::of(&price));
+    let mut surprises = Vec::new();
+    for (name, ratio) in [("The published schedule", reference), ("`on`", on)] {
+        if ratio.mean < 2.0 {
+            surprises.push(format!(
+                "{name} tries {:.1} times as many configurations as no pruning, below the paper's range of 2 to 27.",
+                ratio.mean
+            ));
+        }
+    }
+    for (name, gain) in [
+        ("The published schedule", reference_gain),
+        ("`on`", on_gain),
+    ] {
+        match gain.sign() {
+            Sign::Below => surprises.push(format!(
+                "{name} finds less than a search without pruning under the same budget ({:+.3} ± {:.3} of the best).",
+                gain.mean, gain.error
+            )),
+            Sign::Unclear => surprises.push(format!(
+                "{name}, whatever it tries, does not change what winners are worth as far as these seeds tell ({:+.3} ± \
+                 {:.3} of the best against no pruning).",
+                gain.mean, gain.error
+            )),
+            Sign::Above => {}
+        }
+    }
+    Ok(Findings {
+        set_up: format!(
+            "{} {}; with {} rows each. BlendSearch searches over model, prompt, temperature, max_tokens and n, one trial at a \
+             time, with optimization budgets of {} times the inference budget over all rows. Schedules: `off` (every \
+             configuration on every row), `reference` (the published one) and `on` (Frugal's for a search of every \
+             setting). A decision is wrong where the exact cost lies more than {:.0} % on the other side of the \
+             inference budget, or where the exact utility of what was pruned as inferior is above that of what it was \
+             compared with.",
+            if effort.short { 1 } else { WORLDS },
+            made::WORDS,
+            rows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            factors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            100.0 * BORDER
+        ),
+        answer: [
+            format!(
+                "Under equal budgets the published schedule tries {:.1} ± {:.1} times as many configurations as no \
+                 pruning and `on` {:.1} ± {:.1} times as many (the paper: 2 to 27), and winners are worth {:+.3} ± {:.3} \
+                 and {:+.3} ± {:.3} more of the best.",
+                reference.mean,
+                reference.error,
+                on.mean,
+                on.error,
+                reference_gain.mean,
+                reference_gain.error,
+                on_gain.mean,
+                on_gain.error
+            ),
+            format!(
+                "Of what they prune, {} and {} was pruned wrongly, which lost {:.4} ± {:.4} and {:.4} ± {:.4} of utility \
+                 against the winner.",
+                wrong_of(1).per_cent(),
+                wrong_of(2).per_cent(),
+                reference_price.mean,
+                reference_price.error,
+                on_price.mean,
+                on_price.error
+            ),
+        ],
+        surprises,
+        would_change: "The search begins within the inference budget (at one response), which leaves less to be pruned than \
+                       a start anywhere. Worlds where most of the space is over the inference budget give pruning more to do, and the ratio \
+                       of configurations tried grows. More rows make wrong decisions rarer, since bands around the \
+                       budget and tests against the best close with rows. A budget that sees the whole space leaves \
+                       pruning nothing to gain."
+            .to_owned(),
+        plots: vec![
+            Plot {
+                name: "wrong",
+                caption: "The share of pruned configurations that were pruned wrongly, by rows and optimization budget; two standard errors"
+                    .to_owned(),
+                x: "rows, optimization budget",
+                y: "share of what was pruned",
+                drawn: lines(&wrong, 1),
+            },
+            Plot {
+                name: "tried",
+                caption: "Configurations tried under equal budgets; two standard errors".to_owned(),
+                x: "rows, optimization budget",
+                y: "configurations",
+                drawn: lines(&tried, 0),
+            },
+        ],
+        tables: vec![table],
+    })
+}
+
+fn one(world: &World, best: f64, factor: f64, seed: u64, way: &Way) -> anyhow::Result<One> {
+    let spec = job::spec(world, factor, seed + 1, way)?;
+    let found = job::search(world, &spec)?;
+    let winner = found.winner();
+    Ok(One {
+        decisions: Decisions::of(world, &found),
+        share: winner.map_or(0.0, |winner| world.truth(&winner.settings).0) / best,
+    })
+}
