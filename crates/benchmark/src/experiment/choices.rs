@@ -300,7 +300,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     let families_by_metric: Vec<String> = METRICS
         .iter()
         .zip(&by_metric)
-        .map(|(metric, shares)| format!("`{metric}` {}", usual(shares).0))
+        .map(|(metric, shares)| format!("{} by `{metric}`", usual(shares).0))
         .collect();
     let mut surprises = Vec::new();
     if distinct.len() == 1 {

@@ -142,11 +142,15 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                 helped.join(", ")
             ),
             format!(
-                "More than one answer pays beyond two standard errors in {}; elsewhere n can be fixed to 1 and the search \
-                 left to model, prompt and temperature.{judged_words}",
+                "More than one answer pays beyond two standard errors in {}.{judged_words}",
                 match several.as_slice() {
-                    [] => "none of these domains".to_owned(),
-                    some => some.join(", "),
+                    [] => "none of these domains, so that n can be fixed to 1 and the search left to model, prompt and \
+                           temperature"
+                        .to_owned(),
+                    some => format!(
+                        "{}; elsewhere n can be fixed to 1 and the search left to model, prompt and temperature",
+                        some.join(", ")
+                    ),
                 }
             ),
         ],

@@ -113,8 +113,13 @@ fn bracket(
             if halved.spent + expected * ahead > allowed {
                 break;
             }
-            let mut paid = true;
+            let (mut paid, mut over) = (true, false);
             for row in &rows[candidate.seen..*limit] {
+                // What already cost more than all rows of the rung may is over the budget, whatever follows.
+                if candidate.cost > world.inference_budget * *limit as f64 {
+                    over = true;
+                    break;
+                }
                 if halved.spent >= allowed {
                     paid = false;
                     break;
@@ -126,7 +131,7 @@ fn bracket(
                 halved.spent += cost;
                 calls += 1;
             }
-            let valid = candidate.cost <= world.inference_budget * candidate.seen as f64;
+            let valid = !over && candidate.cost <= world.inference_budget * candidate.seen as f64;
             if paid && valid {
                 kept.push(candidate);
             }

@@ -4,7 +4,7 @@ use super::Effort;
 use super::made;
 use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Plot, Series};
-use super::spread::{Spread, rank_correlation};
+use super::spread::{Sign, Spread, rank_correlation};
 use crate::endpoint::Endpoint;
 use crate::parallel;
 use crate::recorded;
@@ -84,7 +84,8 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     );
     let mut lines: Vec<Series> = Vec::new();
     let mut winners: Vec<Series> = Vec::new();
-    let (mut all_ranks, mut all_wins, mut largest) = (Vec::new(), Vec::new(), None);
+    let (mut all_ranks, mut all_wins) = (Vec::new(), Vec::new());
+    let mut cells: Vec<(usize, u32, Spread)> = Vec::new();
     for rows in rows {
         let mut of_rows = [const { Vec::new() }; 4];
         for n in responses {
@@ -122,11 +123,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                 all_ranks.extend(pairs.map(|(one, other)| one - other));
                 let pairs = worth[0].iter().zip(&worth[1]);
                 all_wins.extend(pairs.map(|(one, other)| one - other));
-                if largest
-                    .is_none_or(|(_, _, gain): (usize, u32, Spread)| rank_gain.mean > gain.mean)
-                {
-                    largest = Some((*rows, *n, rank_gain));
-                }
+                cells.push((*rows, *n, rank_gain));
             }
         }
         let [ranks, binary_ranks, worth, binary_worth] = of_rows;
@@ -150,6 +147,22 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         .as_deref()
         .map(|problems| of_labelled(problems, rows, responses, 20 * effort.seeds));
     let (ranks, wins) = (Spread::of(&all_ranks), Spread::of(&all_wins));
+    let steps: Vec<String> = responses.iter().map(ToString::to_string).collect();
+    let told = |cell: Option<&(usize, u32, Spread)>| {
+        cell.map_or_else(String::new, |(rows, n, gain)| {
+            format!(
+                "{:+.3} ± {:.3} with {rows} rows and {n} responses",
+                gain.mean, gain.error
+            )
+        })
+    };
+    let by_gain = |one: &&(usize, u32, Spread), other: &&(usize, u32, Spread)| {
+        one.2.mean.total_cmp(&other.2.mean)
+    };
+    let (most, least) = (
+        told(cells.iter().max_by(by_gain)),
+        told(cells.iter().min_by(by_gain)),
+    );
     let mut surprises = Vec::new();
     if wins.sign() != ranks.sign() {
         surprises.push(format!(
@@ -160,18 +173,12 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             wins.error
         ));
     }
-    if ranks.mean < 0.0 {
-        surprises.push(
-            "The probabilistic success ranks configurations worse than the binary one.".to_owned(),
-        );
+    if ranks.sign() == Sign::Below {
+        surprises.push(format!(
+            "Over all of these rows and responses the paper's signal ranks configurations worse than the binary one; at \
+             its best it is ahead by {most}."
+        ));
     }
-    let steps: Vec<String> = responses.iter().map(ToString::to_string).collect();
-    let largest = largest.map_or_else(String::new, |(rows, n, gain)| {
-        format!(
-            ", most with {rows} rows and {n} responses ({:+.3} ± {:.3})",
-            gain.mean, gain.error
-        )
-    });
     Ok(Findings {
         set_up: format!(
             "Configurations of the recorded tasks (two small models) and of {} {}: every model and prompt at {} \
@@ -185,7 +192,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         answer: [
             format!(
                 "With more than one response the probabilistic success ranks configurations {} ({:+.4} ± {:.4} in rank \
-                 correlation){largest}; with one response the two are the same.",
+                 correlation, from {least} to {most}); with one response the two are the same.",
                 ranks.sign().words(
                     "better than the binary one",
                     "worse than the binary one",

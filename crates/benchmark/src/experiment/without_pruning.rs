@@ -130,8 +130,8 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     surprises.extend(match bias.sign() {
         super::spread::Sign::Below => Some(format!(
             "1 − (1 − s/n)ⁿ of n answers, the paper's signal, lies {:.3} below the chance that one of n fresh answers \
-             is right: a row whose few right answers were not among the n counts nothing, and no row counts more than \
-             it can.",
+             is right: the formula bends, so what a row's n answers miss by luck costs more than what they hit by \
+             luck gains.",
             -bias.mean
         )),
         super::spread::Sign::Above => Some(format!(

@@ -185,11 +185,12 @@ mod tests {
 
     #[test]
     fn the_best_is_within_the_budget_and_depends_on_the_reducer() {
-        let set = recorded::data_set("capitals").unwrap();
+        // Its scorer tells answers apart, so they can be counted.
+        let set = recorded::data_set("arithmetic").unwrap();
         let grid = Grid {
-            pairs: &[(0, 0), (1, 0)],
+            pairs: &[(0, 1), (1, 1)],
             temperatures: &[0.0, 1.0],
-            limits: &[32],
+            limits: &[128],
             numbers: &[1, 3, 9, 100_000],
         };
         let reducers = [Reducer::Success, Reducer::Min, Reducer::Majority];
