@@ -68,7 +68,7 @@ codes! {
     InvalidParameter = BAD_REQUEST, "invalid_parameter", "A query parameter or a header cannot be read";
     Unauthorized = UNAUTHORIZED, "unauthorized", "The server needs a key: there is none, or it is not one of this server's, is revoked or has expired";
     Forbidden = FORBIDDEN, "forbidden", "The key has not the scope that the operation needs";
-    NotFound = NOT_FOUND, "not_found", "There is no such path, job, evaluation, trial, dataset or endpoint";
+    NotFound = NOT_FOUND, "not_found", "There is no such path, job, evaluation, trial, dataset, webhook or endpoint";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not know the method";
     EventsPruned = GONE, "events_pruned", "Events that come first are gone: the server keeps them for some time after a job has ended";
     ResponsesPruned = GONE, "responses_pruned", "The responses are gone: the server keeps them for some time after a job has ended";
@@ -77,6 +77,7 @@ codes! {
     RateLimited = TOO_MANY_REQUESTS, "rate_limited", "The key makes more requests than it may; `Retry-After` says when to try again";
     TooManyJobs = TOO_MANY_REQUESTS, "too_many_jobs", "The owner has as many jobs that have not ended as one may have";
     TooManyStreams = TOO_MANY_REQUESTS, "too_many_streams", "The owner has as many event streams open as one may have";
+    TooManyWebhooks = TOO_MANY_REQUESTS, "too_many_webhooks", "The owner has as many webhooks as one may have";
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
     InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended can be neither paused nor resumed nor cancelled, and only one that has ended can be continued or deleted";
     PreconditionFailed = PRECONDITION_FAILED, "precondition_failed", "The job is another than the client knows: its `ETag` is none of those in `If-Match`";
@@ -93,6 +94,7 @@ codes! {
     InvalidDataset = UNPROCESSABLE_ENTITY, "invalid_dataset", "The rows make no sense; every fault is listed, with its line";
     InvalidValidation = UNPROCESSABLE_ENTITY, "invalid_validation", "The scorer, the rows or the responses make no sense; every fault is listed, with its place";
     InvalidKey = UNPROCESSABLE_ENTITY, "invalid_key", "The key to be made makes no sense";
+    InvalidWebhook = UNPROCESSABLE_ENTITY, "invalid_webhook", "The webhook to be made makes no sense";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key came with another body before";
     Internal = INTERNAL_SERVER_ERROR, "internal_error", "There is a fault inside Frugal; its cause is in the operator's log";
     Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The database is away; `Retry-After` says when to try again";

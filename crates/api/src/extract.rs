@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, header};
 use flate2::read::MultiGzDecoder;
 use frugal_domain::id::{JobId, TrialNumber};
 use frugal_store::jobs;
+use frugal_store::webhooks::{self, Webhook};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -248,6 +249,24 @@ async fn is_reached(parts: &Parts, state: &AppState, id: JobId) -> Result<bool, 
     Ok(jobs::is_reached(&mut connection, access, id).await?)
 }
 
+/// The webhook that a path names, if the caller reaches it. A text that can be no webhook's id names none.
+#[derive(Debug, Clone)]
+pub(crate) struct WebhookPath(pub Webhook);
+
+impl FromRequestParts<AppState> for WebhookPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let names = names(parts, state).await?;
+        let text = name(&names, "id")?;
+        let id = text.parse().map_err(|_| no_webhook(text))?;
+        let access = &Caller::of(parts)?.access;
+        let mut connection = state.connection().await?;
+        let found = webhooks::find(&mut connection, access, id).await?;
+        found.map(Self).ok_or_else(|| no_webhook(id))
+    }
+}
+
 /// The name in a path.
 #[derive(Debug, Clone)]
 pub(crate) struct NamePath(pub String);
@@ -330,6 +349,11 @@ pub(crate) fn no_trial(number: impl std::fmt::Display) -> ApiError {
         Code::NotFound,
         format!("the job has no trial `{number}` (yet)"),
     )
+}
+
+/// The answer for a webhook that is not there.
+pub(crate) fn no_webhook(id: impl std::fmt::Display) -> ApiError {
+    ApiError::new(Code::NotFound, format!("there is no webhook `{id}`"))
 }
 
 /// The answer for a dataset that is not there.

@@ -1,5 +1,6 @@
 //! Who is let in, and how much they may do: what an operator sets.
 
+use frugal_webhook::Reach;
 use ipnet::IpNet;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Guard {
     pub dataset_bytes_per_owner: Option<u64>,
     /// How long idempotency keys are known.
     pub idempotency_keys: Option<Duration>,
+    /// Which addresses webhooks may be at beside public ones.
+    pub webhooks: Reach,
 }
 
 impl Guard {
@@ -46,6 +49,7 @@ impl Default for Guard {
             streams_per_owner: None,
             dataset_bytes_per_owner: None,
             idempotency_keys: Some(Self::IDEMPOTENCY_KEYS),
+            webhooks: Reach::default(),
         }
     }
 }

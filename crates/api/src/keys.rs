@@ -16,6 +16,8 @@ use uuid::Uuid;
 const KEY: &str = "frugal_";
 /// What a stream token begins with.
 const STREAM_TOKEN: &str = "frugal_stream_";
+/// What the secret of a webhook begins with, as Standard Webhooks has it.
+const WEBHOOK_SECRET: &str = "whsec_";
 /// How many characters of a key are shown later.
 const HINT: usize = KEY.len() + 6;
 /// The most characters of a name.
@@ -116,6 +118,11 @@ fn secret(prefix: &str) -> Result<String, ApiError> {
         text.push_str(&format!("{byte:02x}"));
     }
     Ok(text)
+}
+
+/// What messages to a new webhook are signed with. Digits in hexadecimal are base64 as well.
+pub(crate) fn webhook_secret() -> Result<String, ApiError> {
+    secret(WEBHOOK_SECRET)
 }
 
 /// The text of a new stream token.

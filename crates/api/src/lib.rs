@@ -18,6 +18,8 @@ mod change;
 mod connections;
 mod dashboard;
 mod data;
+mod deliveries;
+mod docs;
 mod door;
 mod drawn;
 pub mod errors;

@@ -98,6 +98,38 @@ impl Cursor for AuditNumber {
     }
 }
 
+/// The id of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WebhookId(pub Uuid);
+
+impl Cursor for WebhookId {
+    fn write(&self) -> String {
+        format!("w{}", self.0.simple())
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix('w').filter(|hex| hex.len() == 32)?;
+        Uuid::try_parse(hex).ok().map(Self)
+    }
+}
+
+/// The position of the event of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeliveryPosition(pub i64);
+
+impl Cursor for DeliveryPosition {
+    fn write(&self) -> String {
+        format!("p{:016x}", self.0)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix('p').filter(|hex| hex.len() == 16)?;
+        let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let position = i64::from_str_radix(hex, 16).ok().filter(|_| is_hex)?;
+        Some(Self(position))
+    }
+}
+
 impl Cursor for TrialNumber {
     fn write(&self) -> String {
         format!("t{:08x}", self.0)

@@ -1,5 +1,6 @@
 //! What each operation needs: said in one place, for the door and for the description of the API.
 
+use crate::docs;
 use axum::http::Method;
 use frugal_dashboard::FOLDER;
 use frugal_domain::access::Scope;
@@ -9,6 +10,8 @@ pub(crate) fn needed(method: &Method, path: &str) -> Option<Scope> {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     match path {
         "/healthz" | "/readyz" | "/openapi.yaml" | "/" => None,
+        // What the API is like, which is no secret.
+        docs::PATH | docs::STYLE_PATH => None,
         // The files of the page that asks for a key, and nothing of anybody.
         _ if path.starts_with(FOLDER) => None,
         "/metrics" => Some(Scope::Metrics),

@@ -9,7 +9,7 @@ use crate::known_keys::KNOWN_FOR;
 use crate::operations::Operations;
 use crate::request_id::{self, REQUEST_ID};
 use crate::state::AppState;
-use crate::{dashboard, idempotency, openapi, routes};
+use crate::{dashboard, deliveries, docs, idempotency, openapi, routes};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware;
@@ -42,6 +42,7 @@ pub fn router(state: AppState) -> Router {
         state: state.clone(),
         operations: Arc::new(Operations::of(&document)),
     };
+    let docs = docs::router(&serde_json::to_value(&*document).unwrap_or_default());
     let layers = ServiceBuilder::new()
         .map_request(request_id::without_unfit)
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
@@ -76,6 +77,7 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(door, door::admit));
     routes
         .merge(dashboard::router())
+        .merge(docs)
         .fallback(nothing_here)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
@@ -91,10 +93,11 @@ pub async fn serve(listener: TcpListener, state: AppState, connections: Connecti
     let listening = state.changes().listen(state.pool(), shutdown);
     let app = router(state.clone());
     let watching = keys_in_use(&state);
+    let delivering = deliveries::run(&state);
     let traffic = state.traffic();
     let grace = state.grace();
     let serving = connections::serve(listener, app, connections, traffic, grace, shutdown);
-    tokio::join!(listening, watching, serving);
+    tokio::join!(listening, watching, delivering, serving);
 }
 
 /// Ends the streams of keys that were revoked, by whatever process, or have expired.
@@ -196,7 +199,7 @@ async fn nothing_here(uri: Uri) -> ApiError {
     ApiError::new(
         Code::NotFound,
         format!(
-            "there is nothing at `{}`; /openapi.yaml lists what there is",
+            "there is nothing at `{}`; /docs lists what there is",
             uri.path()
         ),
     )
@@ -206,7 +209,7 @@ async fn method_not_allowed(uri: Uri) -> ApiError {
     ApiError::new(
         Code::MethodNotAllowed,
         format!(
-            "`{}` does not take this method; /openapi.yaml lists what it takes",
+            "`{}` does not take this method; /docs lists what it takes",
             uri.path()
         ),
     )

@@ -11,6 +11,7 @@ pub mod abilities;
 pub mod access;
 pub mod backoff;
 pub mod configuration;
+pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod fault;

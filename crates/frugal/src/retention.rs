@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use frugal_store::retention::{self, Batch, Before, Due};
-use frugal_store::{PgPool, Result, audit, jobs};
+use frugal_store::{PgPool, Result, audit, jobs, webhooks};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -73,7 +73,10 @@ pub async fn keep(pool: &PgPool, limits: RetentionConfig, shutdown: &Cancellatio
     shutdown.run_until_cancelled(keeping).await;
 }
 
-/// Removes idempotency keys and entries of the audit that are old enough; how many.
+/// How long deliveries to webhooks are kept.
+const DELIVERIES: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// Removes idempotency keys, deliveries and entries of the audit that are old enough; how many.
 async fn forget(pool: &PgPool, limits: RetentionConfig) -> Result<u64> {
     let now = Utc::now();
     let mut connection = pool.acquire().await?;
@@ -81,6 +84,15 @@ async fn forget(pool: &PgPool, limits: RetentionConfig) -> Result<u64> {
     if let Some(before) = since(limits.idempotency_keys, now) {
         loop {
             let batch = jobs::forget(&mut connection, before, retention::BATCH).await?;
+            removed += batch;
+            if batch == 0 {
+                break;
+            }
+        }
+    }
+    if let Some(before) = since(Some(DELIVERIES), now) {
+        loop {
+            let batch = webhooks::prune(&mut connection, before, retention::BATCH).await?;
             removed += batch;
             if batch == 0 {
                 break;

@@ -39,6 +39,7 @@ pub mod steering;
 pub mod summaries;
 pub mod terms;
 pub mod trials;
+pub mod webhooks;
 
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::{Spend, Usd};

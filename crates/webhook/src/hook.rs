@@ -36,12 +36,12 @@ pub struct Hook {
 }
 
 /// Why an attempt brought nothing.
-struct Fault {
-    reason: String,
+pub(crate) struct Fault {
+    pub(crate) reason: String,
     /// Whether another one may bring something.
     may_pass: bool,
     /// How long the hook asks to wait before it.
-    asked_for: Option<Duration>,
+    pub(crate) asked_for: Option<Duration>,
 }
 
 impl Fault {
@@ -177,7 +177,7 @@ impl Hook {
 }
 
 /// The connection broke, or none came about.
-fn broken(error: &reqwest::Error) -> Fault {
+pub(crate) fn broken(error: &reqwest::Error) -> Fault {
     if error.is_timeout() {
         return Fault::passing("it does not answer in time");
     }
@@ -194,7 +194,12 @@ fn broken(error: &reqwest::Error) -> Fault {
 }
 
 /// It answers with a status that is no success.
-fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Fault {
+pub(crate) fn refused(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: DateTime<Utc>,
+) -> Fault {
     let code = status.as_u16();
     if status.is_redirection() {
         return Fault {

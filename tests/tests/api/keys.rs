@@ -85,6 +85,9 @@ async fn no_route_shows_or_changes_what_belongs_to_another() {
         201,
     )
     .await;
+    let hook = json!({"url": "https://example.com/hook"});
+    let hook = body(ada.post("/webhooks", &hook).await, 201).await;
+    let hook_path = format!("/webhooks/{}", hook["id"].as_str().unwrap());
     let before = (ada.json(&job_path).await, ada.json(&evaluation_path).await);
 
     let mut walked = BTreeSet::new();
@@ -92,6 +95,7 @@ async fn no_route_shows_or_changes_what_belongs_to_another() {
         let path = template
             .replace("/jobs/{id}", &job_path)
             .replace("/evaluations/{id}", &evaluation_path)
+            .replace("/webhooks/{id}", &hook_path)
             .replace("/datasets/{name}", "/datasets/sums")
             .replace("{number}", "0");
         if template.contains("{id}") || template.starts_with("/datasets/{name}") {
@@ -308,11 +312,11 @@ async fn a_key_ends_when_it_expires() {
         require_keys: true,
         ..Guard::default()
     };
-    let limits = frugal_tests::app::Limits {
+    let limits = Limits {
         guard,
         ..Default::default()
     };
-    let server = frugal_tests::app::Server::start(app.pool.clone(), catalog(), limits).await;
+    let server = Server::start(app.pool.clone(), catalog(), limits).await;
     let request = ada.request(Method::GET, "/jobs").build().unwrap();
     let key = request.headers()["authorization"].to_str().unwrap();
     let key = key.strip_prefix("Bearer ").unwrap();

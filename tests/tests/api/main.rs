@@ -6,6 +6,7 @@
 )]
 
 mod all_events;
+mod bodies;
 mod connections;
 mod creation;
 mod dashboard;
@@ -27,6 +28,7 @@ mod steering;
 mod streams;
 mod trials;
 mod validation;
+mod webhooks;
 
 use chrono::Utc;
 use frugal_domain::endpoint::Catalog;

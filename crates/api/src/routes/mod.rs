@@ -25,6 +25,7 @@ mod steering;
 mod stream_tokens;
 mod trial_responses;
 mod trials;
+mod webhooks;
 mod winner;
 
 use crate::state::AppState;
@@ -86,6 +87,9 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(keys::create_key, keys::list_keys))
         .routes(routes!(keys::revoke_key))
         .routes(routes!(stream_tokens::create_stream_token))
+        .routes(routes!(webhooks::create_webhook, webhooks::list_webhooks))
+        .routes(routes!(webhooks::get_webhook, webhooks::delete_webhook))
+        .routes(routes!(webhooks::list_deliveries))
         .routes(routes!(audit::list_audit))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -13,7 +13,7 @@ use utoipa::openapi::OpenApi;
     get,
     path = "/openapi.yaml",
     tag = "health",
-    responses((status = 200, description = "The OpenAPI document.", body = String, content_type = "application/yaml"))
+    responses((status = 200, description = "The OpenAPI document.", body = serde_json::Value, content_type = "application/yaml"))
 )]
 pub(super) async fn get_openapi(
     Extension(document): Extension<Arc<OpenApi>>,

@@ -30,6 +30,7 @@ mod trial;
 mod trial_responses;
 mod validation;
 mod warm_start;
+mod webhook;
 mod winner;
 
 pub use amounts::{Budget, CostEstimate, Estimate, Interval, Spend};
@@ -103,6 +104,8 @@ pub use validation::{
     ValidationPost,
 };
 pub use warm_start::{WarmStart, WarmStartReport};
+pub(crate) use webhook::message_id;
+pub use webhook::{Delivery, DeliveryState, NewWebhook, Webhook, WebhookPost};
 pub use winner::{Form, Winner};
 
 use frugal_domain::fault::Fault;

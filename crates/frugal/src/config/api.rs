@@ -2,6 +2,7 @@
 
 use super::number::Number;
 use frugal_api::{Connections, Guard};
+use frugal_webhook::Reach;
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -31,6 +32,8 @@ pub struct ApiConfig {
     pub streams_per_owner: Option<u32>,
     /// How many bytes the datasets of one owner may have together.
     pub dataset_bytes_per_owner: Option<u64>,
+    /// Which addresses webhooks may be at beside public ones.
+    pub webhook_targets: Reach,
     /// The most connections at the same time.
     pub connections: usize,
     /// How long the head of a request may take.
@@ -60,6 +63,7 @@ impl Default for ApiConfig {
             jobs_per_owner: None,
             streams_per_owner: None,
             dataset_bytes_per_owner: None,
+            webhook_targets: Reach::default(),
             connections: connections.most,
             head_timeout: connections.head_timeout,
             silence_timeout: connections.silence_timeout,
@@ -81,6 +85,7 @@ impl ApiConfig {
             streams_per_owner: self.streams_per_owner,
             dataset_bytes_per_owner: self.dataset_bytes_per_owner,
             idempotency_keys,
+            webhooks: self.webhook_targets.clone(),
         }
     }
 }
@@ -102,6 +107,8 @@ pub(super) struct ApiKeys {
     max_open_jobs_per_owner: Option<i64>,
     max_streams_per_owner: Option<i64>,
     max_dataset_bytes_per_owner: Option<i64>,
+    #[serde(default)]
+    webhook_targets: Vec<String>,
     max_connections: Option<i64>,
     head_timeout_seconds: Option<i64>,
     silence_timeout_seconds: Option<i64>,
@@ -147,6 +154,17 @@ impl ApiKeys {
         let trusted_proxies = proxies
             .collect::<Result<_, _>>()
             .map_err(|problem| ("trusted_proxies", problem))?;
+        let mut webhook_targets = Reach::default();
+        for target in self.webhook_targets {
+            // What is an address or a network is none of the names.
+            match network(&target) {
+                Ok(network) => webhook_targets.networks.push(network),
+                Err(_) => {
+                    check_host(&target).map_err(|problem| ("webhook_targets", problem))?;
+                    webhook_targets.hosts.push(target);
+                }
+            }
+        }
         let seconds = |key, given, otherwise| {
             let given = number(key, given, 1..=3_600)?;
             Ok(given.map_or(otherwise, |given| Duration::from_secs(given.into())))
@@ -166,6 +184,7 @@ impl ApiKeys {
         });
         Ok(ApiConfig {
             hosts: self.hosts,
+            webhook_targets,
             trusted_proxies,
             cors_origins: self.cors_origins,
             tls,
@@ -246,6 +265,16 @@ mod tests {
     }
 
     #[test]
+    fn webhooks_may_be_at_names_and_in_networks() {
+        let config = resolved("webhook_targets = [\"hooks.internal\", \"10.1.0.0/16\", \"::1\"]");
+        let targets = config.unwrap().webhook_targets;
+        assert_eq!(targets.hosts, ["hooks.internal"]);
+        assert_eq!(targets.networks.len(), 2);
+        let refused = resolved("webhook_targets = [\"https://hooks.internal\"]");
+        assert_eq!(refused.unwrap_err().0, "webhook_targets");
+    }
+
+    #[test]
     fn what_is_said_is_read() {
         let config = resolved(
             "hosts = [\"frugal.example\"]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n\
@@ -253,6 +282,7 @@ mod tests {
              max_requests_per_minute_and_key = 0\nmax_open_jobs_per_owner = 5\nmax_connections = 7\n",
         );
         let config = config.unwrap();
+        assert_eq!(config.webhook_targets, Reach::default());
         let tls = config.tls.unwrap();
         assert_eq!(tls.certificate, Path::new("/etc/frugal/cert.pem"));
         assert_eq!(tls.key, Path::new("/k.pem"));
