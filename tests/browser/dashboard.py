@@ -29,7 +29,9 @@ class Dashboard(unittest.TestCase):
         folder = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="frugal-browser-"))
         # PostgreSQL runs as another user than root.
         pathlib.Path(folder).chmod(0o755)
-        cls.server = cls.enterClassContext(house.server(PROGRAM, folder))
+        cls.elsewhere = cls.enterClassContext(house.page())
+        allowed = f'[api]\ncors_origins = ["{cls.elsewhere}"]\n'
+        cls.server = cls.enterClassContext(house.server(PROGRAM, folder, allowed))
         cls.browser = cls.enterClassContext(sync_playwright()).chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         cls.addClassCleanup(cls.browser.close)
 
@@ -78,6 +80,41 @@ class Dashboard(unittest.TestCase):
         trials = self.server.ask(f"/jobs/{job}")["progress"]["trials"]["total"]
         expect(page.locator(".trials tbody tr")).to_have_count(min(trials, 25))
         expect(page.locator(".log")).to_contain_text("succeeded")
+
+    def test_a_page_of_another_origin_follows_a_job_over_a_cut_stream(self):
+        job = self.post("from elsewhere")
+        wire = house.Wire(self.server.port)
+        page = self.browser.new_page()
+        self.addCleanup(page.close)
+        page.goto(self.elsewhere)
+        page.evaluate(
+            """([url, types]) => {
+                window.seen = [];
+                const events = new EventSource(url);
+                for (const type of types) {
+                    events.addEventListener(type, (event) => {
+                        window.seen.push([Number(event.lastEventId), type]);
+                        if (["job.succeeded", "job.failed", "job.cancelled"].includes(type)) events.close();
+                    });
+                }
+            }""",
+            [f"http://127.0.0.1:{wire.port}/jobs/{job}/events", house.event_types()],
+        )
+
+        def seen():
+            return page.evaluate("window.seen")
+
+        house.until("the first events", lambda: len(seen()) > 4)
+        wire.cut()
+        wire.mend()
+        self.assertEqual(self.ended(job), "succeeded")
+        house.until("the last event", lambda: seen()[-1][1] == "job.succeeded")
+        self.assertEqual([number for number, _ in seen()], list(range(1, self.server.ask(f"/jobs/{job}")["last_seq"] + 1)))
+        # Another origin that the operator does not name sees nothing.
+        with house.page() as stranger:
+            page.goto(stranger)
+            refused = page.evaluate("(url) => fetch(url).then(() => 'seen', () => 'refused')", f"{self.server.url}/jobs/{job}")
+            self.assertEqual(refused, "refused")
 
     def test_a_job_is_paused_resumed_given_more_and_cancelled(self):
         job = self.post("steered", budgets={"inference": {"usd": 0.0002}, "optimization": {"usd": 0.5}})

@@ -1,9 +1,11 @@
 """What the tests in a browser and those of clients stand on: an endpoint, a server, and a wire that can be cut."""
 
 import contextlib
+import http.server
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import threading
@@ -141,6 +143,33 @@ def job(name, dollars=0.02):
     }
 
 
+def event_types():
+    """The types of events, as the description of the API has them."""
+    description = pathlib.Path(__file__).resolve().parents[2] / "openapi.yaml"
+    return sorted(set(re.findall(r"^ +- ((?:job|trial|best|budget|endpoint|validation)\.\w+)$", description.read_text(), re.MULTILINE)))
+
+
+class _Empty(http.server.BaseHTTPRequestHandler):
+    """An empty page, whatever is asked for."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Says nothing."""
+
+
+@contextlib.contextmanager
+def page():
+    """An empty page with an origin of its own, which it gives, until the end of the block."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 CONFIGURATION = """
 data_dir = "{folder}/data"
 workers = {workers}
@@ -159,15 +188,17 @@ def _free_port():
 
 
 @contextlib.contextmanager
-def server(program, folder, latency=40, workers=1):
-    """A server over an endpoint of known answers that takes so many milliseconds; both end with the block."""
+def server(program, folder, more="", latency=40, workers=1):
+    """A server over an endpoint of known answers that takes so many milliseconds, with more in its configuration; both
+    end with the block."""
     folder = pathlib.Path(folder)
     (folder / "answers.jsonl").write_text(_answers())
     simulate = [program, "simulate", "--bind", "127.0.0.1:0", "--latency", str(latency), "--data", folder / "answers.jsonl", "--log", "warn"]
     with subprocess.Popen(simulate, stdout=subprocess.PIPE, text=True) as endpoint:
         try:
             address = endpoint.stdout.readline().split()[-1]
-            (folder / "frugal.toml").write_text(CONFIGURATION.format(folder=folder, endpoint=address, workers=workers))
+            configuration = CONFIGURATION.format(folder=folder, endpoint=address, workers=workers)
+            (folder / "frugal.toml").write_text(configuration + more)
             port = _free_port()
             serve = [program, "serve", "--config", folder / "frugal.toml", "--listen", f"127.0.0.1:{port}"]
             with subprocess.Popen(serve, stdout=subprocess.DEVNULL) as process:
