@@ -1,6 +1,5 @@
 //! The event log: (job, seq) with no gaps, written in the transaction of the change told of.
 
-use crate::positions::LOCKS;
 use crate::{Error, Result, write_json};
 use chrono::{DateTime, Utc};
 use frugal_domain::event::{Event, EventBody};
@@ -8,6 +7,11 @@ use frugal_domain::id::JobId;
 use futures::{Stream, StreamExt};
 use serde_json::json;
 use sqlx::PgConnection;
+
+/// What the locks of writers begin with, above [`POSITION_BITS`] for the position that they draw above.
+pub(crate) const LOCKS: i64 = 0x46_52_47 << POSITION_BITS;
+/// How many bits of a lock's number are the position.
+pub(crate) const POSITION_BITS: u32 = 40;
 
 /// The notification channel that carries the id of a job with new events.
 pub const CHANNEL: &str = "frugal_events";

@@ -5,7 +5,7 @@
 //! writer therefore holds a lock until its transaction ends, which says above which position it draws
 //! ([`crate::events::append`]); readers go no further than the lowest of these.
 
-use crate::events::EventRow;
+use crate::events::{EventRow, LOCKS, POSITION_BITS};
 use crate::{Result, read_json, write_json};
 use frugal_domain::access::Access;
 use frugal_domain::event::Event;
@@ -14,11 +14,6 @@ use frugal_domain::job::JobSpec;
 use sqlx::PgConnection;
 use sqlx::types::Uuid;
 use std::collections::BTreeMap;
-
-/// What the locks of writers begin with, above [`POSITION_BITS`] for the position.
-pub(crate) const LOCKS: i64 = 0x46_52_47 << POSITION_BITS;
-/// How many bits of a lock's number are the position.
-const POSITION_BITS: u32 = 40;
 
 /// How far the events are settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
