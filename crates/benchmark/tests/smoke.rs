@@ -4,6 +4,7 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+use std::path::Path;
 use std::process::Command;
 
 fn output(arguments: &[&str]) -> String {
@@ -92,6 +93,14 @@ fn every_experiment_runs_and_writes_its_page() {
         ] {
             assert!(page.contains(part), "{name} has no {part}: {page}");
         }
+        // The pages that are committed ask the same.
+        let question = page.lines().find(|line| line.starts_with("**Question.**"));
+        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/experiments");
+        let committed = std::fs::read_to_string(committed.join(format!("{name}.md"))).unwrap();
+        assert!(
+            committed.contains(question.unwrap()),
+            "docs/experiments/{name}.md is of before"
+        );
         // A number that could not be had would stand in a sentence as NaN.
         assert!(!page.contains("NaN"), "{page}");
         assert!(index.contains(&format!("({name}.md)")), "{index}");

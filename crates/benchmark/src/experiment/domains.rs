@@ -95,8 +95,8 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             );
             if best.mean < 0.95 {
                 surprises.push(format!(
-                    "A judge that takes length for depth costs more than any setting of the search: with its every word \
-                     known, its best configuration is worth {} of the truly best.",
+                    "With every word of the judge known, its best configuration is worth {} of the truly best: no setting of \
+                     the search mends what a judge gets wrong.",
                     best.per_cent()
                 ));
             }

@@ -218,6 +218,13 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             on_tuning.per_cent()
         ));
     }
+    let largest = curses.iter().filter(|(_, rows, _)| *rows == last_size);
+    for (name, rows, curse) in largest.filter(|(.., curse)| curse.sign() == Sign::Above) {
+        surprises.push(format!(
+            "With as many as {rows} rows the winner of `{name}` is still estimated above what it is worth ({:+.3} ± {:.3}).",
+            curse.mean, curse.error
+        ));
+    }
     for (name, rows, curse) in &curses {
         if curse.sign() == Sign::Below {
             surprises.push(format!(
