@@ -124,7 +124,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                 prices[which].extend(found.iter().map(|one| one.decisions.price));
                 by_schedule[which].extend(decisions);
             }
-            let step = format!("{rows} rows, {factor}×");
+            let step = format!("{rows}, {factor}×");
             wrong.push((step.clone(), wrongs));
             tried.push((step, counts));
         }
