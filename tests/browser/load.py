@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 import house
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 JOBS = 10
 TRIALS = 1000
@@ -53,7 +53,7 @@ def opened(page, address, ready):
     """Opens a view and waits until it shows what it is for. When it was painted first and when it was ready, in ms."""
     page.goto("about:blank")
     page.goto(address)
-    page.wait_for_function(ready, timeout=60_000)
+    page.wait_for_selector(ready, timeout=60_000)
     return page.evaluate("[performance.getEntriesByName('first-contentful-paint')[0].startTime, performance.now()]")
 
 
@@ -69,7 +69,7 @@ def updates(page, server, address):
         while not waiting.done():
             page.wait_for_timeout(500)
         trials = waiting.result()
-    page.wait_for_function("document.querySelector('.top .state').textContent.includes('succeeded')")
+    expect(page.locator(".top .state")).to_have_text("succeeded", timeout=60_000)
     busy = [duration for start, duration in page.evaluate("busy") if start > loaded]
     return trials, busy
 
@@ -85,10 +85,9 @@ def main(program, chromium):
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.add_init_script(OBSERVE)
-            rows = "document.querySelectorAll('tbody tr').length"
             views = {
-                "the list of jobs": ("jobs", f"{rows} >= {JOBS}"),
-                "a job": (f"jobs/{jobs[0]}", "document.querySelectorAll('.trials tbody tr').length > 0"),
+                "the list of jobs": ("jobs", f"tbody tr:nth-child({JOBS})"),
+                "a job": (f"jobs/{jobs[0]}", ".trials tbody tr"),
             }
             paints = []
             for name, (route, ready) in views.items():

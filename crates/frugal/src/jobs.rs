@@ -113,7 +113,6 @@ pub struct ReportArgs {
     pub job: JobArgs,
     /// Write it as a page to read, print or send, into FILE or else to standard output
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "json")]
-    #[expect(clippy::option_option, reason = "the flag, and its value")]
     pub html: Option<Option<PathBuf>>,
 }
 

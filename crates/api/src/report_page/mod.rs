@@ -488,14 +488,22 @@ fn curve(unit: Unit, leads: &[Lead]) -> Option<Plot> {
     (line.len() > 1).then(|| Plot::new(unit, &[], (Line::Steps, &line), None))?
 }
 
+/// How good the best was in the end, and since when.
 fn curve_words(leads: &[Lead], unit: Unit) -> String {
-    leads.last().map_or_else(String::new, |last| {
-        format!(
-            "{} from {} on.",
-            figures::number(last.utility),
-            figures::amount(unit, of_unit(unit, unit.of(last.spend)))
-        )
-    })
+    let Some(last) = leads.last() else {
+        return String::new();
+    };
+    // Estimates still move in digits that are not shown.
+    let shown = figures::number(last.utility);
+    let same = leads
+        .iter()
+        .rev()
+        .take_while(|lead| figures::number(lead.utility) == shown);
+    let first = same.last().unwrap_or(last);
+    format!(
+        "{shown} from {} on.",
+        figures::amount(unit, of_unit(unit, unit.of(first.spend)))
+    )
 }
 
 fn money(name: &str, spend: Spend) -> Row {
