@@ -3,6 +3,7 @@
 Takes the path of the `frugal` program and a folder with the node packages of package.json; `.ci/clients` runs it.
 """
 
+import io
 import json
 import pathlib
 import shutil
@@ -12,6 +13,7 @@ import tempfile
 import unittest
 
 import house
+from ruamel.yaml import YAML
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "clients"
@@ -84,12 +86,25 @@ class Clients(unittest.TestCase):
         told = self.generated(["node", folder / "generated.js", self.server.url], input=job)
         self.assert_told(told)
 
+    @staticmethod
+    def without_circles():
+        """The description for a generator that cannot name what is within itself: it is given any value there."""
+        yaml = YAML()
+        document = yaml.load(ROOT / "openapi.yaml")
+        schemas = document["components"]["schemas"]
+        for name in ("DimensionPost", "ScorerPost"):
+            schemas[name] = {"description": schemas[name]["description"]}
+        written = io.StringIO()
+        yaml.dump(document, written)
+        return written.getvalue()
+
     def test_python(self):
         folder = self.folder / "python"
         generator = pathlib.Path(sys.executable).with_name("openapi-python-client")
-        command = [generator, "generate", "--path", ROOT / "openapi.yaml", "--meta", "none", "--output-path", folder / "frugal_client"]
         folder.mkdir()
-        # It has no words for media types that are no JSON, and passes by what it cannot name.
+        (folder / "openapi.yaml").write_text(self.without_circles())
+        command = [generator, "generate", "--path", folder / "openapi.yaml", "--meta", "none", "--output-path", folder / "frugal_client"]
+        # It passes by media types that are no JSON, and by the bodies of events, which are read as they come.
         self.generated(command)
         shutil.copy(HERE / "generated.py", folder)
         job = json.dumps(house.job("by Python", 0.005))
