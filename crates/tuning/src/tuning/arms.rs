@@ -148,7 +148,7 @@ impl Tuning {
             self.tell_batch(profiled, oldest, &arrived);
             return Ok(true);
         }
-        if !self.may_decide() {
+        if !self.may_decide(profiled) {
             if profiled.in_air.is_empty() {
                 self.conclude(profiled)?;
             } else {
@@ -184,10 +184,12 @@ impl Tuning {
         self.had_concluded && !begun
     }
 
-    /// Whether another batch is decided. One that was begun before is, whatever there is now to
-    /// stop for.
-    fn may_decide(&mut self) -> bool {
-        if !self.has_search_ahead() && self.stop.is_none() {
+    /// Whether another batch is decided. One that was begun before is, whatever there is now to stop for, and
+    /// so is the first of a trial that was begun, though nothing of it may have arrived.
+    fn may_decide(&mut self, profiled: &ProfiledLoop) -> bool {
+        let has_trial_ahead = self.past.trials.contains_key(&profiled.next_number())
+            && self.arm_of_an_end(profiled).is_none();
+        if !has_trial_ahead && !self.has_search_ahead() && self.stop.is_none() {
             self.stop = self.reason_to_stop();
         }
         self.stop.is_none()
@@ -266,7 +268,7 @@ impl Tuning {
         if let Some(before) = self.past.trials.get(&number)
             && settings_of(&before.configuration)?.sampling != settings.sampling
         {
-            return match self.arm_of_an_earlier_end(profiled) {
+            return match self.arm_of_an_end(profiled) {
                 Some(earlier) => {
                     self.begin_arm(profiled, earlier)?;
                     self.begin_arm(profiled, arm)
@@ -305,12 +307,10 @@ impl Tuning {
         Ok(())
     }
 
-    /// The arm of the next trial, where the end of an earlier run began that: the end gives the baseline's arm a
-    /// trial where it wins and has none, which no decision of the search did. It keeps its number.
-    fn arm_of_an_earlier_end(&self, profiled: &ProfiledLoop) -> Option<usize> {
-        if !self.past.changes.iter().any(|change| change.continues) {
-            return None;
-        }
+    /// The arm of the next trial, where the end of an earlier run may have begun that, or the end of this one
+    /// before its worker died: the end gives the baseline's arm a trial where it wins and has none, which no
+    /// decision of the search did. It keeps its number.
+    fn arm_of_an_end(&self, profiled: &ProfiledLoop) -> Option<usize> {
         let before = self.past.trials.get(&profiled.next_number())?;
         let sampling_of = |configuration: &Configuration| {
             let settings = self.job.spec.settings(configuration).ok()?;
@@ -528,7 +528,7 @@ impl Tuning {
         if let Some(winner) = winner.filter(|winner| !profiled.trials.contains_key(winner)) {
             self.begin_arm(profiled, winner)?;
         }
-        if let Some(earlier) = self.arm_of_an_earlier_end(profiled) {
+        if let Some(earlier) = self.arm_of_an_end(profiled) {
             self.begin_arm(profiled, earlier)?;
         }
         let mut arms: Vec<usize> = profiled.trials.keys().copied().collect();

@@ -312,6 +312,157 @@ proptest! {
     }
 }
 
+/// What befalls a job, after so many turns.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    /// The limit on trials is another.
+    Trials(u32),
+    /// Its worker dies; the next one may have been told to stop.
+    Crash,
+    /// It is held, and taken up by another worker; what is in flight comes home or not.
+    Hold(bool),
+    /// Its owner cancels it, and what is in flight comes home or not. Its worker may die so many turns later;
+    /// the next one ends it after so many.
+    Cancel(bool, Option<(usize, usize)>),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (1..9_u32).prop_map(Event::Trials),
+        2 => Just(Event::Crash),
+        1 => any::<bool>().prop_map(Event::Hold),
+        2 => (any::<bool>(), prop::option::of((0..30_usize, 0..60_usize)))
+            .prop_map(|(comes_home, dies)| Event::Cancel(comes_home, dies)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Each worker lives through what those before it have stored, and comes to the same.
+    #[test]
+    fn a_job_goes_on_whatever_befalls_it(
+        seed in 0..1_000_u64,
+        history in prop::collection::vec((0..150_usize, event()), 1..9),
+        extent in prop::sample::select(vec!["profiled", "searched"]),
+        order in 1..1_000_u64,
+    ) {
+        befalls(seed, &history, extent, order);
+    }
+}
+
+/// What is in flight does not come home.
+fn give_up(world: &mut World) {
+    for request in std::mem::take(&mut world.in_flight) {
+        let end = RequestEnd::GivenUp { cost: None };
+        world.tuning().request_ended(request.key, end).unwrap();
+        world.past.lost += request.worst_case;
+    }
+}
+
+fn befalls(seed: u64, history: &[(usize, Event)], extent: &str, order: u64) {
+    let job = || {
+        spec(&[
+            ("/search/seed", json!(seed)),
+            ("/search/extent", json!(extent)),
+            ("/limits/trials", json!(4)),
+            ("/optimization_budget", json!({"usd": 5})),
+            ("/baseline/max_tokens", json!(128)),
+        ])
+    };
+    let mut world = World::new(job(), order);
+    for (number, (moment, event)) in (1..).zip(history) {
+        let order = order + 10 * number;
+        for _ in 0..*moment {
+            world.turn();
+        }
+        if world.finished {
+            world = world.go_on(order, |terms| terms.limits.trials += 2);
+            continue;
+        }
+        match *event {
+            Event::Trials(most) => world.change(|terms| terms.limits.trials = most),
+            Event::Crash => world = world.crash(order),
+            Event::Hold(comes_home) => {
+                world.tuning().hold();
+                if !comes_home {
+                    give_up(&mut world);
+                }
+                world.rest();
+                if !world.finished {
+                    world = world.crash(order);
+                }
+            }
+            Event::Cancel(comes_home, dies) => {
+                world.tuning().halt(StopReason::Cancelled);
+                if !comes_home {
+                    give_up(&mut world);
+                }
+                if let Some((before, after)) = dies {
+                    for _ in 0..before {
+                        world.turn();
+                    }
+                    if !world.finished {
+                        world = world.crash(order);
+                        for _ in 0..after {
+                            world.turn();
+                        }
+                    }
+                    if !world.finished {
+                        world.tuning().halt(StopReason::Cancelled);
+                    }
+                }
+                world.run();
+            }
+        }
+    }
+    let mut ending = world.run();
+    if ending.stop_reason == StopReason::Cancelled {
+        // Whoever took it up would go on.
+        world = world.go_on(order + 1_000, |terms| terms.limits.trials += 2);
+        ending = world.run();
+    }
+    assert_eq!(ending.report.unwrap().trials.running, 0);
+    let mut replayed = World::taken_up(job(), order, world.past.clone(), Vec::new());
+    replayed.run();
+    assert_eq!(replayed.outcomes(), world.outcomes());
+    assert!(replayed.sent.is_empty(), "{:?}", replayed.sent);
+}
+
+/// Of a trial that was begun, nothing may have arrived when its worker died: it keeps its number all the same when
+/// the next one is to end the job, and what the end begins besides gets the one behind.
+#[test]
+fn a_trial_that_was_begun_keeps_its_number_where_the_job_is_cancelled_before_it_is_lived_through() {
+    for (seed, extent) in [(3, "profiled"), (4, "profiled"), (3, "searched")] {
+        let job = || {
+            spec(&[
+                ("/search/seed", json!(seed)),
+                ("/search/extent", json!(extent)),
+                ("/optimization_budget", json!({"usd": 5})),
+                // What it has drawn is the search's as well, which may end with it.
+                ("/baseline/max_tokens", json!(128)),
+            ])
+        };
+        for moment in 30..90 {
+            let mut world = World::new(job(), seed);
+            for _ in 0..moment {
+                world.turn();
+            }
+            let begun = world.past.trials.iter();
+            let begun: Vec<_> = begun
+                .map(|(number, trial)| (*number, trial.configuration.clone()))
+                .collect();
+            let mut next = world.crash(seed + 1);
+            next.tuning().halt(StopReason::Cancelled);
+            let ending = next.run();
+            assert_eq!(ending.stop_reason, StopReason::Cancelled);
+            for (number, configuration) in begun {
+                assert_eq!(next.past.trials[&number].configuration, configuration);
+            }
+        }
+    }
+}
+
 /// A budget that is raised by so little that what the end cut off is cut off again, before the search has come to the
 /// place where it goes on: it must not go on behind a trial that it never hears of.
 #[test]

@@ -12,7 +12,8 @@ use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Receipt, ReceivedResponse, RequestFailure, ScoreKey, ScorePlan};
 use frugal_tuning::{
     Change, EarlierValidation, Job, JobEnding, Past, PastRequest, PastTrial, PromptTokenBounds,
-    Record, RequestEnd, RequestToSend, Scored, SettledRequest, Step, Tally, TermsChange, Tuning,
+    Record, RequestEnd, RequestToSend, ScoreBatch, Scored, SettledRequest, Step, Tally,
+    TermsChange, Tuning,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -92,6 +93,8 @@ pub struct World {
     pub in_flight: Vec<RequestToSend>,
     /// What is to be stored, in this order.
     records: VecDeque<Record>,
+    /// What is being scored.
+    scoring: Vec<ScoreBatch>,
     /// What is stored.
     pub past: Past,
     pub events: Vec<EventBody>,
@@ -155,6 +158,7 @@ impl World {
             order: ChaCha8Rng::seed_from_u64(order),
             in_flight: Vec::new(),
             records: VecDeque::new(),
+            scoring: Vec::new(),
             past,
             events,
             steps: 0,
@@ -228,21 +232,34 @@ impl World {
         self.steps += 1;
         match self.tuning.next_step().unwrap() {
             Some(step) => self.take(step),
-            // Records are stored in their order, whenever that is.
-            None if self.in_flight.is_empty() || self.order.random_bool(0.5) => {
-                let Some(record) = self.records.pop_front() else {
-                    assert!(!self.in_flight.is_empty(), "the job waits for nothing");
-                    return true;
-                };
-                self.record(record);
-            }
-            None => {
-                let which = self.order.random_range(0..self.in_flight.len());
-                let request = self.in_flight.remove(which);
-                self.arrive(&request);
-            }
+            None => self.something_ends(),
         }
         true
+    }
+
+    /// An answer arrives, scores are there, or the next record is stored, whichever is first.
+    fn something_ends(&mut self) {
+        let (scoring, in_flight) = (self.scoring.len(), self.in_flight.len());
+        let under_way = scoring + in_flight + usize::from(!self.records.is_empty());
+        assert!(under_way > 0, "the job waits for nothing");
+        let which = self.order.random_range(0..under_way);
+        if which < scoring {
+            let batch = self.scoring.remove(which);
+            self.score(&batch);
+        } else if which < scoring + in_flight {
+            let request = self.in_flight.remove(which - scoring);
+            self.arrive(&request);
+        } else if let Some(record) = self.records.pop_front() {
+            self.record(record);
+        }
+    }
+
+    fn score(&mut self, batch: &ScoreBatch) {
+        let scores: Vec<Scored> = batch.plans.iter().map(score).collect();
+        for (key, score) in &scores {
+            self.past.scores.insert(*key, score.clone());
+        }
+        self.tuning.scored(batch.of, scores);
     }
 
     fn take(&mut self, step: Step) {
@@ -257,13 +274,7 @@ impl World {
                 self.sent.push(request.key);
                 self.in_flight.push(request);
             }
-            Step::Score(batch) => {
-                let scores: Vec<Scored> = batch.plans.iter().map(score).collect();
-                for (key, score) in &scores {
-                    self.past.scores.insert(*key, score.clone());
-                }
-                self.tuning.scored(batch.of, scores);
-            }
+            Step::Score(batch) => self.scoring.push(batch),
             Step::LookUp(wanted) => {
                 self.past.looked_up.insert(wanted.trial, Vec::new());
                 self.tuning.looked_up(wanted.trial, Vec::new());
@@ -271,6 +282,10 @@ impl World {
             Step::Record(record) => self.records.push_back(*record),
             Step::Finish => {
                 assert!(self.in_flight.is_empty(), "nothing is in flight at the end");
+                assert!(
+                    self.scoring.is_empty(),
+                    "nothing is being scored at the end"
+                );
                 while let Some(record) = self.records.pop_front() {
                     self.record(record);
                 }
@@ -283,14 +298,10 @@ impl World {
     pub fn rest(&mut self) {
         while !self.finished {
             let Some(step) = self.tuning.next_step().unwrap() else {
-                match (self.records.pop_front(), self.in_flight.pop()) {
-                    (Some(record), request) => {
-                        self.in_flight.extend(request);
-                        self.record(record);
-                    }
-                    (None, Some(request)) => self.arrive(&request),
-                    (None, None) => return,
+                if self.scoring.is_empty() && self.in_flight.is_empty() && self.records.is_empty() {
+                    return;
                 }
+                self.something_ends();
                 continue;
             };
             self.take(step);
