@@ -55,6 +55,9 @@ pub struct DeleteArgs {
     pub server: ServerArgs,
 }
 
+/// Where a server is that was told nothing else.
+const LOCAL_SERVER: &str = "http://127.0.0.1:8080";
+
 /// Where the server is.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
@@ -63,7 +66,7 @@ pub struct ServerArgs {
         long,
         env = "FRUGAL_URL",
         hide_env_values = true,
-        default_value = "http://127.0.0.1:8080",
+        default_value = LOCAL_SERVER,
         value_name = "URL"
     )]
     pub url: String,
@@ -99,7 +102,12 @@ impl ServerArgs {
     /// # Errors
     /// The file of the key cannot be read, or as for [`Client::new`].
     pub fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.url, self.key()?.as_deref())
+        // A variable that is set to nothing says nothing.
+        let url = match self.url.as_str() {
+            "" => LOCAL_SERVER,
+            url => url,
+        };
+        Client::new(url, self.key()?.as_deref())
     }
 }
 

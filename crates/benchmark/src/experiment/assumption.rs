@@ -1,7 +1,7 @@
 //! Assumption 3.1 of the paper under stress: lengths that depend on the temperature, which it leaves out.
 
-use super::Effort;
 use super::decisions::{Decisions, share};
+use super::effort::Effort;
 use super::made;
 use super::page::{Findings, Table};
 use super::plot::{Drawn, Plot, Series};

@@ -1,6 +1,6 @@
 //! How a search fares by its two budgets: what one instance may cost, and what the job may spend.
 
-use super::Effort;
+use super::effort::Effort;
 use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Plot, Series};
 use super::spread::{Sign, Spread};

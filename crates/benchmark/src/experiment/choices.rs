@@ -1,6 +1,6 @@
 //! What the choice of the metric, and of the models, does to the winner.
 
-use super::Effort;
+use super::effort::Effort;
 use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Plot, Series};
 use super::spread::Spread;

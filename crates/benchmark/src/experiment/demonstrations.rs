@@ -1,6 +1,6 @@
 //! Demonstrations in the prompt, their number and choice searched, against fixed ones.
 
-use super::Effort;
+use super::effort::Effort;
 use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Plot, Series};
 use super::spread::{Sign, Spread};

@@ -1,6 +1,6 @@
 //! Other domains than mathematics: what has to be set differently.
 
-use super::Effort;
+use super::effort::Effort;
 use super::page::{Findings, Table};
 use super::plot::{Drawn, Plot, Series};
 use super::spread::{Sign, Spread, rank_correlation};

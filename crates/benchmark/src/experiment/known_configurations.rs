@@ -1,8 +1,8 @@
 //! Pruning held against what is known of every configuration: which are within the inference budget, and
 //! which are worse than the best.
 
-use super::Effort;
 use super::decisions::{BORDER, Decisions, share};
+use super::effort::Effort;
 use super::made;
 use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Plot, Series};

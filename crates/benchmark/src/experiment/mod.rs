@@ -9,6 +9,7 @@ mod choices;
 mod decisions;
 mod demonstrations;
 mod domains;
+mod effort;
 mod halving;
 mod known_configurations;
 mod made;
@@ -23,6 +24,7 @@ mod without_pruning;
 mod worth;
 
 use anyhow::{Context, bail};
+use effort::Effort;
 use page::{Findings, Made};
 use serde_json::Value;
 use std::num::NonZero;
@@ -42,27 +44,6 @@ pub struct Asked {
     pub short: bool,
     /// The folder of HumanEval's labelled answers, where it is at hand.
     pub humaneval: Option<PathBuf>,
-}
-
-/// How much of an experiment is run.
-#[derive(Debug, Clone, Copy)]
-pub struct Effort<'p> {
-    /// Seeds of everything that is drawn.
-    pub seeds: u64,
-    /// The least of everything.
-    pub short: bool,
-    /// The folder of HumanEval's labelled answers, where it is at hand.
-    pub humaneval: Option<&'p Path>,
-}
-
-impl Effort<'_> {
-    /// The first of some things where it is to be short, otherwise all of them.
-    pub fn some<'t, T>(&self, all: &'t [T], short: usize) -> &'t [T] {
-        match self.short {
-            true => &all[..short.min(all.len())],
-            false => all,
-        }
-    }
 }
 
 /// An experiment.

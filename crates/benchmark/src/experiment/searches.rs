@@ -1,6 +1,6 @@
 //! Search against search, by budget and by the clock.
 
-use super::Effort;
+use super::effort::Effort;
 use super::halving::halve;
 use super::page::{Findings, Table};
 use super::plot::{Drawn, Plot, Series};

@@ -1,6 +1,6 @@
 //! The probabilistic success against the binary one, as a signal of which configuration is best.
 
-use super::Effort;
+use super::effort::Effort;
 use super::made;
 use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Plot, Series};

@@ -1,7 +1,7 @@
 //! How sure a report is: its intervals, jobs in which nothing is better, the winner's curse, and what
 //! held-out rows cost.
 
-use super::Effort;
+use super::effort::Effort;
 use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Plot, Series};
 use super::spread::{Sign, Spread};

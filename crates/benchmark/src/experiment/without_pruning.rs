@@ -1,6 +1,6 @@
 //! The basic function: every configuration evaluated on all rows, held against exact values.
 
-use super::Effort;
+use super::effort::Effort;
 use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Group, Plot, Series};
 use super::spread::{Spread, rank_correlation};
