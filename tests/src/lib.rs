@@ -15,5 +15,7 @@ pub mod drain;
 pub mod postgres;
 pub mod processes;
 pub mod soak;
+pub mod steady;
 pub mod streams;
+pub mod sums;
 pub mod wire;

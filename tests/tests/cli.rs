@@ -4,39 +4,18 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
-use frugal_simulator::{Script, Simulator, SimulatorOptions};
+use frugal_simulator::{Simulator, SimulatorOptions};
 use frugal_tests::client::ApiClient;
 use frugal_tests::postgres::TestDatabase;
 use frugal_tests::processes::{Frugal, Setting, program};
-use regex::Regex;
+use frugal_tests::steady::{ID, MOMENT, replaced};
+use frugal_tests::sums::{self, JOB};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Output;
 use tempfile::TempDir;
 use tokio::process::Command;
-
-const JOB: &str = r#"
-name: sums from a file
-data:
-  file: sums.csv
-  holdout: 0.4
-model: small
-prompts:
-  - {name: plain, text: "{{ question }}"}
-  - {name: think, text: "{{ question }} Think."}
-search_space:
-  temperature: {float: [0, 1.5]}
-  max_tokens: {int: [8, 64], scale: log}
-  n: {int: [1, 8], scale: log}
-scoring:
-  scorer: {type: numeric, expected: "{{ answer }}"}
-  reduce: majority
-budgets:
-  inference: {usd: 0.0002}
-  optimization: {usd: 0.01}
-search: {seed: 7}
-"#;
 
 /// A server with one worker over an endpoint of known answers, and a folder with a job.
 struct World {
@@ -50,41 +29,19 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let answers: Vec<Value> = (0..20)
-            .flat_map(|one| {
-                let question = format!("What is {one} + {}?", 2 * one + 1);
-                let wrong = json!({"text": format!("It is {}.", one + 77), "weight": 0.5});
-                let right = format!("First I add them. It is {}.", 3 * one + 1);
-                let brief = json!({"text": format!("{}.", 3 * one + 1), "weight": 0.2});
-                [
-                    json!({"contains": format!("{question} Think."), "answers": [&right, &wrong]}),
-                    json!({"contains": question, "answers": [&wrong, &brief]}),
-                ]
-            })
-            .collect();
-        let script = Script::parse(&Value::Array(answers).to_string()).unwrap();
         let simulator = frugal_simulator::serve(SimulatorOptions {
-            script: Some(script),
+            script: Some(sums::script()),
             ..SimulatorOptions::default()
         });
         let simulator = simulator.await.unwrap();
         let database = TestDatabase::create().await;
         let setting = Setting {
-            endpoints: format!(
-                "[endpoints.local]\nbase_url = \"{}\"\n[endpoints.local.models.small]\n\
-                 input_usd_per_million = 0.5\noutput_usd_per_million = 1.5\n",
-                simulator.base_url()
-            ),
+            endpoints: sums::endpoints(&simulator.base_url()),
             ..Setting::local(database.url(), &simulator.base_url())
         };
         let (server, url) = setting.serve(1).await;
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("job.yaml"), JOB).unwrap();
-        let rows = (0..20).map(|one| format!("What is {one} + {}?,{}\n", 2 * one + 1, 3 * one + 1));
-        let table: String = std::iter::once("question,answer\n".to_owned())
-            .chain(rows)
-            .collect();
-        std::fs::write(folder.path().join("sums.csv"), table).unwrap();
+        sums::write_into(folder.path());
         Self {
             setting,
             url,
@@ -123,32 +80,29 @@ impl World {
 
 /// A text without what is another in each run.
 fn steady(text: &str) -> String {
-    let uuid = Regex::new("[0-9a-f]{8}-[0-9a-f-]{27}").unwrap();
-    let moment = Regex::new(r"\d{4}-\d\d-\d\dT[0-9:.]+Z").unwrap();
-    let text = uuid.replace_all(text, "00000000-0000-0000-0000-000000000000");
-    moment
-        .replace_all(&text, "2026-01-01T00:00:00.000000Z")
-        .into_owned()
+    replaced(
+        text,
+        &[
+            (ID, "00000000-0000-0000-0000-000000000000"),
+            (MOMENT, "2026-01-01T00:00:00.000000Z"),
+        ],
+    )
 }
 
 /// A report's page without its style, and without what depends on which answers came first.
 fn steady_page(page: &str) -> String {
-    let mut text = steady(page);
-    for (pattern, instead) in [
-        ("(?s)<style>.*?</style>", "<style/>"),
-        (
-            r"(?s)<section>\n<h2>The best so far</h2>.*?</section>",
-            "<section/>",
-        ),
-        ("sha256-[^&]+", "sha256-HASH"),
-        (r"\d{1,2} [A-Z][a-z]+ \d{4} at \d\d:\d\d", "MOMENT"),
-    ] {
-        text = Regex::new(pattern)
-            .unwrap()
-            .replace_all(&text, instead)
-            .into_owned();
-    }
-    text
+    replaced(
+        &steady(page),
+        &[
+            ("(?s)<style>.*?</style>", "<style/>"),
+            (
+                r"(?s)<section>\n<h2>The best so far</h2>.*?</section>",
+                "<section/>",
+            ),
+            ("sha256-[^&]+", "sha256-HASH"),
+            (r"\d{1,2} [A-Z][a-z]+ \d{4} at \d\d:\d\d", "MOMENT"),
+        ],
+    )
 }
 
 #[tokio::test]

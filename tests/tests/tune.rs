@@ -4,10 +4,11 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
-use frugal_simulator::{Latency, Script, Simulator, SimulatorOptions};
+use frugal_simulator::{Latency, Simulator, SimulatorOptions};
 use frugal_tests::processes::program;
-use regex::Regex;
-use serde_json::{Value, json};
+use frugal_tests::steady::{ID, LOCAL_ADDRESS, MOMENT, replaced};
+use frugal_tests::sums::{self, JOB};
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
@@ -15,26 +16,6 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
-
-const JOB: &str = r#"
-name: sums
-data: {file: sums.csv, holdout: 0.4}
-model: small
-prompts:
-  - {name: plain, text: "{{ question }}"}
-  - {name: think, text: "{{ question }} Think."}
-search_space:
-  temperature: {float: [0, 1.5]}
-  max_tokens: {int: [8, 64], scale: log}
-  n: {int: [1, 8], scale: log}
-scoring:
-  scorer: {type: numeric, expected: "{{ answer }}"}
-  reduce: majority
-budgets:
-  inference: {usd: 0.0002}
-  optimization: {usd: 0.01}
-search: {seed: 7}
-"#;
 
 /// A folder with a job, its rows and a configuration, and an endpoint that knows the answers.
 struct Home {
@@ -44,20 +25,8 @@ struct Home {
 
 impl Home {
     async fn new(latency: Duration) -> Self {
-        let answers: Vec<Value> = (0..20)
-            .flat_map(|one| {
-                let question = format!("What is {one} + {}?", 2 * one + 1);
-                let wrong = json!({"text": format!("It is {}.", one + 77), "weight": 0.5});
-                let right = format!("First I add them. It is {}.", 3 * one + 1);
-                let brief = json!({"text": format!("{}.", 3 * one + 1), "weight": 0.2});
-                [
-                    json!({"contains": format!("{question} Think."), "answers": [&right, &wrong]}),
-                    json!({"contains": question, "answers": [&wrong, &brief]}),
-                ]
-            })
-            .collect();
         let simulator = frugal_simulator::serve(SimulatorOptions {
-            script: Some(Script::parse(&Value::Array(answers).to_string()).unwrap()),
+            script: Some(sums::script()),
             latency: Latency {
                 base: latency,
                 ..Latency::default()
@@ -68,22 +37,12 @@ impl Home {
         let folder = tempfile::tempdir().unwrap();
         // PostgreSQL runs as another user than root.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        sums::write_into(folder.path());
         let configuration = format!(
-            "data_dir = 'data'\n[endpoints.local]\nbase_url = '{}'\n[endpoints.local.models.small]\n\
-             input_usd_per_million = 0.5\noutput_usd_per_million = 1.5\n",
-            simulator.base_url()
+            "data_dir = 'data'\n{}",
+            sums::endpoints(&simulator.base_url())
         );
-        let rows = (0..20).map(|one| format!("What is {one} + {}?,{}\n", 2 * one + 1, 3 * one + 1));
-        let table: String = std::iter::once("question,answer\n".to_owned())
-            .chain(rows)
-            .collect();
-        for (name, text) in [
-            ("frugal.toml", configuration.as_str()),
-            ("job.yaml", JOB),
-            ("sums.csv", &table),
-        ] {
-            fs::write(folder.path().join(name), text).unwrap();
-        }
+        fs::write(folder.path().join("frugal.toml"), configuration).unwrap();
         Self { folder, simulator }
     }
 
@@ -119,18 +78,14 @@ fn steady(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    let mut text = text;
-    for (pattern, instead) in [
-        ("[0-9a-f]{8}-[0-9a-f-]{27}", "ID"),
-        (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
-        (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "MOMENT"),
-    ] {
-        text = Regex::new(pattern)
-            .unwrap()
-            .replace_all(&text, instead)
-            .into_owned();
-    }
-    text
+    replaced(
+        &text,
+        &[
+            (ID, "ID"),
+            (LOCAL_ADDRESS, "127.0.0.1:PORT"),
+            (MOMENT, "MOMENT"),
+        ],
+    )
 }
 
 #[tokio::test]
