@@ -29,6 +29,14 @@ pub(crate) struct Asked {
     pub(crate) prompt_bytes: u64,
 }
 
+impl Asked {
+    /// How many responses may have been billed: those that were asked for, or those that came where they are more.
+    fn responses(self, came: &[Choice]) -> u64 {
+        let came = u64::try_from(came.len()).unwrap_or(u64::MAX);
+        came.max(self.n.into())
+    }
+}
+
 /// Responses with their counts of tokens.
 #[derive(Debug)]
 pub(crate) struct Counted {
@@ -111,8 +119,7 @@ pub(crate) fn settle(
         number.filter(|tokens| *tokens <= most)
     };
     let choices = &counted.choices;
-    let responses = u64::try_from(choices.len()).unwrap_or(u64::MAX);
-    let responses = responses.max(asked.n.into());
+    let responses = asked.responses(choices);
     let reasoning = believed(
         reported.reasoning_tokens,
         responses.saturating_mul(MOST_REASONING),
@@ -180,8 +187,7 @@ fn completion_tokens(
     asked: Asked,
 ) -> Completed {
     let cap = u64::from(asked.max_tokens);
-    let responses = u64::try_from(choices.len()).unwrap_or(u64::MAX);
-    let longest = responses.max(asked.n.into()).saturating_mul(cap);
+    let longest = asked.responses(choices).saturating_mul(cap);
     let first_alone = reported
         .filter(|tokens| !reasons && *tokens <= cap.saturating_add(OVERSHOOT))
         .and_then(|tokens| calibration.first_alone(tokens, choices));
