@@ -349,13 +349,8 @@ impl Reader {
     async fn run(mut self) {
         let (nobody_follows, shutdown) =
             (self.nobody_follows.clone(), self.events.0.shutdown.clone());
-        tokio::select! {
-            () = self.read() => {}
-            // Whoever follows hears of it too.
-            () = shutdown.cancelled() => return,
-            () = nobody_follows.cancelled() => return,
-        }
-        if let Some(tail) = self.tail.upgrade() {
+        let has_ended = feed::while_followed(self.read(), &nobody_follows, &shutdown).await;
+        if let Some(tail) = self.tail.upgrade().filter(|_| has_ended) {
             tail.end();
         }
     }
@@ -365,15 +360,8 @@ impl Reader {
         loop {
             let wait = match self.look().await {
                 Ok(wait) => wait,
-                // What is missed now is still in the table.
-                Err(error) if error.is_unavailable() => {
-                    tracing::debug!(%error, "events cannot be read for the moment");
-                    POLL
-                }
-                Err(error) => {
-                    tracing::error!(%error, "events cannot be read; streams end");
-                    return;
-                }
+                Err(error) if feed::may_pass(&error) => POLL,
+                Err(_) => return,
             };
             // The sender lives as long as the state does, which has this reader.
             _ = tokio::time::timeout(wait, self.news.changed()).await;

@@ -1,7 +1,7 @@
 //! Event streams over many jobs: what one client is sent of the events that it reaches.
 
 use crate::all_events::{Next, Tail, Wanted};
-use crate::sse::{self, KEEP_ALIVE, RETRY_TABLE};
+use crate::sse::{self, KEEP_ALIVE, SERVER_STOPS};
 use crate::state::AppState;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -101,37 +101,24 @@ impl Follower {
         let earlier = self.state.all_events().earlier(&self.wanted, range).await;
         match earlier {
             Ok((frames, through)) => self.take(frames, through),
-            Err(error) if error.is_unavailable() => {
-                tracing::debug!(%error, "events cannot be read for the moment");
-                tokio::select! {
-                    () = tokio::time::sleep(RETRY_TABLE) => None,
-                    () = self.state.shutdown().cancelled() => self.bid_farewell("the server stops"),
-                }
-            }
             Err(error) => {
-                tracing::error!(%error, "events cannot be read; the stream ends");
-                self.ended = true;
-                None
+                let (ended, frame) = sse::unread(&error, &self.state).await;
+                self.ended = ended;
+                frame
             }
         }
     }
 
     /// Waits for something to tell: nothing where there may be something, else a sign of life or a farewell.
     async fn wait(&mut self) -> Option<Bytes> {
-        let news = async {
-            if self.news.changed().await.is_err() {
-                // What is at hand is this client's own, so its end is not reached before the client's.
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             biased;
             () = self.state.shutdown().cancelled() => {}
             // Before the news, which may be of others all the time.
             () = tokio::time::sleep_until(self.heard_at + KEEP_ALIVE) => return Some(self.sign_of_life()),
-            () = news => return None,
+            () = sse::more(&mut self.news) => return None,
         }
-        self.bid_farewell("the server stops")
+        self.bid_farewell(SERVER_STOPS)
     }
 
     /// A frame without an event. Where others' events have come since the client was told an id, it has the

@@ -1,18 +1,14 @@
 //! The description of the API as a page for people, at `/docs`: made of the OpenAPI document when the server starts,
 //! without a script and without any other host. It is no part of the API itself.
 
-use crate::errors::ApiError;
-use crate::etag::{self, Seen};
+use crate::assets::{self, Asset};
 use axum::Router;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::body::Bytes;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, context};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Where the page is.
 pub(crate) const PATH: &str = "/docs";
@@ -35,46 +31,21 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(document: &Value) -> Rout
         String::new()
     });
     let files = [
-        (PATH, "text/html; charset=utf-8", page),
-        (STYLE_PATH, "text/css; charset=utf-8", STYLE.to_owned()),
-    ];
-    files
-        .into_iter()
-        .fold(Router::new(), |router, (path, content_type, content)| {
-            let tag: Arc<str> = etag::of_bytes(content.as_bytes()).into();
-            let content: Arc<str> = content.into();
-            router.route(
-                path,
-                get(move |headers: HeaderMap| async move {
-                    serve(content_type, &content, &tag, &headers)
-                }),
-            )
-        })
-}
-
-fn serve(
-    content_type: &'static str,
-    content: &str,
-    tag: &str,
-    headers: &HeaderMap,
-) -> Result<Response, ApiError> {
-    let common = [
-        (header::ETAG, etag::header(tag)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (PATH, "text/html; charset=utf-8", page.into()),
         (
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(POLICY),
-        ),
-        (
-            header::REFERRER_POLICY,
-            HeaderValue::from_static("no-referrer"),
+            STYLE_PATH,
+            "text/css; charset=utf-8",
+            Bytes::from_static(STYLE.as_bytes()),
         ),
     ];
-    if Seen::read(headers)?.is_some_and(|seen| seen.holds(tag)) {
-        return Ok((StatusCode::NOT_MODIFIED, common).into_response());
-    }
-    let kind = [(header::CONTENT_TYPE, content_type)];
-    Ok((common, kind, content.to_owned()).into_response())
+    assets::router(files.map(|(path, content_type, content)| {
+        let asset = Asset {
+            content_type,
+            content,
+            policy: POLICY,
+        };
+        (path.to_owned(), asset)
+    }))
 }
 
 /// A part of a text: plain, code, a link, or the gap between two paragraphs.

@@ -270,13 +270,8 @@ impl Reader {
     async fn run(mut self) {
         let (nobody_follows, shutdown) =
             (self.nobody_follows.clone(), self.feeds.0.shutdown.clone());
-        tokio::select! {
-            () = self.read() => {}
-            // Whoever follows hears of it too.
-            () = shutdown.cancelled() => return,
-            () = nobody_follows.cancelled() => return,
-        }
-        if let Some(feed) = self.feed.upgrade() {
+        let has_ended = while_followed(self.read(), &nobody_follows, &shutdown).await;
+        if let Some(feed) = self.feed.upgrade().filter(|_| has_ended) {
             feed.end();
         }
     }
@@ -289,14 +284,8 @@ impl Reader {
                 Ok(Look::News) => continue,
                 Ok(Look::Nothing) => {}
                 Ok(Look::End) => return,
-                // What is missed now is still in the table.
-                Err(error) if error.is_unavailable() => {
-                    tracing::debug!(%error, "events cannot be read for the moment");
-                }
-                Err(error) => {
-                    tracing::error!(%error, "events cannot be read; streams end");
-                    return;
-                }
+                Err(error) if may_pass(&error) => {}
+                Err(_) => return,
             }
             tokio::select! {
                 () = self.subscription.changed() => {}
@@ -348,6 +337,31 @@ pub(crate) enum Page {
     Events(Vec<event::Event>),
     /// Some are gone.
     Gap,
+}
+
+/// Reads as long as somebody follows and the server goes on. Whether the reading came to its end before.
+pub(crate) async fn while_followed(
+    reading: impl Future<Output = ()>,
+    nobody_follows: &CancellationToken,
+    shutdown: &CancellationToken,
+) -> bool {
+    tokio::select! {
+        () = reading => true,
+        // Whoever follows hears of it too.
+        () = shutdown.cancelled() => false,
+        () = nobody_follows.cancelled() => false,
+    }
+}
+
+/// Whether events that could not be read can be read later: what is missed now is still in the table.
+pub(crate) fn may_pass(error: &frugal_store::Error) -> bool {
+    let may_pass = error.is_unavailable();
+    if may_pass {
+        tracing::debug!(%error, "events cannot be read for the moment");
+    } else {
+        tracing::error!(%error, "events cannot be read; streams end");
+    }
+    may_pass
 }
 
 /// Writes an event as a frame with an id.

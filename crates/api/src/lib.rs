@@ -12,6 +12,7 @@
 mod accept;
 mod all_events;
 mod all_stream;
+mod assets;
 mod broadcast;
 mod caller;
 mod change;

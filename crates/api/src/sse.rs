@@ -1,6 +1,6 @@
 //! Event streams: what one client is sent of the events of one job.
 
-use crate::feed::{Batch, Feed, Next, Page};
+use crate::feed::{self, Batch, Feed, Next, Page};
 use crate::state::AppState;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -19,7 +19,9 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// When a client whose stream ends before the job may reconnect, in milliseconds.
 const RECONNECT_AFTER_MS: u32 = 1_000;
 /// How long to wait before the table is asked again where it could not be read.
-pub(crate) const RETRY_TABLE: Duration = Duration::from_secs(2);
+const RETRY_TABLE: Duration = Duration::from_secs(2);
+/// Why a stream ends with the server.
+pub(crate) const SERVER_STOPS: &str = "the server stops";
 
 /// One client that follows one job.
 struct Follower {
@@ -95,6 +97,25 @@ pub(crate) fn farewell(why: &str) -> Bytes {
     format!("retry: {RECONNECT_AFTER_MS}\n: {why}; reconnect with Last-Event-ID\n\n").into()
 }
 
+/// What a client is sent where the table could not be read, and whether its stream ends with that: after a while
+/// it is tried again.
+pub(crate) async fn unread(error: &frugal_store::Error, state: &AppState) -> (bool, Option<Bytes>) {
+    if !feed::may_pass(error) {
+        return (true, None);
+    }
+    tokio::select! {
+        () = tokio::time::sleep(RETRY_TABLE) => (false, None),
+        () = state.shutdown().cancelled() => (true, Some(farewell(SERVER_STOPS))),
+    }
+}
+
+/// Waits until there may be more at hand. That is kept by whoever waits, so it does not go before.
+pub(crate) async fn more(news: &mut watch::Receiver<()>) {
+    if news.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 impl Follower {
     /// The next frames; nothing after the job's last event or once the client was told to come again.
     async fn next(&mut self) -> Option<Bytes> {
@@ -139,20 +160,10 @@ impl Follower {
                 self.ended = true;
                 return None;
             }
-            Err(error) if error.is_unavailable() => {
-                tracing::debug!(%error, "events cannot be read for the moment");
-                tokio::select! {
-                    () = tokio::time::sleep(RETRY_TABLE) => {}
-                    () = self.state.shutdown().cancelled() => {
-                        return self.bid_farewell("the server stops");
-                    }
-                }
-                return None;
-            }
             Err(error) => {
-                tracing::error!(%error, "events cannot be read; the stream ends");
-                self.ended = true;
-                return None;
+                let (ended, frame) = unread(&error, &self.state).await;
+                self.ended = ended;
+                return frame;
             }
         };
         let batch = self.spec.as_ref().and_then(|spec| Batch::of(spec, rows));
@@ -168,19 +179,13 @@ impl Follower {
 
     /// Waits for something to tell: nothing where the feed has something, else a sign of life or a farewell.
     async fn wait(&mut self) -> Option<Bytes> {
-        let news = async {
-            if self.news.changed().await.is_err() {
-                // The feed is this client's own, so its end is not reached before the client's.
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             biased;
             () = self.state.shutdown().cancelled() => {}
-            () = news => return None,
+            () = more(&mut self.news) => return None,
             () = tokio::time::sleep(KEEP_ALIVE) => return Some(Bytes::from_static(b":\n\n")),
         }
-        self.bid_farewell("the server stops")
+        self.bid_farewell(SERVER_STOPS)
     }
 
     fn bid_farewell(&mut self, why: &str) -> Option<Bytes> {
