@@ -11,8 +11,8 @@ use axum::body::Bytes;
 use frugal_domain::access::Access;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobSpec;
-use frugal_store::PgPool;
-use frugal_store::positions::{self, Positioned, Selection, Settled};
+use frugal_store::positions::{self, Positioned, Selection};
+use frugal_store::{PgConnection, PgPool};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -112,28 +112,21 @@ impl AllEvents {
         }))
     }
 
-    /// How far the events are settled.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub(crate) async fn settled(&self) -> Result<Settled, frugal_store::Error> {
-        positions::settled(&mut *self.0.pool.acquire().await?).await
-    }
-
     /// The latest events, read from this moment on where nobody followed them yet.
     ///
     /// # Errors
     /// The database is away.
     pub(crate) async fn follow(&self) -> Result<Arc<Tail>, frugal_store::Error> {
-        if let Some(tail) = self.present() {
+        let present = going_on(&locked(&self.0.tail));
+        if let Some(tail) = present {
             return Ok(tail);
         }
         // Subscribed before the first look into the table, so that nothing goes by between.
         let news = self.0.changes.subscribe_to_all();
-        let settled = self.settled().await?;
+        let settled = positions::settled(&mut *self.0.pool.acquire().await?).await?;
         let mut present = locked(&self.0.tail);
         // Another one may have begun meanwhile.
-        if let Some(tail) = present.upgrade().filter(|tail| !tail.recent().is_over) {
+        if let Some(tail) = going_on(&present) {
             return Ok(tail);
         }
         let tail = Arc::new(Tail::after(settled.through));
@@ -150,38 +143,13 @@ impl AllEvents {
         Ok(tail)
     }
 
-    fn present(&self) -> Option<Arc<Tail>> {
-        let present = locked(&self.0.tail).upgrade();
-        present.filter(|tail| !tail.recent().is_over)
-    }
-
-    /// Events from the table after a position, and up to where all of them are among these: no further than
-    /// another, nor than a bounded number of positions.
-    ///
-    /// # Errors
-    /// The database is away.
-    pub(crate) async fn page(
-        &self,
-        wanted: &Wanted,
-        (after, through): (i64, i64),
-        limit: u32,
-    ) -> Result<(Vec<Positioned>, i64), frugal_store::Error> {
-        let through = through.min(after.saturating_add(WINDOW));
-        let mut connection = self.0.pool.acquire().await?;
-        let (access, selection) = (&wanted.access, &wanted.selection);
-        let range = (after, through);
-        let rows = positions::between(&mut connection, access, selection, range, limit).await?;
-        let is_full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-        let last = rows.last().filter(|_| is_full).map(|row| row.position);
-        Ok((rows, last.unwrap_or(through.max(after))))
-    }
-
     /// The specifications of the jobs of some events.
     ///
     /// # Errors
     /// The database is away.
     pub(crate) async fn specs(
         &self,
+        connection: &mut PgConnection,
         rows: &[Positioned],
     ) -> Result<HashMap<JobId, Arc<JobSpec>>, frugal_store::Error> {
         let mut specs = HashMap::new();
@@ -201,8 +169,7 @@ impl AllEvents {
             }
         }
         if !unknown.is_empty() {
-            let mut connection = self.0.pool.acquire().await?;
-            let found = positions::specifications(&mut connection, &unknown).await?;
+            let found = positions::specifications(connection, &unknown).await?;
             let found = found.into_iter().map(|(job, spec)| (job, Arc::new(spec)));
             specs.extend(found);
             let learnt = unknown.iter().filter_map(|job| {
@@ -218,8 +185,12 @@ impl AllEvents {
     ///
     /// # Errors
     /// The database is away.
-    async fn frames(&self, rows: Vec<Positioned>) -> Result<Vec<Item>, frugal_store::Error> {
-        let specs = self.specs(&rows).await?;
+    async fn frames(
+        &self,
+        connection: &mut PgConnection,
+        rows: Vec<Positioned>,
+    ) -> Result<Vec<Item>, frugal_store::Error> {
+        let specs = self.specs(connection, &rows).await?;
         let items = rows.into_iter().filter_map(|event| {
             let spec = specs.get(&event.event.job_id)?;
             let mut frame = Vec::new();
@@ -246,11 +217,44 @@ impl AllEvents {
         wanted: &Wanted,
         range: (i64, i64),
     ) -> Result<(Vec<u8>, i64), frugal_store::Error> {
-        let (rows, through) = self.page(wanted, range, PAGE).await?;
-        let items = self.frames(rows).await?;
-        let frames = items.iter().flat_map(|item| item.frame.iter().copied());
-        Ok((frames.collect(), through))
+        let mut connection = self.0.pool.acquire().await?;
+        let (rows, through) = page(&mut connection, wanted, range, PAGE).await?;
+        let items = self.frames(&mut connection, rows).await?;
+        Ok((joined(items.iter()), through))
     }
+}
+
+/// Events from the table after a position, and up to where all of them are among these: no further than another, nor
+/// than a bounded number of positions.
+///
+/// # Errors
+/// The database is away.
+pub(crate) async fn page(
+    connection: &mut PgConnection,
+    wanted: &Wanted,
+    (after, through): (i64, i64),
+    limit: u32,
+) -> Result<(Vec<Positioned>, i64), frugal_store::Error> {
+    let through = through.min(after.saturating_add(WINDOW));
+    let (access, selection) = (&wanted.access, &wanted.selection);
+    let range = (after, through);
+    let rows = positions::between(connection, access, selection, range, limit).await?;
+    let is_full = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let last = rows.last().filter(|_| is_full).map(|row| row.position);
+    Ok((rows, last.unwrap_or(through.max(after))))
+}
+
+/// Frames one after the other.
+fn joined<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<u8> {
+    items.fold(Vec::new(), |mut frames, item| {
+        frames.extend_from_slice(&item.frame);
+        frames
+    })
+}
+
+/// The latest events, where a reader still adds to them.
+fn going_on(tail: &Weak<Tail>) -> Option<Arc<Tail>> {
+    tail.upgrade().filter(|tail| !tail.recent().is_over)
 }
 
 /// What is behind a lock. A panic while it was locked leaves it whole: every change to it is one step.
@@ -285,11 +289,14 @@ impl Tail {
                 false => Next::Nothing,
             };
         }
-        let items = recent.items.iter();
-        let later = items.skip_while(|item| item.event.position <= after);
-        let wanted = later.filter(|item| wanted.has(&item.event));
-        let frames = wanted.flat_map(|item| item.frame.iter().copied());
-        Next::Frames(frames.collect(), recent.through)
+        let seen = recent
+            .items
+            .partition_point(|item| item.event.position <= after);
+        let later = recent.items.range(seen..);
+        Next::Frames(
+            joined(later.filter(|item| wanted.has(&item.event))),
+            recent.through,
+        )
     }
 
     /// Up to where all was read.
@@ -370,15 +377,16 @@ impl Reader {
 
     /// Reads what is new in the table, and says when to look again without a hint.
     async fn look(&mut self) -> Result<Duration, frugal_store::Error> {
-        let settled = self.events.settled().await?;
+        let mut connection = self.events.0.pool.acquire().await?;
+        let settled = positions::settled(&mut connection).await?;
         let all = Wanted {
             access: Access::OPEN,
             selection: Selection::default(),
         };
         while self.after < settled.through {
             let range = (self.after, settled.through);
-            let (rows, through) = self.events.page(&all, range, PAGE).await?;
-            let items = self.events.frames(rows).await?;
+            let (rows, through) = page(&mut connection, &all, range, PAGE).await?;
+            let items = self.events.frames(&mut connection, rows).await?;
             self.after = through;
             if let Some(tail) = self.tail.upgrade() {
                 tail.add(items, through);

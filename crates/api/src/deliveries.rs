@@ -4,7 +4,7 @@
 //! sending. All that they know is in the database, so a restart loses nothing: what was being sent is sent again, under
 //! the same id.
 
-use crate::all_events::Wanted;
+use crate::all_events::{self, Wanted};
 use crate::broadcast::POLL;
 use crate::state::AppState;
 use crate::wire::{Event, message_id};
@@ -50,26 +50,38 @@ pub(crate) async fn run(state: &AppState) {
     let mut news = state.changes().subscribe_to_all();
     let running = async {
         let mut under_way = JoinSet::new();
+        let mut may_be_new = true;
         loop {
-            if let Err(error) = turn(state, &courier, &mut under_way).await {
-                tracing::debug!(%error, "webhooks cannot be seen to for the moment");
+            if may_be_new && let Err(error) = make_all(state).await {
+                tell("made", &error);
             }
-            tokio::select! {
-                _ = tokio::time::timeout(POLL, news.changed()) => {}
-                Some(_) = under_way.join_next() => {}
+            if let Err(error) = begin_to_send(state, &courier, &mut under_way).await {
+                tell("sent", &error);
             }
+            may_be_new = tokio::select! {
+                _ = tokio::time::timeout(POLL, news.changed()) => true,
+                Some(_) = under_way.join_next() => false,
+            };
         }
     };
     state.shutdown().run_until_cancelled(running).await;
 }
 
-/// Makes deliveries of what is new, and begins to send what is due.
-async fn turn(
+/// Tells of what could not be done, and is tried again.
+fn tell(what: &str, error: &frugal_store::Error) {
+    if error.is_unavailable() {
+        tracing::debug!(%error, "deliveries cannot be {what} for the moment");
+    } else {
+        tracing::error!(%error, "deliveries cannot be {what}");
+    }
+}
+
+/// Begins to send what is due.
+async fn begin_to_send(
     state: &AppState,
     courier: &Courier,
     under_way: &mut JoinSet<()>,
 ) -> Result<(), frugal_store::Error> {
-    while make(state).await? {}
     let free = AT_ONCE.saturating_sub(under_way.len());
     if free == 0 {
         return Ok(());
@@ -80,6 +92,13 @@ async fn turn(
     for due in due {
         under_way.spawn(send(state.clone(), courier.clone(), due));
     }
+    Ok(())
+}
+
+/// Makes deliveries of what is new. Where there is no webhook nothing is written.
+async fn make_all(state: &AppState) -> Result<(), frugal_store::Error> {
+    let any = webhooks::any(&mut *state.pool().acquire().await?).await?;
+    while any && make(state).await? {}
     Ok(())
 }
 
@@ -95,18 +114,12 @@ async fn make(state: &AppState) -> Result<bool, frugal_store::Error> {
     }
     let hooks = webhooks::all(&mut transaction).await?;
     let now = Utc::now();
-    if hooks.is_empty() {
-        webhooks::make(&mut transaction, &[], settled, now).await?;
-        transaction.commit().await?;
-        return Ok(false);
-    }
     let all = Wanted {
         access: Access::OPEN,
         selection: Selection::default(),
     };
-    let events = state.all_events();
-    let (rows, through) = events.page(&all, (after, settled), PAGE).await?;
-    let specs = events.specs(&rows).await?;
+    let (rows, through) = all_events::page(&mut transaction, &all, (after, settled), PAGE).await?;
+    let specs = state.all_events().specs(&mut transaction, &rows).await?;
     let mut new = Vec::new();
     for row in rows {
         let wanting: Vec<_> = hooks.iter().filter(|hook| wants(hook, &row)).collect();

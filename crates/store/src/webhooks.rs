@@ -4,7 +4,7 @@
 //! a time, so each event comes to each webhook's queue once. Whoever sends one holds it until a moment: should the
 //! process die, another sends it after that, and the receiver tells by its id that it has had it.
 
-use crate::{Result, read_json, read_name, to_integer, to_u32, write_json};
+use crate::{Result, positions, read_json, read_name, to_integer, to_u32, write_json};
 use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::access::Access;
 use frugal_domain::delivery::DeliveryState;
@@ -57,11 +57,21 @@ impl TryFrom<WebhookRow> for Webhook {
     }
 }
 
-/// Stores a new webhook with its secret.
+/// Stores a new webhook with its secret, for a transaction that has [counted](count) them. Where it is the only one,
+/// deliveries are made from this moment on: as long as there was none, nobody went along with the events.
 ///
 /// # Errors
 /// The database is away or refuses.
 pub async fn create(connection: &mut PgConnection, webhook: &Webhook, secret: &str) -> Result<()> {
+    if !any(&mut *connection).await? {
+        let settled = positions::settled(&mut *connection).await?;
+        sqlx::query!(
+            "UPDATE deliveries_made SET through = greatest(through, $1)",
+            settled.through
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
     sqlx::query!(
         r#"
         INSERT INTO webhooks (id, owner, url, secret, types, labels, created_at)
@@ -80,12 +90,23 @@ pub async fn create(connection: &mut PgConnection, webhook: &Webhook, secret: &s
     Ok(())
 }
 
-/// How many webhooks an owner has. Until the transaction ends, nobody else makes one.
+/// Whether there are webhooks, of whomever.
+///
+/// # Errors
+/// The database is away.
+pub async fn any(connection: &mut PgConnection) -> Result<bool> {
+    let any = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM webhooks) AS "any!""#)
+        .fetch_one(connection)
+        .await?;
+    Ok(any)
+}
+
+/// How many webhooks an owner has. Until the transaction ends, nobody else makes one, or deliveries.
 ///
 /// # Errors
 /// The database is away.
 pub async fn count(connection: &mut PgConnection, owner: Option<&str>) -> Result<u64> {
-    sqlx::query!("LOCK TABLE webhooks IN SHARE ROW EXCLUSIVE MODE")
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK)
         .execute(&mut *connection)
         .await?;
     let count = sqlx::query_scalar!(
@@ -215,19 +236,26 @@ pub async fn make(
     through: i64,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    for delivery in new {
-        // The webhook may be gone since it was read.
+    if !new.is_empty() {
+        let column = |of: fn(&NewDelivery) -> Uuid| new.iter().map(of).collect::<Vec<_>>();
+        let positions: Vec<i64> = new.iter().map(|delivery| delivery.position).collect();
+        let types: Vec<String> = new.iter().map(|one| one.r#type.to_owned()).collect();
+        let bodies: Vec<String> = new.iter().map(|one| one.body.clone()).collect();
+        // A webhook may be gone since it was read.
         sqlx::query!(
             r#"
             INSERT INTO deliveries (webhook_id, position, job_id, type, body, state, next_attempt_at, created_at)
-            SELECT id, $2, $3, $4, $5, 'pending', $6, $6 FROM webhooks WHERE id = $1
-            FOR KEY SHARE
+            SELECT webhooks.id, made.position, made.job_id, made.type, made.body, 'pending', $6, $6
+            FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[])
+                AS made (webhook_id, position, job_id, type, body)
+            JOIN webhooks ON webhooks.id = made.webhook_id
+            FOR KEY SHARE OF webhooks
             "#,
-            delivery.webhook,
-            delivery.position,
-            delivery.job.0,
-            delivery.r#type,
-            delivery.body,
+            &column(|delivery| delivery.webhook),
+            &positions,
+            &column(|delivery| delivery.job.0),
+            &types,
+            &bodies,
             now
         )
         .execute(&mut *connection)

@@ -6,7 +6,7 @@
 
 use super::events::{last_event_id, wants_stream};
 use super::lists::{labels, listed};
-use crate::all_events::Wanted;
+use crate::all_events::{self, Wanted};
 use crate::caller::Caller;
 use crate::errors::{ApiError, Code};
 use crate::extract::Parameters;
@@ -213,8 +213,8 @@ async fn page(
     after: i64,
     limit: u32,
 ) -> Result<EventPage, ApiError> {
-    let events = state.all_events();
-    let through = events.settled().await?.through;
+    let mut connection = state.connection().await?;
+    let through = positions::settled(&mut connection).await?.through;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let (mut rows, mut next) = (Vec::new(), after);
     for _ in 0..LOOKS {
@@ -222,11 +222,13 @@ async fn page(
             break;
         }
         let left = u32::try_from(most - rows.len()).unwrap_or(limit);
-        let (found, looked_through) = events.page(wanted, (next, through), left).await?;
+        let range = (next, through);
+        let (found, looked_through) =
+            all_events::page(&mut connection, wanted, range, left).await?;
         rows.extend(found);
         next = looked_through;
     }
-    let specs = events.specs(&rows).await?;
+    let specs = state.all_events().specs(&mut connection, &rows).await?;
     let data = rows.into_iter().filter_map(|row| {
         let spec = specs.get(&row.event.job_id)?;
         Some(Event::new(spec, row.event))
