@@ -131,6 +131,31 @@ async fn wait_for(child: &mut Child, words: &str) {
     assert_eq!(said, Vec::<String>::new(), "`{words}` was not said");
 }
 
+/// Takes the endpoint's key away, and has both commands that drive jobs say so, in place of failing the job.
+async fn refuse_without_a_key(home: &Home) {
+    let path = home.folder.path().join("frugal.toml");
+    let configuration = fs::read_to_string(&path).unwrap();
+    let keyed = configuration.replace(
+        "[endpoints.local]\n",
+        "[endpoints.local]\napi_key_env = 'FRUGAL_TEST_UNSET_KEY'\n",
+    );
+    fs::write(&path, keyed).unwrap();
+    let mut said = String::new();
+    for arguments in [
+        &["tune", "job.yaml"][..],
+        &["serve", "--listen", "127.0.0.1:0", "--log-format", "json"],
+    ] {
+        let output = home.run(arguments).await;
+        assert_eq!(output.status.code(), Some(1), "{}", steady(&output));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let error = stderr.lines().rfind(|line| line.starts_with("frugal: "));
+        said.push_str(&replaced(error.unwrap_or(&stderr), &[(ID, "ID")]));
+        said.push('\n');
+    }
+    insta::assert_snapshot!("without_a_key", said);
+    fs::write(&path, configuration).unwrap();
+}
+
 #[tokio::test]
 async fn a_job_that_is_broken_off_goes_on_where_it_was() {
     let home = Home::new(Duration::from_millis(40)).await;
@@ -152,8 +177,8 @@ async fn a_job_that_is_broken_off_goes_on_where_it_was() {
     assert_eq!(status.code(), Some(5), "{said}");
     let words = "Broken off. What was bought is kept; `frugal tune job.yaml` goes on from there.";
     assert!(said.contains(words), "{said}");
-    let asked = home.asked();
-    assert!(asked > 0);
+    assert!(home.asked() > 0);
+    refuse_without_a_key(&home).await;
 
     let whole = Home::new(Duration::ZERO).await;
     let undisturbed = whole.run(&["tune", "job.yaml"]).await;

@@ -12,7 +12,7 @@ use crate::keys::{self, AuditArgs, KeysCommand};
 use crate::retention::{self, PruneArgs};
 use crate::sandbox::{self, Place};
 use crate::server::{
-    Server, connections, dataset_limits, guard, listen, tell_of_prices, terms, usable,
+    Server, check_jobs, connections, dataset_limits, guard, listen, tell_of_prices, terms, usable,
     worker_options,
 };
 use crate::telemetry;
@@ -61,6 +61,9 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
             programs,
             ..usable(config)
         });
+        if config.workers > 0 {
+            check_jobs(database.pool(), &catalog).await?;
+        }
         if catalog.endpoints.is_empty() {
             tracing::warn!(
                 "there is no endpoint that can be used: jobs have none to name; see [endpoints] in frugal.toml"
@@ -83,7 +86,7 @@ pub async fn serve(config: &Config, shutdown: CancellationToken) -> anyhow::Resu
             terms: terms(config),
             body_limit: config.body_limit_bytes,
             dataset_limits: dataset_limits(config),
-            retention: config.retention,
+            retention: Some(config.retention),
             guard,
             connections,
         };

@@ -3,7 +3,7 @@
 use crate::config::{Config, QueueConfig, RetentionConfig};
 use crate::retention;
 use crate::tls;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use frugal_api::{Connections, DatasetLimits, Guard, Outside};
 use frugal_domain::endpoint::Catalog;
 use frugal_llm::Clients;
@@ -34,8 +34,8 @@ pub struct Server {
     pub body_limit: usize,
     /// How large a dataset may be.
     pub dataset_limits: DatasetLimits,
-    /// How long what jobs leave is kept.
-    pub retention: RetentionConfig,
+    /// How long what jobs leave is kept; absent where this process removes nothing.
+    pub retention: Option<RetentionConfig>,
     /// Who is let in, and how much they may do.
     pub guard: Guard,
     /// How connections are served.
@@ -43,7 +43,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server for this process alone, which asks nobody for a key and removes nothing.
+    /// A server for this process alone, which asks nobody for a key and removes nothing. Another server's webhooks may
+    /// be in the database: what they may reach is the operator's word here too.
     #[must_use]
     pub fn for_itself(config: &Config, pool: &PgPool, catalog: Arc<Catalog>) -> Self {
         Self {
@@ -54,8 +55,11 @@ impl Server {
             terms: terms(config),
             body_limit: config.body_limit_bytes,
             dataset_limits: dataset_limits(config),
-            retention: RetentionConfig::default(),
-            guard: Guard::default(),
+            retention: None,
+            guard: Guard {
+                webhooks: config.api.webhook_targets.clone(),
+                ..Guard::default()
+            },
             connections: Connections::default(),
         }
     }
@@ -108,7 +112,11 @@ impl Server {
         });
         let keeping = {
             let (pool, limits, shutdown) = (self.pool.clone(), self.retention, shutdown.clone());
-            async move { retention::keep(&pool, limits, &shutdown).await }
+            async move {
+                if let Some(limits) = limits {
+                    retention::keep(&pool, limits, &shutdown).await;
+                }
+            }
         };
         let keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
         tracing::info!(
@@ -151,6 +159,25 @@ pub fn usable(config: &Config) -> Catalog {
     }
     tell_of_prices(&catalog);
     catalog
+}
+
+/// Refuses to drive jobs where one that has not ended asks an endpoint that is switched off: a worker would have it
+/// fail.
+///
+/// # Errors
+/// There is such a job, or the database is away.
+pub async fn check_jobs(pool: &PgPool, catalog: &Catalog) -> anyhow::Result<()> {
+    for (endpoint, unset) in &catalog.switched_off {
+        let mut connection = pool.acquire().await.context("the database is away")?;
+        let asking = frugal_store::jobs::unfinished_at(&mut connection, endpoint).await?;
+        if let Some(first) = asking.first() {
+            bail!(
+                "the endpoint `{endpoint}` is switched off, since {unset} is not set, and jobs that have not ended ask it ({} in all, among them {first}): set {unset}; or take the endpoint out of the configuration, which has them fail; or start with --workers 0, which drives no job",
+                asking.len()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Says which models have no prices: a job that budgets dollars cannot use them.

@@ -228,9 +228,23 @@ async fn begin(client: &Client, args: &TuneArgs) -> anyhow::Result<Begun> {
             }
             post(client, document, &name, Some(&earlier)).await
         }
-        JobState::Succeeded => again(client, &earlier, more).await,
-        _ => resume(client, &earlier, more).await,
+        JobState::Succeeded => again(client, &document, &earlier, more).await,
+        JobState::Cancelling => Ok(Begun {
+            job: client.job(&earlier.id).await?,
+            note: Some("It was cancelled, and comes to its end now.".to_owned()),
+        }),
+        _ => resume(client, &document, &earlier, more).await,
     }
+}
+
+/// Refuses a job that cannot be driven as this program is configured: an endpoint may have lost its key, and the
+/// worker would have the job fail.
+async fn check(client: &Client, document: &Value) -> anyhow::Result<()> {
+    let checked = client.ask(Method::POST, "/jobs/estimate", Some(document));
+    checked
+        .await
+        .map(drop)
+        .context("the job was begun before, and cannot go on")
 }
 
 /// Posts a job under the name that its file gives it.
@@ -263,7 +277,12 @@ async fn post(
 }
 
 /// Has a job go on that has succeeded, where its file gives it more money by now.
-async fn again(client: &Client, earlier: &Listed, more: Option<Budget>) -> anyhow::Result<Begun> {
+async fn again(
+    client: &Client,
+    document: &Value,
+    earlier: &Listed,
+    more: Option<Budget>,
+) -> anyhow::Result<Begun> {
     let Listed {
         id,
         created_at,
@@ -277,6 +296,7 @@ async fn again(client: &Client, earlier: &Listed, more: Option<Budget>) -> anyho
              go on; another search.seed makes it another search."
         ),
         Some(budget) => {
+            check(client, document).await?;
             let continued = client
                 .ask(
                     Method::POST,
@@ -302,7 +322,13 @@ async fn again(client: &Client, earlier: &Listed, more: Option<Budget>) -> anyho
 }
 
 /// Has a job go on that has not ended.
-async fn resume(client: &Client, earlier: &Listed, other: Option<Budget>) -> anyhow::Result<Begun> {
+async fn resume(
+    client: &Client,
+    document: &Value,
+    earlier: &Listed,
+    other: Option<Budget>,
+) -> anyhow::Result<Begun> {
+    check(client, document).await?;
     let Listed { id, .. } = earlier;
     if let Some(budget) = other {
         let path = format!("/jobs/{id}");

@@ -96,7 +96,8 @@ fn named(at: &Reader<'_>, name: &str, catalog: &Catalog) -> Option<Known> {
     match having.as_slice() {
         [endpoint] => known((at.clone(), endpoint), (at.clone(), name), catalog),
         [] => at.fault(format!(
-            "`{name}` is not a model of this server; `GET /endpoints` lists those that are"
+            "`{name}` is not a model of this server; `GET /endpoints` lists those that are{}",
+            switched_off(catalog)
         )),
         [endpoint, ..] => at.fault(format!(
             "`{name}` is a model of several endpoints; say which, as in {}",
@@ -150,6 +151,15 @@ pub(crate) fn known(
         priced: prices.is_some(),
         api: known.api_of(entry),
     })
+}
+
+/// Which endpoints are switched off, and what switches them on: the model that is missed may be one of theirs.
+fn switched_off(catalog: &Catalog) -> String {
+    let all = catalog.switched_off.iter();
+    let all = all.map(|(endpoint, unset)| {
+        format!("; `{endpoint}` is switched off, as its environment variable {unset} is not set")
+    });
+    all.collect()
 }
 
 /// A list of names for the remedy of a fault.

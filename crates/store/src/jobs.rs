@@ -548,6 +548,26 @@ pub async fn forget(
     Ok(forgotten.rows_affected())
 }
 
+/// The jobs that have not ended and ask an endpoint, be it for answers or for a judge's word on them.
+///
+/// # Errors
+/// The database is away.
+pub async fn unfinished_at(connection: &mut PgConnection, endpoint: &str) -> Result<Vec<JobId>> {
+    let found = sqlx::query_scalar!(
+        r#"
+        SELECT id FROM jobs
+        WHERE state IN ('queued', 'running', 'pausing', 'paused', 'cancelling')
+          AND (jsonb_path_query_array(spec, '$.models[*].endpoint') ? $1
+               OR jsonb_path_query_array(spec, '$.judges[*].model.endpoint') ? $1)
+        ORDER BY created_at, id
+        "#,
+        endpoint
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().map(JobId).collect())
+}
+
 /// By the model's position, the most responses that one request yielded when the job was begun; nothing
 /// where it was not begun, or before that was kept.
 ///

@@ -61,29 +61,25 @@ pub(crate) fn of(told: &Told<'_>) -> String {
     }
     if let Some(held_out) = told.holdout
         && let Some(baseline) = &held_out.baseline
+        && let Some(difference) = &held_out.difference
     {
         let sure = match told.verdict.improvement {
             Improvement::Significant => "which is more than chance would do (95 % confidence)",
-            _ => "which may still be chance",
+            Improvement::NotSignificant => "which may still be chance",
+            Improvement::None => "so nothing shows that it is better",
         };
-        let difference = held_out.difference.map_or_else(String::new, |difference| {
-            let sign = if difference.estimate.mean > 0.0 {
-                "+"
-            } else {
-                ""
-            };
-            format!(
-                " ({sign}{}, 95 % interval {} to {})",
-                amounts::three_digits(difference.estimate.mean),
-                amounts::three_digits(difference.interval.low),
-                amounts::three_digits(difference.interval.high)
-            )
-        });
+        let sign = match difference.estimate.mean > 0.0 {
+            true => "+",
+            false => "",
+        };
         return format!(
-            "{usage}: on {} rows that the search never saw it scores {} where the baseline scores {}{difference}, {sure}. {}",
+            "{usage}: on {} rows that the search never saw it scores {} where the baseline scores {} ({sign}{}, 95 % interval {} to {}), {sure}. {}",
             held_out.winner.estimate.count,
             amounts::three_digits(held_out.winner.estimate.mean),
             amounts::three_digits(baseline.estimate.mean),
+            amounts::three_digits(difference.estimate.mean),
+            amounts::three_digits(difference.interval.low),
+            amounts::three_digits(difference.interval.high),
             costs(
                 &held_out.winner_inference_cost,
                 held_out.baseline_inference_cost.as_ref()
@@ -92,8 +88,9 @@ pub(crate) fn of(told: &Told<'_>) -> String {
     }
     match &told.baseline {
         Some(baseline) => format!(
-            "{usage}: it scores {scores} where the baseline scores {}. No rows were held out, so the lead is too hopeful. {}",
+            "{usage}: it scores {scores} where the baseline scores {}; {}. {}",
             amounts::three_digits(baseline.utility),
+            told.verdict.improvement_detail,
             costs(winner.cost, Some(baseline.cost))
         ),
         None => format!("{usage}: it scores {scores}. {}", costs(winner.cost, None)),
@@ -210,11 +207,19 @@ mod tests {
             baseline_inference_cost: Some(cheap),
             difference: Some(estimate(0.25)),
         };
-        let [significant, open] =
-            [Improvement::Significant, Improvement::NotSignificant].map(|improvement| Verdict {
-                improvement,
-                improvement_detail: "cheaper, and as good".to_owned(),
-            });
+        let [significant, open, worse] = [
+            Improvement::Significant,
+            Improvement::NotSignificant,
+            Improvement::None,
+        ]
+        .map(|improvement| Verdict {
+            improvement,
+            improvement_detail: "the verdict in words".to_owned(),
+        });
+        let without_pairs = Holdout {
+            difference: None,
+            ..held_out
+        };
         let told = Told {
             winner: Some(winner),
             baseline: Some(baseline),
@@ -230,7 +235,15 @@ mod tests {
                 ..told
             },
             Told {
+                verdict: &worse,
+                ..told
+            },
+            Told {
                 holdout: None,
+                ..told
+            },
+            Told {
+                holdout: Some(&without_pairs),
                 ..told
             },
             Told {
