@@ -142,11 +142,11 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// Prices from dollars per million tokens and dollars per request.
+    /// Prices from dollars per million tokens and dollars per request. What is finer than a pico-dollar per token
+    /// (six decimals per million tokens) is rounded up, so that nothing costs more than is thought.
     ///
     /// # Errors
-    /// A price is negative, not finite, above [`MAX_USD`], or finer than a pico-dollar
-    /// per token (six decimals per million tokens).
+    /// A price is negative, not finite, or above [`MAX_USD`].
     pub fn per_million(input: f64, output: f64, request: f64) -> Result<Self, NotAnAmount> {
         Ok(Self {
             input_pico: per_token(input)?,
@@ -203,12 +203,9 @@ impl Prices {
     }
 }
 
-/// A price in dollars per million tokens as pico-dollars per token.
+/// A price in dollars per million tokens as pico-dollars per token, rounded up.
 fn per_token(price: f64) -> Result<u64, NotAnAmount> {
-    match Usd::from_dollars(price)?.pico() {
-        pico if pico % 1_000_000 == 0 => Ok(pico / 1_000_000),
-        _ => Err(NotAnAmount),
-    }
+    Ok(Usd::from_dollars(price)?.pico().div_ceil(1_000_000))
 }
 
 /// Tokens of one request, all its responses together.
@@ -420,9 +417,18 @@ mod tests {
     }
 
     #[test]
-    fn a_price_finer_than_a_pico_dollar_per_token_is_refused() {
-        assert!(Prices::per_million(0.000_001, 0.0, 0.0).is_ok());
-        assert_eq!(Prices::per_million(0.000_000_1, 0.0, 0.0), Err(NotAnAmount));
+    fn a_price_finer_than_a_pico_dollar_per_token_is_rounded_up() {
+        for (price, pico) in [
+            (0.000_001, 1),
+            (0.000_000_1, 1),
+            (0.756_408_636_797, 756_409),
+            (0.15, 150_000),
+            (0.0, 0),
+        ] {
+            let prices = Prices::per_million(price, price, 0.0).unwrap();
+            assert_eq!((prices.input_pico, prices.output_pico), (pico, pico));
+        }
+        assert_eq!(Prices::per_million(-0.1, 0.0, 0.0), Err(NotAnAmount));
     }
 
     #[test]
