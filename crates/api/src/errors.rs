@@ -77,9 +77,10 @@ codes! {
     RateLimited = TOO_MANY_REQUESTS, "rate_limited", "The key makes more requests than it may; `Retry-After` says when to try again";
     TooManyJobs = TOO_MANY_REQUESTS, "too_many_jobs", "The owner has as many jobs that have not ended as one may have";
     TooManyStreams = TOO_MANY_REQUESTS, "too_many_streams", "The owner has as many event streams open as one may have";
+    TooManyTrials = TOO_MANY_REQUESTS, "too_many_trials", "As many configurations were put into the job as may be";
     TooManyWebhooks = TOO_MANY_REQUESTS, "too_many_webhooks", "The owner has as many webhooks as one may have";
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
-    InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended can be neither paused nor resumed nor cancelled, and only one that has ended can be continued or deleted";
+    InvalidTransition = CONFLICT, "invalid_transition", "The state of the job forbids it: one that has ended can be neither paused nor resumed nor cancelled and takes no configuration, and only one that has ended can be continued or deleted";
     PreconditionFailed = PRECONDITION_FAILED, "precondition_failed", "The job is another than the client knows: its `ETag` is none of those in `If-Match`";
     ReportNotReady = CONFLICT, "report_not_ready", "The job has not ended, or has ended without a report";
     IdempotencyKeyInFlight = CONFLICT, "idempotency_key_in_flight", "A request with the same idempotency key is under way";
@@ -91,6 +92,7 @@ codes! {
     InvalidJob = UNPROCESSABLE_ENTITY, "invalid_job", "The job makes no sense; every fault is listed, with its place";
     InvalidEvaluation = UNPROCESSABLE_ENTITY, "invalid_evaluation", "The evaluation makes no sense; every fault is listed, with its place";
     InvalidChange = UNPROCESSABLE_ENTITY, "invalid_change", "The change of the job makes no sense; every fault is listed, with its place";
+    InvalidTrial = UNPROCESSABLE_ENTITY, "invalid_trial", "The configuration to be tried makes no sense; every fault is listed, with its place";
     InvalidDataset = UNPROCESSABLE_ENTITY, "invalid_dataset", "The rows make no sense; every fault is listed, with its line";
     InvalidValidation = UNPROCESSABLE_ENTITY, "invalid_validation", "The scorer, the rows or the responses make no sense; every fault is listed, with its place";
     InvalidKey = UNPROCESSABLE_ENTITY, "invalid_key", "The key to be made makes no sense";
@@ -149,6 +151,13 @@ impl ApiError {
     pub fn invalid_change(faults: Vec<Fault>) -> Self {
         let count = faults.len();
         Self::with_faults(Code::InvalidChange, "change", faults, count)
+    }
+
+    /// A configuration that is to be tried and makes no sense, with everything that is wrong with it.
+    #[must_use]
+    pub fn invalid_trial(faults: Vec<Fault>) -> Self {
+        let count = faults.len();
+        Self::with_faults(Code::InvalidTrial, "trial", faults, count)
     }
 
     /// A scorer with responses that make no sense, with everything that is wrong with them.

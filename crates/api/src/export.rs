@@ -5,8 +5,8 @@ use crate::errors::ApiError;
 use crate::found;
 use crate::state::AppState;
 use crate::wire::{
-    EXPORT_FORMAT, Evaluation, Event, ExportEnd, ExportLine, ExportStart, ExportedEvaluationReport,
-    ExportedReport, FieldError, Job, Trial,
+    EXPORT_FORMAT, Evaluation, Event, ExportEnd, ExportLine, ExportStart, ExportedEnqueuedTrial,
+    ExportedEvaluationReport, ExportedReport, FieldError, Job, Trial,
 };
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
@@ -15,6 +15,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobKind;
+use frugal_store::changes::{self, OwnerChange};
 use frugal_store::{PgConnection, attempts, exports, jobs, terms, trials};
 use futures::{Stream, TryStreamExt};
 use std::collections::BTreeMap;
@@ -131,8 +132,14 @@ impl Export {
         let specification = serde_json::from_value(serde_json::to_value(spec)?)?;
         self.line(ExportLine::Specification(specification)).await?;
         let connection = &mut connection;
-        for change in terms::after(connection, id, 0).await? {
-            self.line(ExportLine::TermsChange(change.into())).await?;
+        for change in changes::after(connection, id, 0).await? {
+            let line = match change {
+                OwnerChange::Terms(change) => ExportLine::TermsChange(change.into()),
+                OwnerChange::Trial(trial) => {
+                    ExportLine::EnqueuedTrial(ExportedEnqueuedTrial::new(spec, &trial))
+                }
+            };
+            self.line(line).await?;
         }
         let mut attempts = attempts::list(connection, id, None, u32::MAX).await?;
         attempts.reverse();

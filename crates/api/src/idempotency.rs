@@ -6,7 +6,6 @@ use axum::http::HeaderMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::access::Access;
 use frugal_domain::id::JobId;
-use frugal_domain::job::JobKind;
 use frugal_store::jobs::{self, Replay, RequestName};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -15,6 +14,10 @@ use sha2::{Digest, Sha256};
 pub(crate) const HEADER: &str = "idempotency-key";
 /// The header of an answer that was given before.
 pub(crate) const REPLAYED: &str = "idempotency-replayed";
+
+/// What [`Key::read`] is told of requests for a new job, and for a new evaluation.
+pub(crate) const JOB: &str = "";
+pub(crate) const EVALUATION: &str = "evaluation";
 
 /// The most characters of a key.
 const MAX_LENGTH: usize = 255;
@@ -31,11 +34,12 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The key of a request to create a job of a kind, if it has one.
+    /// The key of a request, if it has one. `what` says what it is for, where a body might be one for something else
+    /// too.
     pub(crate) fn read(
         headers: &HeaderMap,
         access: &Access,
-        kind: JobKind,
+        what: &str,
         body: &Value,
     ) -> Result<Option<Self>, ApiError> {
         let Some(value) = headers.get(HEADER) else {
@@ -56,10 +60,8 @@ impl Key {
             })?;
         // Keys of objects are sorted in a `Value`, so white space and order do not matter.
         let mut hash = Sha256::new();
-        // The same body makes another job elsewhere.
-        if kind != JobKind::Tuning {
-            hash.update(kind.as_str());
-        }
+        // The same body makes something else elsewhere.
+        hash.update(what);
         hash.update(body.to_string());
         let hash = hash.finalize().to_vec();
         Ok(Some(Self {
@@ -95,7 +97,7 @@ impl Key {
         if replay.request_hash != self.hash {
             return Err(ApiError::new(
                 Code::IdempotencyKeyReused,
-                "this `Idempotency-Key` came with another body before; use a new key for a new job",
+                "this `Idempotency-Key` came with another body before; use a new key for a new request",
             ));
         }
         Ok((replay.job_id, replay.response))
@@ -111,7 +113,7 @@ mod tests {
     fn key(text: &str, body: &Value) -> Result<Option<Key>, ApiError> {
         let mut headers = HeaderMap::new();
         headers.insert(HEADER, HeaderValue::from_str(text).unwrap());
-        Key::read(&headers, &Access::OPEN, JobKind::Tuning, body)
+        Key::read(&headers, &Access::OPEN, JOB, body)
     }
 
     #[test]
@@ -123,7 +125,7 @@ mod tests {
         assert_ne!(hash(&one), hash(&json!({"a": 1, "b": [3]})));
         let mut headers = HeaderMap::new();
         headers.insert(HEADER, HeaderValue::from_static("k"));
-        let elsewhere = Key::read(&headers, &Access::OPEN, JobKind::Evaluation, &one)
+        let elsewhere = Key::read(&headers, &Access::OPEN, EVALUATION, &one)
             .unwrap()
             .unwrap();
         assert_ne!(hash(&one), elsewhere.hash);
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn keys_are_bounded() {
         let body = json!({});
-        let none = Key::read(&HeaderMap::new(), &Access::OPEN, JobKind::Tuning, &body);
+        let none = Key::read(&HeaderMap::new(), &Access::OPEN, JOB, &body);
         assert!(none.unwrap().is_none());
         assert!(key(" ", &body).is_err());
         assert!(key(&"k".repeat(256), &body).is_err());

@@ -146,10 +146,11 @@ fn drive_side_by_side(
             }
             Some(Step::Record(record)) => {
                 memory.record(&record);
-                match &record.change {
-                    Change::TrialBegun(begun) => tuning.trial_begun(begun.number),
-                    Change::TermsChanged(change) => tuning.terms_stored(change.number),
-                    _ => {}
+                if let Change::TrialBegun(begun) = &record.change {
+                    tuning.trial_begun(begun.number);
+                }
+                if let Some(number) = record.change.placed() {
+                    tuning.change_stored(number);
                 }
             }
             Some(Step::Finish) => return Ok((tuning.ending(), now)),
@@ -289,7 +290,8 @@ impl Answers for Memory<'_> {
             Change::Progressed
             | Change::TrialProgressed { .. }
             | Change::Validated
-            | Change::TermsChanged(_) => {}
+            | Change::TermsChanged(_)
+            | Change::TrialEnqueued(_) => {}
         }
     }
 }

@@ -91,6 +91,7 @@ pub const EVENT_NAMES: &[&str] = &[
     "job.succeeded",
     "job.failed",
     "job.cancelled",
+    "trial.enqueued",
     "trial.started",
     "trial.progress",
     "trial.evaluated",
@@ -176,6 +177,14 @@ pub enum EventBody {
     /// The job was cancelled. No event follows, unless it is continued.
     #[serde(rename = "job.cancelled")]
     JobCancelled {},
+    /// The job's owner has put a configuration in.
+    #[serde(rename = "trial.enqueued")]
+    TrialEnqueued {
+        /// Its number among all that the owner has changed.
+        number: u32,
+        /// What it asks of the endpoint.
+        settings: Settings,
+    },
     /// A configuration is about to be evaluated.
     #[serde(rename = "trial.started")]
     TrialStarted {
@@ -361,6 +370,7 @@ impl EventBody {
             Self::JobSucceeded { .. } => "job.succeeded",
             Self::JobFailed { .. } => "job.failed",
             Self::JobCancelled {} => "job.cancelled",
+            Self::TrialEnqueued { .. } => "trial.enqueued",
             Self::TrialStarted { .. } => "trial.started",
             Self::TrialProgress { .. } => "trial.progress",
             Self::TrialEvaluated { .. } => "trial.evaluated",

@@ -16,6 +16,7 @@ pub mod dataset;
 mod default_model;
 mod demonstrations;
 mod digits;
+mod enqueued;
 pub mod estimate;
 mod evaluation;
 mod instance;
@@ -40,6 +41,7 @@ mod warnings;
 
 pub use change::{Ended, changed, continued};
 pub use digits::keep_in_document;
+pub use enqueued::enqueued;
 pub use evaluation::evaluation_over;
 pub use frugal_scoring::{Explained, ExplainedPart};
 pub use posted::{Posted, job, job_over};

@@ -288,7 +288,7 @@ fn read_start<'a>(at: &Reader<'a>) -> Vec<ObjectReader<'a>> {
 }
 
 /// A configuration given by the user: settings by name, which are read by `read`.
-fn read_point(
+pub(crate) fn read_point(
     row: &ObjectReader<'_>,
     read: impl FnOnce(&BTreeMap<String, Value>) -> Result<Configuration, (String, String)>,
 ) -> Option<Configuration> {

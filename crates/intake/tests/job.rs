@@ -13,6 +13,8 @@ mod code;
 mod data;
 #[path = "job/demonstrations.rs"]
 mod demonstrations;
+#[path = "job/enqueued.rs"]
+mod enqueued;
 #[path = "job/objective.rs"]
 mod objective;
 #[path = "job/rendering.rs"]

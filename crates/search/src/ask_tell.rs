@@ -61,6 +61,8 @@ pub enum Origin {
     Random,
     /// The next of a grid.
     Grid,
+    /// The job's owner, while the search goes on.
+    Owner,
 }
 
 /// Why there is nothing more to propose.

@@ -87,6 +87,8 @@ pub struct Search {
     strategy: Strategy,
     /// The proposals without a result, oldest first.
     open: VecDeque<Proposal>,
+    /// What is proposed next, whatever the optimiser's own rules say.
+    enqueued: VecDeque<Configuration>,
     proposed: u32,
     size: Option<u64>,
     patience: Option<u32>,
@@ -182,6 +184,7 @@ impl Search {
             ground,
             strategy,
             open: VecDeque::new(),
+            enqueued: VecDeque::new(),
             proposed: 0,
             size,
             patience: options.patience,
@@ -202,12 +205,39 @@ impl Search {
         self.standstill = None;
     }
 
+    /// Has a configuration proposed next, behind others that were enqueued before: neither a budget nor a
+    /// patience that is used up is in its way. The optimiser learns from what comes of it. One that was
+    /// proposed before, or is not in the space, is not proposed again.
+    pub fn enqueue(&mut self, configuration: &Configuration) {
+        let Some(configuration) = self.ground.encoding.normal_form(configuration) else {
+            return;
+        };
+        self.enqueued.push_back(configuration);
+        self.standstill = None;
+    }
+
+    /// Whether something that was enqueued is to be proposed next.
+    #[must_use]
+    pub fn has_enqueued(&self) -> bool {
+        self.enqueued.iter().any(|one| self.is_new(one))
+    }
+
+    fn is_new(&self, configuration: &Configuration) -> bool {
+        self.ground.known.standing(configuration) == ProposalState::New
+    }
+
     /// The proposals without a result, oldest first.
     pub fn open(&self) -> impl Iterator<Item = &Proposal> {
         self.open.iter()
     }
 
     fn seek(&mut self) -> Ask {
+        while let Some(configuration) = self.enqueued.pop_front() {
+            if self.is_new(&configuration) {
+                self.adopt(&configuration);
+                return self.propose(configuration, Origin::Owner);
+            }
+        }
         if self.is_used_up() {
             return self.nothing(Exhausted::SpaceUsedUp);
         }
@@ -249,20 +279,25 @@ impl Search {
         }
         match self.unseen() {
             Ok(configuration) => {
-                match &mut self.strategy {
-                    Strategy::Blend(blend) => {
-                        blend.adopt(&mut self.ground, configuration.clone());
-                    }
-                    Strategy::Cfo(cfo) => {
-                        cfo.adopt(&mut self.ground, configuration.clone());
-                    }
-                    Strategy::Tpe(_) | Strategy::Random(_) | Strategy::Grid(_) => {
-                        self.ground.known.open(&configuration);
-                    }
-                }
+                self.adopt(&configuration);
                 self.propose(configuration, Origin::Random)
             }
             Err(reason) => self.nothing(reason),
+        }
+    }
+
+    /// Takes a configuration from outside the optimiser's rules for one of its own.
+    fn adopt(&mut self, configuration: &Configuration) {
+        match &mut self.strategy {
+            Strategy::Blend(blend) => {
+                blend.adopt(&mut self.ground, configuration.clone());
+            }
+            Strategy::Cfo(cfo) => {
+                cfo.adopt(&mut self.ground, configuration.clone());
+            }
+            Strategy::Tpe(_) | Strategy::Random(_) | Strategy::Grid(_) => {
+                self.ground.known.open(configuration);
+            }
         }
     }
 

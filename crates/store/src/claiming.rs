@@ -475,7 +475,8 @@ async fn count_lost(connection: &mut PgConnection, claim: Claim) -> Result<i32> 
                 WHERE job_id = $1 AND attempt = $2 AND state IN ('answered', 'failed')
             ) OR EXISTS (
                 SELECT FROM events
-                WHERE job_id = $1 AND type LIKE 'trial.%' AND type <> 'trial.started'
+                WHERE job_id = $1 AND type LIKE 'trial.%'
+                  AND type NOT IN ('trial.started', 'trial.enqueued')
                   AND seq > (
                       SELECT seq FROM events WHERE job_id = $1 AND type = 'job.running'
                       ORDER BY seq DESC LIMIT 1

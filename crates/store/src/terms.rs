@@ -7,8 +7,8 @@
 use crate::claim::Claim;
 use crate::jobs::Job;
 use crate::{
-    Error, Result, books, events, queue, read_json, read_name, to_bigint, to_integer, to_spend,
-    to_u32, to_u64, write_json,
+    Error, Result, books, events, queue, read_name, to_bigint, to_integer, to_spend, to_u32,
+    write_json,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::event::EventBody;
@@ -48,40 +48,6 @@ pub struct Placed {
     pub terms: Terms,
     /// Requests that could not be paid for before, and that trials went on without.
     pub unaffordable: Vec<RequestKey>,
-}
-
-/// The changes of a job's terms with numbers above one, in their order.
-///
-/// # Errors
-/// The database is away.
-pub async fn after(
-    connection: &mut PgConnection,
-    job: JobId,
-    number: u32,
-) -> Result<Vec<TermsChange>> {
-    let rows = sqlx::query!(
-        r#"
-        SELECT number, terms_before, terms, place, unaffordable, continues, told
-        FROM terms_changes WHERE job_id = $1 AND number > $2 ORDER BY number
-        "#,
-        job.0,
-        to_integer("number of a change", number)?
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(TermsChange {
-                number: to_u32("number of a change", row.number)?,
-                terms_before: read_json("terms", row.terms_before)?,
-                terms: read_json("terms", row.terms)?,
-                place: row.place.map(|place| to_u64("place", place)).transpose()?,
-                unaffordable: read_json("requests", row.unaffordable)?,
-                continues: row.continues,
-                told: row.told,
-            })
-        })
-        .collect()
 }
 
 /// What a job has spent and what it may still be billed for requests in flight, at most, from its rows.

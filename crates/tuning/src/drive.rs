@@ -49,10 +49,11 @@ pub fn drive(
             }
             Step::Record(record) => {
                 answers.record(&record);
-                match &record.change {
-                    Change::TrialBegun(begun) => tuning.trial_begun(begun.number),
-                    Change::TermsChanged(change) => tuning.terms_stored(change.number),
-                    _ => {}
+                if let Change::TrialBegun(begun) = &record.change {
+                    tuning.trial_begun(begun.number);
+                }
+                if let Some(number) = record.change.placed() {
+                    tuning.change_stored(number);
                 }
             }
             Step::Finish => break,

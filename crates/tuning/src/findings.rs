@@ -7,6 +7,7 @@ use crate::judging::Heard;
 use crate::overheads::Overheads;
 use crate::past::EarlierValidation;
 use crate::refusals::Refusals;
+use frugal_domain::configuration::Configuration;
 use frugal_domain::job::JobSpec;
 use frugal_evaluation::Evaluator;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) judged: Option<&'a Heard>,
     /// Responses of the job that this one was to begin with.
     pub(crate) taken_over: u64,
+    /// The configurations that the job's owner has put in.
+    pub(crate) enqueued: &'a [&'a Configuration],
 }
 
 impl<'a> Findings<'a> {

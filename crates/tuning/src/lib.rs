@@ -14,7 +14,7 @@
 //! network.
 //!
 //! Start with `tuning.rs` (the machine and what it is told), then `search.rs` (the loop over trials),
-//! `active.rs` (one trial under way), `requests.rs` (what waits to be sent and what is in flight),
+//! `active.rs` (one trial under way), `requests.rs` (what waits to be sent and what is in flight), `changes.rs` (what the owner changes),
 //! `overheads.rs` (what models bill beyond the bounds), `refusals.rs` (what endpoints refuse, and how far
 //! that reaches), `judging.rs` (questions to a judge), `calibration.rs` (how far it may be trusted), `books.rs` (the running totals), `validation.rs`, `report.rs`, `verdict.rs` and, where
 //! the cheapest is sought that is as good, `as_good.rs`. An evaluation of given configurations has
@@ -25,6 +25,7 @@ mod amounts;
 pub mod as_good;
 mod books;
 mod calibration;
+mod changes;
 mod comparison;
 pub mod corpus;
 mod drive;
@@ -53,7 +54,6 @@ mod side_by_side;
 mod step;
 mod summary;
 mod tally;
-mod terms;
 mod tuning;
 mod validation;
 pub mod verdict;
@@ -62,7 +62,7 @@ mod words;
 /// The version of what is decided here and in the crates below: raised by one whenever a job that is
 /// lived through again would come to other steps than before, whatever else changes. It is stored with
 /// each job, and a worker takes no job that another version has decided steps of.
-pub const DECISIONS: u32 = 2;
+pub const DECISIONS: u32 = 3;
 
 pub use comparison::{Better, Comparison, Correction, Difference};
 pub use drive::{Answers, drive};
@@ -70,7 +70,10 @@ pub use ending::JobEnding;
 pub use error::TuningError;
 pub use evaluation_report::EvaluationReport;
 pub use job::{Job, LabelledAnswer, PromptTokenBounds};
-pub use past::{EarlierValidation, Judgement, Past, PastRequest, PastTrial, Question, TermsChange};
+pub use past::{
+    EarlierValidation, EnqueuedTrial, Judgement, Past, PastRequest, PastTrial, Question,
+    TermsChange,
+};
 pub use refusals::{MOST_REFUSED, MOST_UNANSWERED, without_ids};
 pub use report::Report;
 pub use step::{

@@ -47,6 +47,7 @@ pub(crate) fn of(findings: &Findings<'_>, stop_reason: StopReason) -> Vec<Note> 
     notes.extend(latency_load(findings));
     notes.extend(baseline_partial(findings));
     notes.extend(never_tried(findings, stop_reason));
+    notes.extend(enqueued_untried(findings));
     notes.extend(responses_cut(findings));
     notes.extend(holdout_seen_before(findings));
     notes.extend(bills::overheads(findings));
@@ -133,6 +134,31 @@ fn judge_agreement(name: Option<(usize, &str)>, agreement: Agreement) -> Note {
             same_order,
         },
     }
+}
+
+/// That configurations which the owner has put in have no trial.
+fn enqueued_untried(findings: &Findings<'_>) -> Option<Note> {
+    let spec = findings.spec;
+    let settings = findings.enqueued.iter();
+    let settings = settings.filter_map(|configuration| spec.settings(configuration).ok());
+    let untried = settings.filter(|wanted| {
+        let mut trials = findings.ended.values();
+        !trials.any(|trial| spec.is_trial_of(wanted, trial.number, &trial.settings))
+    });
+    let configurations = untried.count();
+    let which = match configurations {
+        0 => return None,
+        1 => "a configuration that was put in has".to_owned(),
+        several => format!("{several} configurations that were put in have"),
+    };
+    Some(Note {
+        detail: format!(
+            "{which} no trial: it came when the search was ending, its model was left alone by then, or the \
+             optimization budget did not pay for a look at it. Where the job is continued under a larger \
+             budget (`POST /jobs/{{id}}/continue`), that comes first"
+        ),
+        fact: Fact::EnqueuedUntried { configurations },
+    })
 }
 
 /// That the held-out rows have judged winners before, of a job that was continued.

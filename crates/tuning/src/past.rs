@@ -37,8 +37,10 @@ pub struct Past {
     pub earlier_runs: u32,
     /// What was scored on the held-out rows by then.
     pub earlier_validations: Vec<EarlierValidation>,
-    /// What its owner has changed, in the order of the numbers.
+    /// The terms that its owner has changed, in the order of the numbers.
     pub changes: Vec<TermsChange>,
+    /// What its owner has put in, in the order of the numbers, which are those of the changes too.
+    pub enqueued: Vec<EnqueuedTrial>,
 }
 
 /// A winner that was scored on the held-out rows before the job was continued.
@@ -66,6 +68,18 @@ pub struct TermsChange {
     pub continues: bool,
     /// Whether an event has told of it.
     pub told: bool,
+}
+
+/// A configuration that the job's owner has put in while it went on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnqueuedTrial {
+    /// Its number among all that the owner has changed.
+    pub number: u32,
+    /// The point of the search space.
+    pub configuration: Configuration,
+    /// Its place: how many decisions the search had made before. None where it has not got one yet, as of a
+    /// [change of the terms](TermsChange::place).
+    pub place: Option<u64>,
 }
 
 /// A question to a judge, by what it is about.

@@ -6,7 +6,7 @@
 use crate::refusals::EndedRequest;
 use crate::run_key::RunKey;
 use crate::tally::Tally;
-use frugal_domain::configuration::Settings;
+use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::{Spend, Unit};
 use frugal_domain::trial::TrialOutcome;
@@ -80,6 +80,13 @@ impl ProfiledLoop {
             changed: BTreeMap::new(),
             over: None,
         }
+    }
+
+    /// Looks at a configuration next that the job's owner has put in, unless its arm has a trial.
+    pub(crate) fn enqueue(&mut self, configuration: &Configuration) {
+        self.search.enqueue(configuration);
+        // What was to be told next may be decided before now.
+        self.waits = false;
     }
 
     /// The number of the next arm's trial. The baseline is number 0.

@@ -5,6 +5,7 @@
 
 use crate::ended::EndedTrials;
 use crate::past::Past;
+use frugal_domain::configuration::Configuration;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::JobSpec;
 use frugal_domain::state::StopReason;
@@ -18,8 +19,10 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(crate) struct SearchLoop {
     search: Search,
-    /// Trials that the searcher has proposed.
+    /// Trials that were proposed.
     proposed: u32,
+    /// Those of them that the job's owner has put in, which do not count in its limit on trials.
+    of_owner: u32,
     /// Those of them not told yet, oldest first.
     open: VecDeque<TrialNumber>,
     /// The oldest of these, once enough are in the air: nothing is asked before it has been told.
@@ -59,6 +62,7 @@ impl SearchLoop {
         Ok(Self {
             search: Search::new(SearchOptions::for_job(spec))?,
             proposed: 0,
+            of_owner: 0,
             open: VecDeque::new(),
             awaited: None,
             deaf: false,
@@ -83,6 +87,7 @@ impl SearchLoop {
         if let Some(proposal) = self.ask(around) {
             let number = TrialNumber(proposal.number + 1);
             self.proposed += 1;
+            self.of_owner += u32::from(proposal.origin == Origin::Owner);
             self.open.push_back(number);
             return SearchMove::Begin(number, proposal);
         }
@@ -93,9 +98,20 @@ impl SearchLoop {
         }
     }
 
-    /// Goes on under what the job's terms have become: what was to be told next may be asked before now.
+    /// Goes on under what the job's terms have become.
     pub(crate) fn go_by(&mut self, spec: &JobSpec) {
         self.search.go_by(spec);
+        self.decide_anew();
+    }
+
+    /// Begins a configuration next that the job's owner has put in, unless the search has proposed it before.
+    pub(crate) fn enqueue(&mut self, configuration: &Configuration) {
+        self.search.enqueue(configuration);
+        self.decide_anew();
+    }
+
+    /// What was to be told next may be asked before.
+    fn decide_anew(&mut self) {
         if let Some(awaited) = self.awaited.take() {
             self.open.push_front(awaited);
         }
@@ -125,7 +141,8 @@ impl SearchLoop {
                 return None;
             }
         }
-        if self.proposed >= spec.limits.trials {
+        let of_search = self.proposed - self.of_owner;
+        if of_search >= spec.limits.trials && !self.search.has_enqueued() {
             around.stop.get_or_insert(StopReason::TrialLimit);
             return None;
         }
@@ -169,5 +186,6 @@ pub(crate) fn origin(origin: Origin) -> String {
         Origin::Restart => "restart".to_owned(),
         Origin::Random => "random".to_owned(),
         Origin::Grid => "grid".to_owned(),
+        Origin::Owner => "owner".to_owned(),
     }
 }

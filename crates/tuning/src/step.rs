@@ -1,6 +1,6 @@
 //! What a job asks its driver for, and what the driver tells it in return.
 
-use crate::past::TermsChange;
+use crate::past::{EnqueuedTrial, TermsChange};
 use crate::tally::{SettledRequest, Summary, Tally};
 use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::event::EventBody;
@@ -181,8 +181,23 @@ pub enum Change {
     /// The winner was scored on the held-out rows.
     Validated,
     /// A change of the terms has got its place. Nothing is decided until it is
-    /// [said](crate::Tuning::terms_stored) that this is stored.
+    /// [said](crate::Tuning::change_stored) that this is stored.
     TermsChanged(TermsChange),
+    /// The same of a configuration that the job's owner has put in.
+    TrialEnqueued(EnqueuedTrial),
+}
+
+impl Change {
+    /// The number of what the job's owner has changed and this gives a place: once this is stored, it is to be
+    /// [said](crate::Tuning::change_stored).
+    #[must_use]
+    pub const fn placed(&self) -> Option<u32> {
+        match self {
+            Self::TermsChanged(change) => Some(change.number),
+            Self::TrialEnqueued(enqueued) => Some(enqueued.number),
+            _ => None,
+        }
+    }
 }
 
 /// A trial that is about to begin.
@@ -192,7 +207,7 @@ pub struct BegunTrial {
     pub number: TrialNumber,
     /// What it is for.
     pub role: TrialRole,
-    /// Who proposed it: `baseline`, `start`, `global`, `local:3`, …
+    /// Who proposed it: `baseline`, `start`, `global`, `local:3`, `owner`, …
     pub origin: String,
     /// The point of the search space.
     pub configuration: Configuration,

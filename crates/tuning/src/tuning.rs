@@ -9,6 +9,7 @@ mod turns;
 use crate::active::Active;
 use crate::books::Books;
 use crate::calibration::Calibration;
+use crate::changes::{self, Changes};
 use crate::ended::{BASELINE, EndedTrials};
 use crate::ending::JobEnding;
 use crate::error::TuningError;
@@ -28,9 +29,9 @@ use crate::run_key::RunKey;
 use crate::search::SearchLoop;
 use crate::side_by_side::SideBySide;
 use crate::step::{Change, RequestEnd, RequestToSend, ScoredBatch, Step};
-use crate::terms::{self, Changes};
 use crate::validation::Validation;
 use crate::verdict::Compared;
+use frugal_domain::configuration::Configuration;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{ExtentChoice, JobKind, JobSpec, Split};
@@ -77,6 +78,8 @@ pub struct Tuning {
     halted: Option<StopReason>,
     /// What the job's owner has changed and the search has not come to.
     changes: Changes,
+    /// The configurations that the owner has put in and the search has come to.
+    enqueued: Vec<Configuration>,
     /// Nothing is sent and nothing begun, since the job is to be taken up again later.
     held: bool,
     /// Requests that were not sent, or given up, because of that.
@@ -118,7 +121,7 @@ impl Tuning {
         let spec = &job.spec;
         let heard = heard_before(spec, &past);
         // What is sent is bounded by what the owner wants last, whatever was decided under other terms.
-        let wanted = terms::as_wanted(spec, &past);
+        let wanted = changes::as_wanted(spec, &past);
         let mut books = Books::new(&wanted, job.rows(Split::Holdout), &past);
         books.take_back(heard.not_billed());
         Ok(Self {
@@ -142,9 +145,10 @@ impl Tuning {
             requests: Requests::new(
                 wanted.search.requests_in_flight,
                 Overheads::new(&job, &past),
-                terms::refused(spec, &past),
+                changes::refused(spec, &past),
             ),
             changes: Changes::new(spec, &past),
+            enqueued: Vec::new(),
             active: BTreeMap::new(),
             ready: BTreeSet::new(),
             ended: EndedTrials::new(),
@@ -374,6 +378,11 @@ impl Tuning {
     pub fn ending(&self) -> JobEnding {
         let summary = self.books.summary();
         let (stop_reason, detail) = self.why_over();
+        let enqueued: Vec<&Configuration> = self
+            .enqueued
+            .iter()
+            .chain(self.changes.enqueued())
+            .collect();
         let findings = Findings {
             spec: &self.job.spec,
             books: &self.books,
@@ -390,6 +399,7 @@ impl Tuning {
             calibration: self.calibration.as_ref(),
             judged: self.judging.as_ref().map(Judging::heard),
             taken_over: self.taken_over,
+            enqueued: &enqueued,
         };
         let (state, event) = match (stop_reason, detail.clone()) {
             (StopReason::Cancelled, _) => (JobState::Cancelled, EventBody::JobCancelled {}),

@@ -18,8 +18,9 @@ use frugal_domain::state::JobState;
 use frugal_llm::Client;
 use frugal_sandbox::Sandbox;
 use frugal_scoring::{CompiledPrompt, Outside, Scorer};
+use frugal_store::changes::{self, OwnerChange};
 use frugal_store::queue::Claim;
-use frugal_store::{PgConnection, PgPool, jobs, terms};
+use frugal_store::{PgConnection, PgPool, jobs};
 use frugal_tuning::{Job, Past, PromptTokenBounds, Tuning};
 use frugal_webhook::Hooks;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -62,7 +63,7 @@ pub(crate) struct Context {
     parts: Mutex<Parts>,
     /// Texts that have arrived and are not scored yet.
     arrived: Mutex<HashMap<ResponseId, Text>>,
-    /// The number of the last change of the terms that the loop was built with.
+    /// The number of the last change of its owner's that the loop was built with.
     pub last_change: u32,
     /// Why requests failed, by model, as far as the operator's log has it.
     failures: Mutex<BTreeSet<(usize, String)>>,
@@ -97,11 +98,11 @@ impl Context {
             return Err(DriveError::NoSandbox);
         }
         let data = frugal_store::instances::load(&mut connection, claim.job).await?;
-        let changes = terms::after(&mut connection, claim.job, 0).await?;
+        let changes = changes::after(&mut connection, claim.job, 0).await?;
         let past = past::load(&mut connection, claim.job, job.run - 1, &changes).await?;
         // The loop begins with what the job was begun with, and comes to its changes at their places.
         let mut begun_with = job.spec.clone();
-        if let Some(first) = changes.first() {
+        if let Some(first) = past::terms_changes(&changes).next() {
             first.terms_before.give(&mut begun_with);
         }
         let parts = match frugal_scoring::keeps_parts(&job.spec.scorer) {
@@ -148,7 +149,7 @@ impl Context {
             parts: Mutex::new(parts),
             arrived: Mutex::default(),
             failures: Mutex::default(),
-            last_change: changes.last().map_or(0, |change| change.number),
+            last_change: changes.last().map_or(0, OwnerChange::number),
             job,
         })
     }

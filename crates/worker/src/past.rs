@@ -4,13 +4,14 @@ use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
 use frugal_domain::money::Spend;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse, RequestFailure, ScoreKey};
+use frugal_store::changes::OwnerChange;
 use frugal_store::counted::{self, Counted};
 use frugal_store::requests::{self, FailureKind, Settled};
 use frugal_store::reuse::{self, Adopted};
-use frugal_store::{PgConnection, Result, events, scores, terms, trials};
+use frugal_store::{PgConnection, Result, enqueued, events, scores, terms, trials};
 use frugal_tuning::{
-    EarlierValidation, Judgement, Past, PastRequest, PastTrial, Question, SettledRequest, Tally,
-    TermsChange,
+    EarlierValidation, EnqueuedTrial, Judgement, Past, PastRequest, PastTrial, Question,
+    SettledRequest, Tally, TermsChange,
 };
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ pub(crate) async fn load(
     connection: &mut PgConnection,
     job: JobId,
     earlier_runs: u32,
-    changes: &[terms::TermsChange],
+    changes: &[OwnerChange],
 ) -> Result<Past> {
     let trials = trials::load(connection, job).await?;
     let looked_up = reuse::load(connection, job).await?;
@@ -93,7 +94,14 @@ pub(crate) async fn load(
             .filter(|(later, _)| *later > 0)
             .map(|(later, event)| earlier_validation(earlier_runs.saturating_sub(*later), event))
             .collect(),
-        changes: changes.iter().map(terms_change).collect(),
+        changes: terms_changes(changes).map(terms_change).collect(),
+        enqueued: changes
+            .iter()
+            .filter_map(|change| match change {
+                OwnerChange::Terms(_) => None,
+                OwnerChange::Trial(enqueued) => Some(enqueued_trial(enqueued)),
+            })
+            .collect(),
     })
 }
 
@@ -103,6 +111,23 @@ fn earlier_validation(run: u32, event: &EventBody) -> EarlierValidation {
         _ => None,
     };
     EarlierValidation { run, winner }
+}
+
+/// Those of the changes that are about the terms.
+pub(crate) fn terms_changes(changes: &[OwnerChange]) -> impl Iterator<Item = &terms::TermsChange> {
+    changes.iter().filter_map(|change| match change {
+        OwnerChange::Terms(change) => Some(change),
+        OwnerChange::Trial(_) => None,
+    })
+}
+
+/// A configuration that was put in, as the job's loop hears of it.
+pub(crate) fn enqueued_trial(trial: &enqueued::EnqueuedTrial) -> EnqueuedTrial {
+    EnqueuedTrial {
+        number: trial.number,
+        configuration: trial.configuration.clone(),
+        place: trial.place,
+    }
 }
 
 /// A change of the terms, as the job's loop hears of it.

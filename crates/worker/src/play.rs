@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::error::DriveError;
 use crate::halt::{Cause, at};
 use crate::look_up;
+use crate::past;
 use crate::record;
 use crate::score;
 use crate::send::{self, Sent};
@@ -14,6 +15,7 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::request::RequestKey;
 use frugal_domain::state::JobState;
 use frugal_evaluation::OfferedResponse;
+use frugal_store::changes::OwnerChange;
 use frugal_store::requests;
 use frugal_tuning::{Change, Record, RequestEnd, RequestToSend, ScoredBatch, Step, Summary};
 use futures::StreamExt;
@@ -118,17 +120,28 @@ impl<'a> Play<'a> {
                 Some(sent) = self.sending.next() => self.sent(sent?)?,
                 Some(done) = self.working.next() => self.done(done?),
                 Some(record) = recorded(&mut self.recording) => {
-                    match record?.change {
-                        Change::TrialBegun(begun) => context.tuning().trial_begun(begun.number),
-                        Change::TermsChanged(change) => context.tuning().terms_stored(change.number),
-                        _ => {}
+                    let change = record?.change;
+                    if let Change::TrialBegun(begun) = &change {
+                        context.tuning().trial_begun(begun.number);
+                    }
+                    if let Some(number) = change.placed() {
+                        context.tuning().change_stored(number);
                     }
                 }
-                Some(change) = self.news.recv() => context.tuning().change_terms(change),
+                Some(change) = self.news.recv() => self.hear(&change),
                 _ = context.halt.above(self.halted) => {}
                 () = tokio::time::sleep_until(self.next_telling) => self.tell_progress(),
                 () = at(self.grace_over) => self.give_up().await?,
             }
+        }
+    }
+
+    /// Hands the machine what the job's owner has changed.
+    fn hear(&self, change: &OwnerChange) {
+        let mut tuning = self.context.tuning();
+        match change {
+            OwnerChange::Terms(change) => tuning.change_terms(past::terms_change(change)),
+            OwnerChange::Trial(enqueued) => tuning.enqueue(past::enqueued_trial(enqueued)),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::error::DriveError;
 use chrono::Utc;
 use frugal_domain::state::{JobState, StopReason};
+use frugal_store::enqueued;
 use frugal_store::queue::{self, End};
 use frugal_store::terms::{self, Placed};
 use frugal_store::trials::{NewTrial, TrialEnd, TrialStanding};
@@ -55,6 +56,10 @@ pub(crate) async fn store(context: &Context, record: &Record) -> Result<(), Driv
         }
         Change::TermsChanged(change) => {
             terms::place(&mut transaction, claim, change.number, &placed(change)).await?;
+        }
+        Change::TrialEnqueued(trial) => {
+            let place = trial.place.unwrap_or_default();
+            enqueued::place(&mut transaction, claim, trial.number, place).await?;
         }
         Change::Progressed | Change::Validated => {}
     }

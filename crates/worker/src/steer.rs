@@ -1,12 +1,11 @@
 //! Hears what a job's owner changes while the job is driven.
 
-use crate::past;
 use chrono::Utc;
+use frugal_store::changes::{self, OwnerChange};
 use frugal_store::jobs::Job;
 use frugal_store::listen::Notice;
 use frugal_store::queue::Claim;
-use frugal_store::{PgPool, Result, terms};
-use frugal_tuning::TermsChange;
+use frugal_store::{PgPool, Result};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -17,8 +16,8 @@ use tokio::time::Instant;
 /// How long to wait for a notification before looking without one: it can be lost.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Changes of the terms, as they are heard of.
-pub(crate) type News = mpsc::UnboundedReceiver<TermsChange>;
+/// What the owner changes, as it is heard of.
+pub(crate) type News = mpsc::UnboundedReceiver<OwnerChange>;
 
 /// A job's clock, which runs while a worker has it.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +52,7 @@ pub(crate) struct Steering {
     /// When the job's time is over.
     pub deadline: watch::Sender<Option<Instant>>,
     /// The job's loop.
-    pub news: mpsc::UnboundedSender<TermsChange>,
+    pub news: mpsc::UnboundedSender<OwnerChange>,
 }
 
 /// Looks for changes whenever there is news of the job, until dropped.
@@ -68,18 +67,23 @@ pub(crate) async fn steer(mut steering: Steering, mut notices: Receiver<Notice>)
 
 async fn look(steering: &mut Steering) -> Result<()> {
     let mut connection = steering.pool.acquire().await?;
-    let changes = terms::after(&mut connection, steering.claim.job, steering.last).await?;
+    let changes = changes::after(&mut connection, steering.claim.job, steering.last).await?;
     drop(connection);
     for change in changes {
-        tracing::info!(
-            number = change.number,
-            "the job's owner has changed its terms"
-        );
-        steering.last = change.number;
-        let deadline = steering.clock.deadline(change.terms.limits.seconds);
-        steering.deadline.send_replace(deadline);
+        let number = change.number();
+        steering.last = number;
+        match &change {
+            OwnerChange::Terms(change) => {
+                tracing::info!(number, "the job's owner has changed its terms");
+                let deadline = steering.clock.deadline(change.terms.limits.seconds);
+                steering.deadline.send_replace(deadline);
+            }
+            OwnerChange::Trial(_) => {
+                tracing::info!(number, "the job's owner has put a configuration in");
+            }
+        }
         // Where the loop has ended, nobody needs to hear.
-        let _ = steering.news.send(past::terms_change(&change));
+        let _ = steering.news.send(change);
     }
     Ok(())
 }

@@ -76,6 +76,8 @@ impl Log {
             }
             "job.failed" => (false, Ended),
             "job.updated" => (before != New, before),
+            // What is put in is told of at once, whoever has the job.
+            "trial.enqueued" => (!matches!(before, New | Ended), before),
             _ => {
                 let trials = self.trial_may_follow(kind, data);
                 (trials && matches!(before, Runs | Pauses), before)

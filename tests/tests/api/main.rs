@@ -12,6 +12,7 @@ mod creation;
 mod dashboard;
 mod datasets;
 mod endpoints;
+mod enqueued;
 mod estimate;
 mod evaluations;
 mod events;

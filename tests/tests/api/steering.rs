@@ -3,6 +3,7 @@
 use crate::{append, body, claim, finish, header, id, job, start, success};
 use frugal_domain::event::EventBody;
 use frugal_domain::state::{JobState, StopReason};
+use frugal_store::changes::OwnerChange;
 use frugal_store::queue::End;
 use frugal_tests::app::TestApp;
 use futures::StreamExt;
@@ -114,16 +115,14 @@ async fn a_running_job_is_changed_by_its_worker_and_its_tag_at_once() {
     let change = json!({"changes": [{"pointer": "/name", "old": "sums", "new": "other"}]});
     assert_eq!(told.last().unwrap(), &("job.updated".to_owned(), change));
     let mut connection = app.pool.acquire().await.unwrap();
-    let waiting = frugal_store::terms::after(&mut connection, id(&path), 0)
+    let waiting = frugal_store::changes::after(&mut connection, id(&path), 0)
         .await
         .unwrap();
-    assert_eq!(waiting.len(), 1);
+    let [OwnerChange::Terms(waiting)] = waiting.as_slice() else {
+        panic!("one change of the terms, not {waiting:?}")
+    };
     assert_eq!(
-        (
-            waiting[0].terms.limits.trials,
-            waiting[0].place,
-            waiting[0].told
-        ),
+        (waiting.terms.limits.trials, waiting.place, waiting.told),
         (7, None, false)
     );
     drop(connection);

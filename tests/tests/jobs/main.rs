@@ -14,6 +14,7 @@ mod composite;
 mod datasets;
 mod door;
 mod endpoints;
+mod enqueued;
 mod evaluation_scoring;
 mod evaluations;
 mod examples;

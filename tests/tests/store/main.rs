@@ -8,6 +8,7 @@ mod admission;
 mod books;
 mod claiming;
 mod endpoint_models;
+mod enqueued;
 mod groups;
 mod order;
 mod retention;

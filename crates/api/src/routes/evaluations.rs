@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::change::Change;
 use crate::errors::{ApiError, Code};
 use crate::extract::{EvaluationPath, EvaluationTrialPath, JsonBody, Parameters};
-use crate::idempotency::Key;
+use crate::idempotency::{self, Key};
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{
@@ -66,7 +66,7 @@ pub(super) async fn create_evaluation(
     headers: HeaderMap,
     JsonBody(document): JsonBody,
 ) -> Result<Response, ApiError> {
-    let key = Key::read(&headers, &access, JobKind::Evaluation, &document)?;
+    let key = Key::read(&headers, &access, idempotency::EVALUATION, &document)?;
     if let Some(answer) = jobs::given_before(&state, key.as_ref(), JobKind::Evaluation).await? {
         return Ok(answer);
     }

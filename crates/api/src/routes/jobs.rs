@@ -71,7 +71,7 @@ pub(super) async fn create_job(
     headers: HeaderMap,
     JsonBody(document): JsonBody,
 ) -> Result<Response, ApiError> {
-    let key = Key::read(&headers, &access, JobKind::Tuning, &document)?;
+    let key = Key::read(&headers, &access, idempotency::JOB, &document)?;
     if let Some(answer) = given_before(&state, key.as_ref(), JobKind::Tuning).await? {
         return Ok(answer);
     }

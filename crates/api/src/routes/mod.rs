@@ -6,6 +6,7 @@ mod attempts;
 mod audit;
 mod datasets;
 mod endpoints;
+mod enqueued;
 mod estimate;
 mod evaluations;
 mod events;
@@ -47,7 +48,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(steering::resume_job))
         .routes(routes!(attempts::list_attempts))
         .routes(routes!(steering::continue_job))
-        .routes(routes!(trials::list_trials))
+        .routes(routes!(trials::list_trials, enqueued::enqueue_trial))
         .routes(routes!(trials::get_trial))
         .routes(routes!(trial_responses::list_trial_responses))
         .routes(routes!(events::list_events))

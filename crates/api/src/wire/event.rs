@@ -124,6 +124,16 @@ pub enum EventBody {
     /// The job was cancelled. No event follows, unless it is continued.
     #[serde(rename = "job.cancelled")]
     JobCancelled {},
+    /// The job's owner has put a configuration in, by `POST /jobs/{id}/trials`. It becomes a trial, unless it asks
+    /// the same as one that there is.
+    #[serde(rename = "trial.enqueued")]
+    TrialEnqueued {
+        /// Its number among all that the owner has changed.
+        #[schema(minimum = 1)]
+        number: u32,
+        /// What it asks of the endpoint.
+        configuration: Configuration,
+    },
     /// A configuration is about to be evaluated.
     #[serde(rename = "trial.started")]
     TrialStarted {
@@ -345,6 +355,10 @@ impl EventBody {
                 detail,
             },
             Domain::JobCancelled {} => Self::JobCancelled {},
+            Domain::TrialEnqueued { number, settings } => Self::TrialEnqueued {
+                number,
+                configuration: Configuration::new(spec, &settings),
+            },
             Domain::TrialStarted {
                 trial,
                 role,

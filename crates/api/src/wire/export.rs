@@ -1,13 +1,13 @@
 //! Everything of a job, line by line.
 
 use super::{
-    Attempt, Evaluation, EvaluationReport, Event, FieldChange, Job, JobState, Report, Spend,
-    StopReason, Trial,
+    Attempt, Configuration, Evaluation, EvaluationReport, Event, FieldChange, Job, JobState,
+    Report, Spend, StopReason, Trial,
 };
 use chrono::{DateTime, Utc};
 use frugal_domain::job;
 use frugal_domain::request::{self, RequestKey, ResponseId};
-use frugal_store::{exports, terms};
+use frugal_store::{enqueued, exports, terms};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ pub(crate) const EXPORT_FORMAT: u32 = 1;
 
 /// A line of an export: a `type` and its `data`.
 ///
-/// The types come in this order: `export`, `job` (or `evaluation`), `specification`, `terms_change`, `attempt`,
-/// `instance`, `trial`, `adopted_response`, `request`, `response`, `score`, `event`, `earlier_report`, `report`
+/// The types come in this order: `export`, `job` (or `evaluation`), `specification`, `terms_change` and
+/// `enqueued_trial` by their numbers, `attempt`, `instance`, `trial`, `adopted_response`, `request`, `response`, `score`, `event`, `earlier_report`, `report`
 /// (or `evaluation_report`) and `end`. More may be added.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
@@ -36,6 +36,8 @@ pub enum ExportLine {
     Specification(Map<String, Value>),
     /// A change of what the search decides by, by `PATCH` or `POST /jobs/{id}/continue`.
     TermsChange(ExportedTermsChange),
+    /// A configuration that was put in by `POST /jobs/{id}/trials`.
+    EnqueuedTrial(ExportedEnqueuedTrial),
     /// One worker's time with the job, as `GET /jobs/{id}/attempts` shows it.
     Attempt(Attempt),
     /// A row of its data.
@@ -87,6 +89,33 @@ impl From<terms::TermsChange> for ExportedTermsChange {
             place: change.place,
             continues: change.continues,
             unaffordable: change.unaffordable.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// A configuration that the owner of the job has put in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExportedEnqueuedTrial {
+    /// The how-manieth change of the job.
+    #[schema(minimum = 1)]
+    pub number: u32,
+    /// What it asks of the endpoint; `null` where this version cannot read it.
+    pub configuration: Option<Configuration>,
+    /// How many decisions the search had made before; `null` where it has not come to it.
+    pub place: Option<u64>,
+    /// When it was put in.
+    pub enqueued_at: DateTime<Utc>,
+}
+
+impl ExportedEnqueuedTrial {
+    /// One with the names of its job.
+    pub(crate) fn new(spec: &job::JobSpec, trial: &enqueued::EnqueuedTrial) -> Self {
+        let settings = spec.settings(&trial.configuration).ok();
+        Self {
+            number: trial.number,
+            configuration: settings.map(|settings| Configuration::new(spec, &settings)),
+            place: trial.place,
+            enqueued_at: trial.created_at,
         }
     }
 }
@@ -443,6 +472,7 @@ impl ExportLine {
             Self::Evaluation(_) => "evaluation",
             Self::Specification(_) => "specification",
             Self::TermsChange(_) => "terms_change",
+            Self::EnqueuedTrial(_) => "enqueued_trial",
             Self::Attempt(_) => "attempt",
             Self::Instance(_) => "instance",
             Self::Trial(_) => "trial",

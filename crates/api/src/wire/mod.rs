@@ -9,6 +9,7 @@ mod configuration;
 mod dataset;
 mod demonstrations;
 mod endpoint;
+mod enqueued;
 mod estimate;
 mod evaluation;
 mod event;
@@ -46,6 +47,7 @@ pub(crate) use endpoint::Known;
 pub use endpoint::{
     Api, Endpoint, EndpointDeployment, EndpointLimits, Health, Model, ModelHealth, Outage, Prices,
 };
+pub use enqueued::{EnqueuedTrial, EnqueuedTrialPost};
 pub use estimate::{
     ConfigurationCost, ConfigurationEstimate, EvaluationCost, InstanceCost, JobEstimate,
     PromptTokenEstimate, RowCounts, TrialEstimate, WithinBudget,
@@ -60,9 +62,9 @@ pub use event::{Event, EventBody, EventPage, FieldChange, JobsSnapshot, Snapshot
 pub(crate) use export::EXPORT_FORMAT;
 pub use export::{
     ExportEnd, ExportLine, ExportStart, ExportedAdoption, ExportedEarlierReport,
-    ExportedEvaluationReport, ExportedFailure, ExportedInstance, ExportedQuestion, ExportedReport,
-    ExportedRequest, ExportedRequestKey, ExportedResponse, ExportedResponseKey, ExportedScore,
-    ExportedTermsChange,
+    ExportedEnqueuedTrial, ExportedEvaluationReport, ExportedFailure, ExportedInstance,
+    ExportedQuestion, ExportedReport, ExportedRequest, ExportedRequestKey, ExportedResponse,
+    ExportedResponseKey, ExportedScore, ExportedTermsChange,
 };
 pub use insight::{
     Importance, Pareto, ParetoTrial, SettingImportance, TrialCompared, TrialsCompared,

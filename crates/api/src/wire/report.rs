@@ -296,6 +296,14 @@ pub enum Note {
         /// The same in words, with the remedy.
         detail: String,
     },
+    /// Configurations that the job's owner has put in and that have no trial.
+    EnqueuedUntried {
+        /// How many.
+        #[schema(example = 1)]
+        configurations: u64,
+        /// The same in words, with the remedy.
+        detail: String,
+    },
     /// The job was continued after held-out rows had judged a winner: they do so again, and the chance that
     /// one of the verdicts calls an improvement significant that is none grows with their number.
     HoldoutSeenBefore {

@@ -24,8 +24,8 @@ pub struct Trial {
     pub role: TrialRole,
     /// Which rule proposed it: `baseline`, `start` (given by the job), `low_cost` (cheap, to
     /// begin with), `global` (a model of all trials), `local:1`, `local:2`, … (a local search),
-    /// `restart` (cheap, with noise), `random` (a draw), `grid` or, in an evaluation, `given`. More may be
-    /// added.
+    /// `restart` (cheap, with noise), `random` (a draw), `grid`, `owner` (put in by hand) or, in an evaluation,
+    /// `given`. More may be added.
     #[schema(example = "global")]
     pub origin: String,
     /// Where it is in its life.

@@ -1,9 +1,10 @@
 //! Points of a job's search space: what they ask of an endpoint, and the ones to start from.
 
 use super::settings::{explain_value, stop_texts};
-use super::{DEMONSTRATIONS, JobSpec, MODEL, PROMPT};
+use super::{DEMONSTRATIONS, ExtentChoice, JobSpec, MODEL, PROMPT};
 use crate::configuration::{Configuration, Extent, Sampling, Settings};
 use crate::grid::rounded;
+use crate::id::TrialNumber;
 use crate::prompt::Prompt;
 use crate::space::{Dimension, Domain, Space};
 use serde_json::{Map, Value, json};
@@ -74,6 +75,21 @@ impl JobSpec {
             },
             extent: Extent { max_tokens, n },
         })
+    }
+
+    /// Whether two configurations, by what they ask of an endpoint, are one trial of the search: a profiled search reads
+    /// every extent from the same responses, so there the sampling settings tell.
+    #[must_use]
+    pub fn are_one_trial(&self, one: &Settings, other: &Settings) -> bool {
+        let any_extent = self.search.extent == ExtentChoice::Profiled;
+        one.sampling == other.sampling && (any_extent || one.extent == other.extent)
+    }
+
+    /// Whether a trial, by its number and what it asks of an endpoint, is the one of some settings. The baseline is
+    /// evaluated at its own extent alone.
+    #[must_use]
+    pub fn is_trial_of(&self, settings: &Settings, trial: TrialNumber, asks: &Settings) -> bool {
+        settings == asks || trial.0 > 0 && self.are_one_trial(settings, asks)
     }
 
     /// What one gets without tuning: the first model and prompt, temperature 1, one response

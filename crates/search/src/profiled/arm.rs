@@ -120,6 +120,8 @@ pub(super) struct Arm {
     pub(super) failed: Vec<bool>,
     /// Those of them whose prompts the endpoint refuses, whatever the arm.
     pub(super) left_out: Vec<bool>,
+    /// Whether a batch was ever decided for it.
+    pub(super) asked: bool,
     /// Responses in all.
     pub(super) drawn: usize,
     /// Responses that score and were scored cut too, and those of them of which less is enough.
@@ -140,6 +142,7 @@ impl Arm {
             rows: vec![None; rows],
             failed: vec![false; rows],
             left_out: vec![false; rows],
+            asked: false,
             drawn: 0,
             cut: 0,
             shorter_enough: 0,

@@ -8,7 +8,7 @@
 use super::arm::Arm;
 use super::assessment::Assessment;
 use super::constants::{
-    COST_FLOOR, LEAST_BATCH, LEAST_GAIN, MOST_AGAIN, NOTHING, REQUESTS_PER_N, RESERVE,
+    COST_FLOOR, FEW_ROWS, LEAST_BATCH, LEAST_GAIN, MOST_AGAIN, NOTHING, REQUESTS_PER_N, RESERVE,
 };
 use super::problem::Problem;
 use super::profile::Profile;
@@ -133,6 +133,21 @@ impl Situation<'_> {
             }
         }
         best.map(|best| best.chosen)
+    }
+
+    /// A first look at an arm, as far as it can be paid: as many rows as it takes to tell something of it.
+    pub(super) fn look(&self, arm: usize) -> Option<Chosen> {
+        let profile = &self.assessment.profiles[arm];
+        let mut rows = self.missing(arm);
+        if rows.is_empty() {
+            // The baseline may have drawn for it.
+            rows = self.with_at_most(arm, self.arms[arm].fewest_to_repeat());
+        }
+        let responses = self.first_responses(arm, profile);
+        let least = self.problem.optimization_budget * LEAST_BATCH;
+        let smallest = whole(least / self.spent(arm, profile, responses));
+        rows.truncate(smallest.max(FEW_ROWS));
+        self.affordable(arm, rows, responses)
     }
 
     /// Where nothing seems to be affordable: more rows of what comes closest, as long as it may turn

@@ -24,6 +24,7 @@ mod chance_table;
 mod chances;
 mod conclusion;
 mod constants;
+mod enqueued;
 mod exchange;
 mod goal;
 mod kernels;
@@ -105,6 +106,8 @@ pub struct Profiled {
     /// By model and prompt, the places of rows whose prompts the endpoint refuses.
     left_out: BTreeMap<(usize, usize), BTreeSet<usize>>,
     in_air: VecDeque<InAir>,
+    /// Arms that the job's owner has put in and no batch was decided for, oldest first.
+    enqueued: VecDeque<usize>,
     spent: f64,
     /// Responses that a judge was asked about.
     judged: usize,
@@ -163,6 +166,7 @@ impl Profiled {
             closed_models: BTreeSet::new(),
             left_out: BTreeMap::new(),
             in_air: VecDeque::new(),
+            enqueued: VecDeque::new(),
             spent: 0.0,
             judged: 0,
             exhausted: false,
@@ -182,13 +186,7 @@ impl Profiled {
         let given: Vec<ArmPlace> = spec
             .start
             .iter()
-            .filter_map(|start| {
-                let mut point = start.clone();
-                point
-                    .0
-                    .retain(|name, _| name != "n" && name != "max_tokens");
-                search.space.place(&point)
-            })
+            .filter_map(|start| search.space.place(&sampling_of(start.clone())))
             .collect();
         for place in given {
             search.open(place, Origin::Start);
@@ -204,7 +202,7 @@ impl Profiled {
         if let Some(known) = self.arms.iter().position(|arm| arm.place == place) {
             return Some(known);
         }
-        if self.arms.len() >= MOST_ARMS {
+        if self.arms.len() >= MOST_ARMS && origin != Origin::Owner {
             return None;
         }
         let pair = (place.model, place.prompt);
@@ -281,18 +279,21 @@ impl Profiled {
                 left: self.left(),
                 may_begin: self.begun() < self.most_begun && !self.is_out_of_patience(),
             };
-            let chosen = situation.choose();
+            let enqueued = self.next_enqueued(assessment);
+            let look = enqueued.and_then(|arm| situation.look(arm));
+            let chosen = look.or_else(|| situation.choose());
             if chosen.is_some() || !self.stale {
                 return chosen;
             }
         }
     }
 
-    /// Arms that were drawn for, or are about to be.
+    /// Arms that were drawn for, or are about to be, but for those that the job's owner has put in.
     fn begun(&self) -> usize {
         let in_air = |arm: usize| self.in_air.iter().any(|batch| batch.arm == arm);
         (0..self.arms.len())
             .filter(|arm| self.arms[*arm].drawn > 0 || in_air(*arm))
+            .filter(|arm| self.origins[*arm] != Origin::Owner)
             .count()
     }
 
@@ -358,6 +359,8 @@ impl Profiled {
             shortest: limits.first().copied(),
         });
         self.proposer.asked(chosen.arm);
+        self.arms[chosen.arm].asked = true;
+        self.enqueued.retain(|arm| *arm != chosen.arm);
         Batch {
             limits,
             arm: chosen.arm,
@@ -423,10 +426,7 @@ impl Profiled {
     /// Takes in what was drawn before the search at a point of its space: the baseline's responses
     /// tell as much as any. Whether the search has any of such a point now.
     pub fn give(&mut self, configuration: &Configuration, drawn: Vec<Drawn>) -> bool {
-        let mut point = configuration.canonical();
-        point
-            .0
-            .retain(|name, _| name != "n" && name != "max_tokens");
+        let point = sampling_of(configuration.canonical());
         if !self.space.space().contains(&point) {
             return false;
         }
@@ -676,6 +676,13 @@ impl Profiled {
         let responses = arm.drawn as f64 / self.problem.rows() as f64;
         arm.complete() && responses >= REFINE_RESPONSES
     }
+}
+
+/// A configuration without its extent.
+fn sampling_of(mut configuration: Configuration) -> Configuration {
+    let values = &mut configuration.0;
+    values.retain(|name, _| name != "n" && name != "max_tokens");
+    configuration
 }
 
 /// The extent of a configuration.

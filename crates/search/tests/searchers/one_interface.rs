@@ -1,6 +1,7 @@
 //! Starts, the order of tells, and the ends that a search comes to.
 
 use crate::{GOOD, configuration, dimension, options_for, searcher, unit};
+use frugal_domain::configuration::Configuration;
 use frugal_domain::job::Algorithm;
 use frugal_domain::job::algorithm::{BlendsearchOptions, TpeOptions};
 use frugal_domain::space::Domain;
@@ -37,6 +38,77 @@ fn tells_come_in_the_order_of_proposal() {
     search.tell(0, GOOD).unwrap();
     search.tell(1, GOOD).unwrap();
     assert_eq!(search.tell(1, GOOD), Err(TellError::NoneOpen { told: 1 }));
+}
+
+#[test]
+fn what_is_enqueued_comes_next_and_is_learned_from() {
+    for algorithm in Algorithm::all() {
+        let mut options = options_for(algorithm, vec![unit("x"), unit("y")]);
+        options.start = vec![configuration(json!({"x": 1, "y": 1}))];
+        options.cost_budget = Some(3.5);
+        options.patience = Some(2);
+        let mut search = Search::new(options).unwrap();
+        let wanted = [
+            configuration(json!({"x": 0.25, "y": 1.75})),
+            configuration(json!({"x": 0.5, "y": 1.5})),
+        ];
+        let mut told = 0;
+        // The first proposal is the job's, and neither what it proposed nor what is no point comes again.
+        let Ask::Propose(first) = search.ask() else {
+            panic!("{algorithm:?} has nothing to begin with")
+        };
+        search.enqueue(&first.configuration);
+        search.enqueue(&configuration(json!({"x": 7, "y": 1})));
+        assert!(!search.has_enqueued());
+        search.enqueue(&wanted[0]);
+        assert!(search.has_enqueued());
+        let mut propose = |search: &mut Search, wanted: &Configuration| {
+            let Ask::Propose(proposal) = search.ask() else {
+                panic!("{algorithm:?} does not propose what is enqueued")
+            };
+            assert_eq!(proposal.origin, Origin::Owner);
+            assert_eq!(&proposal.configuration, wanted);
+            for number in told..=proposal.number {
+                search.tell(number, GOOD).unwrap();
+            }
+            told = proposal.number + 1;
+        };
+        propose(&mut search, &wanted[0]);
+        // Until it has nothing to propose any more.
+        let mut next = 2;
+        let ended = loop {
+            match search.ask() {
+                Ask::Propose(proposal) => {
+                    assert_ne!(proposal.configuration, wanted[0], "{algorithm:?}");
+                    search.tell(proposal.number, GOOD).unwrap();
+                    next = proposal.number + 1;
+                }
+                ended => break ended,
+            }
+        };
+        assert!(
+            matches!(ended, Ask::Exhausted(_)),
+            "{algorithm:?}: {ended:?}"
+        );
+        search.enqueue(&wanted[0]);
+        assert_eq!(search.ask(), ended);
+        search.enqueue(&wanted[1]);
+        let Ask::Propose(proposal) = search.ask() else {
+            panic!("{algorithm:?} has come to its end")
+        };
+        assert_eq!((proposal.number, proposal.origin), (next, Origin::Owner));
+        let better = Observation {
+            outcome: Outcome::Evaluated { loss: 0.0 },
+            cost: 0.1,
+        };
+        search.tell(proposal.number, better).unwrap();
+        // It was better than all before it.
+        assert_ne!(
+            search.ask(),
+            Ask::Exhausted(Exhausted::NoImprovement),
+            "{algorithm:?}"
+        );
+    }
 }
 
 /// A search that begins with cheap configurations.

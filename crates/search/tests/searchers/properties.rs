@@ -6,6 +6,7 @@ use frugal_domain::configuration::Configuration;
 use frugal_domain::job::Algorithm;
 use frugal_domain::job::algorithm::GridOptions;
 use frugal_domain::space::{Dimension, Domain, Scale, Space};
+use frugal_search::draws::Draws;
 use frugal_search::encoding::Encoding;
 use frugal_search::{
     Ask, Exhausted, Observation, Outcome, Proposal, Search, SearchOptions, Searcher,
@@ -71,15 +72,22 @@ proptest! {
         options in options(),
         parallel in 1..=8_usize,
         plan in vec((any::<bool>(), observation()), 60),
+        enqueued in vec((0..60_usize, any::<u64>()), 0..4),
     ) {
         let space = options.space.clone();
+        let encoding = Encoding::new(space.clone()).unwrap();
         let mut search = Search::new(options.clone()).unwrap();
         // Is given the log of the other one's asks and tells, entry by entry.
         let mut replayed = Search::new(options).unwrap();
         let mut seen = BTreeSet::new();
         let mut open = VecDeque::new();
         let mut next = 0;
-        for (prefers_ask, observation) in plan {
+        for (moment, (prefers_ask, observation)) in plan.into_iter().enumerate() {
+            for (_, seed) in enqueued.iter().filter(|(place, _)| *place == moment) {
+                let configuration = encoding.random(&mut Draws::seeded(*seed));
+                search.enqueue(&configuration);
+                replayed.enqueue(&configuration);
+            }
             if open.is_empty() || (prefers_ask && open.len() < parallel) {
                 let ask = search.ask();
                 match &ask {

@@ -149,6 +149,11 @@ pub enum Fact {
         /// Why.
         reason: UntriedReason,
     },
+    /// Configurations that the job's owner has put in and that have no trial.
+    EnqueuedUntried {
+        /// How many.
+        configurations: usize,
+    },
     /// The held-out rows have judged winners of the job before it was continued.
     HoldoutSeenBefore {
         /// How often.

@@ -130,6 +130,12 @@ impl Tuning {
                 self.books.let_search_judge_baseline();
             }
         }
+        // What was put in while the baseline was evaluated.
+        for configuration in &self.enqueued {
+            if !self.is_baseline(configuration) {
+                search.enqueue(configuration);
+            }
+        }
         Ok(ProfiledLoop::new(search))
     }
 

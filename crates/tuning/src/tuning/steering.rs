@@ -1,13 +1,14 @@
 //! What a job is told from outside while it goes on: to stop, to be let go for a while, to go on under
-//! other terms.
+//! other terms, to try a configuration besides.
 
 use super::{Phase, Tuning};
+use crate::changes::{ChangeMove, OwnerChange};
 use crate::ended::BASELINE;
-use crate::past::TermsChange;
+use crate::past::{EnqueuedTrial, TermsChange};
 use crate::profiled::ProfiledLoop;
 use crate::run_key::RunKey;
 use crate::step::Change;
-use crate::terms::ChangeMove;
+use frugal_domain::configuration::Configuration;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{ExtentChoice, Split, Terms};
@@ -80,23 +81,40 @@ impl Tuning {
     /// from the place on that the change gets. One that was heard of before changes nothing.
     pub fn change_terms(&mut self, change: TermsChange) {
         let terms = change.terms;
-        if self.changes.hear(change) {
+        if self.changes.hear(OwnerChange::Terms(change)) {
             self.be_bounded_by(terms);
         }
     }
 
-    /// A change of the terms is stored with its place.
-    pub fn terms_stored(&mut self, number: u32) {
+    /// The job's owner has put a configuration in, a point of its space. From the place on that it gets it is the next
+    /// to be begun, beside what the search proposes. One that was heard of before changes nothing, and one that
+    /// asks the same of an endpoint as a trial that there is begins no other.
+    pub fn enqueue(&mut self, trial: EnqueuedTrial) {
+        self.changes.hear(OwnerChange::Trial(trial));
+    }
+
+    /// What the owner has changed is stored with its place.
+    pub fn change_stored(&mut self, number: u32) {
         self.changes.stored(number);
     }
 
-    /// Sees to the changes of the terms: places the first that has no place, and takes in the one whose
+    /// Sees to what the owner has changed: places the first that has no place, and takes in the one whose
     /// place this is. Whether anything moved, where nothing is to be decided now.
-    pub(super) fn terms_turn(&mut self) -> Option<bool> {
+    pub(super) fn changes_turn(&mut self) -> Option<bool> {
         match self.changes.next() {
-            ChangeMove::Place if self.lives_through_past() => None,
+            ChangeMove::Place if self.lives_through_past() || self.ends_again() => None,
             next => self.see_to(next),
         }
+    }
+
+    /// Whether the search is on its way to the end that it had come to before. What was changed since does not belong
+    /// to it.
+    const fn ends_again(&self) -> bool {
+        let has_ended = matches!(
+            self.phase,
+            Phase::Validation | Phase::Over | Phase::Finished
+        );
+        self.had_concluded && !has_ended
     }
 
     /// Where nothing is left to decide and the job was continued after that: goes on to the terms under
@@ -114,7 +132,7 @@ impl Tuning {
             ChangeMove::None => None,
             ChangeMove::Wait => Some(false),
             ChangeMove::Place => {
-                self.place_terms();
+                self.place_change();
                 Some(true)
             }
             ChangeMove::Take(change) => {
@@ -147,7 +165,7 @@ impl Tuning {
     }
 
     /// Gives the first change its place, which is here, and has that stored.
-    fn place_terms(&mut self) {
+    fn place_change(&mut self) {
         let unit = self.job.spec.optimization_budget.unit();
         let committed = unit.of(self.books.committed());
         // What is spent or on its way cannot be taken back.
@@ -158,7 +176,14 @@ impl Tuning {
             },
             ..terms
         });
-        let Some(change) = placed else { return };
+        let change = match placed {
+            None => return,
+            Some(OwnerChange::Trial(enqueued)) => {
+                // An event has told of it when it was put in.
+                return self.record(Change::TrialEnqueued(enqueued), Vec::new());
+            }
+            Some(OwnerChange::Terms(change)) => change,
+        };
         self.be_bounded_by(change.terms);
         let changes = Terms::of(&self.job.spec).changes(&change.terms);
         let events = match change.told || changes.is_empty() {
@@ -168,8 +193,44 @@ impl Tuning {
         self.record(Change::TermsChanged(change), events);
     }
 
+    /// From here on the search goes by what the owner has changed.
+    fn take_in(&mut self, change: OwnerChange) {
+        match change {
+            OwnerChange::Terms(change) => self.go_by(change),
+            OwnerChange::Trial(enqueued) => self.take_up(enqueued.configuration),
+        }
+        // What ended the search may not now; if it does, it is found out again.
+        let searches = self.phase == Phase::Search && self.profiled.is_none();
+        let search = self.search.as_ref();
+        let may_go_on = search.is_some_and(|search| search.may_go_on(&self.ended));
+        if searches && may_go_on && self.reason_to_stop().is_none() {
+            self.stop = None;
+        }
+    }
+
+    /// A configuration that the owner has put in is begun as soon as there is room for it.
+    fn take_up(&mut self, configuration: Configuration) {
+        if !self.is_baseline(&configuration) {
+            if let Some(search) = &mut self.search {
+                search.enqueue(&configuration);
+            }
+            if let Some(profiled) = &mut self.profiled {
+                profiled.enqueue(&configuration);
+            }
+        }
+        self.enqueued.push(configuration);
+    }
+
+    /// Whether a configuration asks the same of the endpoint as the baseline, which has a trial of its own.
+    pub(super) fn is_baseline(&self, configuration: &Configuration) -> bool {
+        let spec = &self.job.spec;
+        let baseline = spec.baseline.as_ref();
+        let baseline = baseline.and_then(|baseline| spec.settings(baseline).ok());
+        baseline.is_some() && baseline == spec.settings(configuration).ok()
+    }
+
     /// From here on the search decides under these terms.
-    fn take_in(&mut self, change: TermsChange) {
+    fn go_by(&mut self, change: TermsChange) {
         let mut spec = self.job.spec.as_ref().clone();
         change.terms.give(&mut spec);
         self.job.spec = Arc::new(spec);
@@ -181,13 +242,6 @@ impl Tuning {
             search.go_by(spec);
         }
         self.profiled_goes_by_terms();
-        // What ended the search may not under these; if it does, it is found out again.
-        let searches = self.phase == Phase::Search && self.profiled.is_none();
-        let search = self.search.as_ref();
-        let may_go_on = search.is_some_and(|search| search.may_go_on(&self.ended));
-        if searches && may_go_on && self.reason_to_stop().is_none() {
-            self.stop = None;
-        }
     }
 
     /// What is sent is bounded by these terms from now on.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 impl Tuning {
     /// Moves the job as a whole. Whether anything moved.
     pub(super) fn turn(&mut self) -> Result<bool, TuningError> {
-        if let Some(moved) = self.terms_turn() {
+        if let Some(moved) = self.changes_turn() {
             return Ok(moved);
         }
         match self.phase {

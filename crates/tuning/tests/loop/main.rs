@@ -6,6 +6,7 @@
 )]
 
 mod as_good;
+mod enqueued;
 mod evaluation;
 mod halting;
 mod nearly_as_good;

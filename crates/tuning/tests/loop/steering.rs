@@ -1,31 +1,61 @@
 //! Jobs that are steered while they run: what is decided stays a function of what is stored.
 
 use crate::world::{World, spec};
+use frugal_domain::configuration::Configuration;
 use frugal_domain::job::{JobSpec, Terms};
 use frugal_domain::money::{Budget, Usd};
 use frugal_domain::state::StopReason;
+use frugal_tuning::notes::Fact;
 use frugal_tuning::{Past, RequestEnd};
 use proptest::prelude::*;
 use serde_json::json;
 
-/// A change of the terms that a client may ask for.
-#[derive(Debug, Clone, Copy)]
+/// A change that a client may ask for.
+#[derive(Debug, Clone)]
 enum Patch {
     Budget(f64),
     Trials(u32),
     Patience(Option<u32>),
     InFlight(u32),
+    /// A configuration is put in.
+    Enqueue(Configuration),
 }
 
 impl Patch {
-    fn make(self, terms: &mut Terms) {
-        match self {
-            Self::Budget(usd) => terms.optimization_budget = usd_budget(usd),
-            Self::Trials(trials) => terms.limits.trials = trials,
-            Self::Patience(patience) => terms.limits.trials_without_improvement = patience,
-            Self::InFlight(most) => terms.requests_in_flight = most,
-        }
+    fn make(self, world: &mut World) {
+        let change: Box<dyn FnOnce(&mut Terms)> = match self {
+            Self::Budget(usd) => Box::new(move |terms| terms.optimization_budget = usd_budget(usd)),
+            Self::Trials(trials) => Box::new(move |terms| terms.limits.trials = trials),
+            Self::Patience(patience) => {
+                Box::new(move |terms| terms.limits.trials_without_improvement = patience)
+            }
+            Self::InFlight(most) => Box::new(move |terms| terms.requests_in_flight = most),
+            Self::Enqueue(configuration) => return world.enqueue(configuration),
+        };
+        world.change(change);
     }
+}
+
+/// A point of the space that an owner may put in.
+fn configuration() -> impl Strategy<Value = Configuration> {
+    (
+        0..2_u64,
+        prop::sample::select(vec!["a", "b"]),
+        0..=20_u32,
+        16..=128_u32,
+        1..=8_u32,
+    )
+        .prop_map(|(model, prompt, twentieths, max_tokens, n)| {
+            let temperature = f64::from(twentieths) / 20.0;
+            point(model, prompt, temperature, max_tokens, n)
+        })
+}
+
+fn point(model: u64, prompt: &str, temperature: f64, max_tokens: u32, n: u32) -> Configuration {
+    let values = json!({
+        "model": model, "prompt": prompt, "temperature": temperature, "max_tokens": max_tokens, "n": n
+    });
+    serde_json::from_value(values).unwrap()
 }
 
 fn usd_budget(usd: f64) -> Budget {
@@ -39,6 +69,7 @@ fn patch() -> impl Strategy<Value = Patch> {
         (1..60_u32).prop_map(Patch::Trials),
         prop::option::of(2..20_u32).prop_map(Patch::Patience),
         (1..40_u32).prop_map(Patch::InFlight),
+        configuration().prop_map(Patch::Enqueue),
     ]
 }
 
@@ -46,6 +77,7 @@ fn patch() -> impl Strategy<Value = Patch> {
 fn at_their_places(spec: JobSpec, order: u64, past: &Past) -> World {
     let changes = Past {
         changes: past.changes.clone(),
+        enqueued: past.enqueued.clone(),
         ..Past::default()
     };
     let mut world = World::taken_up(spec, order, changes, Vec::new());
@@ -133,7 +165,7 @@ proptest! {
             for _ in 0..moment {
                 world.turn();
             }
-            world.change(|terms| patch.make(terms));
+            patch.make(&mut world);
             if crashes {
                 for _ in 0..moment % 7 {
                     world.turn();
@@ -143,7 +175,8 @@ proptest! {
         }
         world.run();
         let again = at_their_places(job(), order + 1_000, &world.past);
-        let unplaced = world.past.changes.iter().any(|change| change.place.is_none());
+        let unplaced = world.past.changes.iter().any(|change| change.place.is_none())
+            || world.past.enqueued.iter().any(|enqueued| enqueued.place.is_none());
         // One that came when all was over has no place, and no bearing.
         prop_assert!(!unplaced || world.past.validation_completed || world.past.trials.values().all(|trial| trial.end.is_some()));
         prop_assert_eq!(world.outcomes(), again.outcomes());
@@ -313,8 +346,10 @@ proptest! {
 }
 
 /// What befalls a job, after so many turns.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Event {
+    /// Its owner puts a configuration in.
+    Enqueue(Configuration),
     /// The limit on trials is another.
     Trials(u32),
     /// Its worker dies; the next one may have been told to stop.
@@ -328,6 +363,7 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
+        3 => configuration().prop_map(Event::Enqueue),
         3 => (1..9_u32).prop_map(Event::Trials),
         2 => Just(Event::Crash),
         1 => any::<bool>().prop_map(Event::Hold),
@@ -381,6 +417,7 @@ fn befalls(seed: u64, history: &[(usize, Event)], extent: &str, order: u64) {
             continue;
         }
         match *event {
+            Event::Enqueue(ref configuration) => world.enqueue(configuration.clone()),
             Event::Trials(most) => world.change(|terms| terms.limits.trials = most),
             Event::Crash => world = world.crash(order),
             Event::Hold(comes_home) => {
@@ -422,7 +459,19 @@ fn befalls(seed: u64, history: &[(usize, Event)], extent: &str, order: u64) {
         world = world.go_on(order + 1_000, |terms| terms.limits.trials += 2);
         ending = world.run();
     }
-    assert_eq!(ending.report.unwrap().trials.running, 0);
+    let report = ending.report.unwrap();
+    assert_eq!(report.trials.running, 0);
+    // What was put in has one trial, or it is told that it has none.
+    let enqueued = world.past.enqueued.iter();
+    let (with, without): (Vec<_>, Vec<_>) = enqueued
+        .map(|enqueued| world.trials_of(&enqueued.configuration))
+        .partition(|trials| !trials.is_empty());
+    assert!(with.iter().all(|trials| trials.len() == 1), "{with:?}");
+    let told = report.notes.iter().find_map(|note| match note.fact {
+        Fact::EnqueuedUntried { configurations } => Some(configurations),
+        _ => None,
+    });
+    assert_eq!(told.unwrap_or(0), without.len());
     let mut replayed = World::taken_up(job(), order, world.past.clone(), Vec::new());
     replayed.run();
     assert_eq!(replayed.outcomes(), world.outcomes());

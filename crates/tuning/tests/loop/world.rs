@@ -1,7 +1,7 @@
 //! A made-up endpoint, and a driver in memory that keeps what a database would keep and answers in
 //! an order drawn apart from the answers.
 
-use frugal_domain::configuration::Extent;
+use frugal_domain::configuration::{Configuration, Extent};
 use frugal_domain::event::EventBody;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::job::{ExtentChoice, JobSpec, Terms};
@@ -11,9 +11,9 @@ use frugal_domain::seed::mix;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{Receipt, ReceivedResponse, RequestFailure, ScoreKey, ScorePlan};
 use frugal_tuning::{
-    Change, EarlierValidation, Job, JobEnding, Past, PastRequest, PastTrial, PromptTokenBounds,
-    Record, RequestEnd, RequestToSend, ScoreBatch, Scored, SettledRequest, Step, Tally,
-    TermsChange, Tuning,
+    Change, EarlierValidation, EnqueuedTrial, Job, JobEnding, Past, PastRequest, PastTrial,
+    PromptTokenBounds, Record, RequestEnd, RequestToSend, ScoreBatch, Scored, SettledRequest, Step,
+    Tally, TermsChange, Tuning,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -107,6 +107,10 @@ pub struct World {
     pub beside: Beside,
     /// What the endpoint refuses, or fails at, each time at the worst case.
     pub refuses: Refuses,
+    /// Configurations under which every answer is right.
+    pub is_good: fn(&Configuration) -> bool,
+    /// Who proposed each trial.
+    pub origins: BTreeMap<TrialNumber, String>,
     /// The winner that was scored on held-out rows last.
     validated: Option<(TrialNumber, Extent)>,
     pub finished: bool,
@@ -166,6 +170,8 @@ impl World {
             unusable_from_validation: None,
             beside: Beside::default(),
             refuses: |_| None,
+            is_good: |_| false,
+            origins: BTreeMap::new(),
             validated: None,
             finished: false,
         }
@@ -182,7 +188,7 @@ impl World {
         let mut terms = last.map_or_else(|| Terms::of(&self.spec), |change| change.terms);
         change(&mut terms);
         let change = TermsChange {
-            number: last.map_or(1, |change| change.number + 1),
+            number: self.next_change(),
             terms,
             place: None,
             unaffordable: BTreeSet::new(),
@@ -193,6 +199,38 @@ impl World {
         self.tuning.change_terms(change);
     }
 
+    /// The number of the owner's next change.
+    fn next_change(&self) -> u32 {
+        let terms = self.past.changes.iter().map(|change| change.number);
+        let enqueued = self.past.enqueued.iter().map(|one| one.number);
+        terms.chain(enqueued).max().map_or(1, |last| last + 1)
+    }
+
+    /// The owner puts a configuration in while the job runs.
+    pub fn enqueue(&mut self, configuration: Configuration) {
+        let enqueued = EnqueuedTrial {
+            number: self.next_change(),
+            configuration,
+            place: None,
+        };
+        self.past.enqueued.push(enqueued.clone());
+        self.tuning.enqueue(enqueued);
+    }
+
+    /// The trials of a configuration.
+    pub fn trials_of(&self, configuration: &Configuration) -> Vec<TrialNumber> {
+        let settings = |configuration| self.spec.settings(configuration).unwrap();
+        let wanted = settings(configuration);
+        let trials = self.past.trials.iter();
+        trials
+            .filter(|(number, trial)| {
+                let asks = settings(&trial.configuration);
+                self.spec.is_trial_of(&wanted, **number, &asks)
+            })
+            .map(|(number, _)| *number)
+            .collect()
+    }
+
     /// The job has ended, and its owner continues it under other terms, as a database would take that in.
     pub fn go_on(mut self, order: u64, change: impl FnOnce(&mut Terms)) -> Self {
         assert!(self.finished);
@@ -200,7 +238,7 @@ impl World {
         let mut terms = last.map_or_else(|| Terms::of(&self.spec), |change| change.terms);
         change(&mut terms);
         self.past.changes.push(TermsChange {
-            number: last.map_or(1, |change| change.number + 1),
+            number: self.next_change(),
             terms,
             place: None,
             unaffordable: BTreeSet::new(),
@@ -255,7 +293,17 @@ impl World {
     }
 
     fn score(&mut self, batch: &ScoreBatch) {
-        let scores: Vec<Scored> = batch.plans.iter().map(score).collect();
+        let is_good = |plan: &ScorePlan| {
+            let trial = self.past.trials.get(&plan.key.response.request.trial);
+            trial.is_some_and(|trial| (self.is_good)(&trial.configuration))
+        };
+        let plans = batch.plans.iter();
+        let scores: Vec<Scored> = plans
+            .map(|plan| match is_good(plan) {
+                true => (plan.key, Ok(1.0.into())),
+                false => score(plan),
+            })
+            .collect();
         for (key, score) in &scores {
             self.past.scores.insert(*key, score.clone());
         }
@@ -340,6 +388,8 @@ impl World {
         let mut next = Self::over(self.holdout, spec, order, self.past, self.events);
         next.beside = self.beside;
         next.refuses = self.refuses;
+        next.is_good = self.is_good;
+        next.origins = self.origins;
         next.validated = self.validated;
         next
     }
@@ -352,6 +402,7 @@ impl World {
         self.events.extend(record.events);
         match record.change {
             Change::TrialBegun(begun) => {
+                self.origins.insert(begun.number, begun.origin);
                 let past = PastTrial {
                     configuration: begun.configuration,
                     shown: Tally::default(),
@@ -378,10 +429,17 @@ impl World {
                 self.validated = winner;
             }
             Change::TermsChanged(change) => {
-                self.tuning.terms_stored(change.number);
+                self.tuning.change_stored(change.number);
                 let told = self.past.changes.iter_mut();
                 for stored in told.filter(|stored| stored.number == change.number) {
                     *stored = change.clone();
+                }
+            }
+            Change::TrialEnqueued(enqueued) => {
+                self.tuning.change_stored(enqueued.number);
+                let told = self.past.enqueued.iter_mut();
+                for stored in told.filter(|stored| stored.number == enqueued.number) {
+                    *stored = enqueued.clone();
                 }
             }
             Change::Progressed => {}

@@ -5,11 +5,13 @@
     reason = "what the tests need and do not get ends them, in helpers as in the tests themselves"
 )]
 
+mod arms;
+mod enqueued;
+
 use frugal_domain::job::JobSpec;
 use frugal_domain::metric::Metric;
 use frugal_domain::scoring::AnswerKey;
 use frugal_domain::seed::mix;
-use frugal_search::Origin;
 use frugal_search::profiled::{
     BaselineEstimate, Batch, Conclusion, Decision, Drawn, DrawnResponse, Feature, Heat, Over,
     Problem, Profiled, Told,
@@ -135,15 +137,28 @@ fn new_search(spec: &JobSpec, rows: usize, baseline: Option<BaselineEstimate>) -
 
 fn drive(
     spec: &JobSpec,
+    search: Profiled,
+    seed: u64,
+    chance: impl Fn(Settings<'_>) -> f64,
+    change: impl Fn(&Batch, Told) -> Told,
+) -> Run {
+    drive_with(spec, search, seed, chance, change, |_, _| {})
+}
+
+/// The same, with something done to the search before each decision, so many batches having been decided.
+fn drive_with(
+    spec: &JobSpec,
     mut search: Profiled,
     seed: u64,
     chance: impl Fn(Settings<'_>) -> f64,
     change: impl Fn(&Batch, Told) -> Told,
+    mut meanwhile: impl FnMut(&mut Profiled, usize),
 ) -> Run {
     let budget = spec.optimization_budget.amount() as f64;
     let mut in_air = VecDeque::new();
     let (mut batches, mut spent) = (Vec::new(), 0.0);
     let over = loop {
+        meanwhile(&mut search, batches.len());
         match search.decide() {
             Decision::Draw(batch) => {
                 in_air.push_back(batch.clone());
@@ -761,34 +776,4 @@ fn without_an_inference_budget_the_most_responses_are_the_best() {
     let run = run(&spec(&[("/inference_budget", Value::Null)]), |_| 0.2);
     let estimate = &run.conclusion.arms[&winner(&run)].estimate;
     assert_eq!(estimate.extent.n, 20);
-}
-
-#[test]
-fn settings_besides_are_proposed_and_the_good_ones_found() {
-    let penalty = json!({"name": "presence_penalty", "domain": {"float": {"low": -2.0, "high": 2.0, "scale": "linear", "step": null}}});
-    let mut space = json!(spec(&[]).space);
-    space.as_array_mut().unwrap().push(penalty);
-    let job = spec(&[("/space", space)]);
-    let run = run(&job, |at| match at.others.get("presence_penalty") {
-        Some(Feature::Number(place)) => 0.01 + 0.1 * place,
-        _ => 0.0,
-    });
-    let arms = 0..run.batches.iter().map(|batch| batch.arm).max().unwrap() + 1;
-    let by_searcher = |origin: Origin| !matches!(origin, Origin::Grid | Origin::Start);
-    let proposed = arms.filter(|arm| run.search.origin(*arm).is_some_and(by_searcher));
-    assert!(proposed.count() > 2);
-    let place = run.search.place(winner(&run)).unwrap();
-    let Some(Feature::Number(penalty)) = place.others.get("presence_penalty") else {
-        panic!("the penalty is a setting of the arm")
-    };
-    // The default is in the middle.
-    assert!(*penalty > 0.6, "{penalty}");
-}
-
-#[test]
-fn a_limit_on_trials_is_one_on_arms() {
-    let run = run(&spec(&[("/limits/trials", json!(2))]), |_| 0.5);
-    let arms: std::collections::BTreeSet<usize> = run.batches.iter().map(|one| one.arm).collect();
-    assert_eq!(arms.len(), 2);
-    assert!(matches!(run.over, Over::TrialLimit | Over::BudgetSpent));
 }
