@@ -1,7 +1,7 @@
 // What numbers say, in sentences: each plot and each page has one for somebody who decides.
 
 import type { FieldError, Job, JobEvent, Report, Trial } from "./api";
-import { amount, clock, count, day, duration, figure, percent, times, unitOf, within } from "./format";
+import { amount, clock, count, day, duration, figure, percent, shortName, times, unitOf, within } from "./format";
 
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
@@ -176,6 +176,8 @@ export function logLine(event: JobEvent): Heard {
       return line("failed");
     case "job.cancelled":
       return line("cancelled");
+    case "trial.enqueued":
+      return line(`a configuration was put in by hand: ${shortName(event.data.configuration)}`);
     case "best.updated":
       return line(`trial ${event.data.trial} leads with ${figure(event.data.utility.mean)}`);
     case "trial.evaluated":
