@@ -2,7 +2,7 @@
 //! significant where there is none, and how often an interval covers the truth and how wide it is;
 //! first of values alone ([`coverage`]), then of whole jobs.
 
-use crate::coverage;
+use crate::coverage::{self, LEAST_COVERAGE, MOST_FALSE};
 use crate::data_set;
 use crate::endpoint::Endpoint;
 use crate::parallel;
@@ -24,16 +24,10 @@ use serde_json::{Value, json};
 use std::io::Write;
 
 /// Rows that a search sees.
-const TUNING: usize = 40;
+pub const TUNING: usize = 40;
 
 /// Rows that are held out, in jobs of different sizes.
 const HELD_OUT: [usize; 4] = [15, 30, 60, 120];
-
-/// The most null jobs that may say that their winner is a significant improvement.
-const MOST_FALSE: f64 = 0.025;
-
-/// How often 95 % intervals are to cover the truth at the least.
-const LEAST_COVERAGE: f64 = 0.93;
 
 /// A kind of job.
 pub struct Kind<'a> {
@@ -121,7 +115,7 @@ fn print_null(out: &mut impl Write, kinds: &[Kind<'_>], seeds: u64) -> anyhow::R
         "null jobs",
         "held out",
         "significant",
-        "at most 2.5 %",
+        "few enough",
         "if judged on the search's rows",
     ]);
     for kind in kinds {

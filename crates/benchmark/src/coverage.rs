@@ -10,18 +10,18 @@ use frugal_domain::job::Direction;
 use frugal_domain::metric::Metric;
 use frugal_domain::seed::mix;
 use frugal_domain::trial::{Improvement, Interval};
-use frugal_evaluation::quantiles::student;
+use frugal_evaluation::quantiles::{NORMAL_975, student};
 use frugal_evaluation::statistics::{PairedDifferences, estimate, mean_interval};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// How often 95 % intervals are to cover the truth at the least, whatever the shape.
-const LEAST_COVERAGE: f64 = 0.93;
+/// How often 95 % intervals are to cover the truth at the least, whatever the shape of the values.
+pub const LEAST_COVERAGE: f64 = 0.93;
 
 /// How often two configurations that are alike may be told apart in favour of the one.
-const MOST_FALSE: f64 = 0.025;
+pub const MOST_FALSE: f64 = 0.025;
 
 /// How far the mean may be off for the rounding of a sum.
 const ROUNDING: f64 = 1e-9;
@@ -250,7 +250,7 @@ fn student_interval(values: &[f64]) -> [f64; 2] {
 /// The width of Wilson's interval of a share.
 fn wilson_width(share: f64, count: usize) -> f64 {
     let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    let z = 1.959_964_f64;
+    let z = NORMAL_975;
     let variance = share * (1.0 - share) / count + (z / (2.0 * count)).powi(2);
     2.0 * z * variance.sqrt() / (1.0 + z * z / count)
 }

@@ -23,6 +23,7 @@ mod recorded;
 mod run;
 mod shapes;
 mod share;
+mod spread;
 mod synthetic;
 mod table;
 mod throughput;

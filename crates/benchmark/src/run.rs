@@ -11,8 +11,8 @@ use frugal_domain::money::Spend;
 use frugal_domain::trial::TrialOutcome;
 use frugal_evaluation::{OfferedResponse, Receipt, ReceivedResponse};
 use frugal_tuning::{
-    Answers, Change, JobEnding, LookUp, Past, PromptTokenBounds, Record, Report, RequestEnd,
-    RequestToSend, ScoreBatch, Scored, ScoredBatch, SettledRequest, Step, Tuning, TuningError,
+    Answers, Change, JobEnding, LookUp, Past, Pause, PromptTokenBounds, Record, Report, RequestEnd,
+    RequestToSend, ScoreBatch, Scored, ScoredBatch, SettledRequest, Tuning, TuningError, advance,
     drive,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -111,19 +111,40 @@ pub fn run(job: Job<'_>) -> anyhow::Result<Found> {
     run_by(job, drive)
 }
 
-/// Runs a job to its end, with as many requests under way at the same time as it permits. Says also how
-/// long that takes, in calls that all last equally long.
+/// Runs a job whose search sees every row of its endpoint, one request after the other.
 ///
 /// # Errors
 /// The job makes no sense.
-pub fn run_side_by_side(job: Job<'_>) -> anyhow::Result<(Found, u64)> {
+pub fn over_all_rows(spec: &JobSpec, endpoint: &dyn Endpoint) -> anyhow::Result<Found> {
+    let rows: Vec<usize> = (0..endpoint.rows()).collect();
+    run(job_over(&rows, spec, endpoint))
+}
+
+/// The same with as many requests under way at the same time as the job permits. Says also how long that
+/// takes, in calls that all last equally long.
+///
+/// # Errors
+/// The job makes no sense.
+pub fn side_by_side(spec: &JobSpec, endpoint: &dyn Endpoint) -> anyhow::Result<(Found, u64)> {
+    let rows: Vec<usize> = (0..endpoint.rows()).collect();
     let mut now = 0;
-    let found = run_by(job, |tuning, memory| {
+    let found = run_by(job_over(&rows, spec, endpoint), |tuning, memory| {
         let ending = drive_side_by_side(tuning, memory)?;
         now = ending.1;
         Ok(ending.0)
     })?;
     Ok((found, now))
+}
+
+/// A job whose search sees these rows, none being held out.
+const fn job_over<'a>(rows: &'a [usize], spec: &'a JobSpec, endpoint: &'a dyn Endpoint) -> Job<'a> {
+    Job {
+        spec,
+        endpoint,
+        tuning: rows,
+        holdout: &[],
+        earlier: None,
+    }
 }
 
 /// As [`drive`], but requests end a call's time after they were sent. Also how many such times it took.
@@ -134,27 +155,10 @@ fn drive_side_by_side(
     let mut now = 0;
     let mut under_way: VecDeque<(u64, RequestToSend)> = VecDeque::new();
     loop {
-        match tuning.next_step()? {
-            Some(Step::Send(request)) => under_way.push_back((now + 1, request)),
-            Some(Step::Score(batch)) => {
-                let scores = memory.score(&batch);
-                tuning.scored(batch.of, scores);
-            }
-            Some(Step::LookUp(wanted)) => {
-                let offered = memory.look_up(&wanted);
-                tuning.looked_up(wanted.trial, offered);
-            }
-            Some(Step::Record(record)) => {
-                memory.record(&record);
-                if let Change::TrialBegun(begun) = &record.change {
-                    tuning.trial_begun(begun.number);
-                }
-                if let Some(number) = record.change.placed() {
-                    tuning.change_stored(number);
-                }
-            }
-            Some(Step::Finish) => return Ok((tuning.ending(), now)),
-            None => {
+        match advance(tuning, memory)? {
+            Pause::Send(request) => under_way.push_back((now + 1, request)),
+            Pause::Finish => return Ok((tuning.ending(), now)),
+            Pause::Wait => {
                 let Some((due, request)) = under_way.pop_front() else {
                     return Ok((tuning.ending(), now));
                 };

@@ -3,6 +3,7 @@
 use frugal_domain::metric::Metric;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 
 /// Values of one configuration.
 pub struct Shape {
@@ -157,10 +158,9 @@ fn median_of_three(draws: &mut ChaCha8Rng) -> f64 {
     three[1]
 }
 
-/// A draw from the standard normal distribution (Box and Muller, 1958).
+/// A draw from the standard normal distribution.
 fn normal(draws: &mut ChaCha8Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - uniform(draws)).ln()).sqrt();
-    radius * (std::f64::consts::TAU * uniform(draws)).cos()
+    StandardNormal.sample(draws)
 }
 
 #[cfg(test)]

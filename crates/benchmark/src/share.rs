@@ -35,7 +35,8 @@ impl Share {
         self.value() - 2.0 * self.standard_error() <= most
     }
 
-    fn standard_error(self) -> f64 {
+    /// That of a sample; 0 of no cases.
+    pub fn standard_error(self) -> f64 {
         let share = self.value();
         (share * (1.0 - share) / f64::from(self.of.max(1))).sqrt()
     }

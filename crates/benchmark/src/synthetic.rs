@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// Rows of the population. Their difficulties are spread evenly over a logistic distribution.
-const ROWS: u32 = 1_000;
+pub const ROWS: u32 = 1_000;
 
 /// How much rows differ in difficulty, on the scale of abilities.
 const SPREAD: f64 = 1.2;

@@ -19,6 +19,7 @@
 //! `frugal-benchmark certainty` measures what they cover and how wide they are.
 
 use crate::dirichlet_mean::{Atom, atoms, lower_quantile, probability_below};
+use crate::quantiles::NORMAL_975;
 use crate::statistics::{estimate, real};
 use frugal_domain::job::Direction;
 use frugal_domain::metric::Metric;
@@ -27,9 +28,6 @@ use std::collections::BTreeMap;
 
 /// Half of what a 95 % interval leaves out.
 const TAIL: f64 = 0.025;
-
-/// The quantile of the normal distribution at 1 − [`TAIL`].
-const NORMAL_QUANTILE: f64 = 1.959_963_984_540_054;
 
 /// The weight of the value that was not observed, against 1 of each that was. A whole one covers
 /// 95 % at the least and mostly 97 to 99 %, as exact intervals do. Half of one covers as often as it
@@ -121,9 +119,9 @@ fn wilson(right: usize, count: usize) -> Interval {
             return POISSON_5_PERCENT[right - 1] / real(count);
         }
         let (share, count) = (real(right) / real(count), real(count));
-        let square = NORMAL_QUANTILE * NORMAL_QUANTILE;
+        let square = NORMAL_975 * NORMAL_975;
         let variance = share * (1.0 - share) / count + square / (4.0 * count * count);
-        let low = share + square / (2.0 * count) - NORMAL_QUANTILE * variance.sqrt();
+        let low = share + square / (2.0 * count) - NORMAL_975 * variance.sqrt();
         (low / (1.0 + square / count)).max(0.0)
     };
     Interval {

@@ -2,6 +2,10 @@
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
+/// The quantile of the standard normal distribution at 0.975: a 95 % interval reaches so many standard
+/// errors to either side.
+pub const NORMAL_975: f64 = 1.959_963_984_540_054;
+
 /// Halvings of an interval of width π/2: more would not change a double.
 const HALVINGS: u32 = 60;
 
@@ -124,7 +128,7 @@ mod tests {
         let table = [
             (0.0, 0.5),
             (1.0, 0.158_655_254),
-            (1.959_963_985, 0.025),
+            (NORMAL_975, 0.025),
             (2.575_829_304, 0.005),
             (4.0, 0.000_031_671),
         ];

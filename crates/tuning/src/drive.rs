@@ -25,20 +25,28 @@ pub trait Answers {
     fn record(&mut self, _: &Record) {}
 }
 
-/// Drives a job to its end.
+/// Where a job stands once everything was answered that can be without sending.
+#[derive(Debug)]
+pub enum Pause {
+    /// This request is to be sent.
+    Send(RequestToSend),
+    /// Nothing is to be done before a request that is under way has ended.
+    Wait,
+    /// The job is over.
+    Finish,
+}
+
+/// Answers a job's steps until it has a request to send, waits for one, or is over.
 ///
 /// # Errors
 /// The job cannot go on.
-pub fn drive(
+pub fn advance(
     tuning: &mut Tuning,
     answers: &mut (impl Answers + ?Sized),
-) -> Result<JobEnding, TuningError> {
+) -> Result<Pause, TuningError> {
     while let Some(step) = tuning.next_step()? {
         match step {
-            Step::Send(request) => {
-                let end = answers.send(&request);
-                tuning.request_ended(request.key, end)?;
-            }
+            Step::Send(request) => return Ok(Pause::Send(request)),
             Step::Score(batch) => {
                 let scores = answers.score(&batch);
                 tuning.scored(batch.of, scores);
@@ -56,8 +64,23 @@ pub fn drive(
                     tuning.change_stored(number);
                 }
             }
-            Step::Finish => break,
+            Step::Finish => return Ok(Pause::Finish),
         }
+    }
+    Ok(Pause::Wait)
+}
+
+/// Drives a job to its end, one request after the other.
+///
+/// # Errors
+/// The job cannot go on.
+pub fn drive(
+    tuning: &mut Tuning,
+    answers: &mut (impl Answers + ?Sized),
+) -> Result<JobEnding, TuningError> {
+    while let Pause::Send(request) = advance(tuning, answers)? {
+        let end = answers.send(&request);
+        tuning.request_ended(request.key, end)?;
     }
     Ok(tuning.ending())
 }

@@ -65,7 +65,7 @@ mod words;
 pub const DECISIONS: u32 = 3;
 
 pub use comparison::{Better, Comparison, Correction, Difference};
-pub use drive::{Answers, drive};
+pub use drive::{Answers, Pause, advance, drive};
 pub use ending::JobEnding;
 pub use error::TuningError;
 pub use evaluation_report::EvaluationReport;

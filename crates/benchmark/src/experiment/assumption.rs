@@ -3,10 +3,13 @@
 use super::decisions::{Decisions, share};
 use super::effort::Effort;
 use super::made;
-use super::page::{Findings, Table};
+use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Plot, Series};
-use super::spread::{Sign, Spread};
 use crate::parallel;
+use crate::run;
+use crate::spread::{Sign, Spread};
+use crate::worlds::job::Winner;
+use crate::worlds::space::TEMPERATURES;
 use crate::worlds::way::Way;
 use crate::worlds::{Recipe, World, job, optimum};
 use serde_json::json;
@@ -38,13 +41,16 @@ fn ways() -> [Way; 4] {
 #[derive(Debug, Clone, Copy)]
 struct One {
     decisions: Decisions,
+    winner: Winner,
     share: f64,
     violations: f64,
 }
 
 pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     let degrees = effort.some(&DEGREES, 2);
-    let count = if effort.short { 1 } else { WORLDS };
+    let count = effort.count(WORLDS);
+    // The same worlds at every degree.
+    let plain = made::telling(count, unbroken)?;
     let ways = ways();
     let mut table = Table::new(
         "stress",
@@ -58,19 +64,22 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             "contradictions noticed",
             "lost by wrong pruning",
             "share of the best",
+            made::OVER_BUDGET,
         ],
     );
     let mut wrong = [const { Vec::new() }; 2];
     let mut shares = [const { Vec::new() }; 4];
     let mut all: Vec<[Vec<One>; 4]> = Vec::new();
     for degree in degrees {
-        let worlds = stressed(count, *degree)?;
+        let worlds = parallel::each(plain.len() as u64, |index| {
+            let (world, best) = &plain[usize::try_from(index)?];
+            stressed(world, *best, *degree)
+        })?;
         let mut of_degree = [const { Vec::new() }; 4];
         for (which, way) in ways.iter().enumerate() {
-            let jobs = worlds.len() as u64 * effort.seeds;
-            let found = parallel::each(jobs, |index| {
-                let (world, best) = &worlds[usize::try_from(index / effort.seeds)?];
-                one(world, *best, 1 + index % effort.seeds, way)
+            let found = effort.by_seed(worlds.len(), |which, seed| {
+                let (world, best) = &worlds[which];
+                one(world, *best, 1 + seed, way)
             })?;
             let decisions: Vec<Decisions> = found.iter().map(|one| one.decisions).collect();
             let mean = |of: fn(&One) -> f64| Spread::of(&found.iter().map(of).collect::<Vec<_>>());
@@ -82,13 +91,14 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             let of_best = mean(|one| one.share);
             table.push([
                 (*degree).into(),
-                (1.5 * degree).exp().into(),
+                hot_over_cold(*degree).into(),
                 way.name.into(),
                 mean(|one| f64::from(one.decisions.tried)).into(),
                 wrongly.into(),
                 mean(|one| one.violations).into(),
                 mean(|one| one.decisions.price).into(),
                 of_best.into(),
+                Cell::count(&found, |one| one.winner.is_over_budget()),
             ]);
             if let Some(wrong) = wrong.get_mut(which) {
                 wrong.push(wrongly);
@@ -100,7 +110,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     }
     let steps: Vec<String> = degrees
         .iter()
-        .map(|degree| format!("{:.1}", (1.5 * degree).exp()))
+        .map(|degree| format!("{:.1}", hot_over_cold(*degree)))
         .collect();
     let series = |of: &[Vec<Spread>]| -> Vec<Series> {
         let named = WAYS.iter().zip(of);
@@ -120,26 +130,13 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                 .collect::<Vec<_>>(),
         )
     };
-    // Paired by world and seed: what each way gives up against no pruning.
-    let against_off = |step: usize, which: usize| {
-        let of = |which: usize| {
-            all[step][which]
-                .iter()
-                .map(|one| one.share)
-                .collect::<Vec<f64>>()
-        };
-        Spread::of_differences(&of(which), &of(2))
+    // Paired by world and seed: what each way gains on no pruning, and from the first degree to the last.
+    let of = |step: usize, which: usize| -> Vec<f64> {
+        all[step][which].iter().map(|one| one.share).collect()
     };
-    let fell = |which: usize| {
-        let (first, last) = (shares[which][0], shares[which][last]);
-        Spread {
-            mean: last.mean - first.mean,
-            error: first.error.hypot(last.error),
-            count: first.count,
-        }
-    };
-    let (reference, on) = (against_off(last, 0), against_off(last, 1));
-    let profiled = fell(3);
+    let against_off = |which: usize| Spread::of_differences(&of(last, which), &of(last, 2));
+    let (reference, on) = (against_off(0), against_off(1));
+    let profiled = Spread::of_differences(&of(last, 3), &of(0, 3));
     let mut surprises = Vec::new();
     if wrong[0][0].mean > 0.01 {
         surprises.push(format!(
@@ -150,14 +147,13 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     }
     match reference.sign() {
         Sign::Above => surprises.push(format!(
-            "Pruning by an assumption that is violated most still finds more than not pruning ({:+.3} ± {:.3} of the \
-             best): a valid configuration thrown out is a loss only where nothing as good is left.",
-            reference.mean, reference.error
+            "Pruning by an assumption that is violated most still finds more than not pruning ({} of the best): a valid \
+             configuration thrown out is a loss only where nothing as good is left.",
+            reference.change(3)
         )),
         Sign::Unclear => surprises.push(format!(
-            "Wrong pruning, even at the highest degree, does not show in the winner against no pruning ({:+.3} ± {:.3} of \
-             the best).",
-            reference.mean, reference.error
+            "Wrong pruning, even at the highest degree, does not show in the winner against no pruning ({} of the best).",
+            reference.change(3)
         )),
         Sign::Below => {}
     }
@@ -165,12 +161,14 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         set_up: format!(
             "Assumption 3.1 says that of configurations with the same model, prompt and stop texts those with more \
              responses or tokens cost more, whatever the temperature. There are {count} {}; they have {ROWS} rows, and lengths of answers \
-             are multiplied by exp(degree · (temperature − 1)), so that at the highest temperature of 1.5 they are up to \
+             are multiplied by exp(degree · (temperature − 1)), so that at the highest temperature of {} they are up to \
              {:.0} times as long as at 0. The optimization budget is {FACTOR} times the inference budget over all rows. \
              `reference` is the published schedule, `on` Frugal's for a search of every setting, `off` prunes nothing; \
-             `profiled` reads costs from each sampling setting's own answers and does not need the assumption.",
+             `profiled` reads costs from each sampling setting's own answers and does not need the assumption. {}",
             made::WORDS,
-            (1.5 * degrees[last]).exp()
+            TEMPERATURES[1],
+            hot_over_cold(degrees[last]),
+            made::over_budget()
         ),
         answer: [
             format!(
@@ -181,25 +179,28 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                 wrong[1][0].per_cent(),
                 wrong[0][last].per_cent(),
                 wrong[1][last].per_cent(),
-                (1.5 * degrees[last]).exp(),
+                hot_over_cold(degrees[last]),
                 price(last, 0).mean,
                 price(last, 1).mean
             ),
             format!(
-                "At the highest degree winners of `reference` and `on` are worth {:+.3} ± {:.3} and {:+.3} ± {:.3} of the \
-                 best against no pruning, while the profiled search's share {} ({:.3} at the lowest degree, {:.3} at the \
-                 highest).",
-                reference.mean,
-                reference.error,
-                on.mean,
-                on.error,
+                "At the highest degree winners of `reference` and `on` are worth {} and {} of the best against no pruning, \
+                 while the profiled search's share {} ({:.3} at the lowest degree, {:.3} at the highest, where {} of its {} \
+                 winners are over the inference budget).",
+                reference.change(3),
+                on.change(3),
                 profiled.sign().words("rises", "falls", "does not change within the errors"),
                 shares[3][0].mean,
-                shares[3][last].mean
+                shares[3][last].mean,
+                all[last][3]
+                    .iter()
+                    .filter(|one| one.winner.is_over_budget())
+                    .count(),
+                all[last][3].iter().filter(|one| one.winner.won).count()
             ),
         ],
         surprises,
-        would_change: "Worlds in which long and short answers of one region are worth equally much forgive wrong pruning; \
+        would_change: "worlds in which long and short answers of one region are worth equally much forgive wrong pruning; \
                        ones in which a single cold configuration is far better than all others would make it dear. \
                        Tables by temperature as well as by region would keep the assumption true, at the price of \
                        knowing less from each trial."
@@ -208,7 +209,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             Plot {
                 name: "wrong",
                 caption: "The share of what was pruned as over the inference budget that is within it, by how many times as long hot answers are as cold ones; the band is two standard errors".to_owned(),
-                x: "length at temperature 1.5 over that at 0",
+                x: "length of the hottest answers over that of the coldest",
                 y: "share of what was pruned",
                 drawn: Drawn::Lines {
                     steps: steps.clone(),
@@ -218,7 +219,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             Plot {
                 name: "winners",
                 caption: "The winner's exact utility as a share of the best; the band is two standard errors".to_owned(),
-                x: "length at temperature 1.5 over that at 0",
+                x: "length of the hottest answers over that of the coldest",
                 y: "share of the best",
                 drawn: Drawn::Lines {
                     steps,
@@ -230,36 +231,38 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     })
 }
 
-/// Worlds whose lengths depend on the temperature to a degree, the same ones at every degree, each with its
-/// best.
-fn stressed(count: usize, degree: f64) -> anyhow::Result<Vec<(World, f64)>> {
-    let of = |seed: u64, degree: f64| -> anyhow::Result<World> {
-        let mut recipe = Recipe::drawn(seed, ROWS);
-        for model in &mut recipe.models {
-            model.breaks = NEVER;
-        }
-        Ok(recipe.world()?.with_length_by_temperature(degree))
-    };
-    let tried = parallel::each(2 * count as u64 + 6, |seed| {
-        let plain = optimum::best(&of(seed + 1, 0.0)?);
-        let world = of(seed + 1, degree)?;
-        let best = optimum::best(&world);
-        Ok((made::TELLING.contains(&plain), world, best))
-    })?;
-    let telling = tried.into_iter().filter(|(telling, ..)| *telling);
-    Ok(telling
-        .map(|(_, world, best)| (world, best))
-        .take(count)
-        .collect())
+/// How many times as long the hottest answers are as the coldest, at a degree.
+fn hot_over_cold(degree: f64) -> f64 {
+    ((TEMPERATURES[1] - TEMPERATURES[0]) * degree).exp()
+}
+
+/// A world in which nothing makes lengths depend on the temperature.
+fn unbroken(seed: u64) -> anyhow::Result<World> {
+    let mut recipe = Recipe::drawn(seed, ROWS);
+    for model in &mut recipe.models {
+        model.breaks = NEVER;
+    }
+    recipe.world()
+}
+
+/// The same world with lengths that depend on the temperature to a degree, and its best.
+fn stressed(plain: &World, best: f64, degree: f64) -> anyhow::Result<(World, f64)> {
+    if degree == 0.0 {
+        return Ok((plain.clone(), best));
+    }
+    let world = plain.clone().with_length_by_temperature(degree);
+    let best = optimum::best(&world);
+    Ok((world, best))
 }
 
 fn one(world: &World, best: f64, seed: u64, way: &Way) -> anyhow::Result<One> {
     let spec = job::spec(world, FACTOR, seed, way)?;
-    let found = job::search(world, &spec)?;
-    let winner = found.winner();
+    let found = run::over_all_rows(&spec, world)?;
+    let winner = Winner::of(world, found.winner().map(|winner| &winner.settings));
     Ok(One {
         decisions: Decisions::of(world, &found),
-        share: winner.map_or(0.0, |winner| world.truth(&winner.settings).0) / best,
+        winner,
+        share: winner.utility / best,
         violations: found.report.diagnostics.violation_count as f64,
     })
 }
@@ -270,8 +273,11 @@ mod tests {
 
     #[test]
     fn degrees_change_costs_and_nothing_else() {
-        let [plain, hot] = [0.0, 2.0].map(|degree| stressed(1, degree).unwrap().remove(0).0);
-        assert_eq!(plain.name, hot.name);
+        let plain = unbroken(1).unwrap();
+        let best = optimum::best(&plain);
+        let (same, same_best) = stressed(&plain, best, 0.0).unwrap();
+        assert_eq!((same.name, same_best), (plain.name.clone(), best));
+        let (hot, _) = stressed(&plain, best, 2.0).unwrap();
         let spec = job::spec(&plain, 2.0, 1, &ways()[3]).unwrap();
         let mut settings = spec.settings(&spec.default_configuration()).unwrap();
         settings.sampling.temperature = Some(0.2);

@@ -1,10 +1,13 @@
 //! How a search fares by its two budgets: what one instance may cost, and what the job may spend.
 
 use super::effort::Effort;
-use super::page::{Cell, Findings, Table};
+use super::made;
+use super::page::{Cell, Findings, Table, list};
 use super::plot::{Drawn, Plot, Series};
-use super::spread::{Sign, Spread};
 use crate::parallel;
+use crate::run;
+use crate::spread::{Sign, Spread};
+use crate::worlds::job::Winner;
 use crate::worlds::way::Way;
 use crate::worlds::{self, World, job, optimum};
 use serde_json::json;
@@ -56,50 +59,47 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             "worlds",
             "share of the best",
             "jobs without a winner",
+            made::OVER_BUDGET,
             "trials",
         ],
     );
     let mut shares: Vec<Vec<[Spread; 3]>> = Vec::new();
     let mut pruning = Vec::new();
     for scale in inference {
-        let scaled: Vec<World> = all
-            .iter()
-            .take(WORLDS)
-            .map(|(world, _)| world.with_budget_times(*scale))
-            .collect();
-        let best = parallel::each(scaled.len() as u64, |index| {
-            Ok(optimum::best(&scaled[usize::try_from(index)?]))
+        let scaled = parallel::each(all.len().min(WORLDS) as u64, |index| {
+            let (world, best) = &all[usize::try_from(index)?];
+            // The best at their own budgets came with the worlds.
+            if *scale == 1.0 {
+                return Ok((world.clone(), *best));
+            }
+            let world = world.with_budget_times(*scale);
+            let best = optimum::best(&world);
+            Ok((world, best))
         })?;
-        let possible: Vec<(&World, f64)> = scaled
-            .iter()
-            .zip(best)
+        let possible: Vec<(World, f64)> = scaled
+            .into_iter()
             .filter(|(_, best)| *best >= LEAST)
             .collect();
         let mut of_scale = Vec::new();
         for factor in optimization {
-            let mut cell = [Spread::of(&[]); 3];
+            let mut cell = [Spread::NOTHING; 3];
             let mut of_ways = Vec::new();
             for (way, spread) in ways.iter().zip(&mut cell) {
-                let jobs = possible.len() as u64 * effort.seeds;
-                let found = parallel::each(jobs, |index| {
-                    let (world, best) = possible[usize::try_from(index / effort.seeds)?];
-                    let seed = 1 + index % effort.seeds;
-                    let outcome = job::run(world, *factor, seed, way)?;
-                    Ok((outcome.utility / best, outcome))
+                let found = effort.by_seed(possible.len(), |which, seed| {
+                    let (world, best) = &possible[which];
+                    one(world, *best, *factor, 1 + seed, way)
                 })?;
-                let values: Vec<f64> = found.iter().map(|(share, _)| *share).collect();
+                let values: Vec<f64> = found.iter().map(|one| one.share).collect();
                 *spread = Spread::of(&values);
-                let trials: Vec<f64> = found
-                    .iter()
-                    .map(|(_, outcome)| f64::from(outcome.trials))
-                    .collect();
+                let trials: Vec<f64> = found.iter().map(|one| f64::from(one.trials)).collect();
                 table.push([
                     (*scale).into(),
                     (*factor).into(),
                     way.name.into(),
                     Cell::Count(possible.len() as u64),
                     (*spread).into(),
-                    Cell::Count(found.iter().filter(|(_, outcome)| !outcome.won).count() as u64),
+                    Cell::count(&found, |one| !one.winner.won),
+                    Cell::count(&found, |one| one.winner.is_over_budget()),
                     Spread::of(&trials).into(),
                 ]);
                 of_ways.push(values);
@@ -168,7 +168,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         pruning
             .iter()
             .filter(|(_, gain)| gain.sign() == sign)
-            .map(|((scale, factor), gain)| format!("{scale}/{factor}× ({:+.3})", gain.mean))
+            .map(|((scale, factor), gain)| format!("{scale}/{factor}× ({})", gain.change(3)))
             .collect()
     };
     let (helps, harms) = (named(Sign::Above), named(Sign::Below));
@@ -201,10 +201,11 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
              and optimization budgets of {} times the inference budget over all rows. Each way searches model, prompt, \
              temperature, max_tokens and n: `profiled` is Frugal's own, `published` the paper's (BlendSearch with its \
              pruning, one trial at a time), and the third the same without pruning. The best at each inference budget \
-             is looked for with the truth at hand; worlds whose best is below {LEAST} there are left out.",
+             is looked for with the truth at hand; worlds whose best is below {LEAST} there are left out. {}",
             all.len().min(WORLDS),
             list(inference),
-            list(optimization)
+            list(optimization),
+            made::over_budget()
         ),
         answer: [
             format!(
@@ -222,7 +223,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         ],
         surprises,
         would_change: format!(
-            "The threshold of {FOOTING}, and the worlds: where one answer of a good model costs nearly the inference \
+            "another threshold than {FOOTING}, and other worlds: where one answer of a good model costs nearly the inference \
              budget, an optimization budget of 1× pays for one pass of one configuration, and no search can compare \
              two. More seeds would tell smaller differences between pruned and not pruned searches."
         ),
@@ -235,7 +236,21 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     })
 }
 
-fn list(numbers: &[f64]) -> String {
-    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-    numbers.join(", ")
+/// What one job came to.
+#[derive(Debug, Clone, Copy)]
+struct One {
+    winner: Winner,
+    share: f64,
+    trials: u32,
+}
+
+fn one(world: &World, best: f64, factor: f64, seed: u64, way: &Way) -> anyhow::Result<One> {
+    let spec = job::spec(world, factor, seed, way)?;
+    let found = run::over_all_rows(&spec, world)?;
+    let winner = Winner::of(world, found.winner().map(|winner| &winner.settings));
+    Ok(One {
+        winner,
+        share: winner.utility / best,
+        trials: found.report.trials.trials(),
+    })
 }

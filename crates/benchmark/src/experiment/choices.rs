@@ -1,14 +1,17 @@
 //! What the choice of the metric, and of the models, does to the winner.
 
 use super::effort::Effort;
-use super::page::{Cell, Findings, Table};
+use super::made;
+use super::page::{Cell, Findings, Table, list};
 use super::plot::{Drawn, Plot, Series};
-use super::spread::Spread;
-use super::worth::{Grid, Worths, worth};
+use super::worth::{Grid, POOL, Worths, cost, worth};
+use crate::data_set::CONFIGURATIONS_PAID;
 use crate::endpoint::Endpoint;
 use crate::parallel;
 use crate::recorded;
-use crate::run::{self, Job};
+use crate::run;
+use crate::spread::{Sign, Spread};
+use crate::worlds::job::OVER;
 use crate::worlds::way::Way;
 use crate::worlds::{ModelRecipe, Recipe, Template, World, job};
 use frugal_domain::job::JobSpec;
@@ -42,6 +45,11 @@ const WORLDS: usize = 8;
 /// The optimization budget of the jobs, as a multiple of the inference budget over all rows.
 const FACTOR: f64 = 10.0;
 
+/// How many times as dear large models are.
+const DEAR: f64 = 10.0;
+/// A share of the best that jobs are expected to find.
+const FOUND: f64 = 0.85;
+
 /// What a task's configurations are worth, and what jobs by each metric found.
 struct Task {
     name: String,
@@ -50,7 +58,7 @@ struct Task {
 }
 
 pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
-    let count = if effort.short { 1 } else { WORLDS };
+    let count = effort.count(WORLDS);
     let worlds: Vec<World> = (0..count as u64)
         .map(|seed| families(seed).world())
         .collect::<anyhow::Result<_>>()?;
@@ -97,7 +105,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             "temperature",
         ],
     );
-    let mut cross = [[Spread::of(&[]); 4]; 4];
+    let mut cross = [const { [const { Vec::new() }; 4] }; 4];
     for (by, metric) in METRICS.iter().enumerate() {
         let mut shares = [const { Vec::new() }; 4];
         let (mut numbers, mut temperatures) = (Vec::new(), Vec::new());
@@ -113,8 +121,8 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                 }
             }
         }
-        cross[by] = shares.map(|shares| Spread::of(&shares));
-        let [success, majority, mean, min] = cross[by];
+        let [success, majority, mean, min] = shares.each_ref().map(|shares| Spread::of(shares));
+        cross[by] = shares;
         crossed.push([
             metric.to_string().into(),
             success.into(),
@@ -129,7 +137,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     // Which model wins, by metric and by inference budget.
     let mut winners = Table::new(
         "models",
-        "In how many of the generated worlds a model of each family is in the best configuration, and the worth without it",
+        "In how many of the generated worlds a model of each family is in the best configuration",
         [
             "metric",
             "inference ×",
@@ -140,27 +148,22 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         ],
     );
     let mut by_budget: Vec<[f64; 4]> = Vec::new();
-    let mut by_metric: Vec<[f64; 4]> = Vec::new();
     let budgets = effort.some(&BUDGETS, 2);
     for scale in budgets {
-        let scaled = parallel::each(worlds.len() as u64, |index| {
-            let world = &worlds[usize::try_from(index)?];
-            of_world(&world.with_budget_times(*scale))
-        })?;
+        let scaled;
+        let scaled = if *scale == 1.0 {
+            &tasks
+        } else {
+            scaled = parallel::each(worlds.len() as u64, |index| {
+                let world = &worlds[usize::try_from(index)?];
+                of_world(&world.with_budget_times(*scale))
+            })?;
+            &scaled
+        };
         for (place, metric) in METRICS.iter().enumerate() {
-            let mut wins = [0_u64; 4];
-            for task in &scaled {
-                if let Some((settings, _)) = task.worths.best(place) {
-                    wins[settings.sampling.model] += 1;
-                }
-            }
-            let of = wins.iter().sum::<u64>().max(1) as f64;
-            let shares = wins.map(|wins| wins as f64 / of);
+            let wins = wins(scaled, place);
             if place == 0 {
-                by_budget.push(shares);
-            }
-            if *scale == 1.0 || effort.short && by_metric.len() < METRICS.len() {
-                by_metric.push(shares);
+                by_budget.push(shares_of(wins));
             }
             let [one, two, three, four] = wins.map(Cell::Count);
             winners.push([
@@ -177,42 +180,31 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     // What jobs by each metric find.
     let mut found_table = Table::new(
         "jobs",
-        "What jobs by each metric found: the winner's exact worth by that metric as a share of the best of the grid",
+        "What jobs by each metric found: the winner's exact worth by that metric as a share of the best of the grid, which \
+         winners between its points may pass",
         [
             "task",
             "metric",
             "share of the best",
+            made::OVER_BUDGET,
             "winner's model, most often",
             "best configuration's model",
         ],
     );
     let mut job_shares = [const { Vec::new() }; 4];
     for (place, metric) in METRICS.iter().enumerate() {
-        let found = parallel::each(tasks.len() as u64 * effort.seeds, |index| {
-            let which = usize::try_from(index / effort.seeds)?;
+        let found = effort.by_seed(tasks.len(), |which, seed| {
             let world = &worlds[which];
             let way = Way {
                 name: "profiled",
                 changes: json!({"scoring": {"reduce": metric.as_str()}}),
                 at_defaults: false,
             };
-            let spec = job::spec(world, FACTOR, 1 + index % effort.seeds, &way)?;
-            let found = job::search(world, &spec)?;
-            let best = tasks[which]
-                .worths
-                .best(place)
-                .map_or(0.0, |(_, worth)| worth[place]);
-            let Some(winner) = found.winner() else {
-                return Ok((0.0, None));
-            };
-            let value = worth(world, &winner.settings, *metric)?;
-            Ok((
-                value / best.max(f64::MIN_POSITIVE),
-                Some(winner.settings.sampling.model),
-            ))
+            let spec = job::spec(world, FACTOR, 1 + seed, &way)?;
+            one(world, &spec, &tasks[which].worths, (place, *metric))
         })?;
-        let shares: Vec<f64> = found.iter().map(|(share, _)| *share).collect();
-        let modes = found.iter().filter_map(|(_, model)| *model);
+        let shares: Vec<f64> = found.iter().map(|one| one.share).collect();
+        let models = found.iter().filter_map(|one| one.model);
         let best = tasks
             .iter()
             .filter_map(|task| Some(task.worths.best(place)?.0.sampling.model));
@@ -220,7 +212,8 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             "generated worlds".into(),
             metric.to_string().into(),
             Spread::of(&shares).into(),
-            most(modes, &tasks[0].models).into(),
+            Cell::count(&found, |one| one.cost > OVER),
+            most(models, &tasks[0].models).into(),
             most(best, &tasks[0].models).into(),
         ]);
         job_shares[place] = shares;
@@ -231,28 +224,9 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                 let mut spec: JobSpec = set.spec.clone();
                 spec.search.seed = seed;
                 spec.objective.metric = Metric::from(metric);
-                let rows: Vec<usize> = (0..set.corpus.rows()).collect();
-                let found = run::run(Job {
-                    spec: &spec,
-                    endpoint: &set.corpus,
-                    tuning: &rows,
-                    holdout: &[],
-                    earlier: None,
-                })?;
-                let best = task
-                    .worths
-                    .best(place)
-                    .map_or(0.0, |(_, worth)| worth[place]);
-                let Some(winner) = found.winner() else {
-                    return Ok((0.0, None));
-                };
-                let value = worth(&set.corpus, &winner.settings, metric)?;
-                Ok((
-                    value / best.max(f64::MIN_POSITIVE),
-                    Some(winner.settings.sampling.model),
-                ))
+                one(&set.corpus, &spec, &task.worths, (place, metric))
             })?;
-            let shares: Vec<f64> = found.iter().map(|(share, _)| *share).collect();
+            let shares: Vec<f64> = found.iter().map(|one| one.share).collect();
             let best = task
                 .worths
                 .best(place)
@@ -261,25 +235,36 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                 task.name.as_str().into(),
                 metric.to_string().into(),
                 Spread::of(&shares).into(),
-                most(found.iter().filter_map(|(_, model)| *model), &task.models).into(),
+                Cell::count(&found, |one| one.cost > OVER),
+                most(found.iter().filter_map(|one| one.model), &task.models).into(),
                 most(best.into_iter(), &task.models).into(),
             ]);
         }
     }
 
-    let worst = (0..4)
-        .flat_map(|by| (0..4).map(move |of| (by, of)))
-        .min_by(|one, other| {
-            cross[one.0][one.1]
-                .mean
-                .total_cmp(&cross[other.0][other.1].mean)
-        });
+    let pairs = || (0..4).flat_map(|by| (0..4).map(move |of| (by, of)));
+    let pairs = || pairs().filter(|(by, of)| by != of);
+    // What the best by one metric gives up by another.
+    let given_up = |by: usize, of: usize| {
+        Spread::of(
+            &cross[by][of]
+                .iter()
+                .map(|share| 1.0 - share)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let apart = pairs().filter(|(by, of)| given_up(*by, *of).sign() == Sign::Above);
+    let apart = apart.count();
+    let worst = pairs().max_by(|one, other| {
+        let mean = |(by, of): (usize, usize)| given_up(by, of).mean;
+        mean(*one).total_cmp(&mean(*other))
+    });
     let worst = worst.map_or_else(String::new, |(by, of)| {
         format!(
-            "the best by `{}` is worth {} of what is possible by `{}`",
-            METRICS[by],
-            cross[by][of].per_cent(),
-            METRICS[of]
+            "the most is {} of what is possible by `{}`, of the best by `{}`",
+            given_up(by, of).per_cent(),
+            METRICS[of],
+            METRICS[by]
         )
     });
     let usual = |shares: &[f64; 4]| {
@@ -295,53 +280,58 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             format!("× {scale} {name} ({:.0} %)", 100.0 * share)
         })
         .collect();
-    let distinct: std::collections::BTreeSet<&str> =
-        by_metric.iter().map(|shares| usual(shares).0).collect();
-    let families_by_metric: Vec<String> = METRICS
-        .iter()
-        .zip(&by_metric)
-        .map(|(metric, shares)| format!("{} by `{metric}`", usual(shares).0))
+    let by_metric: Vec<&str> = (0..4)
+        .map(|place| usual(&shares_of(wins(&tasks, place))).0)
         .collect();
+    let is_one_family = by_metric.iter().all(|family| *family == by_metric[0]);
+    let families_by_metric = if is_one_family {
+        format!("{} by every metric", by_metric[0])
+    } else {
+        let named = METRICS.iter().zip(&by_metric);
+        let named = named.map(|(metric, family)| format!("{family} by `{metric}`"));
+        named.collect::<Vec<_>>().join(", ")
+    };
     let mut surprises = Vec::new();
-    if distinct.len() == 1 {
+    if is_one_family {
         surprises.push(
             "The family that wins most often is the same by every metric at the worlds' own inference budget.".to_owned(),
         );
     }
-    let [success, majority, ..] = cross;
-    if majority[0].mean < success[1].mean {
+    // World by world: what the vote's best gives up by success, less the reverse.
+    let reverse = Spread::of_differences(&cross[0][1], &cross[1][0]);
+    if reverse.sign() == Sign::Above {
         surprises.push(format!(
-            "Tuning by the majority vote gives up more of the success of any answer ({} of it is left) than the reverse \
-             ({}).",
-            majority[0].per_cent(),
-            success[1].per_cent()
+            "Tuning by the majority vote gives up more of the success of any answer ({}) than the reverse ({}).",
+            given_up(1, 0).per_cent(),
+            given_up(0, 1).per_cent()
         ));
     }
     for (metric, shares) in METRICS.iter().zip(&job_shares) {
         let share = Spread::of(shares);
-        if share.mean < 0.85 {
+        if share.mean < FOUND {
             surprises.push(format!(
-                "By `{metric}` jobs find {} of the best alone, the least that any metric is found by where others are \
-                 above 85 %.",
-                share.per_cent()
+                "By `{metric}` jobs find {} of the best, less than {:.0} %.",
+                share.per_cent(),
+                100.0 * FOUND
             ));
         }
     }
     Ok(Findings {
         set_up: format!(
-            "{count} generated worlds of {ROWS} rows with a family of four models each: small and ten times as dear large \
+            "{count} generated worlds of {ROWS} rows with a family of four models each: small and {DEAR} times as dear large \
              ones, base (hotter text falls apart sooner, answers are longer and more varied, instructions are heeded \
-             less, more rows are out of reach) and instruction-tuned; and the recorded answers of gemma-3-270m (base) and \
-             smollm2-135m-instruct. Right answers to a row are all the same, wrong ones of a cluster too, so majorities \
+             less, more rows are out of reach) and instruction-tuned; and the recorded answers of {}. Right answers to a row are all the same, wrong ones of a cluster too, so majorities \
              can be counted. Every configuration of a grid within the inference budget is worth what is computed: \
-             exactly, or for the majority from {} answers to each row. Jobs are profiled, with {FACTOR} times the \
-             inference budget over all rows (recorded: 37.5).",
-            60
+             exactly, or for the majority from {POOL} answers to each row. Jobs are profiled, with {FACTOR} times the \
+             inference budget over all rows (recorded: {CONFIGURATIONS_PAID}). {}",
+            list(&recorded[0].models),
+            made::over_budget()
         ),
         answer: [
             format!(
-                "The metric decides what is found: {worst}, and the family that wins most often is {}.",
-                families_by_metric.join(", ")
+                "The best configuration by one metric gives something up by another beyond two standard errors in {apart} of \
+                 {} pairs of metrics; {worst}. The family that wins most often is {families_by_metric}.",
+                pairs().count()
             ),
             format!(
                 "By the inference budget (expected_success) it is {}; jobs find {} of the best by {}.",
@@ -355,8 +345,8 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             ),
         ],
         surprises,
-        would_change: "The families are generated: how much instruction tuning raises skill and lowers variety is assumed, \
-                       and other assumptions move the winners. The recorded pair differs in size and training at once. \
+        would_change: "other families, since these are generated: how much instruction tuning raises skill and lowers \
+                       variety is assumed. The recorded pair differs in size and training at once. \
                        A metric is to be what a user gets: of several answers one, by vote, by choice, or all."
             .to_owned(),
         plots: vec![
@@ -370,7 +360,9 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                     series: (0..4)
                         .map(|of| Series {
                             name: format!("worth by {}", METRICS[of]),
-                            values: (0..4).map(|by| cross[by][of].value()).collect(),
+                            values: (0..4)
+                                .map(|by| Spread::of(&cross[by][of]).value())
+                                .collect(),
                         })
                         .collect(),
                 },
@@ -392,6 +384,51 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             },
         ],
         tables: vec![crossed, winners, found_table],
+    })
+}
+
+/// In how many of some worlds a model of each family is in the best configuration by a metric.
+fn wins(tasks: &[Task], metric: usize) -> [u64; 4] {
+    let mut wins = [0; 4];
+    for (settings, _) in tasks.iter().filter_map(|task| task.worths.best(metric)) {
+        wins[settings.sampling.model] += 1;
+    }
+    wins
+}
+
+fn shares_of(wins: [u64; 4]) -> [f64; 4] {
+    let of = wins.iter().sum::<u64>().max(1) as f64;
+    wins.map(|wins| wins as f64 / of)
+}
+
+/// What one job came to.
+#[derive(Debug, Clone, Copy, Default)]
+struct One {
+    /// The winner's worth as a share of the best of the grid; 0 without a winner.
+    share: f64,
+    /// Its cost as a share of the inference budget.
+    cost: f64,
+    model: Option<usize>,
+}
+
+/// Runs a job over all rows, and says what its winner is worth by the metric, which has this place among those
+/// of the worths.
+fn one(
+    endpoint: &dyn Endpoint,
+    spec: &JobSpec,
+    worths: &Worths,
+    (place, metric): (usize, Reducer),
+) -> anyhow::Result<One> {
+    let found = run::over_all_rows(spec, endpoint)?;
+    let Some(winner) = found.winner() else {
+        return Ok(One::default());
+    };
+    let best = worths.best(place).map_or(0.0, |(_, worth)| worth[place]);
+    let value = worth(endpoint, &winner.settings, metric)?;
+    Ok(One {
+        share: value / best.max(f64::MIN_POSITIVE),
+        cost: cost(endpoint, spec, &winner.settings),
+        model: Some(winner.settings.sampling.model),
     })
 }
 
@@ -436,7 +473,7 @@ fn families(seed: u64) -> Recipe {
     let generator = &mut ChaCha8Rng::seed_from_u64(mix(0x6661_6d69 ^ mix(seed)));
     let mut around = |middle: f64, width: f64| middle + generator.random_range(-width..width);
     let small = (0.000_05, 0.000_2);
-    let large = (small.0 * 10.0, small.1 * 10.0);
+    let large = (small.0 * DEAR, small.1 * DEAR);
     let hard = around(0.0, 1.2);
     let models = FAMILIES.map(|name| {
         let (is_large, is_base) = (name.starts_with("large"), name.ends_with("base"));

@@ -1,6 +1,7 @@
 //! What a search decided on the way about each configuration, held against what is true of it.
 
 use crate::run::Found;
+use crate::spread::Spread;
 use crate::worlds::World;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
@@ -92,18 +93,14 @@ fn exact(world: &World, settings: &Settings) -> f64 {
 }
 
 /// A share of counts over many jobs, and its standard error by jobs: the ratio of sums.
-pub fn share(
-    all: &[Decisions],
-    part: fn(&Decisions) -> u32,
-    of: fn(&Decisions) -> u32,
-) -> super::spread::Spread {
+pub fn share(all: &[Decisions], part: fn(&Decisions) -> u32, of: fn(&Decisions) -> u32) -> Spread {
     let pairs: Vec<(f64, f64)> = all
         .iter()
         .map(|one| (f64::from(part(one)), f64::from(of(one))))
         .collect();
     let total: f64 = pairs.iter().map(|pair| pair.1).sum();
     if total == 0.0 {
-        return super::spread::Spread::of(&[]);
+        return Spread::NOTHING;
     }
     let ratio = pairs.iter().map(|pair| pair.0).sum::<f64>() / total;
     // The variance of a ratio of sums over independent jobs (Cochran, 1977, section 2.11).
@@ -112,7 +109,7 @@ pub fn share(
         .map(|(part, of)| (part - ratio * of).powi(2))
         .sum();
     let count = pairs.len() as f64;
-    super::spread::Spread {
+    Spread {
         mean: ratio,
         error: (squares * count / (count - 1.0).max(1.0)).sqrt() / total,
         count: pairs.len(),

@@ -1,11 +1,14 @@
 //! Demonstrations in the prompt, their number and choice searched, against fixed ones.
 
 use super::effort::Effort;
-use super::page::{Cell, Findings, Table};
+use super::made;
+use super::page::{Cell, Findings, Table, list};
 use super::plot::{Drawn, Plot, Series};
-use super::spread::{Sign, Spread};
-use crate::endpoint::Endpoint;
 use crate::parallel;
+use crate::run;
+use crate::spread::{Sign, Spread};
+use crate::worlds::job::Winner;
+use crate::worlds::way::Way;
 use crate::worlds::{Recipe, Template, World, job, optimum};
 use frugal_domain::job::JobSpec;
 use frugal_domain::prompt::{DemonstrationChoice, Demonstrations};
@@ -13,7 +16,8 @@ use frugal_domain::seed::mix;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use serde_json::{Value, json};
+use serde_json::json;
+use std::ops::Range;
 
 const FACTORS: [f64; 3] = [2.0, 5.0, 25.0];
 const WORLDS: usize = 8;
@@ -23,33 +27,46 @@ const POOL: usize = 30;
 /// Draws of a searched choice.
 const DRAWS: usize = 4;
 
-/// A way to show demonstrations.
-struct Shown {
-    name: &'static str,
-    count: Value,
-    choice: Value,
-}
+/// Numbers of demonstrations that are searched.
+const COUNTS: [u32; 4] = [0, 2, 4, 8];
+/// What many demonstrations add to the log-odds of a right answer, what similar ones add beside that, and
+/// what the first ones and each draw do: the mean over worlds and the standard deviation.
+const GAIN: [f64; 2] = [0.8, 0.6];
+const SIMILAR: [f64; 2] = [0.3, 0.4];
+const OTHERS: [f64; 2] = [0.0, 0.35];
+/// How many demonstrations add half of what many do.
+const HALF: Range<f64> = 0.7..2.5;
+/// Tokens of a demonstration.
+const TOKENS: Range<u64> = 20..80;
+/// The factor by which models heed demonstrations.
+const HEEDS: Range<f64> = 0.4..1.4;
 
-fn ways() -> [Shown; 6] {
-    let shown = |name, count, choice| Shown {
+/// Ways to show demonstrations.
+fn ways() -> [Way; 6] {
+    let text = "{% for one in demonstrations %}Q: {{ one.question }}\nA: {{ one.answer }}\n\n{% endfor %}\
+                Q: {{ question }}\nA:";
+    let shown = |name, counts: &[u32], choices: &[&str]| Way {
         name,
-        count,
-        choice,
+        changes: json!({
+            "prompts": [{"name": "plain", "text": text}],
+            "demonstrations": {
+                "pool": (ROWS..ROWS + POOL).map(job::row).collect::<Vec<_>>(),
+                "count": counts,
+                "choice": choices,
+            },
+        }),
+        at_defaults: false,
     };
     [
-        shown("none", json!([0]), json!(["first"])),
-        shown("4 first", json!([4]), json!(["first"])),
-        shown("8 first", json!([8]), json!(["first"])),
-        shown("8 similar", json!([8]), json!(["similar"])),
-        shown(
-            "number and choice searched",
-            json!([0, 2, 4, 8]),
-            json!(["first", "similar"]),
-        ),
+        shown("none", &[0], &["first"]),
+        shown("4 first", &[4], &["first"]),
+        shown("8 first", &[8], &["first"]),
+        shown("8 similar", &[8], &["similar"]),
+        shown("number and choice searched", &COUNTS, &["first", "similar"]),
         shown(
             "draws searched too",
-            json!([0, 2, 4, 8]),
-            json!(["first", "similar", "search"]),
+            &COUNTS,
+            &["first", "similar", "search"],
         ),
     ]
 }
@@ -75,14 +92,17 @@ struct Effects {
 impl Effects {
     fn drawn(seed: u64) -> Self {
         let generator = &mut ChaCha8Rng::seed_from_u64(mix(0x6465_6d6f ^ mix(seed)));
-        let normal = |generator: &mut ChaCha8Rng| -> f64 { StandardNormal.sample(generator) };
+        let normal = |[mean, deviation]: [f64; 2], generator: &mut ChaCha8Rng| -> f64 {
+            let drawn: f64 = StandardNormal.sample(generator);
+            mean + deviation * drawn
+        };
         Self {
-            gain: 0.8 + 0.6 * normal(generator),
-            half: generator.random_range(0.7..2.5),
-            similar: 0.3 + 0.4 * normal(generator),
-            first: 0.35 * normal(generator),
-            draws: std::array::from_fn(|_| 0.35 * normal(generator)),
-            tokens: generator.random_range(20..80),
+            gain: normal(GAIN, generator),
+            half: generator.random_range(HALF),
+            similar: normal(SIMILAR, generator),
+            first: normal(OTHERS, generator),
+            draws: std::array::from_fn(|_| normal(OTHERS, generator)),
+            tokens: generator.random_range(TOKENS),
         }
     }
 
@@ -106,6 +126,7 @@ impl Effects {
 /// What one job came to.
 #[derive(Debug, Clone, Copy)]
 struct One {
+    winner: Winner,
     share: f64,
     /// Demonstrations that the winner's prompt shows.
     count: f64,
@@ -113,7 +134,7 @@ struct One {
 
 pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     let factors = effort.some(&FACTORS, 1);
-    let worlds = if effort.short { 1 } else { WORLDS };
+    let worlds = effort.count(WORLDS);
     let ways = ways();
     let mut table = Table::new(
         "demonstrations",
@@ -124,6 +145,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             "prompts",
             "share of the best",
             "worst job",
+            made::OVER_BUDGET,
             "shown by the winner",
         ],
     );
@@ -136,25 +158,18 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     for factor in factors {
         let mut of_ways = Vec::new();
         for way in &ways {
-            let jobs = parallel::each(worlds as u64 * effort.seeds, |index| {
-                let seed = index / effort.seeds;
-                let (world, spec) = posted(seed, way, *factor, 1 + index % effort.seeds)?;
-                let found = job::search(&world, &spec)?;
-                let best = best[usize::try_from(seed)?];
-                Ok(found.winner().map_or(
-                    One {
-                        share: 0.0,
-                        count: 0.0,
-                    },
-                    |winner| {
-                        let prompt = &spec.prompts[winner.settings.sampling.prompt];
-                        let count = prompt.demonstrations.map_or(0, |shown| shown.count);
-                        One {
-                            share: world.truth(&winner.settings).0 / best,
-                            count: f64::from(count),
-                        }
-                    },
-                ))
+            let jobs = effort.by_seed(worlds, |which, seed| {
+                let (world, spec) = posted(which as u64, way, *factor, 1 + seed)?;
+                let found = run::over_all_rows(&spec, &world)?;
+                let settings = found.winner().map(|winner| &winner.settings);
+                let winner = Winner::of(&world, settings);
+                let prompt = settings.map(|settings| &spec.prompts[settings.sampling.prompt]);
+                let shown = prompt.and_then(|prompt| prompt.demonstrations);
+                Ok(One {
+                    winner,
+                    share: winner.utility / best[which],
+                    count: f64::from(shown.map_or(0, |shown| shown.count)),
+                })
             })?;
             let (_, spec) = posted(0, way, *factor, 1)?;
             let shares: Vec<f64> = jobs.iter().map(|one| one.share).collect();
@@ -165,6 +180,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                 Cell::Count(spec.prompts.len() as u64),
                 Spread::of(&shares).into(),
                 shares.iter().copied().fold(f64::INFINITY, f64::min).into(),
+                Cell::count(&jobs, |one| one.winner.is_over_budget()),
                 Spread::of(&counts).into(),
             ]);
             of_ways.push(jobs);
@@ -194,8 +210,9 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         .zip(&gains)
         .map(|(factor, (fixed, gain, _))| {
             format!(
-                "{:+.3} ± {:.3} at {factor}× (there `{}`)",
-                gain.mean, gain.error, ways[*fixed].name
+                "{} at {factor}× (there `{}`)",
+                gain.change(3),
+                ways[*fixed].name
             )
         })
         .collect();
@@ -214,17 +231,19 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     for (factor, (fixed, gain, _)) in factors.iter().zip(&gains) {
         if gain.sign() == Sign::Below {
             surprises.push(format!(
-                "At {factor}× searching loses to always showing `{}` ({:+.3} ± {:.3} of the best).",
-                ways[*fixed].name, gain.mean, gain.error
+                "At {factor}× searching loses to always showing `{}` ({} of the best).",
+                ways[*fixed].name,
+                gain.change(3)
             ));
         }
     }
     let all = || found[last][SEARCHED[0]].iter();
-    let bare = all().filter(|one| one.count == 0.0).count();
+    let bare = all()
+        .filter(|one| one.winner.won && one.count == 0.0)
+        .count();
     if bare > 0 {
         surprises.push(format!(
-            "In {bare} of {} jobs at {}× the winner shows no demonstrations, since what they cost buys answers instead or \
-             they do harm there.",
+            "In {bare} of {} jobs at {}× that could show demonstrations the winner shows none.",
             all().count(),
             factors[last]
         ));
@@ -232,35 +251,47 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     Ok(Findings {
         set_up: format!(
             "There is no live model here: {worlds} generated worlds of {ROWS} rows in which demonstrations have an effect \
-             that is drawn (crates/benchmark/src/experiment/demonstrations.rs). They add 0.8 ± 0.6 to the log-odds of a \
-             right answer where there are many, half of it with 0.7 to 2.5 of them; the choice adds 0.3 ± 0.4 (similar), \
-             0 ± 0.35 (first, and each of four draws); one costs 20 to 80 tokens of the prompt. Models heed them by a \
-             factor of 0.4 to 1.4. The jobs are posted with a `demonstrations` of a pool of {POOL} rows and spread into \
-             prompts as the API does; the best is that of all numbers and choices together."
+             that is drawn (crates/benchmark/src/experiment/demonstrations.rs). They add {} ± {} to the log-odds of a \
+             right answer where there are many, half of it with {} to {} of them; the choice adds {} ± {} (similar), \
+             {} ± {} (first, and each of {DRAWS} draws); one costs {} to {} tokens of the prompt. Models heed them by a \
+             factor of {} to {}. The jobs are posted with a `demonstrations` of a pool of {POOL} rows and spread into \
+             prompts as the API does; the best is that of all numbers and choices together. {}",
+            GAIN[0],
+            GAIN[1],
+            HALF.start,
+            HALF.end,
+            SIMILAR[0],
+            SIMILAR[1],
+            OTHERS[0],
+            OTHERS[1],
+            TOKENS.start,
+            TOKENS.end,
+            HEEDS.start,
+            HEEDS.end,
+            made::over_budget()
         ),
         answer: [
             format!(
                 "Against the fixed way that is best over all worlds, which nobody knows beforehand, searching number and \
-                 choice (first or similar; 0, 2, 4 or 8) changes the winner's share of the best by {}, and against showing \
-                 none by {:+.3} ± {:.3} at {}×.",
+                 choice (first or similar; {}) changes the winner's share of the best by {}, and against showing none by {} \
+                 at {}×.",
+                list(&COUNTS),
                 said.join(", "),
-                none.mean,
-                none.error,
+                none.change(3),
                 factors[last]
             ),
             format!(
-                "Searching four draws besides {} ({:+.3} ± {:.3} over all budgets).",
+                "Searching {DRAWS} draws besides {} ({} over all budgets).",
                 draws.sign().words(
                     "gains more",
                     "costs more than it gains",
                     "makes no difference that these seeds tell"
                 ),
-                draws.mean,
-                draws.error
+                draws.change(3)
             ),
         ],
         surprises,
-        would_change: "The effects are assumed. Where the choice of demonstrations matters more than here, searching it \
+        would_change: "other effects, since these are assumed. Where the choice of demonstrations matters more than here, searching it \
                        gains more; where prompts are priced as dear as answers, fewer are shown. On a real model, \
                        `tests/live/run` posts a job to one, and a job with `demonstrations` answers the question there."
             .to_owned(),
@@ -288,16 +319,11 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
 }
 
 /// A world in which demonstrations have their effect, and a job that shows them in some ways.
-fn posted(
-    seed: u64,
-    way: &Shown,
-    factor: f64,
-    search_seed: u64,
-) -> anyhow::Result<(World, JobSpec)> {
+fn posted(seed: u64, way: &Way, factor: f64, search_seed: u64) -> anyhow::Result<(World, JobSpec)> {
     let mut recipe = Recipe::drawn(1_000 + seed, ROWS);
     let generator = &mut ChaCha8Rng::seed_from_u64(mix(0x6865_6564 ^ mix(seed)));
     for model in &mut recipe.models {
-        model.heeds = generator.random_range(0.4..1.4);
+        model.heeds = generator.random_range(HEEDS);
         // Demonstrations are what tells prompts apart; the rows are neither hopeless nor easy.
         model.skill = generator.random_range(-2.0..0.0);
     }
@@ -305,7 +331,7 @@ fn posted(
     // A prompt's tokens are to leave money for demonstrations and for answers.
     recipe.inference_budget *= 2.0;
     let bare = recipe.world()?;
-    let spec = spec(&bare, way, factor, search_seed)?;
+    let spec = job::spec(&bare, factor, search_seed, way)?;
     let effects = Effects::drawn(seed);
     recipe.templates = spec
         .prompts
@@ -324,46 +350,10 @@ fn posted(
     Ok((recipe.world()?, spec))
 }
 
-fn spec(world: &World, way: &Shown, factor: f64, seed: u64) -> anyhow::Result<JobSpec> {
-    let rows = world.rows();
-    let row = |number: usize| json!({"question": format!("[[{number}]]"), "answer": "1"});
-    let models: Vec<Value> = world
-        .models
-        .iter()
-        .map(|model| json!({"endpoint": job::ENDPOINT, "model": model.name}))
-        .collect();
-    let text = "{% for one in demonstrations %}Q: {{ one.question }}\nA: {{ one.answer }}\n\n{% endfor %}\
-                Q: {{ question }}\nA:";
-    let body = json!({
-        "data": {"instances": (0..rows).map(row).collect::<Vec<_>>()},
-        "models": models,
-        "prompts": [{"name": "plain", "text": text}],
-        "demonstrations": {
-            "pool": (rows..rows + POOL).map(row).collect::<Vec<_>>(),
-            "count": way.count,
-            "choice": way.choice,
-        },
-        "search_space": {
-            "temperature": {"float": [0, 1.5]},
-            "max_tokens": {"int": [10, 1000], "scale": "log"},
-            "n": {"int": [1, 100]},
-        },
-        "scoring": {"scorer": {"type": "exact", "expected": "{{ answer }}"}},
-        "budgets": {
-            "inference": {"usd": job::rounded(world.inference_budget)},
-            "optimization": {"usd": job::rounded(factor * world.inference_budget * rows as f64)},
-        },
-        "limits": {"trials": 10_000},
-        "search": {"seed": seed},
-    });
-    let (spec, _) = frugal_intake::job(&body, &job::catalog(world), seed)
-        .map_err(|faults| anyhow::anyhow!("the job has faults: {faults:?}"))?;
-    Ok(spec)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::Endpoint;
 
     #[test]
     fn every_prompt_has_the_effect_of_what_it_shows() {

@@ -1,19 +1,23 @@
 //! Other domains than mathematics: what has to be set differently.
 
 use super::effort::Effort;
-use super::page::{Findings, Table};
+use super::made;
+use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Plot, Series};
-use super::spread::{Sign, Spread, rank_correlation};
-use super::texts::{self, Domain, LIMITS, Made};
-use super::worth::{Grid, Worths, worth};
+use super::texts::{self, Domain, LIMITS, MODELS, MOST_RESPONSES, Made, PROMPTS, TEMPERATURES};
+use super::worth::{Grid, Worths, cost, worth};
+use crate::data_set::CONFIGURATIONS_PAID;
 use crate::parallel;
-use crate::run::{self, Job};
+use crate::run;
+use crate::spread::{Sign, Spread, rank_correlation};
+use crate::worlds::job::OVER;
 use frugal_domain::configuration::Settings;
 use frugal_domain::metric::Metric;
 use frugal_domain::scoring::Reducer;
 
 const ROWS: usize = 30;
-const NUMBERS: [u32; 6] = [1, 2, 4, 8, 16, 32];
+const SHORT_ROWS: usize = 8;
+const NUMBERS: [u32; 6] = [1, 2, 4, 8, 16, MOST_RESPONSES];
 
 /// The ways to post a job of a domain.
 const WAYS: [&str; 3] = ["as for mathematics", "as delivered", "one answer"];
@@ -32,6 +36,8 @@ const fn metric(way: usize, domain: &Domain) -> Reducer {
 struct One {
     shares: [f64; 3],
     numbers: [f64; 3],
+    /// How many of the winners cost more than the inference budget.
+    over: u64,
     /// Of the judge's best and of the job's winner, the true worth as a share of the truly best; and the
     /// rank correlation of the judge's word with what is true, over configurations.
     judged: Option<[f64; 3]>,
@@ -41,7 +47,8 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     let domains = texts::domains();
     let mut table = Table::new(
         "domains",
-        "The winner's worth as it is delivered, as a share of the best possible, by how the job is posted",
+        "The winner's worth as it is delivered, as a share of the best of a grid, which winners between its points may \
+         pass, by how the job is posted",
         [
             "domain",
             "scorer",
@@ -51,14 +58,15 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             "as delivered",
             "n",
             "one answer",
+            made::OVER_BUDGET,
         ],
     );
     let mut gains = Vec::new();
     let mut bars = [const { Vec::new() }; 3];
     let mut judged_words = String::new();
     let mut surprises = Vec::new();
+    let rows = if effort.short { SHORT_ROWS } else { ROWS };
     for domain in &domains {
-        let rows = if effort.short { 8 } else { ROWS };
         let found = parallel::each(effort.seeds, |seed| one(domain, rows, seed))?;
         let of = |values: &dyn Fn(&One) -> f64| -> Vec<f64> { found.iter().map(values).collect() };
         let shares = [0, 1, 2].map(|way| of(&|one| one.shares[way]));
@@ -73,6 +81,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             spreads[1].into(),
             numbers[1].into(),
             spreads[2].into(),
+            Cell::Count(found.iter().map(|one| one.over).sum()),
         ]);
         for (bar, spread) in bars.iter_mut().zip(spreads) {
             bar.push(spread.value());
@@ -103,61 +112,65 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         }
         if gain.sign() == Sign::Unclear {
             surprises.push(format!(
-                "In {} a job posted as for mathematics finds as much as one posted for what is delivered ({:+.3} ± {:.3} \
-                 of the best).",
-                domain.name, gain.mean, gain.error
+                "In {} a job posted as for mathematics cannot be told from one posted for what is delivered ({} of the best).",
+                domain.name,
+                gain.change(3)
             ));
         }
     }
-    let helped: Vec<String> = gains
+    let changes: Vec<String> = gains
         .iter()
-        .map(|(domain, gain, _)| format!("{} {:+.3} ± {:.3}", domain.name, gain.mean, gain.error))
+        .map(|(domain, gain, _)| format!("{} {}", domain.name, gain.change(3)))
         .collect();
-    let several: Vec<&str> = gains
-        .iter()
-        .filter(|(_, _, alone)| alone.sign() == Sign::Above)
-        .map(|(domain, ..)| domain.name)
-        .collect();
+    // Where a difference is on a side of 0.
+    let named = |which: usize, sign: Sign| {
+        let all = gains.iter();
+        let on_it = all.filter(|(_, gain, alone)| [gain, alone][which].sign() == sign);
+        let names: Vec<&str> = on_it.map(|(domain, ..)| domain.name).collect();
+        match names.as_slice() {
+            [] => "none of them".to_owned(),
+            some => some.join(", "),
+        }
+    };
     Ok(Findings {
         set_up: format!(
-            "Generated answers, as texts, of two models with two prompts at four temperatures to {} rows of each domain, \
+            "Generated answers, as texts, of {} models with {} prompts at {} temperatures to {rows} rows of each domain, \
              scored by the scorers that jobs have where there is one: {}. The dialogue is rated by Frugal's own scorer \
              `judge`, whose questions are answered by a script and not billed; diversity of writing has no scorer (a \
              service of the operator's would give it by `webhook`), is of one answer, and says nothing of how alike \
-             answers are to each other. Jobs are profiled, n up to 32, 37.5 times the inference budget over all rows; \
+             answers are to each other. Jobs are profiled, n up to {MOST_RESPONSES}, {CONFIGURATIONS_PAID} times the inference budget over all rows; \
              posted as for mathematics (`expected_success`), with the metric that is delivered, or with one answer alone. \
-             What winners are worth is what a user is given: {}.",
-            if effort.short { 8 } else { ROWS },
+             What winners are worth is what a user is given: {}. {}",
+            MODELS.len(),
+            PROMPTS.len(),
+            TEMPERATURES.len(),
             domains.iter().map(|domain| format!("{} by {}", domain.name, domain.scored)).collect::<Vec<_>>().join("; "),
             domains
                 .iter()
                 .map(|domain| format!("{} {}", domain.name, domain.delivered))
                 .collect::<Vec<_>>()
-                .join(", ")
+                .join(", "),
+            made::over_budget()
         ),
         answer: [
             format!(
-                "The metric has to be what is delivered: against jobs posted as for mathematics that gains, of the best, \
-                 {}.",
-                helped.join(", ")
+                "Posting what is delivered as the metric, instead of that of mathematics, gains beyond two standard errors in \
+                 {} and loses in {} (of the best: {}).",
+                named(0, Sign::Above),
+                named(0, Sign::Below),
+                changes.join(", ")
             ),
             format!(
-                "More than one answer pays beyond two standard errors in {}.{judged_words}",
-                match several.as_slice() {
-                    [] => "none of these domains, so that n can be fixed to 1 and the search left to model, prompt and \
-                           temperature"
-                        .to_owned(),
-                    some => format!(
-                        "{}; elsewhere n can be fixed to 1 and the search left to model, prompt and temperature",
-                        some.join(", ")
-                    ),
-                }
+                "A search of n, against one answer alone, gains beyond two standard errors in {} and loses in {}.{judged_words}",
+                named(1, Sign::Above),
+                named(1, Sign::Below)
             ),
         ],
         surprises,
-        would_change: "The answers are generated: how models err in these domains is assumed, and a real model errs in ways \
-                       of its own. A judge without a liking for length would rank configurations as the truth does. A \
-                       measure of how alike n answers are would make several of them worth their price in writing."
+        would_change: "answers of real models, since these are generated: how models err in these domains is assumed, and a \
+                       real model errs in ways of its own. A judge without a liking for length would rank configurations \
+                       more as the truth does. A measure of how alike n answers are would make several of them worth their \
+                       price in writing."
             .to_owned(),
         plots: vec![Plot {
             name: "shares",
@@ -186,7 +199,7 @@ fn one(domain: &Domain, rows: usize, seed: u64) -> anyhow::Result<One> {
     let limits = [LIMITS[1], LIMITS[2], LIMITS[3], LIMITS[4], 2 * LIMITS[4]];
     let grid = Grid {
         pairs: &pairs,
-        temperatures: &texts::TEMPERATURES,
+        temperatures: &TEMPERATURES,
         limits: &limits,
         numbers: &NUMBERS,
     };
@@ -198,6 +211,7 @@ fn one(domain: &Domain, rows: usize, seed: u64) -> anyhow::Result<One> {
     let mut one = One {
         shares: [0.0; 3],
         numbers: [0.0; 3],
+        over: 0,
         judged: None,
     };
     let mut delivered: Option<Settings> = None;
@@ -208,17 +222,11 @@ fn one(domain: &Domain, rows: usize, seed: u64) -> anyhow::Result<One> {
         if way == 2 {
             spec = with_one_answer(spec);
         }
-        let rows: Vec<usize> = (0..rows).collect();
-        let found = run::run(Job {
-            spec: &spec,
-            endpoint: &set.corpus,
-            tuning: &rows,
-            holdout: &[],
-            earlier: None,
-        })?;
+        let found = run::over_all_rows(&spec, &set.corpus)?;
         if let Some(winner) = found.winner() {
             one.shares[way] = worth(&set.corpus, &winner.settings, domain.delivered)? / best;
             one.numbers[way] = f64::from(winner.settings.extent.n);
+            one.over += u64::from(cost(&set.corpus, &spec, &winner.settings) > OVER);
             if way == 1 {
                 delivered = Some(winner.settings.clone());
             }

@@ -16,7 +16,6 @@ mod made;
 mod page;
 mod plot;
 mod searches;
-mod spread;
 mod success;
 mod sureness;
 mod texts;
@@ -212,8 +211,7 @@ fn index(folder: &Path) -> anyhow::Result<String> {
     Ok(format!(
         "# Experiments\n\nThe method's claims, checked by commands that anybody can repeat: on recorded answers of two \
          small models and on generated worlds whose exact utility is known. Every sentence of an answer is made of \
-         what its run measured. One command makes all of the pages; these took {minutes:.0} minutes on two cores that others \
-         used too, and name what made each:\n\n```sh\n\
+         what its run measured. One command makes all of the pages; these took {minutes:.0} minutes, and name what made each:\n\n```sh\n\
          cargo run --release -p frugal-benchmark -- experiment all --out docs/experiments\n```\n\n\
          | experiment | question | what came of it | seeds | took |\n| --- | --- | --- | --- | --- |\n{lines}"
     ))

@@ -1,7 +1,7 @@
 //! What an experiment found, and the files that tell it.
 
 use super::plot::Plot;
-use super::spread::Spread;
+use crate::spread::{Spread, fixed};
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ pub struct Findings {
     pub answer: [String; 2],
     /// What one would not have expected of the method, as this run shows it.
     pub surprises: Vec<String>,
-    /// What would change the answer.
+    /// What would change the answer, as one expects of the method: nothing of it was measured.
     pub would_change: String,
     /// Figures.
     pub plots: Vec<Plot>,
@@ -76,6 +76,11 @@ pub enum Cell {
 }
 
 impl Cell {
+    /// How many of some are so.
+    pub fn count<T>(all: &[T], is: impl Fn(&T) -> bool) -> Self {
+        Self::Count(all.iter().filter(|one| is(one)).count() as u64)
+    }
+
     /// As a page has it.
     fn shown(&self) -> String {
         match self {
@@ -92,12 +97,10 @@ impl Cell {
     fn fields(&self) -> [String; 2] {
         match self {
             Self::Text(text) => [text.clone(), String::new()],
-            Self::Number(number) => [format!("{number:.6}"), String::new()],
+            Self::Number(number) => [fixed(*number, 6), String::new()],
             Self::Count(count) => [count.to_string(), String::new()],
-            Self::Spread(spread) => [
-                format!("{:.6}", spread.mean),
-                format!("{:.6}", spread.error),
-            ],
+            Self::Spread(spread) if spread.count == 0 => [String::new(), String::new()],
+            Self::Spread(spread) => [fixed(spread.mean, 6), fixed(spread.error, 6)],
             Self::Nothing => [String::new(), String::new()],
         }
     }
@@ -106,10 +109,16 @@ impl Cell {
 /// A number as people read it.
 fn shown(number: f64) -> String {
     match number.abs() {
-        size if size >= 1000.0 => format!("{number:.0}"),
-        size if size >= 10.0 => format!("{number:.1}"),
-        _ => format!("{number:.3}"),
+        size if size >= 1000.0 => fixed(number, 0),
+        size if size >= 10.0 => fixed(number, 1),
+        _ => fixed(number, 3),
     }
+}
+
+/// Several in a sentence.
+pub fn list<T: ToString>(several: &[T]) -> String {
+    let several: Vec<String> = several.iter().map(ToString::to_string).collect();
+    several.join(", ")
 }
 
 impl From<&str> for Cell {
@@ -276,7 +285,7 @@ fn markdown(name: &str, title: &str, question: &str, findings: &Findings, made: 
     put(
         &mut page,
         &format!(
-            "\n## What would change it\n\n{}\n\n## How it was made\n\n```sh\n{}\n```\n\n{} seeds; {:.0} s on {} threads. \
+            "\n## What would change it\n\nExpected, not measured: {}\n\n## How it was made\n\n```sh\n{}\n```\n\n{} seeds; {:.0} s on {} threads. \
              Every number, with its standard error, is in [{name}.json]({name}.json) too.\n",
             findings.would_change, made.command, made.seeds, made.seconds, made.threads
         ),
@@ -297,6 +306,7 @@ mod tests {
         let mut table = Table::new("shares", "Shares", ["way", "share"]);
         table.push(["off, say".into(), Spread::of(&[0.25, 0.75]).into()]);
         table.push(["on".into(), Cell::Nothing]);
+        table.push(["none".into(), Spread::NOTHING.into()]);
         Findings {
             answer: ["It is so.".to_owned(), "It need not be.".to_owned()],
             tables: vec![table],
@@ -309,7 +319,7 @@ mod tests {
         let text = csv(&findings().tables[0]).unwrap();
         assert_eq!(
             text,
-            "way,share,\"share, standard error\"\n\"off, say\",0.500000,0.250000\non,,\n"
+            "way,share,\"share, standard error\"\n\"off, say\",0.500000,0.250000\non,,\nnone,,\n"
         );
     }
 

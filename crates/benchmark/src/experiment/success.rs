@@ -4,10 +4,11 @@ use super::effort::Effort;
 use super::made;
 use super::page::{Cell, Findings, Table};
 use super::plot::{Drawn, Plot, Series};
-use super::spread::{Sign, Spread, rank_correlation};
 use crate::endpoint::Endpoint;
 use crate::parallel;
 use crate::recorded;
+use crate::spread::{Sign, Spread, rank_correlation};
+use crate::truth;
 use frugal_domain::configuration::{Extent, Sampling, Settings};
 use frugal_domain::scoring::{Observation, Reducer};
 use frugal_domain::seed::mix;
@@ -21,6 +22,9 @@ const ROWS: [usize; 3] = [5, 15, 40];
 const RESPONSES: [u32; 5] = [1, 2, 4, 8, 16];
 const TEMPERATURES: [f64; 6] = [0.0, 0.3, 0.5, 0.7, 1.0, 1.3];
 const WORLDS: usize = 5;
+const WORLD_ROWS: usize = 60;
+/// Draws of the labelled answers, for each seed.
+const DRAWS: u64 = 20;
 /// The signals: what n answers to a row come to.
 const SIGNALS: [Reducer; 2] = [Reducer::ExpectedSuccess, Reducer::Success];
 
@@ -31,12 +35,24 @@ struct Task<'e> {
     candidates: Vec<Settings>,
 }
 
+impl Task<'_> {
+    /// The chance that one of n answers is right, mean of all rows, by candidate.
+    fn truths(&self, n: u32) -> Vec<f64> {
+        let of = |settings: &Settings| {
+            let mut settings = settings.clone();
+            settings.extent.n = n;
+            truth::success(self.endpoint, &settings)
+        };
+        self.candidates.iter().map(of).collect()
+    }
+}
+
 /// How well each signal told the configurations apart.
 type Told = [(Option<f64>, f64); 2];
 
 pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     let sets = recorded::data_sets()?;
-    let worlds = made::worlds(if effort.short { 1 } else { WORLDS }, 60)?;
+    let worlds = made::worlds(effort.count(WORLDS), WORLD_ROWS)?;
     let mut tasks = Vec::new();
     for set in effort.some(&sets, 1) {
         let default = set.spec.settings(&set.spec.default_configuration())?;
@@ -68,6 +84,11 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         });
     }
     let (rows, responses) = (effort.some(&ROWS, 1), effort.some(&RESPONSES, 2));
+    // What is true depends neither on the rows nor on the seed.
+    let truths = parallel::each((tasks.len() * responses.len()) as u64, |index| {
+        let index = usize::try_from(index)?;
+        Ok(tasks[index / responses.len()].truths(responses[index % responses.len()]))
+    })?;
     let mut table = Table::new(
         "signals",
         "Rank correlation with the exact success of n answers, and what the winner is worth as a share of the best, means over tasks and seeds",
@@ -86,13 +107,15 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     let mut winners: Vec<Series> = Vec::new();
     let (mut all_ranks, mut all_wins) = (Vec::new(), Vec::new());
     let mut cells: Vec<(usize, u32, Spread)> = Vec::new();
+    let mut by_rows: Vec<String> = Vec::new();
     for rows in rows {
         let mut of_rows = [const { Vec::new() }; 4];
-        for n in responses {
-            let jobs = tasks.len() as u64 * effort.seeds;
-            let told = parallel::each(jobs, |index| {
-                let task = &tasks[usize::try_from(index / effort.seeds)?];
-                tell(task, *rows, *n, mix(index))
+        let mut gains = Vec::new();
+        for (step, n) in responses.iter().enumerate() {
+            let told = effort.by_seed(tasks.len(), |which, seed| {
+                let truths = &truths[which * responses.len() + step];
+                let seed = mix(mix(which as u64) ^ seed);
+                tell(&tasks[which], truths, *rows, *n, seed)
             })?;
             let both: Vec<&Told> = told
                 .iter()
@@ -120,12 +143,14 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             }
             if *n > 1 {
                 let pairs = ranks[0].iter().zip(&ranks[1]);
-                all_ranks.extend(pairs.map(|(one, other)| one - other));
+                gains.extend(pairs.map(|(one, other)| one - other));
                 let pairs = worth[0].iter().zip(&worth[1]);
                 all_wins.extend(pairs.map(|(one, other)| one - other));
                 cells.push((*rows, *n, rank_gain));
             }
         }
+        by_rows.push(format!("{} with {rows}", Spread::of(&gains).change(3)));
+        all_ranks.extend(gains);
         let [ranks, binary_ranks, worth, binary_worth] = of_rows;
         for (name, ranks, worth) in [
             ("probabilistic", ranks, worth),
@@ -145,15 +170,12 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     let labelled = effort.humaneval.map(crate::code::labels).transpose()?;
     let humaneval = labelled
         .as_deref()
-        .map(|problems| of_labelled(problems, rows, responses, 20 * effort.seeds));
+        .map(|problems| of_labelled(problems, rows, responses, DRAWS * effort.seeds));
     let (ranks, wins) = (Spread::of(&all_ranks), Spread::of(&all_wins));
     let steps: Vec<String> = responses.iter().map(ToString::to_string).collect();
     let told = |cell: Option<&(usize, u32, Spread)>| {
         cell.map_or_else(String::new, |(rows, n, gain)| {
-            format!(
-                "{:+.3} ± {:.3} with {rows} rows and {n} responses",
-                gain.mean, gain.error
-            )
+            format!("{} with {rows} rows and {n} responses", gain.change(3))
         })
     };
     let by_gain = |one: &&(usize, u32, Spread), other: &&(usize, u32, Spread)| {
@@ -165,12 +187,12 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     );
     let mut surprises = Vec::new();
     if wins.sign() != ranks.sign() {
+        let words = |sign: Sign| sign.words("ahead", "behind", "neither ahead nor behind");
         surprises.push(format!(
-            "The better correlation is {} in what the winner is worth ({:+.4} ± {:.4} of the best): the two signals mostly \
-             disagree about configurations that are not the best.",
-            wins.sign().words("seen", "turned round", "not seen"),
-            wins.mean,
-            wins.error
+            "By rank correlation the probabilistic success is {}, by what its winner is worth {} ({} of the best).",
+            words(ranks.sign()),
+            words(wins.sign()),
+            wins.change(4)
         ));
     }
     if ranks.sign() == Sign::Below {
@@ -181,7 +203,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     }
     Ok(Findings {
         set_up: format!(
-            "Configurations of the recorded tasks (two small models) and of {} {}: every model and prompt at {} \
+            "Configurations of the recorded tasks and of {} {}, with {WORLD_ROWS} rows each: every model and prompt at {} \
              temperatures (the recorded ones of the recordings), with n answers and no limit that matters. By seed so many rows are drawn and n answers to \
              each; a signal is the mean over rows of 1 − (1 − s/n)ⁿ (probabilistic) or of whether any is right (binary). \
              The truth is the chance that one of n answers is right, over all rows. Both signals see the same answers.",
@@ -191,31 +213,30 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         ),
         answer: [
             format!(
-                "With more than one response the probabilistic success ranks configurations {} ({:+.4} ± {:.4} in rank \
-                 correlation, from {least} to {most}); with one response the two are the same.",
+                "With more than one response the probabilistic success ranks configurations {} ({} in rank correlation, \
+                 from {least} to {most}; by rows {}); with one response the two are the same.",
                 ranks.sign().words(
                     "better than the binary one",
                     "worse than the binary one",
                     "no better than the binary one as far as these seeds tell"
                 ),
-                ranks.mean,
-                ranks.error
+                ranks.change(4),
+                by_rows.join(", ")
             ),
             format!(
-                "The configuration that it prefers is worth {} ({:+.4} ± {:.4} of the best).",
+                "The configuration that it prefers is worth {} ({} of the best).",
                 wins.sign().words(
                     "more than the one that the binary success prefers",
                     "less than the one that the binary success prefers",
                     "as much as the one that the binary success prefers, within the errors"
                 ),
-                wins.mean,
-                wins.error
+                wins.change(4)
             ),
         ],
         surprises,
-        would_change: "Tasks where most rows are right, or none, under every configuration: there either signal is near its \
-                       end. Fewer rows widen the advantage as long as there are answers to count, since the binary \
-                       success of a row is one bit however many answers stand behind it."
+        would_change: "tasks where most rows are right, or none, under every configuration, since there either signal is \
+                       near its end; and limits or budgets that let configurations have different numbers of answers, \
+                       since both signals are compared at one number here."
             .to_owned(),
         plots: vec![
             Plot {
@@ -250,7 +271,7 @@ fn of_labelled(problems: &[Vec<bool>], sizes: &[usize], responses: &[u32], draws
         "humaneval",
         format!(
             "HumanEval, {} problems with labelled answers of CodeGen-16B at temperature 0.8, cut at the stops: signals of \
-             problems and answers that were drawn, less the chance that one of n answers passes over all problems",
+             problems and answers of {draws} draws, less the chance that one of n answers passes over all problems",
             problems.len()
         ),
         [
@@ -327,17 +348,14 @@ fn candidates(
         .collect()
 }
 
-/// How well each signal of so many rows with n answers each tells the configurations apart: the rank
-/// correlation, and what the preferred one is worth as a share of the best.
-fn tell(task: &Task<'_>, rows: usize, n: u32, seed: u64) -> anyhow::Result<Told> {
+/// How well each signal of so many rows with n answers each tells the configurations apart, whose exact
+/// success is known: the rank correlation, and what the preferred one is worth as a share of the best.
+fn tell(task: &Task<'_>, truths: &[f64], rows: usize, n: u32, seed: u64) -> anyhow::Result<Told> {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let population = task.endpoint.rows();
     let chosen = index::sample(&mut generator, population, rows.min(population)).into_vec();
-    let mut truths = Vec::new();
     let mut signals = [Vec::new(), Vec::new()];
     for settings in &task.candidates {
-        let of_row = |row| 1.0 - (1.0 - task.endpoint.chance(settings, row)).powf(n.into());
-        truths.push((0..population).map(of_row).sum::<f64>() / population as f64);
         let mut sums = [0.0, 0.0];
         for row in &chosen {
             let answered = task.endpoint.answer(
@@ -368,12 +386,12 @@ fn tell(task: &Task<'_>, rows: usize, n: u32, seed: u64) -> anyhow::Result<Told>
         let top = signal.iter().copied().fold(0.0, f64::max);
         let preferred: Vec<f64> = signal
             .iter()
-            .zip(&truths)
+            .zip(truths)
             .filter(|(signal, _)| **signal == top)
             .map(|(_, truth)| truth / best.max(f64::MIN_POSITIVE))
             .collect();
         (
-            rank_correlation(&signal, &truths),
+            rank_correlation(&signal, truths),
             Spread::of(&preferred).mean,
         )
     }))

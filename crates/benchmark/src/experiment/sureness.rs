@@ -2,15 +2,16 @@
 //! held-out rows cost.
 
 use super::effort::Effort;
-use super::page::{Cell, Findings, Table};
+use super::page::{Cell, Findings, Table, list};
 use super::plot::{Drawn, Plot, Series};
-use super::spread::{Sign, Spread};
-use crate::certainty::{Kind, Verdict, ability, judge, synthetic_spec};
-use crate::coverage;
+use crate::certainty::{Kind, TUNING, Verdict, ability, judge, synthetic_spec};
+use crate::coverage::{self, LEAST_COVERAGE, MOST_FALSE};
 use crate::parallel;
 use crate::shapes::{PAIR_SHAPES, SHAPES};
 use crate::share::Share;
-use crate::synthetic::Synthetic;
+use crate::spread::{Sign, Spread};
+use crate::synthetic::{self, Synthetic};
+use frugal_evaluation::statistics::FEWEST_DIFFERING;
 use serde_json::json;
 
 const SIZES: [usize; 4] = [15, 30, 60, 120];
@@ -19,10 +20,8 @@ const SAMPLES: u64 = 50;
 /// Rows of the jobs in which rows are shared out, and how many of them are held out.
 const SHARED_OUT: usize = 80;
 const HELD_OUT: [usize; 4] = [0, 20, 40, 60];
-/// The share of null jobs that may call their winner significantly better.
-const MOST_FALSE: f64 = 0.025;
-/// How often a 95 % interval is to cover the truth at the least.
-const LEAST_COVERAGE: f64 = 0.93;
+/// The most answers of the jobs that search their number.
+const MOST_RESPONSES: u32 = 8;
 
 pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     let sizes = effort.some(&SIZES, 1);
@@ -35,7 +34,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     let differences = differences(sizes, samples, effort)?;
     let even = Synthetic::new(|_| 0.0);
     let uneven = Synthetic::new(ability);
-    let (up_to_8, one, four) = (json!({"int": [1, 8]}), json!(1), json!(4));
+    let (several, one, four) = (json!({"int": [1, MOST_RESPONSES]}), json!(1), json!(4));
     let kind = |endpoint, name, reduce, n| -> anyhow::Result<Kind<'_>> {
         Ok(Kind {
             name,
@@ -44,17 +43,17 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         })
     };
     let nulls = [
-        kind(&even, "mean of up to 8", "mean", &up_to_8)?,
+        kind(&even, "mean of several", "mean", &several)?,
         kind(&even, "success of one", "success", &one)?,
     ];
     let known = [
         kind(
             &uneven,
-            "expected_success of up to 8",
+            "expected_success of several",
             "expected_success",
-            &up_to_8,
+            &several,
         )?,
-        kind(&uneven, "mean of up to 8", "mean", &up_to_8)?,
+        kind(&uneven, "mean of several", "mean", &several)?,
         kind(&uneven, "min of 4", "min", &four)?,
     ];
     let jobs = |kind: &Kind<'_>, tuning: usize, held_out: usize| {
@@ -72,25 +71,18 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             "jobs",
         ],
     );
-    let (mut all_false, mut all_false_on_tuning) = (Vec::new(), Vec::new());
+    let mut nulls_judged = Vec::new();
     for kind in effort.some(&nulls, 1) {
         for held_out in sizes {
-            let verdicts = jobs(kind, 40, *held_out)?;
-            let flags =
-                |of: fn(&Verdict) -> bool| -> Vec<bool> { verdicts.iter().map(of).collect() };
-            let (own, on_tuning) = (
-                flags(|one| one.significant),
-                flags(|one| one.significant_on_tuning),
-            );
+            let verdicts = jobs(kind, TUNING, *held_out)?;
             null_table.push([
                 kind.name.into(),
                 Cell::Count(*held_out as u64),
-                binary(&own).into(),
-                binary(&on_tuning).into(),
+                share(&verdicts, |one| one.significant).into(),
+                share(&verdicts, |one| one.significant_on_tuning).into(),
                 Cell::Count(verdicts.len() as u64),
             ]);
-            all_false.extend(own);
-            all_false_on_tuning.extend(on_tuning);
+            nulls_judged.extend(verdicts);
         }
     }
 
@@ -145,14 +137,12 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
                 .iter()
                 .map(|one| one.truth.unwrap_or(0.0))
                 .collect();
-            let flags =
-                |of: fn(&Verdict) -> bool| -> Vec<bool> { verdicts.iter().map(of).collect() };
-            let significant = binary(&flags(|one| one.significant));
+            let significant = share(&verdicts, |one| one.significant);
             held_table.push([
                 kind.name.into(),
                 Cell::Count(*held_out as u64),
                 Spread::of(&truth).into(),
-                binary(&flags(|one| one.better)).into(),
+                share(&verdicts, |one| one.better).into(),
                 significant.into(),
             ]);
             line.push(Spread::of(&truth).value());
@@ -165,18 +155,19 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
         held.push((kind.name, truths));
     }
 
-    let false_share = binary(&all_false);
-    let on_tuning = binary(&all_false_on_tuning);
-    let keeps = Share::of(all_false.iter().copied()).keeps_to(MOST_FALSE);
+    let called = Share::of(nulls_judged.iter().map(|one| one.significant));
+    let on_tuning = Share::of(nulls_judged.iter().map(|one| one.significant_on_tuning));
+    let keeps = called.keeps_to(MOST_FALSE);
     let least = covered
         .iter()
         .min_by(|one, other| one.2.value().total_cmp(&other.2.value()));
     let least_text = least.map_or_else(String::new, |(shape, size, share)| {
         format!("the least is {} (`{shape}`, {size} rows)", share.show())
     });
-    let enough = covered
+    let short_of_it = covered
         .iter()
-        .all(|(.., share)| share.reaches(LEAST_COVERAGE));
+        .filter(|(.., share)| !share.reaches(LEAST_COVERAGE))
+        .count();
     let first_size = sizes[0];
     let curse_of = |rows: usize| -> Vec<f64> {
         curses
@@ -186,19 +177,15 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             .collect()
     };
     let last_size = sizes[sizes.len() - 1];
-    let (few, many) = (
-        Spread::of(&curse_of(first_size)).mean,
-        Spread::of(&curse_of(last_size)).mean,
-    );
+    let [few, many] = [first_size, last_size].map(|rows| Spread::of(&curse_of(rows)).mean);
     let costs: Vec<String> = held
         .iter()
         .filter_map(|(name, truths)| {
             let (first, last) = (truths.first()?, truths.last()?);
-            let cost = Spread::of_differences(&first.1, &last.1);
+            let change = Spread::of_differences(&last.1, &first.1);
             Some(format!(
-                "{:.3} ± {:.3} ({name}, {} held out: significant in {:.0} %)",
-                cost.mean,
-                cost.error,
+                "{} ({name}, {} held out: significant in {:.0} %)",
+                change.change(3),
                 last.0,
                 100.0 * last.2.mean
             ))
@@ -211,65 +198,71 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             100.0 * MOST_FALSE
         ));
     }
-    if on_tuning.mean > MOST_FALSE {
+    if !on_tuning.keeps_to(MOST_FALSE) {
         surprises.push(format!(
-            "Judged on the rows that chose it, {} of null jobs' winners would be called significantly better: the choice \
-             among many is most of such a lead.",
-            on_tuning.per_cent()
+            "Judged on the rows that chose it, {} of null jobs' winners would be called significantly better.",
+            on_tuning.show()
         ));
     }
     let largest = curses.iter().filter(|(_, rows, _)| *rows == last_size);
     for (name, rows, curse) in largest.filter(|(.., curse)| curse.sign() == Sign::Above) {
         surprises.push(format!(
-            "With as many as {rows} rows the winner of `{name}` is still estimated above what it is worth ({:+.3} ± {:.3}).",
-            curse.mean, curse.error
+            "With as many as {rows} rows the winner of `{name}` is still estimated above what it is worth ({}).",
+            curse.change(3)
         ));
     }
     for (name, rows, curse) in &curses {
         if curse.sign() == Sign::Below {
             surprises.push(format!(
-                "With {rows} rows the winner of `{name}` is estimated below what it is worth ({:+.3} ± {:.3}): the search \
-                 shrinks what it draws, and here by more than the choice of the best adds.",
-                curse.mean, curse.error
+                "With {rows} rows the winner of `{name}` is estimated below what it is worth ({}).",
+                curse.change(3)
             ));
         }
     }
     Ok(Findings {
         set_up: format!(
             "{samples} samples of each of {} shapes of values and {} of paired differences at {} rows, whose means are \
-             known; then {} whole jobs of each kind on a synthetic endpoint (1,000 rows, two models, two prompts, a \
-             temperature, up to 8 answers) whose truth is known, rows drawn from it anew by seed: null jobs in which all \
-             configurations are alike, with 40 rows to search on, and jobs with one best configuration.",
+             known; then {} whole jobs of each kind on a synthetic endpoint ({} rows, {} models, {} prompts, a temperature, \
+             where there are several answers up to {MOST_RESPONSES}) whose truth is known, rows drawn from it anew by seed: \
+             null jobs in which all configurations are alike, with {TUNING} rows to search on, and jobs with one best \
+             configuration.",
             SHAPES.len(),
             PAIR_SHAPES.len(),
-            sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            effort.seeds
+            list(sizes),
+            effort.seeds,
+            synthetic::ROWS,
+            nulls[0].spec.models.len(),
+            nulls[0].spec.prompts.len()
         ),
         answer: [
             format!(
-                "The reports' 95 % intervals {} ({least_text}), and {} of null jobs call their winner significantly \
-                 better, {} {:.1} %.",
-                if enough {
-                    "cover the truth as often as they say at every number of rows and shape of values, within two standard errors of 93 %"
-                } else {
-                    "do not cover the truth often enough everywhere"
+                "The reports' 95 % intervals cover the truth in at least {:.0} % of samples, within two standard errors, {} \
+                 ({least_text}), and {} of null jobs call their winner significantly better, {} {:.1} %.",
+                100.0 * LEAST_COVERAGE,
+                match short_of_it {
+                    0 => "at every number of rows and shape of values".to_owned(),
+                    some => format!(
+                        "but for {some} of the {} numbers of rows and shapes of values",
+                        covered.len()
+                    ),
                 },
-                false_share.per_cent(),
+                called.show(),
                 if keeps { "which keeps to" } else { "more than" },
                 100.0 * MOST_FALSE
             ),
             format!(
                 "The winner's estimate is off by {few:+.3} with {first_size} rows and {many:+.3} with {last_size}, means of \
-                 the metrics, and holding rows out instead of searching on them costs the winner in true utility {}.",
+                 the metrics, and holding rows out instead of searching on them changes the winner's true utility by {}.",
                 costs.join("; ")
             ),
         ],
         surprises,
-        would_change: "Fewer held-out rows than 15 leave no power at all; utilities nearer to 1 than 0.995 need more rows \
-                       than these before a failure is seen. Where costs have heavier tails than the lognormal ones here, \
-                       intervals of costs cover less. More configurations alike make the curse larger, since the best of \
-                       more is further from the mean."
-            .to_owned(),
+        would_change: format!(
+            "fewer than {FEWEST_DIFFERING} held-out rows, which leave no power at all, and utilities nearer to 1 than those \
+             here, which need more rows before a failure is seen. Where costs have heavier tails than the lognormal ones \
+             here, intervals of costs cover less. More configurations alike make the curse larger, since the best of more \
+             is further from the mean."
+        ),
         plots: vec![
             Plot {
                 name: "coverage",
@@ -333,20 +326,15 @@ fn intervals(sizes: &[usize], samples: u64, effort: Effort<'_>) -> anyhow::Resul
         for shape in effort.some(&SHAPES, 3) {
             let found = coverage::of_means(shape, *size, samples)?;
             let [own, bootstrap, student] = found;
-            let spread = |share: Share| Spread {
-                mean: share.value(),
-                error: (share.value() * (1.0 - share.value()) / f64::from(share.of.max(1))).sqrt(),
-                count: share.of as usize,
-            };
             table.push([
                 shape.name.into(),
                 shape.metric.to_string().into(),
                 Cell::Count(*size as u64),
-                spread(own.covered).into(),
+                Spread::from(own.covered).into(),
                 own.mean_width.into(),
-                spread(bootstrap.covered).into(),
+                Spread::from(bootstrap.covered).into(),
                 bootstrap.mean_width.into(),
-                spread(student.covered).into(),
+                Spread::from(student.covered).into(),
                 student.mean_width.into(),
             ]);
             covered.push((shape.name, *size, own.covered));
@@ -403,11 +391,7 @@ fn differences(sizes: &[usize], samples: u64, effort: Effort<'_>) -> anyhow::Res
     Ok(table)
 }
 
-/// A share with its standard error.
-fn binary(cases: &[bool]) -> Spread {
-    let values: Vec<f64> = cases
-        .iter()
-        .map(|case| f64::from(u8::from(*case)))
-        .collect();
-    Spread::of(&values)
+/// In what share of some jobs it is so.
+fn share(verdicts: &[Verdict], is: fn(&Verdict) -> bool) -> Spread {
+    Share::of(verdicts.iter().map(is)).into()
 }

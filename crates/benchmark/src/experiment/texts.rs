@@ -15,16 +15,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Models with dollars per million tokens of input and of output, and the log-odds of a right answer to a
 /// row of mean difficulty.
-const MODELS: [Priced<'static>; 2] = [("small", 0.1, 0.4), ("large", 1.0, 4.0)];
+pub const MODELS: [Priced<'static>; 2] = [("small", 0.1, 0.4), ("large", 1.0, 4.0)];
 const SKILL: [f64; 2] = [-0.2, 1.2];
 /// Prompts: the second asks for more, which helps and makes answers longer.
-const PROMPTS: [&str; 2] = ["plain", "detailed"];
+pub const PROMPTS: [&str; 2] = ["plain", "detailed"];
 const PROMPT_HELPS: [f64; 2] = [0.0, 0.5];
 /// Temperatures that answers are generated at, and how many there are of each.
 pub const TEMPERATURES: [f64; 4] = [0.0, 0.4, 0.8, 1.2];
 const ANSWERS: usize = 16;
 /// Limits of tokens under which cut answers are scored.
 pub const LIMITS: [u32; 5] = [4, 8, 16, 32, 64];
+/// The most answers of a configuration.
+pub const MOST_RESPONSES: u32 = 32;
 /// The inference budget, in answers of the large model to the plain prompt.
 const LARGE_ANSWERS: f64 = 1.6;
 
@@ -250,7 +252,7 @@ impl Domain {
             "search_space": {
                 "temperature": {"float": [0, TEMPERATURES[3]]},
                 "max_tokens": {"int": [LIMITS[0], 2 * LIMITS[4]], "scale": "log"},
-                "n": {"int": [1, 32]},
+                "n": {"int": [1, MOST_RESPONSES]},
             },
             "scoring": scoring,
         });

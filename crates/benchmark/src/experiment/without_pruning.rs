@@ -1,21 +1,24 @@
 //! The basic function: every configuration evaluated on all rows, held against exact values.
 
 use super::effort::Effort;
-use super::page::{Cell, Findings, Table};
+use super::page::{Cell, Findings, Table, list};
 use super::plot::{Drawn, Group, Plot, Series};
-use super::spread::{Spread, rank_correlation};
 use crate::ceiling;
-use crate::data_set::DataSet;
+use crate::data_set::{CONFIGURATIONS_PAID, DataSet};
 use crate::endpoint::Endpoint;
 use crate::parallel;
 use crate::recorded;
-use crate::run::{self, Job};
+use crate::run;
+use crate::spread::{Sign, Spread, rank_correlation};
 use crate::truth;
 use frugal_domain::job::{ExtentChoice, Pruning};
 use frugal_domain::trial::TrialOutcome;
 
 /// After how many configurations the best so far is looked at.
 const LOOKS: [usize; 6] = [1, 3, 5, 10, 20, 40];
+
+/// A share of the best that a search is expected to find.
+const FOUND: f64 = 0.9;
 
 /// A configuration that was evaluated.
 struct Evaluated {
@@ -50,7 +53,7 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
             "measured less exact",
             "winner's exact utility",
             "best there is",
-            "winner's measured less exact",
+            "winner's measured less expected",
         ],
     );
     let (mut correlations, mut noise, mut bias) = (Vec::new(), Vec::new(), Vec::new());
@@ -126,64 +129,67 @@ pub fn run(effort: Effort<'_>) -> anyhow::Result<Findings> {
     }
     let [correlation, noise, bias, share, curse] =
         [correlations, noise, bias, shares, curses].map(|values| Spread::of(&values));
+    let cells = sets.iter().flat_map(|set| set.corpus.shelves.values());
+    let cells = cells.flat_map(|shelf| &shelf.cells);
+    let samples = cells.flat_map(|cell| &cell.by_temperature);
+    let most_recorded = samples.map(|(_, samples)| samples.len()).max();
     let mut surprises = Vec::new();
     surprises.extend(match bias.sign() {
-        super::spread::Sign::Below => Some(format!(
+        Sign::Below => Some(format!(
             "1 − (1 − s/n)ⁿ of n answers, the paper's signal, lies {:.3} below the chance that one of n fresh answers \
              is right: the formula bends, so what a row's n answers miss by luck costs more than what they hit by \
              luck gains.",
             -bias.mean
         )),
-        super::spread::Sign::Above => Some(format!(
+        Sign::Above => Some(format!(
             "Measured utilities lie {:.3} above the exact chance that one of n answers is right.",
             bias.mean
         )),
-        super::spread::Sign::Unclear => None,
+        Sign::Unclear => None,
     });
-    if share.mean < 0.9 {
+    if share.mean < FOUND {
         surprises.push(format!(
-            "The search evaluates rightly and still finds {:.0} % of the best alone: with every configuration paid on \
-             every row, the budget ends before the space is known.",
-            100.0 * share.mean
+            "With every configuration paid on every row the search finds {} of the best alone, less than {:.0} %.",
+            share.per_cent(),
+            100.0 * FOUND
         ));
     }
     Ok(Findings {
         set_up: format!(
-            "The recorded answers of two small models ({} rows by task), BlendSearch over model, prompt, temperature, \
+            "The recorded answers of small models ({} rows by task), BlendSearch over model, prompt, temperature, \
              max_tokens and n, one trial at a time, `pruning: off`: every configuration is evaluated on every row. The \
-             optimization budget is 37.5 times the inference budget over all rows. The exact utility is the chance that \
+             optimization budget is {CONFIGURATIONS_PAID} times the inference budget over all rows. The exact utility is the chance that \
              one of a configuration's n answers is right, with the recorded answers as the whole distribution; what \
              measuring comes to in the mean is computed beside it. The best there is was looked for over the whole space.",
-            sets.iter().map(|set| set.corpus.rows().to_string()).collect::<Vec<_>>().join(", ")
+            list(&sets.iter().map(|set| set.corpus.rows()).collect::<Vec<_>>())
         ),
         answer: [
             format!(
                 "Over {count} configurations measured utilities are {} what measuring comes to in the mean \
-                 ({:+.4} ± {:.4}), and rank the configurations of a job as their exact utilities do with a correlation \
-                 of {}.",
+                 ({}), and rank the configurations of a job as their exact utilities do with a correlation of {}.",
                 noise.sign().words("above", "below", "no different from"),
-                noise.mean,
-                noise.error,
+                noise.change(4),
                 correlation.show(3)
             ),
             format!(
-                "The winner has {} of the best utility that there is, and its own measured utility is {} ({:+.3} ± {:.3}).",
+                "The winner has {} of the best utility that there is, and its own measured utility is {} what measuring it \
+                 comes to in the mean ({}).",
                 share.per_cent(),
                 curse.sign().words(
-                    "too high, being the largest of many",
-                    "too low",
-                    "not off as far as these seeds tell"
+                    "above",
+                    "below",
+                    "as far as these seeds tell no different from"
                 ),
-                curse.mean,
-                curse.error
+                curse.change(3)
             ),
         ],
         surprises,
-        would_change: "Other seeds move the shares by their standard errors. A larger optimization budget lets the search \
-                       see more configurations; fewer rows widen the points around the diagonal, since each carries the \
-                       noise of its rows' answers. The recordings have 8 to 16 answers by cell, so what a model would have \
-                       said once in a hundred times has chance 0 here."
-            .to_owned(),
+        would_change: format!(
+            "a larger optimization budget, which lets the search see more configurations, and fewer rows, which widen the \
+             points around the diagonal, since each carries the noise of its rows' answers. The recordings have at most {} \
+             answers by cell, so what a model would have said once in a hundred times has mostly chance 0 here.",
+            most_recorded.unwrap_or_default()
+        ),
         plots: vec![
             Plot {
                 name: "agreement",
@@ -222,14 +228,7 @@ fn search(set: &DataSet, seed: u64) -> anyhow::Result<Search> {
     spec.search.pruning = Pruning::Off;
     spec.search.extent = ExtentChoice::Searched;
     spec.search.parallel_trials = 1;
-    let rows: Vec<usize> = (0..set.corpus.rows()).collect();
-    let found = run::run(Job {
-        spec: &spec,
-        endpoint: &set.corpus,
-        tuning: &rows,
-        holdout: &[],
-        earlier: None,
-    })?;
+    let found = run::over_all_rows(&spec, &set.corpus)?;
     let winner = found.report.winner.as_ref().map(|winner| winner.trial);
     let mut search = Search {
         evaluated: Vec::new(),

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 
 /// Answers that stand for all where more than the chance of a right one counts.
-const POOL: u32 = 60;
+pub const POOL: u32 = 60;
 
 /// A grid of configurations.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ impl Worths {
                     };
                     let numbers = grid.numbers.iter().copied();
                     let allowed: Vec<u32> = numbers
-                        .filter(|n| is_within_budget(endpoint, spec, &of(*n)))
+                        .filter(|n| cost(endpoint, spec, &of(*n)) <= 1.0)
                         .collect();
                     if allowed.is_empty() {
                         continue;
@@ -159,10 +159,10 @@ impl Pools {
     }
 }
 
-/// Whether the expected cost is within the job's inference budget.
-fn is_within_budget(endpoint: &dyn Endpoint, spec: &JobSpec, settings: &Settings) -> bool {
+/// The expected inference cost as a share of the job's inference budget; 0 where there is none.
+pub fn cost(endpoint: &dyn Endpoint, spec: &JobSpec, settings: &Settings) -> f64 {
     let Some(budget) = spec.inference_budget else {
-        return true;
+        return 0.0;
     };
     let prices = budget
         .unit()
@@ -175,7 +175,7 @@ fn is_within_budget(endpoint: &dyn Endpoint, spec: &JobSpec, settings: &Settings
             + prices.output_pico as f64 * answers;
         allowed += budget.amount() as f64;
     }
-    cost <= allowed
+    cost / allowed
 }
 
 #[cfg(test)]

@@ -102,17 +102,9 @@ fn the_same_job_again_pays_for_nothing_that_an_earlier_one_bought() {
 #[test]
 fn side_by_side_a_job_takes_as_many_calls_as_it_has_to_wait_for() {
     let mut set = small("capitals");
-    let rows: Vec<usize> = (0..set.corpus.rows()).collect();
     let mut calls = |in_flight| {
         set.spec.search.requests_in_flight = in_flight;
-        let job = Job {
-            spec: &set.spec,
-            endpoint: &set.corpus,
-            tuning: &rows,
-            holdout: &[],
-            earlier: None,
-        };
-        let (found, calls) = run_side_by_side(job).unwrap();
+        let (found, calls) = side_by_side(&set.spec, &set.corpus).unwrap();
         (found.report.trials.requests, calls)
     };
     let (requests, alone) = calls(1);

@@ -1,9 +1,11 @@
 //! A job on a world: what is posted, and what it comes to in truth.
 
 use super::optimum;
+use super::space::{MAX_TOKENS, RESPONSES, TEMPERATURES};
 use super::way::Way;
 use super::world::World;
-use crate::run::{self, Found, Job};
+use crate::run;
+use frugal_domain::configuration::Settings;
 use frugal_domain::endpoint::{Api, Catalog, Endpoint as CatalogEndpoint, Model};
 use frugal_domain::job::JobSpec;
 use frugal_domain::trial::TrialOutcome;
@@ -11,20 +13,49 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The name by which jobs know the endpoint.
-pub const ENDPOINT: &str = "world";
+const ENDPOINT: &str = "world";
 
 /// A limit on trials that no job reaches: budgets are to end them.
 const TRIALS: u32 = 10_000;
 
-/// What a job came to.
+/// A winner that costs more than this share of the inference budget counts as over it.
+pub const OVER: f64 = 1.03;
+
+/// What the winner of a job is worth in truth; nothing of anything where there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Outcome {
-    /// The winner's exact utility; 0 where there is no winner.
+pub struct Winner {
+    /// The exact utility.
     pub utility: f64,
-    /// Its exact inference cost as a share of the inference budget.
+    /// The exact inference cost as a share of the inference budget.
     pub cost: f64,
     /// Whether there is a winner.
     pub won: bool,
+}
+
+impl Winner {
+    /// That of a winner's settings.
+    pub fn of(world: &World, settings: Option<&Settings>) -> Self {
+        settings.map_or_else(Self::default, |settings| {
+            let (utility, cost) = world.truth(settings);
+            Self {
+                utility,
+                cost: cost / world.inference_budget,
+                won: true,
+            }
+        })
+    }
+
+    /// Whether it costs more than the inference budget allows, by more than the rows' draws explain.
+    pub fn is_over_budget(self) -> bool {
+        self.cost > OVER
+    }
+}
+
+/// What a job came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Outcome {
+    /// What the winner is worth.
+    pub winner: Winner,
     /// What was spent, as a share of the optimization budget.
     pub spent: f64,
     /// Trials begun.
@@ -53,7 +84,7 @@ pub struct WithinReach {
 /// The job makes no sense.
 pub fn run(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<Outcome> {
     let spec = spec(world, factor, seed, way)?;
-    let found = search(world, &spec)?;
+    let found = run::over_all_rows(&spec, world)?;
     let unit = spec.optimization_budget.unit();
     let spent = unit.of(found.report.spend) as f64 / spec.optimization_budget.amount() as f64;
     let trials = found.report.trials.trials();
@@ -64,7 +95,6 @@ pub fn run(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<O
             ..Outcome::default()
         });
     };
-    let (utility, cost) = world.truth(&winner.settings);
     let chosen = optimum::at_best_extent(world, &winner.settings.sampling);
     let mut within_reach = WithinReach {
         begun: chosen,
@@ -83,27 +113,10 @@ pub fn run(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<O
         }
     }
     Ok(Outcome {
-        utility,
-        cost: cost / world.inference_budget,
-        won: true,
+        winner: Winner::of(world, Some(&winner.settings)),
         spent,
         trials,
         within_reach,
-    })
-}
-
-/// Runs a job over all rows of a world.
-///
-/// # Errors
-/// The job makes no sense.
-pub fn search(world: &World, spec: &JobSpec) -> anyhow::Result<Found> {
-    let rows: Vec<usize> = (0..crate::endpoint::Endpoint::rows(world)).collect();
-    run::run(Job {
-        spec,
-        endpoint: world,
-        tuning: &rows,
-        holdout: &[],
-        earlier: None,
     })
 }
 
@@ -127,18 +140,16 @@ pub fn spec(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<
                    "text": format!("{}{{{{ question }}}}", template.prefix)})
         })
         .collect();
-    let instances: Vec<Value> = (0..rows)
-        .map(|row| json!({"question": format!("[[{row}]]"), "answer": "1"}))
-        .collect();
+    let instances: Vec<Value> = (0..rows).map(row).collect();
     let budget = rounded(world.inference_budget);
     let mut body = json!({
         "data": {"instances": instances},
         "models": models,
         "prompts": prompts,
         "search_space": {
-            "temperature": {"float": [0, 1.5]},
-            "max_tokens": {"int": [10, 1000], "scale": "log"},
-            "n": {"int": [1, 100]},
+            "temperature": {"float": TEMPERATURES},
+            "max_tokens": {"int": MAX_TOKENS, "scale": "log"},
+            "n": {"int": RESPONSES},
         },
         "scoring": {"scorer": {"type": "exact", "expected": "{{ answer }}"}},
         "budgets": {
@@ -162,6 +173,11 @@ pub fn spec(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<
     Ok(spec)
 }
 
+/// A row as it is posted, by its number: what the prompt says of it, and what a right answer is.
+pub fn row(number: usize) -> Value {
+    json!({"question": format!("[[{number}]]"), "answer": "1"})
+}
+
 /// Puts members of one document into another.
 fn merge(into: &mut Value, changes: &Value) {
     match (into, changes) {
@@ -175,12 +191,12 @@ fn merge(into: &mut Value, changes: &Value) {
 }
 
 /// Dollars down to a millionth of a millionth, which is what amounts are counted in.
-pub fn rounded(usd: f64) -> f64 {
+fn rounded(usd: f64) -> f64 {
     (usd * 1e12).round() / 1e12
 }
 
 /// What the operator has: an endpoint with the world's models.
-pub fn catalog(world: &World) -> Catalog {
+fn catalog(world: &World) -> Catalog {
     let models = world.models.iter().map(|model| {
         let known = Model {
             prices: Some(model.prices),

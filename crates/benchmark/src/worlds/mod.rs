@@ -6,6 +6,7 @@ mod generator;
 pub mod job;
 pub mod optimum;
 mod overlay;
+pub mod space;
 pub mod way;
 mod world;
 
@@ -14,6 +15,7 @@ pub use overlay::FreeSettings;
 pub use world::{Template, World};
 
 use crate::parallel;
+use crate::spread::Spread;
 use crate::table::{self, Quartiles};
 use anyhow::{Context, bail};
 use flate2::read::GzDecoder;
@@ -22,9 +24,6 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use way::{Way, ways};
-
-/// A winner that costs more than this share of the inference budget counts as over it.
-const OVER: f64 = 1.03;
 
 /// The worlds that come with the benchmark.
 const BUNDLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/worlds");
@@ -107,10 +106,13 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
             let mut lost = Vec::new();
             let mut means = Vec::new();
             for ((world, best), outcomes) in worlds.iter().zip(&by_world) {
-                let shares: Vec<f64> = outcomes.iter().map(|one| one.utility / best).collect();
-                means.push(mean_and_error(&shares));
+                let shares: Vec<f64> = outcomes
+                    .iter()
+                    .map(|one| one.winner.utility / best)
+                    .collect();
+                means.push(Spread::of(&shares));
                 lost.extend(outcomes.iter().map(|one| Lost::of(one, *best)));
-                let costs = outcomes.iter().map(|one| one.cost).collect();
+                let costs = outcomes.iter().map(|one| one.winner.cost).collect();
                 let (Some(shares), Some(costs)) = (Quartiles::of(shares), Quartiles::of(costs))
                 else {
                     continue;
@@ -153,8 +155,12 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
                 format!("{:.3}", mean(&|one| one.median)),
                 format!("{:.3}", mean(&|one| one.low)),
                 format!("{:.3}", worst.fold(f64::INFINITY, f64::min)),
-                format!("{} of {}", count(&|one| one.cost > OVER), outcomes.len()),
-                format!("{}", count(&|one| !one.won)),
+                format!(
+                    "{} of {}",
+                    count(&|one| one.winner.is_over_budget()),
+                    outcomes.len()
+                ),
+                format!("{}", count(&|one| !one.winner.won)),
                 format!("{:.2}", average(&|one| one.spent)),
                 format!("{:.0}", average(&|one| f64::from(one.trials))),
             ]);
@@ -192,27 +198,25 @@ impl Lost {
             not_begun: 1.0 - begun / best,
             not_finished: (begun - complete) / best,
             not_chosen: (complete - chosen) / best,
-            extent: (chosen - outcome.utility) / best,
+            extent: (chosen - outcome.winner.utility) / best,
         }
     }
 }
 
-/// The mean of some values and its standard error.
-fn mean_and_error(values: &[f64]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let squares = values.iter().map(|value| (value - mean).powi(2));
-    let variance = squares.sum::<f64>() / (count - 1.0).max(1.0);
-    (mean, (variance / count).sqrt())
-}
-
 /// The mean over the worlds, with the standard error that stems from the seeds.
-fn pooled(of_worlds: &[(f64, f64)]) -> String {
+fn pooled(of_worlds: &[Spread]) -> String {
     let count = of_worlds.len() as f64;
-    let mean = of_worlds.iter().map(|(mean, _)| mean).sum::<f64>() / count;
-    let variance = of_worlds.iter().map(|(_, error)| error.powi(2));
-    let error = variance.sum::<f64>().sqrt() / count;
-    format!("{mean:.3} ± {error:.3}")
+    let pooled = Spread {
+        mean: of_worlds.iter().map(|one| one.mean).sum::<f64>() / count,
+        error: of_worlds
+            .iter()
+            .map(|one| one.error.powi(2))
+            .sum::<f64>()
+            .sqrt()
+            / count,
+        count: of_worlds.len(),
+    };
+    pooled.show(3)
 }
 
 /// The worlds that come with the benchmark, each with the best utility that its budget allows.

@@ -1,6 +1,7 @@
 //! The best utility that a world's inference budget allows, looked for with the truth at hand.
 
 use super::overlay::Overlay;
+use super::space::{MAX_TOKENS, RESPONSES};
 use super::world::World;
 use frugal_domain::configuration::Sampling;
 use serde_json::{Value, json};
@@ -11,8 +12,6 @@ const TEMPERATURES: [f64; 13] = [
     0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2,
 ];
 const LIMITS: usize = 40;
-/// The most responses of the jobs.
-const MOST: f64 = 100.0;
 /// Values of a numeric setting that is laid over a world.
 const VALUES: u32 = 25;
 /// Times that all settings are gone through: of every pair of a model and a prompt, and of the most
@@ -137,15 +136,16 @@ impl Point {
 /// The utility at the best extent that the inference budget allows; 0 where it allows none.
 pub fn at_best_extent(world: &World, sampling: &Sampling) -> f64 {
     let answers = world.answers(sampling);
+    let [fewest, most] = MAX_TOKENS.map(f64::from);
     let mut best = 0.0_f64;
     for step in 0..LIMITS {
         let share = step as f64 / (LIMITS - 1) as f64;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "from 10 to 1,000"
+            reason = "between the two limits"
         )]
-        let max_tokens = (10.0 * 100_f64.powf(share)).round() as u32;
+        let max_tokens = (fewest * (most / fewest).powf(share)).round() as u32;
         let row_values = answers.row_values(max_tokens);
         let cost = |n: f64| row_values.cost(n);
         let one = cost(1.0);
@@ -154,7 +154,7 @@ pub fn at_best_extent(world: &World, sampling: &Sampling) -> f64 {
         }
         // The cost is a straight line in n.
         let more = (world.inference_budget - one) / (cost(2.0) - one).max(1e-15);
-        best = best.max(row_values.utility((1.0 + more).min(MOST).floor()));
+        best = best.max(row_values.utility((1.0 + more).min(RESPONSES[1].into()).floor()));
     }
     best
 }

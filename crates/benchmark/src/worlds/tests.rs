@@ -160,7 +160,7 @@ fn a_job_keeps_its_budget_and_is_told_apart_by_its_seed() {
     let (one, again, other) = (once(1), once(1), once(2));
     assert_eq!(one, again);
     assert_ne!(one, other);
-    assert!(one.won && one.spent <= 1.0 && one.utility > 0.3 * best);
+    assert!(one.winner.won && one.spent <= 1.0 && one.winner.utility > 0.3 * best);
 }
 
 #[test]
@@ -244,7 +244,12 @@ fn draws_of_an_overlaid_world_are_right_as_often_as_its_truth_says() {
 fn of_many_settings_proposals_beat_random_arms_and_the_simple_rule() {
     let world = world("g108").0.with(FreeSettings::Many, OVERLAY_SEED);
     let utility = |name: &str| {
-        let one = |seed| job::run(&world, 10.0, seed, &way(name)).unwrap().utility;
+        let one = |seed| {
+            job::run(&world, 10.0, seed, &way(name))
+                .unwrap()
+                .winner
+                .utility
+        };
         (1..=3).map(one).sum::<f64>() / 3.0
     };
     let proposed = utility("profiled");

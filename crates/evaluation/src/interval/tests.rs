@@ -74,7 +74,7 @@ fn what_is_not_seen_is_reckoned_with() {
 fn many_graded_values_have_the_interval_of_the_normal_distribution() {
     let values: Vec<f64> = (0..4_000).map(|i| real(i % 1_000) / 999.0).collect();
     let found = of_scores(&values);
-    let half = NORMAL_QUANTILE * estimate(&values).unwrap().standard_error.unwrap();
+    let half = NORMAL_975 * estimate(&values).unwrap().standard_error.unwrap();
     assert!((found.high - found.low - 2.0 * half).abs() < 0.03 * half);
 }
 

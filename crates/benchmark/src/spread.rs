@@ -1,5 +1,7 @@
 //! What many measurements of one thing come to.
 
+use crate::share::Share;
+use frugal_evaluation::statistics::estimate;
 use serde::Serialize;
 
 /// The mean of some values, and how far it may be off.
@@ -14,17 +16,20 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// That of no values.
+    pub const NOTHING: Self = Self {
+        mean: 0.0,
+        error: 0.0,
+        count: 0,
+    };
+
     /// That of some values.
     pub fn of(values: &[f64]) -> Self {
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count.max(1.0);
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let variance = squares / (count - 1.0).max(1.0);
-        Self {
-            mean,
-            error: (variance / count.max(1.0)).sqrt(),
+        estimate(values).map_or(Self::NOTHING, |found| Self {
+            mean: found.mean,
+            error: found.standard_error.unwrap_or_default(),
             count: values.len(),
-        }
+        })
     }
 
     /// That of the differences of values that belong together.
@@ -36,13 +41,24 @@ impl Spread {
     /// The mean and its standard error with so many decimals.
     pub fn show(self, decimals: usize) -> String {
         let Self { mean, error, .. } = self;
-        format!("{mean:.decimals$} ± {error:.decimals$}")
+        format!("{} ± {error:.decimals$}", fixed(mean, decimals))
     }
 
-    /// The same as per cent.
+    /// The same of a change, which has its sign.
+    pub fn change(self, decimals: usize) -> String {
+        let sign = if fixed(self.mean, decimals).starts_with('-') {
+            ""
+        } else {
+            "+"
+        };
+        format!("{sign}{}", self.show(decimals))
+    }
+
+    /// The mean and its standard error as per cent.
     pub fn per_cent(self) -> String {
-        let (mean, error) = (100.0 * self.mean, 100.0 * self.error);
-        format!("{mean:.1} ± {error:.1} %")
+        let Self { mean, error, count } = self;
+        let (mean, error) = (100.0 * mean, 100.0 * error);
+        format!("{} %", Self { mean, error, count }.show(1))
     }
 
     /// Whether it is above 0, below it, or cannot be told from it within two standard errors.
@@ -62,6 +78,25 @@ impl Spread {
             0 => None,
             _ => Some((self.mean, self.error)),
         }
+    }
+}
+
+impl From<Share> for Spread {
+    fn from(share: Share) -> Self {
+        Self {
+            mean: share.value(),
+            error: share.standard_error(),
+            count: share.of as usize,
+        }
+    }
+}
+
+/// A number with so many decimals, which has no sign where all of its figures are 0.
+pub fn fixed(number: f64, decimals: usize) -> String {
+    let text = format!("{number:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(zero) if zero.bytes().all(|figure| matches!(figure, b'0' | b'.')) => zero.to_owned(),
+        _ => text,
     }
 }
 
@@ -121,6 +156,22 @@ mod tests {
         assert_eq!(Spread::of(&[-1.0, 1.5]).sign(), Sign::Unclear);
         assert_eq!(Spread::of_differences(&[1.0, 2.0], &[3.0, 4.0]).mean, -2.0);
         assert_eq!(Spread::of(&[]).value(), None);
+    }
+
+    #[test]
+    fn what_rounds_to_nothing_has_no_minus() {
+        let of = |mean| Spread {
+            mean,
+            ..Spread::NOTHING
+        };
+        assert_eq!(of(-0.0).show(3), "0.000 ± 0.000");
+        assert_eq!(of(-0.000_4).show(3), "0.000 ± 0.000");
+        assert_eq!(of(-0.000_4).change(3), "+0.000 ± 0.000");
+        assert_eq!(of(-0.000_6).change(3), "-0.001 ± 0.000");
+        assert_eq!(of(0.25).change(2), "+0.25 ± 0.00");
+        assert_eq!(of(-0.000_4).per_cent(), "0.0 ± 0.0 %");
+        let none = Share::of(std::iter::empty());
+        assert_eq!(Spread::from(none), Spread::NOTHING);
     }
 
     #[test]
