@@ -155,8 +155,12 @@ pub(crate) fn alone(export: &Exported) -> Vec<String> {
 fn books(export: &Exported) -> Vec<String> {
     let mut wrong = Vec::new();
     let job = export.job();
-    if export.in_state("sent").next().is_some() {
-        wrong.push("it has ended with requests in flight".to_owned());
+    if let Some(sent) = export.in_state("sent").next() {
+        let attempts: Vec<_> = export.of("attempt").collect();
+        wrong.push(format!(
+            "it has ended with requests in flight: {sent}, after the attempts {}",
+            json!(attempts)
+        ));
     }
     let booked: u64 = export
         .of("request")

@@ -26,6 +26,9 @@ const JOBS: usize = 2;
 /// by then, or never will be.
 const SETTLING: Duration = Duration::from_millis(500);
 
+/// The optimization budget of a job that is posted, in cents.
+const CENTS: u64 = 10;
+
 /// How long a client thinks at most before it asks the next thing.
 const THOUGHT: Duration = Duration::from_millis(120);
 
@@ -93,6 +96,8 @@ struct Known {
     log: Log,
     /// The largest limit on trials that it was ever given.
     most_trials: u64,
+    /// The largest budget that it was ever given, in cents.
+    most_cents: u64,
     /// The most that it was seen to have spent, in tokens.
     spent: u64,
     posted_at: Instant,
@@ -179,13 +184,16 @@ impl Client {
                         life: Life::Queued,
                         run: 1,
                         trials,
+                        cents: CENTS,
                         name,
+                        is_pruned: false,
                     };
                     self.jobs.push(Known {
                         path: path.to_owned(),
                         possible: Possible::new(posted),
                         log: Log::default(),
                         most_trials: trials,
+                        most_cents: CENTS,
                         spent: 0,
                         posted_at: Instant::now(),
                         history: Vec::new(),
@@ -264,7 +272,11 @@ impl Client {
             83..91 => Op::Limit(self.rng.random_range(2..=known.most_trials)),
             _ => {
                 known.most_trials += self.rng.random_range(1..=2);
-                Op::Continue(known.most_trials)
+                let cents = self.rng.random_bool(0.5).then(|| {
+                    known.most_cents += 1;
+                    known.most_cents
+                });
+                Op::Continue(known.most_trials, cents)
             }
         }
     }
@@ -289,6 +301,7 @@ impl Client {
             match response.status().as_u16() {
                 200 => {}
                 404 if known.possible.may(|job| job.life == Life::Deleted) => return,
+                410 if known.possible.may(|job| job.is_pruned) => return,
                 503 => return,
                 status => {
                     let what = format!("its events were answered with {status}");
@@ -340,14 +353,18 @@ impl Client {
                                 life: Life::Deleted,
                                 run: 0,
                                 trials: 0,
+                                cents: 0,
                                 name: String::new(),
+                                is_pruned: false,
                             });
                         }
                     }
                 }
                 tokio::time::sleep(THOUGHT).await;
             }
-            if known.possible.may(|job| job.life.has_ended()) {
+            // Of what is pruned there is nothing left to look at.
+            let is_whole = |job: &Job| job.life.has_ended() && !job.is_pruned;
+            if !known.possible.may(|job| !is_whole(job)) {
                 self.read_events(&mut known).await;
                 if !known.log.tells_of_the_end() {
                     self.wrong(&known, Some("its events do not tell of its end".to_owned()));
@@ -379,7 +396,7 @@ const fn name(op: &Op) -> &'static str {
         Op::Delete => "delete",
         Op::Rename(_) => "rename",
         Op::Limit(_) => "change the limit",
-        Op::Continue(_) => "continue",
+        Op::Continue(..) => "continue",
         Op::Read => "read",
         Op::Report => "read the report",
     }
@@ -399,7 +416,13 @@ async fn ask(api: &ApiClient, path: &str, op: Op) -> Asked {
         Op::Delete => api.request(Method::DELETE, path),
         Op::Rename(name) => patch(json!({"name": name})),
         Op::Limit(trials) => patch(json!({"limits": {"trials": trials}})),
-        Op::Continue(trials) => post("continue").json(&json!({"limits": {"trials": trials}})),
+        Op::Continue(trials, cents) => {
+            let mut change = json!({"limits": {"trials": trials}});
+            if let Some(cents) = cents {
+                change["budgets"] = json!({"optimization": {"usd": dollars(*cents)}});
+            }
+            post("continue").json(&change)
+        }
         Op::Read => api.request(Method::GET, path),
         Op::Report => api.request(Method::GET, &format!("{path}/report")),
     };
@@ -444,11 +467,24 @@ async fn shown(response: Response) -> Value {
 /// A job as it is shown.
 fn read(shown: &Value) -> Option<Job> {
     Some(Job {
-        life: Life::named(shown["state"].as_str()?)?,
+        life: Life::named(shown["state"].as_str()?, shown["stop_reason"].as_str())?,
         run: shown["run"].as_u64()?,
         trials: shown["limits"]["trials"].as_u64()?,
+        cents: cents(&shown["budgets"]["optimization"]["usd"])?,
         name: shown["name"].as_str()?.to_owned(),
+        is_pruned: !shown["pruned"].is_null(),
     })
+}
+
+/// So many cents in dollars, as the API takes them.
+#[expect(clippy::cast_precision_loss, reason = "budgets are small")]
+fn dollars(cents: u64) -> f64 {
+    cents as f64 / 100.0
+}
+
+/// A budget in dollars, as the API shows it, in whole cents.
+fn cents(shown: &Value) -> Option<u64> {
+    format!("{:.0}", shown.as_f64()? * 100.0).parse().ok()
 }
 
 /// A small job.
@@ -470,7 +506,7 @@ fn job(name: &str, trials: u64, seed: u64) -> Value {
         "scoring": {
             "scorer": {"type": "numeric", "expected": "{{ answer }}", "extract": "first_line_last_number"}
         },
-        "budgets": {"inference": {"usd": 0.00002}, "optimization": {"usd": 0.1}},
+        "budgets": {"inference": {"usd": 0.00002}, "optimization": {"usd": dollars(CENTS)}},
         "limits": {"trials": trials},
         "search": {"seed": seed, "requests_in_flight": 4}
     })

@@ -14,27 +14,31 @@ pub(super) enum Life {
     Paused,
     Cancelling,
     Cancelled,
+    /// At its limit on trials.
     Succeeded,
+    /// Before that: only more money could make a difference.
+    Converged,
     Deleted,
 }
 
 impl Life {
-    /// The state of this name, as the API shows it.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "queued" => Self::Queued,
-            "running" => Self::Running,
-            "pausing" => Self::Pausing,
-            "paused" => Self::Paused,
-            "cancelling" => Self::Cancelling,
-            "cancelled" => Self::Cancelled,
-            "succeeded" => Self::Succeeded,
+    /// The state of this name, as the API shows it, with the reason for its end.
+    pub(super) fn named(name: &str, stop_reason: Option<&str>) -> Option<Self> {
+        Some(match (name, stop_reason) {
+            ("queued", _) => Self::Queued,
+            ("running", _) => Self::Running,
+            ("pausing", _) => Self::Pausing,
+            ("paused", _) => Self::Paused,
+            ("cancelling", _) => Self::Cancelling,
+            ("cancelled", _) => Self::Cancelled,
+            ("succeeded", Some("trial_limit")) => Self::Succeeded,
+            ("succeeded", Some("converged" | "budget_exhausted")) => Self::Converged,
             _ => return None,
         })
     }
 
     pub(super) const fn has_ended(self) -> bool {
-        matches!(self, Self::Cancelled | Self::Succeeded)
+        matches!(self, Self::Cancelled | Self::Succeeded | Self::Converged)
     }
 
     /// What workers may do of themselves.
@@ -42,11 +46,13 @@ impl Life {
         match self {
             Self::Queued => &[Self::Running],
             // Given back, or done.
-            Self::Running => &[Self::Queued, Self::Succeeded],
+            Self::Running => &[Self::Queued, Self::Succeeded, Self::Converged],
             // It may have come to its end just then.
-            Self::Pausing => &[Self::Paused, Self::Succeeded],
+            Self::Pausing => &[Self::Paused, Self::Succeeded, Self::Converged],
             Self::Cancelling => &[Self::Cancelled],
-            Self::Paused | Self::Cancelled | Self::Succeeded | Self::Deleted => &[],
+            Self::Paused | Self::Cancelled | Self::Succeeded | Self::Converged | Self::Deleted => {
+                &[]
+            }
         }
     }
 }
@@ -59,7 +65,12 @@ pub(super) struct Job {
     pub(super) run: u64,
     /// The limit on its trials.
     pub(super) trials: u64,
+    /// Its optimization budget.
+    pub(super) cents: u64,
     pub(super) name: String,
+    /// Parts of it are gone, since it was begun to be deleted: a large job goes in several transactions, and
+    /// what a server that dies leaves of it is there until it is deleted once more.
+    pub(super) is_pruned: bool,
 }
 
 /// What a client asks.
@@ -72,8 +83,9 @@ pub(super) enum Op {
     Rename(String),
     /// Another limit on trials.
     Limit(u64),
-    /// To go on, with a limit on trials that is larger than all before.
-    Continue(u64),
+    /// To go on, with a limit on trials that is larger than all before, and with so many cents where the
+    /// budget is raised too.
+    Continue(u64, Option<u64>),
     Read,
     Report,
 }
@@ -89,7 +101,9 @@ pub(super) enum Answer {
 
 /// What is to be answered in a state, and the state after it.
 fn expected(job: &Job, op: &Op) -> (u16, Job) {
-    use Life::{Cancelled, Cancelling, Deleted, Paused, Pausing, Queued, Running, Succeeded};
+    use Life::{
+        Cancelled, Cancelling, Converged, Deleted, Paused, Pausing, Queued, Running, Succeeded,
+    };
     let same = || job.clone();
     let to = |life| Job {
         life,
@@ -100,7 +114,7 @@ fn expected(job: &Job, op: &Op) -> (u16, Job) {
     }
     match (op, job.life) {
         (Op::Read, _) => (200, same()),
-        (Op::Report, Succeeded) => (200, same()),
+        (Op::Report, Succeeded | Converged) => (200, same()),
         (Op::Report, _) => (409, same()),
         (Op::Pause, Queued | Paused) => (202, to(Paused)),
         (Op::Pause, Running | Pausing) => (202, to(Pausing)),
@@ -109,7 +123,7 @@ fn expected(job: &Job, op: &Op) -> (u16, Job) {
         (Op::Cancel, Queued | Paused) => (202, to(Cancelled)),
         (Op::Cancel, Running | Pausing | Cancelling) => (202, to(Cancelling)),
         (Op::Pause | Op::Resume | Op::Cancel, _) => (409, same()),
-        (Op::Delete, Cancelled | Succeeded) => (204, to(Deleted)),
+        (Op::Delete, Cancelled | Succeeded | Converged) => (204, to(Deleted)),
         (Op::Delete, _) => (409, same()),
         (Op::Rename(name), _) => {
             let renamed = Job {
@@ -119,7 +133,7 @@ fn expected(job: &Job, op: &Op) -> (u16, Job) {
             (200, renamed)
         }
         (Op::Limit(trials), _) if *trials == job.trials => (200, same()),
-        (Op::Limit(_), Cancelling | Cancelled | Succeeded) => (409, same()),
+        (Op::Limit(_), Cancelling | Cancelled | Succeeded | Converged) => (409, same()),
         (Op::Limit(trials), _) => {
             let limited = Job {
                 trials: *trials,
@@ -127,16 +141,21 @@ fn expected(job: &Job, op: &Op) -> (u16, Job) {
             };
             (200, limited)
         }
-        (Op::Continue(trials), Cancelled | Succeeded) => {
+        (Op::Continue(..), _) if job.is_pruned => (409, same()),
+        (Op::Continue(_, cents), Converged) if cents.is_none_or(|cents| cents <= job.cents) => {
+            (422, same())
+        }
+        (Op::Continue(trials, cents), Cancelled | Succeeded | Converged) => {
             let continued = Job {
                 life: Queued,
                 run: job.run + 1,
                 trials: *trials,
+                cents: cents.unwrap_or(job.cents),
                 ..job.clone()
             };
             (202, continued)
         }
-        (Op::Continue(_), _) => (409, same()),
+        (Op::Continue(..), _) => (409, same()),
     }
 }
 
@@ -166,9 +185,15 @@ impl fmt::Display for Possible {
                 life,
                 run,
                 trials,
+                cents,
                 name,
+                is_pruned,
             } = job;
-            write!(f, "[{life:?}, run {run}, {trials} trials, `{name}`]")
+            let pruned = if *is_pruned { ", pruned" } else { "" };
+            write!(
+                f,
+                "[{life:?}, run {run}, {trials} trials, {cents} cents, `{name}`{pruned}]"
+            )
         })
     }
 }
@@ -176,22 +201,23 @@ impl fmt::Display for Possible {
 impl Possible {
     /// One that was accepted just now.
     pub(super) fn new(job: Job) -> Self {
-        Self::from_all([job])
+        Self::from_all([job], false)
     }
 
-    /// These states, and all that workers may bring about from there.
-    fn from_all(jobs: impl IntoIterator<Item = Job>) -> Self {
+    /// These states, and all that workers may bring about from there, and a deletion that is under way.
+    fn from_all(jobs: impl IntoIterator<Item = Job>, is_deleting: bool) -> Self {
         let mut all = BTreeSet::new();
         let mut ahead: Vec<_> = jobs.into_iter().collect();
         while let Some(job) = ahead.pop() {
-            let next = job.life.next().iter();
-            ahead.extend(
-                next.map(|life| Job {
-                    life: *life,
-                    ..job.clone()
-                })
-                .filter(|next| !all.contains(next)),
-            );
+            let next = job.life.next().iter().map(|life| Job {
+                life: *life,
+                ..job.clone()
+            });
+            let pruned = (is_deleting && job.life.has_ended()).then(|| Job {
+                is_pruned: true,
+                ..job.clone()
+            });
+            ahead.extend(next.chain(pruned).filter(|next| !all.contains(next)));
             all.insert(job);
         }
         Self(all)
@@ -202,24 +228,29 @@ impl Possible {
     pub(super) fn after(&self, asked: &[(Op, Answer)]) -> Option<Self> {
         let mut reached = BTreeSet::new();
         self.orders(asked, &mut (0..asked.len()).collect(), &mut reached);
-        (!reached.is_empty()).then(|| Self::from_all(reached))
+        (!reached.is_empty()).then(|| Self(reached))
     }
 
     fn orders(&self, asked: &[(Op, Answer)], left: &mut Vec<usize>, reached: &mut BTreeSet<Job>) {
+        let is_deleting = asked.iter().any(|(op, answer)| {
+            *op == Op::Delete && matches!(answer, Answer::Unknown | Answer::Known(204, _))
+        });
+        let reachable = Self::from_all(self.0.iter().cloned(), is_deleting);
         if left.is_empty() {
-            reached.extend(self.0.iter().cloned());
+            reached.extend(reachable.0);
             return;
         }
         for position in 0..left.len() {
             let chosen = left.remove(position);
             if let Some((op, answer)) = asked.get(chosen) {
-                let after = self.0.iter().filter_map(|job| explains(job, op, answer));
-                let mut after: Vec<_> = after.collect();
+                let before = &reachable.0;
+                let after = before.iter().filter_map(|job| explains(job, op, answer));
+                let mut after: BTreeSet<_> = after.collect();
                 if *answer == Answer::Unknown {
-                    after.extend(self.0.iter().cloned());
+                    after.extend(before.iter().cloned());
                 }
                 if !after.is_empty() {
-                    Self::from_all(after).orders(asked, left, reached);
+                    Self(after).orders(asked, left, reached);
                 }
             }
             left.insert(position, chosen);
@@ -241,7 +272,9 @@ mod tests {
             life,
             run: 1,
             trials: 6,
+            cents: 10,
             name: "a".to_owned(),
+            is_pruned: false,
         }
     }
 
@@ -288,8 +321,8 @@ mod tests {
     fn what_was_asked_at_once_may_have_come_in_any_order() {
         let ended = Possible::new(job(Life::Succeeded));
         let at_once = [
-            (Op::Continue(9), Answer::Known(409, None)),
-            (Op::Continue(9), Answer::Known(202, None)),
+            (Op::Continue(9, None), Answer::Known(409, None)),
+            (Op::Continue(9, None), Answer::Known(202, None)),
         ];
         let continued = ended.after(&at_once).expect("one of them was first");
         assert!(!continued.may(|job| job.run != 2 || job.trials != 9));
@@ -308,5 +341,41 @@ mod tests {
         assert!(asked.may(|job| job.life == Life::Cancelled));
         assert!(asked.may(|job| job.life == Life::Succeeded));
         assert!(!asked.may(|job| job.life == Life::Paused));
+    }
+
+    #[test]
+    fn what_has_converged_goes_on_with_more_money_alone() {
+        let converged = Possible::new(job(Life::Converged));
+        let with = |cents, status| {
+            let asked = (Op::Continue(9, cents), Answer::Known(status, None));
+            converged.after(&[asked])
+        };
+        assert_eq!(with(None, 422).as_ref(), Some(&converged));
+        assert_eq!(with(Some(10), 422).as_ref(), Some(&converged));
+        assert!(with(None, 202).is_none());
+        let continued = with(Some(11), 202).expect("more money may make a difference");
+        assert!(!continued.may(|job| job.cents != 11 || job.trials != 9));
+    }
+
+    #[test]
+    fn what_was_not_deleted_to_its_end_is_there_and_goes_on_no_more() {
+        let ended = Possible::new(job(Life::Succeeded));
+        let asked = ended.after(&[(Op::Delete, Answer::Unknown)]);
+        let asked = asked.expect("nothing is known");
+        let refused = asked.after(&[(Op::Continue(9, None), Answer::Known(409, None))]);
+        let refused = refused.expect("parts of it may be gone");
+        assert!(!refused.may(|job| !job.is_pruned));
+        let deleted = refused.after(&[(Op::Delete, Answer::Known(204, None))]);
+        assert!(deleted.is_some_and(|deleted| !deleted.may(|job| job.life != Life::Deleted)));
+        assert!(
+            ended
+                .after(&[(Op::Continue(9, None), Answer::Known(409, None))])
+                .is_none()
+        );
+        let at_once = [
+            (Op::Continue(9, None), Answer::Known(409, None)),
+            (Op::Delete, Answer::Known(204, None)),
+        ];
+        assert!(ended.after(&at_once).is_some(), "between two transactions");
     }
 }

@@ -59,6 +59,8 @@ impl World {
         let [serving, working] = wires.each_ref().map(|wire| {
             let mut setting = Setting::local(wire.url(), &simulator.base_url());
             setting.lease_seconds = 2;
+            // Workers are killed all the time, and no job is to blame for that.
+            setting.queue = "most_lost_attempts = 1000\n".to_owned();
             setting.endpoints.insert_str(0, configuration);
             setting
         });
