@@ -17,6 +17,7 @@ mod endpoint;
 mod experiment;
 mod jhu;
 mod math;
+mod memory;
 mod parallel;
 mod pruning;
 mod recorded;
@@ -123,6 +124,21 @@ enum Measured {
         #[arg(long, env = "FRUGAL_DATA_DIR")]
         data: Option<PathBuf>,
     },
+    /// How many bytes a job takes in a worker for each of its responses: driven, and lived through again; on Linux.
+    Memory {
+        /// Responses of each job, about.
+        #[arg(long, default_value_t = 200_000)]
+        responses: usize,
+        /// One kind of job alone.
+        #[arg(long, value_enum)]
+        kind: Option<memory::Kind>,
+        /// In this process, one part alone.
+        #[arg(long, value_enum, requires_all = ["kind", "file"], hide = true)]
+        part: Option<memory::Part>,
+        /// What the parts hand on.
+        #[arg(long, hide = true)]
+        file: Option<PathBuf>,
+    },
     /// How many calls a worker process gets through, and what each costs; real programs, on Linux.
     Throughput {
         /// The program `frugal`; by default the one beside this one.
@@ -208,6 +224,19 @@ fn main() -> anyhow::Result<()> {
         ),
         Measured::Certainty { seeds, samples } => certainty::print(&mut out, seeds, samples),
         Measured::Math { python, data } => math::print(&mut out, &python, data.as_deref()),
+        Measured::Memory {
+            responses,
+            kind,
+            part,
+            file,
+        } => memory::print(
+            &mut out,
+            &memory::Measure {
+                responses,
+                kind,
+                part: part.zip(file),
+            },
+        ),
         Measured::Throughput {
             frugal,
             jobs,

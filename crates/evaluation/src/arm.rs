@@ -7,6 +7,7 @@
 //! [bias toward short answers](MOST_UNSERVED_SHARE) is kept small.
 
 use crate::draw::{DrawnResponse, ScoredResponse, Service};
+use crate::draws::Draws;
 use crate::inference_cost::inference_spend;
 use crate::majority::{expected_majority, pooled_majority};
 use crate::reducer::{expected_success, pooled_best, pooled_worst, reduce};
@@ -15,10 +16,9 @@ use crate::selected::{expected_selected, pooled_selected};
 use crate::statistics::estimate;
 use frugal_domain::configuration::Extent;
 use frugal_domain::money::{Prices, Unit, Usage};
-use frugal_domain::request::ResponseId;
 use frugal_domain::scoring::{Observation, Reducer};
 use frugal_domain::trial::Estimate;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The largest share of the responses drawn under one `max_tokens` that may be of no use under
 /// a larger one for the rest to serve there.
@@ -32,10 +32,7 @@ pub const MOST_UNSERVED_SHARE: f64 = 0.05;
 /// committed that drew it.
 #[derive(Debug, Clone, Default)]
 pub struct Arm {
-    draws: Vec<DrawnResponse>,
-    ids: BTreeSet<ResponseId>,
-    /// What scorers said, of whole responses and of cut ones.
-    scores: BTreeMap<ScoreKey, Observation>,
+    draws: Draws,
 }
 
 /// A response as it is used under a limit of tokens.
@@ -95,12 +92,13 @@ impl Arm {
     #[must_use]
     pub fn used(&self, max_tokens: u32, most: usize) -> Vec<Used> {
         let serving = self.serving(max_tokens, most).into_iter();
-        let used = serving.filter_map(|(draw, service)| {
-            let key = key(draw, service, max_tokens)?;
+        let used = serving.filter_map(|(place, service)| {
+            let draw = self.draws.get(place)?;
+            let key = key(&draw, service, max_tokens)?;
             Some(Used {
-                draw: *draw,
+                draw,
                 key,
-                observed: self.scores.get(&key).copied(),
+                observed: self.draws.observed(place, key.max_tokens),
             })
         });
         used.collect()
@@ -115,7 +113,7 @@ impl Arm {
         reducer: Reducer,
         most: usize,
     ) -> BTreeMap<usize, f64> {
-        let held = self.held(extent.max_tokens, most);
+        let held = self.held(extent.max_tokens, most, |_| true);
         let worth = |(instance, held): (&usize, &Vec<ScoredResponse>)| {
             let pool: Vec<Observation> = held.iter().map(|one| one.observed).collect();
             Some((*instance, worth(reducer, &pool, extent.n)?))
@@ -133,14 +131,15 @@ impl Arm {
     #[must_use]
     pub fn completion_tokens(&self) -> (u64, u64) {
         let tokens = self.draws.iter().map(|draw| draw.tokens);
-        (tokens.fold(0, u64::saturating_add), self.draws.len() as u64)
+        let all = tokens.fold(0, u64::saturating_add);
+        (all, self.responses() as u64)
     }
 
     /// How many responses each instance has, by its index; instances without any are left out.
     #[must_use]
     pub fn responses_by_instance(&self) -> BTreeMap<usize, usize> {
         let mut counts = BTreeMap::new();
-        for draw in &self.draws {
+        for draw in self.draws.iter() {
             *counts.entry(draw.instance).or_default() += 1;
         }
         counts
@@ -157,9 +156,10 @@ impl Arm {
         let all = serving.len();
         let scored: Vec<(DrawnResponse, Observation)> = serving
             .into_iter()
-            .filter_map(|(draw, service)| {
-                let observation = self.scores.get(&key(draw, service, max_tokens)?)?;
-                Some((*draw, *observation))
+            .filter_map(|(place, service)| {
+                let draw = self.draws.get(place)?;
+                let key = key(&draw, service, max_tokens)?;
+                Some((draw, self.draws.observed(place, key.max_tokens)?))
             })
             .collect();
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -171,12 +171,19 @@ impl Arm {
     #[must_use]
     pub fn observed(&self) -> BTreeMap<usize, Vec<Observation>> {
         let mut observed: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
-        for draw in &self.draws {
-            if let Some(said) = self.scores.get(&ScoreKey::whole(draw.id, draw.instance)) {
-                observed.entry(draw.instance).or_default().push(*said);
+        for (place, draw) in self.draws.iter().enumerate() {
+            if let Some(said) = self.draws.observed(place, None) {
+                observed.entry(draw.instance).or_default().push(said);
             }
         }
         observed
+    }
+
+    /// What was said of a response, whole or cut, if it is here and that is known.
+    #[must_use]
+    pub fn score(&self, key: &ScoreKey) -> Option<Observation> {
+        self.draws
+            .observed_of(key.response, key.instance, key.max_tokens)
     }
 
     /// What must be scored before [`Self::utility`] can tell what a limit of tokens is worth.
@@ -220,7 +227,8 @@ impl Arm {
     ) -> Option<Estimate> {
         let cap = u64::from(extent.max_tokens);
         let mut lengths: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
-        for (draw, _) in self.serving(extent.max_tokens, usize::MAX) {
+        let serving = self.serving(extent.max_tokens, usize::MAX).into_iter();
+        for draw in serving.filter_map(|(place, _)| self.draws.get(place)) {
             let of_instance = lengths.entry(draw.instance).or_default();
             of_instance.push(draw.tokens.min(cap));
         }
@@ -243,23 +251,22 @@ impl Arm {
 
     /// Takes in a response, unless it is there already. Whether it is new.
     pub(crate) fn add(&mut self, draw: DrawnResponse) -> bool {
-        let new = self.ids.insert(draw.id);
-        if new {
-            self.draws.push(draw);
-        }
-        new
+        self.draws.add(draw)
     }
 
-    /// Keeps scores, so that nothing is scored twice.
+    /// Keeps scores of responses that are here, so that nothing is scored twice.
     pub(crate) fn remember(&mut self, scores: impl IntoIterator<Item = (ScoreKey, Observation)>) {
-        self.scores.extend(scores);
+        for (key, said) in scores {
+            self.draws
+                .observe(key.response, key.instance, key.max_tokens, said);
+        }
     }
 
-    /// The draws that serve a limit of tokens fairly, the first so many of each instance.
-    fn serving(&self, max_tokens: u32, most: usize) -> Vec<(&DrawnResponse, Service)> {
+    /// The places of the draws that serve a limit of tokens fairly, the first so many of each instance.
+    fn serving(&self, max_tokens: u32, most: usize) -> Vec<(usize, Service)> {
         // Drawn and of no use here, by the `max_tokens` that they were drawn under.
         let mut unserved: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
-        for draw in &self.draws {
+        for draw in self.draws.iter() {
             let (drawn, useless) = unserved.entry(draw.max_tokens).or_default();
             *drawn += 1;
             *useless += u32::from(draw.service(max_tokens) == Service::None);
@@ -271,12 +278,13 @@ impl Arm {
             })
         };
         let mut taken: BTreeMap<usize, usize> = BTreeMap::new();
-        let serving = self.draws.iter().filter_map(|draw| {
+        let draws = self.draws.iter().enumerate();
+        let serving = draws.filter_map(|(place, draw)| {
             let service = draw.service(max_tokens);
             let taken = taken.entry(draw.instance).or_default();
-            let serves = service != Service::None && *taken < most && fair(draw);
+            let serves = service != Service::None && *taken < most && fair(&draw);
             *taken += usize::from(serves);
-            serves.then_some((draw, service))
+            serves.then_some((place, service))
         });
         serving.collect()
     }
@@ -285,31 +293,37 @@ impl Arm {
     /// not scored as they serve: whole, or cut first.
     pub(crate) fn wanted(&self, max_tokens: u32, most: usize) -> Vec<ScorePlan> {
         let serving = self.serving(max_tokens, most).into_iter();
-        let plans = serving.filter_map(|(draw, service)| {
-            let key = key(draw, service, max_tokens)?;
+        let plans = serving.filter_map(|(place, service)| {
+            let draw = self.draws.get(place)?;
+            let key = key(&draw, service, max_tokens)?;
             let cut = key.max_tokens.map(|max_tokens| Cut {
                 tokens: draw.tokens,
                 max_tokens,
             });
-            let unknown = !self.scores.contains_key(&key);
+            let unknown = self.draws.observed(place, key.max_tokens).is_none();
             unknown.then_some(ScorePlan { key, cut })
         });
         plans.collect()
     }
 
-    /// The first so many responses of each instance that serve a limit of tokens, as they serve it.
-    /// What is not scored is left out.
+    /// The first so many responses of each instance that is asked for that serve a limit of tokens, as they
+    /// serve it. What is not scored is left out.
     pub(crate) fn held(
         &self,
         max_tokens: u32,
         most: usize,
+        is_asked: impl Fn(usize) -> bool,
     ) -> BTreeMap<usize, Vec<ScoredResponse>> {
         let mut held: BTreeMap<usize, Vec<ScoredResponse>> = BTreeMap::new();
-        for (draw, service) in self.serving(max_tokens, most) {
-            let Some(key) = key(draw, service, max_tokens) else {
+        for (place, service) in self.serving(max_tokens, most) {
+            let draw = self.draws.get(place);
+            let Some(draw) = draw.filter(|draw| is_asked(draw.instance)) else {
                 continue;
             };
-            let Some(&observed) = self.scores.get(&key) else {
+            let Some(key) = key(&draw, service, max_tokens) else {
+                continue;
+            };
+            let Some(observed) = self.draws.observed(place, key.max_tokens) else {
                 continue;
             };
             let (tokens, ended) = match key.max_tokens {

@@ -40,7 +40,7 @@ pub(crate) struct ScoredResponse {
 }
 
 /// A response as it was drawn.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrawnResponse {
     /// Which one.
     pub id: ResponseId,

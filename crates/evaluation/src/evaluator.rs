@@ -1,6 +1,5 @@
 //! What a job's trials share: known n, prompt tokens, responses.
 
-use crate::arm::Arm;
 use crate::demand::{Ending, Task};
 use crate::draw_schedule::DrawSchedule;
 use crate::inference_cost::InferenceCost;
@@ -159,7 +158,7 @@ impl Evaluator {
             self.options.instances,
             u32::MAX,
             plan.settings.extent.max_tokens,
-            Arm::default(),
+            Arc::default(),
         );
         let scheme = Ok(Scheme::Draw(schedule));
         Ok(TrialRun::starting_at(
@@ -233,13 +232,8 @@ impl Evaluator {
     /// What the pool has for a trial.
     fn supply(&self, plan: &TrialPlan) -> Supply {
         let Extent { max_tokens, n } = plan.settings.extent;
-        let arm = self.pool.arm(&plan.settings.sampling).cloned();
-        Supply::new(
-            self.options.instances,
-            n,
-            max_tokens,
-            arm.unwrap_or_default(),
-        )
+        let arm = self.pool.snapshot(&plan.settings.sampling);
+        Supply::new(self.options.instances, n, max_tokens, arm)
     }
 
     /// Takes in what a trial learned. Call it in the order of proposal, once for each trial
@@ -265,7 +259,7 @@ impl Evaluator {
             let of_pair = self.left_out.entry(prompt_key(plan)).or_default();
             of_pair.entry(*row).or_insert_with(|| reason.clone());
         }
-        if self.options.pruning != Pruning::Reference && self.options.is_shared {
+        if self.has_pool() {
             let arm = self.pool.arm_mut(&plan.settings.sampling);
             for draw in trial.draws() {
                 arm.add(draw);
@@ -324,6 +318,12 @@ impl Evaluator {
     #[must_use]
     pub const fn spend(&self) -> Spend {
         self.spend
+    }
+
+    /// Whether what trials learned of responses and their scores goes into the pool.
+    #[must_use]
+    pub fn has_pool(&self) -> bool {
+        self.options.pruning != Pruning::Reference && self.options.is_shared
     }
 
     /// Every response that was paid for or taken over, by sampling settings.

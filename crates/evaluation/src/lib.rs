@@ -53,17 +53,20 @@
 //! known of the inference budget, [`Ledger`] the optimization budget.
 
 mod arm;
+mod compact;
 mod corpus;
 mod demand;
 mod dirichlet_mean;
 mod draw;
 mod draw_schedule;
+mod draws;
 mod evaluated;
 mod evaluator;
 mod exchange;
 pub mod importance;
 mod inference_cost;
 mod interval;
+mod known_scores;
 mod ledger;
 mod majority;
 pub mod metrics;
@@ -94,6 +97,7 @@ pub use draw::{DrawnResponse, OfferedResponse, ScoredDraw};
 pub use evaluated::{EvaluatedInstance, UsedResponse};
 pub use evaluator::{DEFAULT_MISSING_SHARE, Evaluator, EvaluatorOptions, ReferenceOptions};
 pub use exchange::{NotExpected, Receipt, ReceivedResponse, RequestFailure, RequestPlan};
+pub use known_scores::KnownScores;
 pub use ledger::{DoesNotFit, Ledger, Reservation};
 pub use majority::{expected_majority, pooled_majority};
 pub use non_inferiority::quality_difference;

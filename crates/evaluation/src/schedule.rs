@@ -136,7 +136,12 @@ impl Schedule {
         })
     }
 
-    /// Takes what the pool has, by instance, before anything is asked for.
+    /// The instances, in the order in which they are looked at.
+    pub(crate) fn order(&self) -> &[usize] {
+        &self.task.order
+    }
+
+    /// Takes what the pool has for them, by instance, before anything is asked for.
     pub(crate) fn supply(&mut self, held: Vec<Vec<ScoredResponse>>) {
         self.pooled = held.iter().map(Vec::len).collect();
         self.held = held;

@@ -4,7 +4,8 @@ use crate::arm::Arm;
 use crate::draw::{DrawnResponse, OfferedResponse, ScoredResponse};
 use crate::scores::{ScoreKey, ScorePlan};
 use frugal_domain::scoring::Observation;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What was drawn under a trial's sampling settings before it, with what other jobs offer it.
 #[derive(Debug, Clone)]
@@ -12,8 +13,9 @@ pub(crate) struct Supply {
     instances: usize,
     n: usize,
     max_tokens: u32,
-    /// As it was when the trial began, and what it was offered since.
-    arm: Arm,
+    /// As it was when the trial began, and what it was offered since; nothing of it once what serves was
+    /// taken.
+    arm: Arc<Arm>,
     /// Draws of other jobs, which are the pool's only once the trial is committed.
     offered: Vec<DrawnResponse>,
     /// Scores that the trial asked for.
@@ -21,7 +23,7 @@ pub(crate) struct Supply {
 }
 
 impl Supply {
-    pub(crate) fn new(instances: usize, n: u32, max_tokens: u32, arm: Arm) -> Self {
+    pub(crate) fn new(instances: usize, n: u32, max_tokens: u32, arm: Arc<Arm>) -> Self {
         Self {
             instances,
             n: usize::try_from(n).unwrap_or(usize::MAX),
@@ -33,7 +35,7 @@ impl Supply {
     }
 
     pub(crate) fn offer(&mut self, offered: OfferedResponse) {
-        if offered.instance < self.instances && self.arm.add(offered.into()) {
+        if offered.instance < self.instances && Arc::make_mut(&mut self.arm).add(offered.into()) {
             self.offered.push(offered.into());
         }
     }
@@ -45,18 +47,26 @@ impl Supply {
     }
 
     pub(crate) fn receive(&mut self, scores: impl IntoIterator<Item = (ScoreKey, Observation)>) {
-        for (key, score) in scores {
-            self.new_scores.insert(key, score);
-            self.arm.remember([(key, score)]);
+        self.new_scores.extend(scores);
+        if !self.new_scores.is_empty() {
+            let new = self.new_scores.iter().map(|(key, score)| (*key, *score));
+            Arc::make_mut(&mut self.arm).remember(new);
         }
     }
 
-    /// What serves, by instance. What was to be scored and was not is left out.
-    pub(crate) fn held(&self) -> Vec<Vec<ScoredResponse>> {
-        let mut held = self.arm.held(self.max_tokens, self.n);
+    /// What serves these instances, by instance. What was to be scored and was not is left out.
+    pub(crate) fn held(&self, instances: &[usize]) -> Vec<Vec<ScoredResponse>> {
+        let asked: BTreeSet<usize> = instances.iter().copied().collect();
+        let is_asked = |instance| asked.contains(&instance);
+        let mut held = self.arm.held(self.max_tokens, self.n, is_asked);
         (0..self.instances)
             .map(|instance| held.remove(&instance).unwrap_or_default())
             .collect()
+    }
+
+    /// Lets go of what was drawn before, once what serves was taken.
+    pub(crate) fn let_go(&mut self) {
+        self.arm = Arc::default();
     }
 
     /// Draws of other jobs that this trial was offered.
@@ -117,13 +127,13 @@ mod tests {
     }
 
     fn supply(draws: &[DrawnResponse], max_tokens: u32) -> Supply {
-        Supply::new(1, 1000, max_tokens, arm(draws))
+        Supply::new(1, 1000, max_tokens, Arc::new(arm(draws)))
     }
 
     /// Positions of what serves at once, and of what must be cut.
     fn served(draws: &[DrawnResponse], max_tokens: u32) -> (Vec<u32>, Vec<u32>) {
         let supply = supply(draws, max_tokens);
-        let held = supply.held();
+        let held = supply.held(&[0]);
         let at_once = held[0].iter().map(|held| held.id.position).collect();
         let wanted = supply.wanted();
         (
@@ -154,7 +164,7 @@ mod tests {
         let wanted = supply.wanted();
         supply.receive(wanted.into_iter().map(|plan| (plan.key, 0.25.into())));
         assert!(supply.wanted().is_empty());
-        let held = supply.held();
+        let held = supply.held(&[0]);
         assert_eq!(held[0].len(), 20);
         let cut = &held[0][11];
         assert_eq!(
@@ -179,7 +189,7 @@ mod tests {
     #[test]
     fn no_more_than_n_are_taken_and_those_drawn_first_come_first() {
         let draws: Vec<DrawnResponse> = (0..9).map(|p| draw(p, 100, 90, true)).collect();
-        let supply = Supply::new(1, 3, 50, arm(&draws));
+        let supply = Supply::new(1, 3, 50, Arc::new(arm(&draws)));
         let wanted: Vec<u32> = supply
             .wanted()
             .iter()
@@ -212,9 +222,9 @@ mod tests {
         let wanted = supply.wanted();
         let of = |plan: &ScorePlan| (plan.key.response.position, plan.cut);
         assert_eq!(wanted.iter().map(of).collect::<Vec<_>>(), [(1, None)]);
-        assert_eq!(supply.held()[0].len(), 1);
+        assert_eq!(supply.held(&[0])[0].len(), 1);
         supply.receive(wanted.into_iter().map(|plan| (plan.key, 0.5.into())));
-        let held = &supply.held()[0];
+        let held = &supply.held(&[0])[0];
         assert_eq!((held.len(), held[1].observed.score), (2, 0.5));
     }
 }

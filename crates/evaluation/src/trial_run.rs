@@ -235,8 +235,9 @@ impl TrialRun {
     fn take_supply(&mut self) {
         self.supplied = Supplied::Done;
         if let Ok(Scheme::Own(schedule)) = &mut self.scheme {
-            schedule.supply(self.supply.held());
+            schedule.supply(self.supply.held(schedule.order()));
         }
+        self.supply.let_go();
     }
 
     /// Takes the answer to a request, in any order within its batch.
@@ -430,6 +431,11 @@ impl TrialRun {
         };
         let scores = self.supply.new_scores().chain(bought);
         scores.chain(cut.into_iter().flatten())
+    }
+
+    /// What it had scored, and was told, of responses that later trials may use.
+    pub fn scored(&self) -> impl Iterator<Item = ScoreKey> {
+        self.scores().map(|(key, _)| key)
     }
 
     /// What a batch of draws brought: every response that other jobs offered or its own requests

@@ -2,7 +2,7 @@
 //! job answer it, until it has its ending.
 
 use crate::books::Books;
-use crate::ended::EndedTrial;
+use crate::ended::{EndedTrial, TrialFigures};
 use crate::error::TuningError;
 use crate::judging::{Around, Inquiry, Judging};
 use crate::outcome::Found;
@@ -20,9 +20,10 @@ use frugal_domain::event::{EventBody, TrialAdvance};
 use frugal_domain::job::{JobSpec, Pruning, Reuse};
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey, ResponseId};
+use frugal_domain::scoring::Observation;
 use frugal_evaluation::{
-    Ending, OfferedResponse, RequestFailure, RequestPlan, ScoreKey, ScorePlan, Step as RunStep,
-    TrialRun,
+    Ending, Evaluator, OfferedResponse, RequestFailure, RequestPlan, ScoreKey, ScorePlan,
+    Step as RunStep, TrialRun,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -86,6 +87,7 @@ enum Stage {
 pub(crate) struct Surroundings<'a> {
     pub(crate) spec: &'a JobSpec,
     pub(crate) past: &'a mut Past,
+    pub(crate) evaluator: &'a Evaluator,
     pub(crate) books: &'a mut Books,
     pub(crate) requests: &'a mut Requests,
     /// The judges, where any score.
@@ -374,15 +376,30 @@ impl Active {
     fn score(&mut self, plans: Vec<ScorePlan>, around: &mut Surroundings<'_>) {
         let mut unknown = Vec::new();
         for plan in plans {
-            match around.past.scores.get(&plan.key) {
+            match self.known_score(&plan.key, around) {
                 Some(score) => {
-                    self.scored.push((plan.key, score.clone()));
+                    self.scored.push((plan.key, score));
                     self.inquiry.recall(self.key, plan.key, around.past);
                 }
                 None => unknown.push(plan),
             }
         }
         self.have_scored(unknown, BTreeMap::new(), around);
+    }
+
+    /// What was said of a response, by the past or, where another trial has had it scored since this one
+    /// began, by the pool.
+    fn known_score(
+        &self,
+        key: &ScoreKey,
+        around: &Surroundings<'_>,
+    ) -> Option<Result<Observation, String>> {
+        let past = around.past.scores.get(key);
+        let pool = || {
+            let arm = around.evaluator.pool().arm(&self.settings.sampling)?;
+            arm.score(key).map(Ok)
+        };
+        past.or_else(pool)
     }
 
     fn have_scored(
@@ -525,6 +542,7 @@ impl Active {
             corpus: found.corpus,
             tally,
             requests: self.ended.into_values().collect(),
+            figures: Some(TrialFigures::of(&self.run)),
             run: Some(self.run),
         }
     }

@@ -135,7 +135,7 @@ impl Calibration {
             for row in rows.into_iter().take(most) {
                 let key = ScoreKey::whole(labelled(judge, row), row);
                 match around.past.scores.get(&key) {
-                    Some(score) => self.take(vec![(key, score.clone())]),
+                    Some(score) => self.take(vec![(key, score)]),
                     None => unknown.push((ScorePlan { key, cut: None }, vec![judge])),
                 }
             }

@@ -36,8 +36,33 @@ pub(crate) struct EndedTrial {
     /// Its requests, in the order of their ordinals; none of an arm, whose batches are taken in one by
     /// one.
     pub(crate) requests: Vec<EndedRequest>,
-    /// Its evaluation; none of an arm, whose batches are taken in one by one.
+    /// What the report reads of its evaluation; none of an arm, of which the pool tells it.
+    pub(crate) figures: Option<TrialFigures>,
+    /// Its evaluation, until what it has learned is taken in; none of an arm, whose batches are taken in one
+    /// by one.
     pub(crate) run: Option<TrialRun>,
+}
+
+/// What the report reads of a trial's evaluation, all of whose responses would be too much to keep.
+#[derive(Debug, Clone)]
+pub(crate) struct TrialFigures {
+    /// The completion tokens of the responses that it bought, and how many these are.
+    pub(crate) completion_tokens: (u64, u64),
+    /// Responses that it took from the pool.
+    pub(crate) pooled_responses: u64,
+    /// The tokens of each instance's prompt, or an estimate.
+    pub(crate) prompt_tokens: Box<[u64]>,
+}
+
+impl TrialFigures {
+    /// Those of an evaluation that has ended.
+    pub(crate) fn of(run: &TrialRun) -> Self {
+        Self {
+            completion_tokens: run.completion_tokens(),
+            pooled_responses: run.pooled_responses(),
+            prompt_tokens: run.prompt_token_estimates().into_boxed_slice(),
+        }
+    }
 }
 
 impl EndedTrial {

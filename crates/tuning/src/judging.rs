@@ -129,8 +129,8 @@ impl Judging {
         for (question, judgement) in &past.judgements {
             judging.note(judgement.key, *question, &judgement.settled);
         }
-        for (key, score) in &past.scores {
-            judging.scored(key, score);
+        for (key, score) in past.scores.iter() {
+            judging.scored(&key, &score);
         }
         Some(judging)
     }

@@ -6,9 +6,8 @@ use frugal_domain::id::TrialNumber;
 use frugal_domain::job::Terms;
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey};
-use frugal_domain::scoring::Observation;
 use frugal_domain::trial::TrialOutcome;
-use frugal_evaluation::{OfferedResponse, ScoreKey};
+use frugal_evaluation::{KnownScores, OfferedResponse, ScoreKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -27,8 +26,8 @@ pub struct Past {
     pub judgements: BTreeMap<Question, Judgement>,
     /// By purpose and trial, the ordinal that follows those of all questions that judges were ever asked.
     pub judge_ordinals: BTreeMap<(Purpose, TrialNumber), u32>,
-    /// What scorers said.
-    pub scores: BTreeMap<ScoreKey, Result<Observation, String>>,
+    /// What scorers said. What the job's pool of responses holds is taken from here.
+    pub scores: KnownScores,
     /// What the requests may have cost that were in flight when a worker died.
     pub lost: Spend,
     /// Whether it was told that the held-out rows are scored, since the job was begun or continued.

@@ -18,7 +18,7 @@ use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::StopReason;
 use frugal_domain::trial::{Evaluation, Interval, Progress, PruneReason, TrialOutcome};
 use frugal_domain::warm_start::WarmStart;
-use frugal_evaluation::{TrialRun, statistics};
+use frugal_evaluation::statistics;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -361,8 +361,8 @@ fn savings(findings: &Findings<'_>) -> Savings {
     Savings {
         pruned,
         reused_responses: search()
-            .filter_map(|ended| ended.run.as_ref())
-            .map(TrialRun::pooled_responses)
+            .filter_map(|ended| ended.figures.as_ref())
+            .map(|figures| figures.pooled_responses)
             .sum(),
         spent: search().map(|ended| ended.tally.spend).sum(),
         full_evaluation: search()
@@ -383,8 +383,8 @@ impl Lengths {
     /// Those of a trial's own requests.
     fn of(findings: &Findings<'_>, ended: &EndedTrial) -> Self {
         let pool = findings.evaluator.pool();
-        let (tokens, responses) = match &ended.run {
-            Some(run) => run.completion_tokens(),
+        let (tokens, responses) = match &ended.figures {
+            Some(figures) => figures.completion_tokens,
             None => pool
                 .arm(&ended.settings.sampling)
                 .map_or((0, 0), frugal_evaluation::Arm::completion_tokens),
@@ -418,8 +418,8 @@ fn full_evaluation(
     let settings = &ended.settings;
     let own = Lengths::of(findings, ended);
     let lengths = if own.responses == 0 { alike } else { own };
-    let instances = match &ended.run {
-        Some(run) => run.prompt_token_estimates(),
+    let instances = match &ended.figures {
+        Some(figures) => figures.prompt_tokens.to_vec(),
         None => {
             let (model, prompt) = (settings.sampling.model, settings.sampling.prompt);
             let bounds = findings.prompt_token_bounds.get(prompt).cloned();

@@ -1,7 +1,7 @@
 use super::*;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::money::Usd;
-use frugal_domain::request::{Purpose, RequestKey};
+use frugal_domain::request::{Purpose, RequestKey, ResponseId};
 use proptest::prelude::*;
 
 /// A response to an instance: its length under a limit of 100, and its score as a whole.

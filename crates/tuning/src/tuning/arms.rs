@@ -358,7 +358,7 @@ impl Tuning {
     }
 
     fn tell_batch(&mut self, profiled: &mut ProfiledLoop, batch: InAir, arrived: &Arrived) {
-        self.evaluator.commit(&arrived.run);
+        self.commit_run(&arrived.run);
         let unit = self.job.spec.optimization_budget.unit();
         let mut told = told(arrived, unit);
         let first = RequestKey {
@@ -582,6 +582,7 @@ impl Tuning {
                 corpus,
                 tally: trial.tally,
                 requests: Vec::new(),
+                figures: None,
                 run: None,
             };
             let wins = winner == Some(arm);

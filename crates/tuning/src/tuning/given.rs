@@ -128,7 +128,7 @@ impl Tuning {
     fn tell_rows(&mut self, side: &mut SideBySide, configuration: usize, arrived: &Arrived) {
         let rows = self.job.rows(Split::Tuning);
         let spec = self.job.spec.clone();
-        self.evaluator.commit(&arrived.run);
+        self.commit_run(&arrived.run);
         let standing = &mut side.standings[configuration];
         standing.take(&spec, rows, arrived);
         self.told_of(standing.settings.sampling.model, &arrived.requests);
@@ -188,6 +188,7 @@ impl Tuning {
                 corpus: None,
                 tally: standing.tally,
                 requests: Vec::new(),
+                figures: None,
                 run: None,
             };
             self.books.count_end(&ended.outcome);

@@ -265,6 +265,7 @@ impl Tuning {
         let mut around = Surroundings {
             spec: &self.job.spec,
             past: &mut self.past,
+            evaluator: &self.evaluator,
             books: &mut self.books,
             requests: &mut self.requests,
             judging: self.judging.as_mut(),
@@ -304,7 +305,10 @@ impl Tuning {
             if let Some(refusal) = active.ended().find_map(EndedRequest::refusal) {
                 self.unusable.get_or_insert(refusal.reason);
             }
-            self.validation.receive(active.end(found, None));
+            let mut ended = active.end(found, None);
+            // Nothing is learned of it.
+            ended.run = None;
+            self.validation.receive(ended);
             return Ok(());
         }
         let before = self.past.trials.get_mut(&trial);
@@ -406,13 +410,29 @@ impl Tuning {
             let model = ended.settings.sampling.model;
             self.told_of(model, &requests);
         }
+        if let Some(run) = self
+            .ended
+            .get_mut(&trial)
+            .and_then(|ended| ended.run.take())
+        {
+            self.commit_run(&run);
+        }
         if let Some(ended) = self.ended.get(&trial) {
-            if let Some(run) = &ended.run {
-                self.evaluator.commit(run);
-            }
             if let Some(rival) = ended.rival(&self.job.spec) {
                 self.evaluator.set_rival(rival);
             }
+        }
+    }
+
+    /// Takes in what an evaluation has learned. What it scored of the job's own responses is in the pool from
+    /// then on, and nowhere else; those of other jobs may be had under other settings too.
+    pub(super) fn commit_run(&mut self, run: &TrialRun) {
+        self.evaluator.commit(run);
+        if !self.evaluator.has_pool() {
+            return;
+        }
+        for key in run.scored().filter(|key| key.response.job.is_none()) {
+            self.past.scores.remove(&key);
         }
     }
 
