@@ -6,7 +6,6 @@ Takes the path of the `frugal` program and, to have every view as a picture, a f
 import pathlib
 import re
 import sys
-import tempfile
 import unittest
 
 import house
@@ -26,9 +25,7 @@ class Dashboard(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        folder = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="frugal-browser-"))
-        # PostgreSQL runs as another user than root.
-        pathlib.Path(folder).chmod(0o755)
+        folder = cls.enterClassContext(house.folder("browser"))
         cls.elsewhere = cls.enterClassContext(house.page())
         allowed = f'[api]\ncors_origins = ["{cls.elsewhere}"]\n'
         cls.server = cls.enterClassContext(house.server(PROGRAM, folder, allowed))
@@ -53,8 +50,8 @@ class Dashboard(unittest.TestCase):
         return self.server.ask("/jobs", {**house.job(name), **more})["id"]
 
     def ended(self, job):
-        """Waits until a job has ended."""
-        return house.until("the end", lambda: (state := self.server.state(job)) in ("succeeded", "failed", "cancelled") and state)
+        """Waits until a job has ended, and gives how."""
+        return self.server.ended(job)["state"]
 
     def test_a_job_is_followed_from_queued_to_succeeded_over_a_cut_stream(self):
         before, job = self.post("before"), self.post("followed")

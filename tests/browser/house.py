@@ -8,6 +8,7 @@ import pathlib
 import re
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.error
@@ -104,6 +105,15 @@ class Server:
         """The state of a job."""
         return self.ask(f"/jobs/{job}")["state"]
 
+    def ended(self, job, seconds=SECONDS):
+        """Waits until a job has ended, and gives what it is then."""
+
+        def found():
+            said = self.ask(f"/jobs/{job}")
+            return said["state"] in ("succeeded", "failed", "cancelled") and said
+
+        return until("the end of a job", found, seconds)
+
 
 def _answers():
     """A small model's answers to sums: right as often as a temperature lets it, at greater length when it thinks."""
@@ -185,6 +195,16 @@ output_usd_per_million = 1.5
 def _free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def folder(what):
+    """A folder for tests of something, until the end of the block."""
+    with tempfile.TemporaryDirectory(prefix=f"frugal-{what}-") as name:
+        made = pathlib.Path(name)
+        # PostgreSQL runs as another user than root.
+        made.chmod(0o755)
+        yield made
 
 
 @contextlib.contextmanager

@@ -5,10 +5,8 @@ takes more than a second to be painted first, or an update more than 100 ms.
 """
 
 import concurrent.futures
-import pathlib
 import statistics
 import sys
-import tempfile
 
 import house
 from playwright.sync_api import expect, sync_playwright
@@ -39,14 +37,9 @@ def job(name):
     }
 
 
-def ended(server, one):
+def trials_of(server, one):
     """Waits until a job has ended, and gives how many trials it has."""
-
-    def found():
-        said = server.ask(f"/jobs/{one}")
-        return said["state"] in ("succeeded", "failed", "cancelled") and said["progress"]["trials"]["total"]
-
-    return house.until("the end of a job", found, LONG_SECONDS)
+    return server.ended(one, LONG_SECONDS)["progress"]["trials"]["total"]
 
 
 def opened(page, address, ready):
@@ -65,7 +58,7 @@ def updates(page, server, address):
     page.wait_for_selector(".trials tbody tr")
     loaded = page.evaluate("performance.now()")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(ended, server, one)
+        waiting = pool.submit(trials_of, server, one)
         while not waiting.done():
             page.wait_for_timeout(500)
         trials = waiting.result()
@@ -75,12 +68,10 @@ def updates(page, server, address):
 
 
 def main(program, chromium):
-    with tempfile.TemporaryDirectory(prefix="frugal-load-") as folder:
-        # PostgreSQL runs as another user than root.
-        pathlib.Path(folder).chmod(0o755)
+    with house.folder("load") as folder:
         with house.server(program, folder, latency=0, workers=2) as server, sync_playwright() as playwright:
             jobs = [server.ask("/jobs", job(f"load {number}"))["id"] for number in range(JOBS)]
-            trials = sum(ended(server, one) for one in jobs)
+            trials = sum(trials_of(server, one) for one in jobs)
             print(f"{JOBS} jobs, {trials} trials")
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
             page = browser.new_page(viewport={"width": 1280, "height": 900})

@@ -26,9 +26,7 @@ class Clients(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="frugal-clients-")))
-        # PostgreSQL runs as another user than root.
-        cls.folder.chmod(0o755)
+        cls.folder = cls.enterClassContext(house.folder("clients"))
         cls.server = cls.enterClassContext(house.server(PROGRAM, cls.folder))
 
     def run_through_a_cut(self, *command):
@@ -37,15 +35,18 @@ class Clients(unittest.TestCase):
         job = self.folder / "job.json"
         job.write_text(json.dumps(house.job("by a client", 0.01)))
         environment = {**house.environment(), "FRUGAL_URL": f"http://127.0.0.1:{wire.port}"}
-        client = subprocess.Popen([*command, job], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        with client:
-            told = []
-            for line in client.stderr:
-                told.append(line.split())
-                if len(told) == 5:
-                    wire.cut()
-                    wire.mend()
-            report = json.load(client.stdout)
+        # A file, since a report may be longer than a pipe holds, and nobody reads it before the events have ended.
+        with tempfile.TemporaryFile("w+") as written:
+            client = subprocess.Popen([*command, job], env=environment, text=True, stdout=written, stderr=subprocess.PIPE)
+            with client:
+                told = []
+                for line in client.stderr:
+                    told.append(line.split())
+                    if len(told) == 5:
+                        wire.cut()
+                        wire.mend()
+            written.seek(0)
+            report = json.load(written)
         self.assertEqual(client.returncode, 0)
         events = told[1:]
         # Nothing is missed and nothing is told twice.

@@ -7,7 +7,6 @@ import json
 import pathlib
 import subprocess
 import sys
-import tempfile
 
 import house
 
@@ -63,9 +62,7 @@ def world(server):
 
 
 def main(program, length, *options):
-    with tempfile.TemporaryDirectory(prefix="frugal-schemathesis-") as folder:
-        # PostgreSQL runs as another user than root.
-        pathlib.Path(folder).chmod(0o755)
+    with house.folder("schemathesis") as folder:
         with house.server(program, folder, '[api]\nwebhook_targets = ["127.0.0.1"]\n') as server:
             environment = {
                 **house.environment(),

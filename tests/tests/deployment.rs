@@ -9,6 +9,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use frugal::cli::Cli;
 use frugal::config::{Config, ConfigFile, Flags};
+use frugal_tests::pages::blocks;
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
@@ -81,13 +82,6 @@ fn objects(value: &Value) -> Vec<&serde_json::Map<String, Value>> {
         _ => Vec::new(),
     };
     value.as_object().into_iter().chain(within).collect()
-}
-
-/// Blocks of a language in a page.
-fn blocks(page: &str, language: &str) -> Vec<String> {
-    let fence = Regex::new(&format!(r"(?ms)^```{language}\n(.*?)^```")).unwrap();
-    let found = fence.captures_iter(page);
-    found.map(|block| block[1].to_owned()).collect()
 }
 
 /// Command lines of the program, as words behind its name.

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use frugal::init::Task;
 use frugal_simulator::{Script, Simulator, SimulatorOptions};
 use frugal_tests::client::ApiClient;
+use frugal_tests::pages::blocks;
 use frugal_tests::postgres::TestDatabase;
 use frugal_tests::processes::{Setting, program};
 use regex::Regex;
@@ -77,9 +78,8 @@ async fn the_first_job_of_every_task_is_accepted() {
     }
     // The job of the documents names what the configuration has as well.
     let page = fs::read_to_string(root().join("docs/first-job.md")).unwrap();
-    let block = Regex::new(r"(?ms)^```json\n(.*?)^```").unwrap();
     let job = folder.path().join("job.json");
-    fs::write(&job, &block.captures(&page).unwrap()[1]).unwrap();
+    fs::write(&job, &blocks(&page, "json")[0]).unwrap();
     jobs.push(job);
     for job in jobs {
         let output = Command::new(program().await)
@@ -186,11 +186,7 @@ fn walk() -> String {
         .split_once("\n## From nothing to your own task\n")
         .unwrap();
     let section = from.split("\n## ").next().unwrap();
-    let block = Regex::new(r"(?ms)^```sh\n(.*?)^```").unwrap();
-    let blocks = block
-        .captures_iter(section)
-        .map(|block| block[1].to_owned());
-    blocks.collect::<Vec<_>>().join("\n")
+    blocks(section, "sh").join("\n")
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use frugal_domain::id::JobId;
 use frugal_domain::job::JobSpec;
 use frugal_store::positions::{self, Positioned, Selection};
 use frugal_store::{PgConnection, PgPool};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -64,11 +64,16 @@ struct Recent {
     is_over: bool,
 }
 
-/// An event, and its frame.
+/// An event's frame, and what followers go by: no more of the event than that is kept.
 #[derive(Debug)]
 pub(crate) struct Item {
-    /// What followers go by.
-    event: Positioned,
+    position: i64,
+    /// To whom the job belongs.
+    owner: Option<String>,
+    /// The job's labels.
+    labels: BTreeMap<String, String>,
+    /// The name of the event's type.
+    r#type: &'static str,
     frame: Bytes,
 }
 
@@ -95,8 +100,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn has(&self, event: &Positioned) -> bool {
-        self.access.reaches(event.owner.as_deref()) && self.selection.has(event)
+    fn has(&self, item: &Item) -> bool {
+        self.access.reaches(item.owner.as_deref()) && self.selection.has(item.r#type, &item.labels)
     }
 }
 
@@ -191,12 +196,16 @@ impl AllEvents {
         rows: Vec<Positioned>,
     ) -> Result<Vec<Item>, frugal_store::Error> {
         let specs = self.specs(connection, &rows).await?;
-        let items = rows.into_iter().filter_map(|event| {
-            let spec = specs.get(&event.event.job_id)?;
+        let items = rows.into_iter().filter_map(|row| {
+            let spec = specs.get(&row.event.job_id)?;
+            let r#type = row.event.body.name();
             let mut frame = Vec::new();
-            match feed::write(&mut frame, event.position, spec, event.event.clone()) {
+            match feed::write(&mut frame, row.position, spec, row.event) {
                 Ok(()) => Some(Item {
-                    event,
+                    position: row.position,
+                    owner: row.owner,
+                    labels: row.labels,
+                    r#type,
                     frame: frame.into(),
                 }),
                 Err(error) => {
@@ -289,12 +298,10 @@ impl Tail {
                 false => Next::Nothing,
             };
         }
-        let seen = recent
-            .items
-            .partition_point(|item| item.event.position <= after);
+        let seen = recent.items.partition_point(|item| item.position <= after);
         let later = recent.items.range(seen..);
         Next::Frames(
-            joined(later.filter(|item| wanted.has(&item.event))),
+            joined(later.filter(|item| wanted.has(item))),
             recent.through,
         )
     }
@@ -319,7 +326,7 @@ impl Tail {
         while recent.bytes > AT_HAND && recent.items.len() > 1 {
             if let Some(gone) = recent.items.pop_front() {
                 recent.bytes -= gone.frame.len();
-                recent.from = gone.event.position;
+                recent.from = gone.position;
             }
         }
         drop(recent);
@@ -402,24 +409,15 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
-    use frugal_domain::event::{Event, EventBody};
-    use std::collections::BTreeMap;
+    use frugal_domain::event::EventBody;
 
     fn item(position: i64, owner: &str, bytes: usize) -> Item {
         let digit = u8::try_from(position % 10).unwrap() + b'0';
         Item {
-            event: Positioned {
-                position,
-                owner: Some(owner.to_owned()),
-                labels: BTreeMap::from([("team".to_owned(), owner.to_uppercase())]),
-                event: Event {
-                    seq: 1,
-                    job_id: JobId(uuid::Uuid::nil()),
-                    created_at: DateTime::UNIX_EPOCH,
-                    body: EventBody::JobQueued {},
-                },
-            },
+            position,
+            owner: Some(owner.to_owned()),
+            labels: BTreeMap::from([("team".to_owned(), owner.to_uppercase())]),
+            r#type: EventBody::JobQueued {}.name(),
             frame: vec![digit; bytes].into(),
         }
     }

@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use std::sync::{Arc, LazyLock};
 
 /// A file of a page.
 #[derive(Debug, Clone)]
@@ -25,17 +26,43 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(
 ) -> Router<S> {
     let assets = assets.into_iter();
     assets.fold(Router::new(), |router, (path, asset)| {
-        let tag = etag::of_bytes(&asset.content);
+        let file = File::of(asset);
         router.route(
             &path,
-            get(async move |headers: HeaderMap| serve(asset, &tag, &headers)),
+            get(async move |headers: HeaderMap| serve(&file, &headers)),
         )
     })
 }
 
+/// Serves a file that is made when it is first asked for.
+pub(crate) fn on_demand<S: Clone + Send + Sync + 'static>(
+    path: &str,
+    make: impl FnOnce() -> Asset + Send + 'static,
+) -> Router<S> {
+    let file = Arc::new(LazyLock::new(move || File::of(make())));
+    Router::new().route(
+        path,
+        get(async move |headers: HeaderMap| serve(&file, &headers)),
+    )
+}
+
+/// A file with the tag of what it holds.
+#[derive(Debug, Clone)]
+struct File {
+    asset: Asset,
+    tag: String,
+}
+
+impl File {
+    fn of(asset: Asset) -> Self {
+        let tag = etag::of_bytes(&asset.content);
+        Self { asset, tag }
+    }
+}
+
 /// A file, or that the client has it. It is asked for again each time, so that a page is never older than the
 /// server behind it.
-fn serve(asset: Asset, tag: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+fn serve(File { asset, tag }: &File, headers: &HeaderMap) -> Result<Response, ApiError> {
     let common = [
         (header::ETAG, etag::header(tag)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
@@ -52,5 +79,5 @@ fn serve(asset: Asset, tag: &str, headers: &HeaderMap) -> Result<Response, ApiEr
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     let kind = [(header::CONTENT_TYPE, asset.content_type)];
-    Ok((common, kind, asset.content).into_response())
+    Ok((common, kind, asset.content.clone()).into_response())
 }

@@ -1,4 +1,4 @@
-//! The description of the API as a page for people, at `/docs`: made of the OpenAPI document when the server starts,
+//! The description of the API as a page for people, at `/docs`: made of the OpenAPI document when it is first asked for,
 //! without a script and without any other host. It is no part of the API itself.
 
 use crate::assets::{self, Asset};
@@ -9,6 +9,8 @@ use minijinja::{AutoEscape, Environment, context};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::openapi::OpenApi;
 
 /// Where the page is.
 pub(crate) const PATH: &str = "/docs";
@@ -25,27 +27,23 @@ const STYLE: &str = include_str!("docs/style.css");
 const DEEPEST: usize = 3;
 
 /// The page and its style.
-pub(crate) fn router<S: Clone + Send + Sync + 'static>(document: &Value) -> Router<S> {
-    let page = render(document).unwrap_or_else(|error| {
-        tracing::error!(%error, "the page about the API cannot be made");
-        String::new()
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(document: Arc<OpenApi>) -> Router<S> {
+    let asset = |content_type, content| Asset {
+        content_type,
+        content,
+        policy: POLICY,
+    };
+    let page = assets::on_demand(PATH, move || {
+        let document = serde_json::to_value(&*document).unwrap_or_default();
+        let page = render(&document).unwrap_or_else(|error| {
+            tracing::error!(%error, "the page about the API cannot be made");
+            String::new()
+        });
+        asset("text/html; charset=utf-8", page.into())
     });
-    let files = [
-        (PATH, "text/html; charset=utf-8", page.into()),
-        (
-            STYLE_PATH,
-            "text/css; charset=utf-8",
-            Bytes::from_static(STYLE.as_bytes()),
-        ),
-    ];
-    assets::router(files.map(|(path, content_type, content)| {
-        let asset = Asset {
-            content_type,
-            content,
-            policy: POLICY,
-        };
-        (path.to_owned(), asset)
-    }))
+    let style = Bytes::from_static(STYLE.as_bytes());
+    let style = asset("text/css; charset=utf-8", style);
+    page.merge(assets::router([(STYLE_PATH.to_owned(), style)]))
 }
 
 /// A part of a text: plain, code, a link, or the gap between two paragraphs.

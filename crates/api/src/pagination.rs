@@ -31,123 +31,97 @@ pub(crate) trait Cursor: Sized {
     fn read(text: &str) -> Option<Self>;
 }
 
-impl Cursor for JobId {
+/// What a key is, in a fixed number of hexadecimal digits.
+trait Digits: Sized {
+    /// The digits.
+    fn write(&self) -> String;
+    /// From them.
+    fn read(digits: &str) -> Option<Self>;
+}
+
+impl Digits for Uuid {
     fn write(&self) -> String {
-        format!("j{}", self.0.simple())
+        self.simple().to_string()
     }
 
-    fn read(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix('j').filter(|hex| hex.len() == 32)?;
-        Uuid::try_parse(hex).ok().map(Self)
+    fn read(digits: &str) -> Option<Self> {
+        Self::try_parse(hexadecimal(digits, 32)?).ok()
     }
 }
 
-impl Cursor for DatasetId {
+/// One that the database holds as a signed integer.
+impl Digits for u32 {
     fn write(&self) -> String {
-        format!("d{}", self.0.simple())
+        format!("{self:08x}")
     }
 
-    fn read(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix('d').filter(|hex| hex.len() == 32)?;
-        Uuid::try_parse(hex).ok().map(Self)
+    fn read(digits: &str) -> Option<Self> {
+        let number = Self::from_str_radix(hexadecimal(digits, 8)?, 16).ok()?;
+        i32::try_from(number).is_ok().then_some(number)
     }
+}
+
+impl Digits for i64 {
+    fn write(&self) -> String {
+        format!("{self:016x}")
+    }
+
+    fn read(digits: &str) -> Option<Self> {
+        Self::from_str_radix(hexadecimal(digits, 16)?, 16).ok()
+    }
+}
+
+/// So many digits and nothing else: a sign or a hyphen would be read too.
+fn hexadecimal(digits: &str, count: usize) -> Option<&str> {
+    let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Some(digits).filter(|digits| digits.len() == count && is_hex)
 }
 
 /// The position of a row in its dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RowPosition(pub u32);
 
-impl Cursor for RowPosition {
-    fn write(&self) -> String {
-        format!("r{:08x}", self.0)
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        small_number(text.strip_prefix('r')?).map(Self)
-    }
-}
-
 /// The number of an attempt at a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AttemptNumber(pub u32);
-
-impl Cursor for AttemptNumber {
-    fn write(&self) -> String {
-        format!("a{:08x}", self.0)
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        small_number(text.strip_prefix('a')?).map(Self)
-    }
-}
 
 /// The number of an entry of the audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AuditNumber(pub i64);
 
-impl Cursor for AuditNumber {
-    fn write(&self) -> String {
-        format!("c{:016x}", self.0)
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix('c').filter(|hex| hex.len() == 16)?;
-        let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let number = i64::from_str_radix(hex, 16).ok().filter(|_| is_hex)?;
-        Some(Self(number))
-    }
-}
-
 /// The id of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WebhookId(pub Uuid);
-
-impl Cursor for WebhookId {
-    fn write(&self) -> String {
-        format!("w{}", self.0.simple())
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix('w').filter(|hex| hex.len() == 32)?;
-        Uuid::try_parse(hex).ok().map(Self)
-    }
-}
 
 /// The position of the event of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DeliveryPosition(pub i64);
 
-impl Cursor for DeliveryPosition {
-    fn write(&self) -> String {
-        format!("p{:016x}", self.0)
-    }
+/// Keys are written as a letter, by which those of other lists are told from them, and their digits.
+macro_rules! cursors {
+    ($($key:ident: $letter:literal),+ $(,)?) => {
+        $(impl Cursor for $key {
+            fn write(&self) -> String {
+                format!("{}{}", $letter, Digits::write(&self.0))
+            }
 
-    fn read(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix('p').filter(|hex| hex.len() == 16)?;
-        let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let position = i64::from_str_radix(hex, 16).ok().filter(|_| is_hex)?;
-        Some(Self(position))
-    }
+            fn read(text: &str) -> Option<Self> {
+                text.strip_prefix($letter).and_then(Digits::read).map(Self)
+            }
+        })+
+    };
 }
 
-impl Cursor for TrialNumber {
-    fn write(&self) -> String {
-        format!("t{:08x}", self.0)
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        small_number(text.strip_prefix('t')?).map(Self)
-    }
-}
-
-/// A number in eight hexadecimal digits. The database holds it as a signed integer.
-fn small_number(hex: &str) -> Option<u32> {
-    // A sign would be read too.
-    let is_hex = hex.len() == 8 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = u32::from_str_radix(hex, 16).ok().filter(|_| is_hex)?;
-    i32::try_from(number).ok()?;
-    Some(number)
-}
+cursors!(
+    JobId: 'j',
+    DatasetId: 'd',
+    TrialNumber: 't',
+    RowPosition: 'r',
+    AttemptNumber: 'a',
+    AuditNumber: 'c',
+    WebhookId: 'w',
+    DeliveryPosition: 'p',
+);
 
 /// Where the client wants the page to begin.
 pub(crate) fn cursor<C: Cursor>(given: Option<&str>) -> Result<Option<C>, ApiError> {
@@ -195,6 +169,15 @@ mod tests {
             assert_eq!(AttemptNumber::read(&attempt.write()), Some(attempt));
             let number = TrialNumber(number);
             assert_eq!(TrialNumber::read(&number.write()), Some(number));
+        }
+        let webhook = WebhookId(job.0);
+        assert_eq!(WebhookId::read(&webhook.write()), Some(webhook));
+        for number in [0, i64::MAX] {
+            let entry = AuditNumber(number);
+            assert_eq!(AuditNumber::read(&entry.write()), Some(entry));
+            let delivery = DeliveryPosition(number);
+            assert_eq!(DeliveryPosition::read(&delivery.write()), Some(delivery));
+            assert_eq!(DeliveryPosition::read(&entry.write()), None);
         }
     }
 

@@ -42,7 +42,7 @@ pub fn router(state: AppState) -> Router {
         state: state.clone(),
         operations: Arc::new(Operations::of(&document)),
     };
-    let docs = docs::router(&serde_json::to_value(&*document).unwrap_or_default());
+    let docs = docs::router(document.clone());
     let layers = ServiceBuilder::new()
         .map_request(request_id::without_unfit)
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))

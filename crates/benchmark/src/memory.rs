@@ -320,7 +320,10 @@ impl<W: Write> Answers for MadeUp<W> {
             Change::TrialProgressed { trial, tally, .. } => {
                 self.write(&Line::Shown(*trial, used(*tally)));
             }
-            Change::Progressed | Change::Validated | Change::TermsChanged(_) => {}
+            Change::Progressed
+            | Change::Validated
+            | Change::TermsChanged(_)
+            | Change::TrialEnqueued(_) => {}
         }
     }
 }
@@ -360,7 +363,7 @@ fn settled(key: RequestKey, n: u32, max_tokens: u32) -> SettledRequest {
 /// Two answers in three are right, and those that are not give one of nine others.
 fn observation(key: ScoreKey) -> Observation {
     let drawn = mix(number_of(key.response.request) ^ u64::from(key.response.position) << 8);
-    let right = drawn % 3 > 0;
+    let right = !drawn.is_multiple_of(3);
     Observation {
         answer: Some(AnswerKey(if right { 0 } else { drawn % 9 + 1 })),
         ..f64::from(u8::from(right)).into()

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 /// What the locks of writers begin with, above [`POSITION_BITS`] for the position that they draw above.
 pub(crate) const LOCKS: i64 = 0x46_52_47 << POSITION_BITS;
 /// How many bits of a lock's number are the position.
-pub(crate) const POSITION_BITS: u32 = 40;
+pub(crate) const POSITION_BITS: i32 = 40;
 
 /// The notification channel that carries the id of a job with new events.
 pub const CHANNEL: &str = "frugal_events";

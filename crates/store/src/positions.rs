@@ -47,12 +47,12 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether an event is one of these.
+    /// Whether an event of a type, of a job with these labels, is one of these.
     #[must_use]
-    pub fn has(&self, event: &Positioned) -> bool {
+    pub fn has(&self, r#type: &str, labels: &BTreeMap<String, String>) -> bool {
         let named = &self.types;
-        let is_of_type = named.is_empty() || named.iter().any(|it| it == event.event.body.name());
-        let has_label = |(key, value)| event.labels.get(key) == Some(value);
+        let is_of_type = named.is_empty() || named.iter().any(|it| it == r#type);
+        let has_label = |(key, value)| labels.get(key) == Some(value);
         is_of_type && self.labels.iter().all(has_label)
     }
 }
@@ -68,13 +68,19 @@ pub async fn settled(connection: &mut PgConnection) -> Result<Settled> {
     )
     .fetch_one(&mut *connection)
     .await?;
+    // The number of an advisory lock stands in two columns, 32 bits in each.
     let floor = sqlx::query_scalar!(
         r#"
-        SELECT min(((classid::bigint << 32) | objid::bigint) & ((1::bigint << 40) - 1)) FROM pg_locks
-        WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 8 = $1
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        SELECT min(locks.number & ((1::bigint << $2::int) - 1))
+        FROM (
+            SELECT (classid::bigint << 32) | objid::bigint AS number FROM pg_locks
+            WHERE locktype = 'advisory' AND objsubid = 1
+              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        ) AS locks
+        WHERE locks.number >> $2::int = $1
         "#,
-        LOCKS >> POSITION_BITS
+        LOCKS >> POSITION_BITS,
+        POSITION_BITS
     )
     .fetch_one(connection)
     .await?;

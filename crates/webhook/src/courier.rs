@@ -1,12 +1,9 @@
 //! Messages to addresses that clients named: each sent once by a call, whoever keeps it decides about the next.
 
 use crate::error::HookError;
-use crate::hook::{Fault, broken, refused};
+use crate::posting::{self, Fault, refused};
 use crate::reach::{Reach, Resolver};
 use crate::signer::Signer;
-use chrono::Utc;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::redirect;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,23 +61,14 @@ impl Courier {
     /// # Errors
     /// No client of HTTP can be made.
     pub fn new(reach: Reach) -> Result<Self, HookError> {
-        // Whoever installs first wins; any provider will do.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
         let reach = Arc::new(reach);
-        let http = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            // A proxy would look names up by itself, and nobody would know where they lead.
-            .no_proxy()
-            .dns_resolver(Resolver(reach.clone()))
-            .timeout(TIMEOUT)
-            .user_agent(concat!("frugal/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| HookError::Client {
-                hook: NAME.to_owned(),
-                reason: error.to_string(),
-            })?;
+        let http = posting::client(NAME, |client| {
+            client
+                // A proxy would look names up by itself, and nobody would know where they lead.
+                .no_proxy()
+                .dns_resolver(Resolver(reach.clone()))
+                .timeout(TIMEOUT)
+        })?;
         Ok(Self { http, reach })
     }
 
@@ -97,22 +85,11 @@ impl Courier {
         // What was allowed when the webhook was made may not be any more.
         let url = self.reach.check(message.url);
         let url = url.map_err(|problem| not_sent(format!("its URL {problem}")))?;
-        let now = Utc::now();
-        let timestamp = now.timestamp();
         let signer =
             Signer::new(message.secret).map_err(|error| not_sent(format!("its secret {error}")))?;
-        let signature = signer
-            .sign(message.id, timestamp, message.body.as_bytes())
-            .ok_or_else(|| not_sent("the message is no text".to_owned()))?;
-        let request = self
-            .http
-            .post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .header("webhook-id", message.id)
-            .header("webhook-timestamp", timestamp.to_string())
-            .header("webhook-signature", signature)
-            .body(message.body.to_owned());
-        let mut answer = request.send().await.map_err(|error| broken(&error))?;
+        let body = message.body.as_bytes();
+        let posted = posting::post(&self.http, url.as_str(), &signer, message.id, body);
+        let (mut answer, now) = posted.await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         if status.is_success() {
             return Ok(status.as_u16());

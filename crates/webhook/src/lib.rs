@@ -14,6 +14,7 @@ mod courier;
 mod error;
 mod hook;
 mod hooks;
+mod posting;
 mod reach;
 mod signer;
 

@@ -228,7 +228,7 @@ impl Possible {
     pub(super) fn after(&self, asked: &[(Op, Answer)]) -> Option<Self> {
         let mut reached = BTreeSet::new();
         self.orders(asked, &mut (0..asked.len()).collect(), &mut reached);
-        (!reached.is_empty()).then(|| Self(reached))
+        (!reached.is_empty()).then_some(Self(reached))
     }
 
     fn orders(&self, asked: &[(Op, Answer)], left: &mut Vec<usize>, reached: &mut BTreeSet<Job>) {

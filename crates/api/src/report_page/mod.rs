@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 const TEMPLATE: &str = include_str!("report.html");
 const STYLE: &str = include_str!("report.css");
@@ -122,7 +123,7 @@ struct Column {
 /// All that the page shows.
 #[derive(Debug, Serialize)]
 struct Page {
-    policy: String,
+    policy: &'static str,
     style: &'static str,
     title: String,
     standing: String,
@@ -145,13 +146,12 @@ struct Page {
 }
 
 /// What the page may do (Content Security Policy Level 3): have its own style, and nothing else.
-#[must_use]
-pub(crate) fn policy() -> String {
+pub(crate) static POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
         BASE64_STANDARD.encode(Sha256::digest(STYLE))
     )
-}
+});
 
 /// The page of a job that has ended.
 ///
@@ -189,7 +189,7 @@ impl Page {
         let (trials_header, shown) = table(found, trials, spec.objective.direction.loss(1.0) > 0.0);
         let left_out = trials.len().saturating_sub(shown.len());
         Self {
-            policy: policy(),
+            policy: &POLICY,
             style: STYLE,
             title: spec
                 .name
@@ -255,21 +255,10 @@ fn standing(job: &Job) -> String {
             .unwrap_or_default()
     ));
     if let Some(budget) = job.spec.inference_budget {
-        parts.push(format!("at most {} a row", in_words(budget)));
+        parts.push(format!("at most {budget} a row"));
     }
-    parts.push(format!(
-        "at most {} in all",
-        in_words(job.spec.optimization_budget)
-    ));
+    parts.push(format!("at most {} in all", job.spec.optimization_budget));
     parts.join(" · ")
-}
-
-/// A budget as it was given.
-fn in_words(budget: Budget) -> String {
-    match budget {
-        Budget::Usd(dollars) => dollars.to_string(),
-        Budget::Tokens(tokens) => format!("{tokens} tokens"),
-    }
 }
 
 /// The baseline, the winner and those that come next, with their settings and numbers.
@@ -417,7 +406,7 @@ fn scatter(job: &Job, found: &Found, trials: &[Trial]) -> Option<Plot> {
                     "trial {}: {} at {}",
                     trial.number,
                     figures::number(utility.mean),
-                    figures::amount(unit_of(job), cost.mean)
+                    figures::amount(job.spec.cost_unit(), cost.mean)
                 ),
                 kind,
             })
@@ -432,19 +421,11 @@ fn scatter(job: &Job, found: &Found, trials: &[Trial]) -> Option<Plot> {
         .collect();
     let budget = job.spec.inference_budget.map(bound);
     Plot::new(
-        unit_of(job),
+        job.spec.cost_unit(),
         &dots,
         (Line::Straight, &front),
         budget.filter(|_| !dots.is_empty()),
     )
-}
-
-/// What costs of a row are in.
-fn unit_of(job: &Job) -> Unit {
-    let spec = &job.spec;
-    spec.inference_budget
-        .unwrap_or(spec.optimization_budget)
-        .unit()
 }
 
 /// A budget in dollars or tokens.
@@ -471,10 +452,9 @@ fn scatter_words(job: &Job, trials: &[Trial]) -> String {
         .filter(|trial| trial.utility.is_some() && trial.valid == Some(true))
         .count();
     match job.spec.inference_budget {
-        Some(budget) => format!(
-            "{valid} of {evaluated} configurations fit {} a row.",
-            in_words(budget)
-        ),
+        Some(budget) => {
+            format!("{valid} of {evaluated} configurations fit {budget} a row.")
+        }
         None => format!("{evaluated} configurations were evaluated; no budget bounds a row."),
     }
 }
@@ -521,9 +501,8 @@ fn spend_words(job: &Job, found: &Found) -> String {
     let unit = budget.unit();
     let of = |spend: Spend| of_unit(unit, unit.of(spend));
     let mut words = format!(
-        "{} of {} were spent.",
-        figures::amount(unit, of(found.spend)),
-        in_words(budget)
+        "{} of {budget} were spent.",
+        figures::amount(unit, of(found.spend))
     );
     let Savings {
         spent,

@@ -121,7 +121,7 @@ pub(super) async fn get_report_page(
         &warnings.collect::<Vec<_>>(),
     );
     let page = page.map_err(|error| ApiError::internal(&*error))?;
-    let policy = format!("{}; frame-ancestors 'none'", report_page::policy());
+    let policy = format!("{}; frame-ancestors 'none'", *report_page::POLICY);
     let policy = HeaderValue::try_from(policy).map_err(|error| ApiError::internal(&error))?;
     let headers = [
         (

@@ -76,9 +76,9 @@ pub use job::{
 };
 pub use key::{AuditEntry, Key, KeyPost, Keys, NewKey, Scope, StreamToken};
 pub use names::{
-    Algorithm, AttemptEnding, Direction, ExtentChoice, GlobalSearcher, GridOrder, Improvement,
-    JobState, Metric, Phase, PruneReasonName, Pruning, Reducer, RefusalScope, Reuse, Sequence,
-    SpendCategory, StopReason, TrialRole, TrialState, Unit, UntriedReason, WaitReason,
+    Algorithm, AttemptEnding, DeliveryState, Direction, ExtentChoice, GlobalSearcher, GridOrder,
+    Improvement, JobState, Metric, Phase, PruneReasonName, Pruning, Reducer, RefusalScope, Reuse,
+    Sequence, SpendCategory, StopReason, TrialRole, TrialState, Unit, UntriedReason, WaitReason,
 };
 pub use patch::{BudgetsPatch, JobPatch, SearchPatch};
 pub use post::{
@@ -107,7 +107,7 @@ pub use validation::{
 };
 pub use warm_start::{WarmStart, WarmStartReport};
 pub(crate) use webhook::message_id;
-pub use webhook::{Delivery, DeliveryState, NewWebhook, Webhook, WebhookPost};
+pub use webhook::{Delivery, NewWebhook, Webhook, WebhookPost};
 pub use winner::{Form, Winner};
 
 use frugal_domain::fault::Fault;

@@ -1,6 +1,6 @@
 //! Closed sets of names.
 
-use frugal_domain::{event, job, metric, money, request, scoring, spend, state, trial};
+use frugal_domain::{delivery, event, job, metric, money, request, scoring, spend, state, trial};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use utoipa::openapi::RefOr;
@@ -73,6 +73,13 @@ named! {
     /// (`retry_after`), or refused requests for being too many, so that they are sent more slowly
     /// (`pace`).
     WaitReason of event::WaitReason
+}
+
+named! {
+    /// Where a delivery stands: it is to be sent, or sent again (`pending`), the receiver has taken it, as it answered
+    /// with 2xx (`delivered`), or it was sent as often as it may be, or the receiver answered with 410, since it wants
+    /// no more (`failed`).
+    DeliveryState of delivery::DeliveryState
 }
 
 named! {

@@ -1,7 +1,7 @@
 //! Webhooks and deliveries as clients see them.
 
+use super::names::DeliveryState;
 use chrono::{DateTime, Utc};
-use frugal_domain::delivery;
 use frugal_store::webhooks;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -69,28 +69,6 @@ pub struct NewWebhook {
     /// What messages to it are signed with, as Standard Webhooks has it. It is not shown again.
     #[schema(example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
     pub secret: String,
-}
-
-/// Where a delivery stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryState {
-    /// It is to be sent, or sent again.
-    Pending,
-    /// The receiver has taken it: it answered with 2xx.
-    Delivered,
-    /// It was sent as often as it may be, or the receiver answered with 410: it wants no more.
-    Failed,
-}
-
-impl From<delivery::DeliveryState> for DeliveryState {
-    fn from(state: delivery::DeliveryState) -> Self {
-        match state {
-            delivery::DeliveryState::Pending => Self::Pending,
-            delivery::DeliveryState::Delivered => Self::Delivered,
-            delivery::DeliveryState::Failed => Self::Failed,
-        }
-    }
 }
 
 /// An event on its way to a webhook.

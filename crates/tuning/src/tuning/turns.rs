@@ -417,10 +417,10 @@ impl Tuning {
         {
             self.commit_run(&run);
         }
-        if let Some(ended) = self.ended.get(&trial) {
-            if let Some(rival) = ended.rival(&self.job.spec) {
-                self.evaluator.set_rival(rival);
-            }
+        if let Some(ended) = self.ended.get(&trial)
+            && let Some(rival) = ended.rival(&self.job.spec)
+        {
+            self.evaluator.set_rival(rival);
         }
     }
 
