@@ -68,6 +68,10 @@ pub struct Sending {
 /// whether it is stored: those of a job whose lease is lost are left out, and no others. Storing the same
 /// once more changes nothing, for whoever did not hear what became of it.
 ///
+/// The rows of the jobs are locked before they are read, as the foreign key of what is stored would do afterwards
+/// anyway: a statement that begins while another worker takes a job would else see the lease as it was, and
+/// store what nobody counts any more. Whoever takes a job, or ends it, locks its row for update.
+///
 /// # Errors
 /// The database is away, or refuses one of them: then none is stored.
 pub async fn send_group(connection: &mut PgConnection, group: &[Sending]) -> Result<Vec<bool>> {
@@ -77,11 +81,16 @@ pub async fn send_group(connection: &mut PgConnection, group: &[Sending]) -> Res
     }
     let stored = sqlx::query!(
         r#"
-        WITH inserted AS (
+        WITH held AS (
+            SELECT id, attempt FROM jobs
+            WHERE id = ANY ($1) AND lease_expires_at IS NOT NULL
+            ORDER BY id
+            FOR KEY SHARE
+        ), inserted AS (
             INSERT INTO requests (job_id, purpose, trial, ordinal, attempt, state, instance, n,
                                   max_tokens, worst_usd_pico, worst_tokens, sent_at, reuse_key,
                                   question)
-            SELECT jobs.id, row.purpose, row.trial, row.ordinal, jobs.attempt, 'sent',
+            SELECT held.id, row.purpose, row.trial, row.ordinal, held.attempt, 'sent',
                    row.instance, row.n, row.max_tokens, row.worst_usd, row.worst_tokens,
                    row.sent_at, row.reuse_key, row.question
             FROM unnest($1::uuid[], $2::integer[], $3::timestamptz[], $4::text[], $5::integer[],
@@ -89,8 +98,7 @@ pub async fn send_group(connection: &mut PgConnection, group: &[Sending]) -> Res
                         $10::bigint[], $11::bigint[], $12::bytea[], $13::jsonb[])
                  AS row (job_id, attempt, sent_at, purpose, trial, ordinal, instance, n,
                          max_tokens, worst_usd, worst_tokens, reuse_key, question)
-            JOIN jobs ON jobs.id = row.job_id AND jobs.attempt = row.attempt
-                     AND jobs.lease_expires_at IS NOT NULL
+            JOIN held ON held.id = row.job_id AND held.attempt = row.attempt
             ON CONFLICT DO NOTHING
             RETURNING job_id, purpose, trial, ordinal
         )

@@ -52,11 +52,13 @@ pub async fn insert(
     for score in scores {
         rows.push(score)?;
     }
-    // Whether the lease is held is asked apart from what was stored, which may be nothing.
+    // Whether the lease is held is asked apart from what was stored, which may be nothing; and under a lock, which
+    // waits for another worker that is taking the job (see `requests::send_group`).
     let held = sqlx::query_scalar!(
         r#"
         WITH held AS (
             SELECT id FROM jobs WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+            FOR KEY SHARE
         ), inserted AS (
             INSERT INTO scores (job_id, source_job, purpose, trial, ordinal, position, instance,
                                 max_tokens, score, failure, answer, part, preference, counts, scored_at,

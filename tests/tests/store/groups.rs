@@ -1,13 +1,14 @@
 //! Writes of several jobs in one statement: each job's fence is its own.
 
-use crate::{Store, answer};
+use crate::{Store, answer, claimant};
 use chrono::Utc;
 use frugal_domain::money::Spend;
 use frugal_domain::request::{Purpose, RequestKey};
-use frugal_store::queue::Claim;
+use frugal_store::queue::{self, Claim};
 use frugal_store::requests::{self, Failure, FailureKind, NewRequest, Sending, Settled, Settling};
 use frugal_store::{Error, connect_for_groups};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn next(request: NewRequest) -> NewRequest {
     NewRequest {
@@ -122,5 +123,57 @@ async fn a_group_with_a_job_that_is_lost_stores_all_others() {
         "what was not stored is not counted"
     );
     drop(connection);
+    store.end().await;
+}
+
+/// Waits until a statement waits for a row that another transaction has locked.
+async fn until_one_waits(store: &Store) {
+    let asking = async {
+        loop {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            .fetch_one(&store.pool)
+            .await
+            .unwrap();
+            if waiting > 0 {
+                break;
+            }
+        }
+    };
+    let waits = tokio::time::timeout(Duration::from_secs(60), asking).await;
+    assert!(waits.is_ok(), "nothing waits");
+}
+
+#[tokio::test]
+async fn what_is_about_to_be_sent_while_another_takes_the_job_is_not_stored() {
+    let store = Store::new().await;
+    store.create_job().await;
+    let claim = store.claim(0).await.unwrap();
+    let request = next(store.begin_trial(claim).await);
+    let mut taking_over = store.pool.begin().await.unwrap();
+    let taken = queue::claim(&mut taking_over, &claimant(60), Utc::now()).await;
+    assert_eq!(taken.unwrap().unwrap().claim.attempt, 2);
+    // It begins before the other is committed, and sees the lease as it was.
+    let mut connection = connect_for_groups(&store.pool).await.unwrap();
+    let sending = tokio::spawn(async move {
+        let group = [Sending {
+            claim,
+            request,
+            at: Utc::now(),
+        }];
+        requests::send_group(&mut connection, &group).await.unwrap()
+    });
+    until_one_waits(&store).await;
+    taking_over.commit().await.unwrap();
+    assert_eq!(sending.await.unwrap(), [false]);
+    let in_flight: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM requests WHERE job_id = $1 AND state = 'sent'")
+            .bind(claim.job.0)
+            .fetch_one(&store.pool)
+            .await
+            .unwrap();
+    assert_eq!(in_flight, 0);
     store.end().await;
 }
