@@ -6,7 +6,7 @@
 
 use crate::compact::CompactObservation;
 use crate::draw::DrawnResponse;
-use frugal_domain::id::JobId;
+use crate::other_jobs::OtherJobs;
 use frugal_domain::request::{RequestKey, ResponseId};
 use frugal_domain::scoring::Observation;
 use std::collections::BTreeMap;
@@ -16,8 +16,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Draws {
     draws: Vec<Draw>,
     requests: Vec<Request>,
-    /// The other jobs that responses are of; the number of the job's own is 0, and theirs follow from 1.
-    jobs: Vec<JobId>,
+    jobs: OtherJobs,
     /// By job, request and position of the first response of a run, the place of that.
     runs: BTreeMap<(u32, RequestKey, u32), usize>,
     /// What was said of responses cut to a limit, by their places.
@@ -64,10 +63,9 @@ impl Draws {
 
     fn drawn(&self, draw: &Draw) -> DrawnResponse {
         let of = &self.requests[draw.request as usize];
-        let job = (of.job as usize).checked_sub(1);
         DrawnResponse {
             id: ResponseId {
-                job: job.and_then(|job| self.jobs.get(job).copied()),
+                job: self.jobs.job(of.job),
                 request: of.key,
                 position: draw.position,
             },
@@ -81,7 +79,7 @@ impl Draws {
 
     /// Where a response is.
     fn place(&self, id: ResponseId) -> Option<usize> {
-        let job = self.job(id.job)?;
+        let job = self.jobs.number(id.job)?;
         let ends = (job, id.request, 0)..=(job, id.request, id.position);
         let (run, first) = self.runs.range(ends).next_back()?;
         let place = first + usize::try_from(id.position - run.2).ok()?;
@@ -91,24 +89,12 @@ impl Draws {
         same.then_some(place)
     }
 
-    /// The number of a job that responses are of.
-    fn job(&self, job: Option<JobId>) -> Option<u32> {
-        let Some(job) = job else {
-            return Some(0);
-        };
-        let place = self.jobs.iter().position(|known| *known == job)?;
-        u32::try_from(place + 1).ok()
-    }
-
     /// Takes in a response, unless it is there already. Whether it is new.
     pub(crate) fn add(&mut self, draw: DrawnResponse) -> bool {
         if self.place(draw.id).is_some() {
             return false;
         }
-        let job = self.job(draw.id.job).unwrap_or_else(|| {
-            self.jobs.extend(draw.id.job);
-            number(self.jobs.len())
-        });
+        let job = self.jobs.learn(draw.id.job);
         let request = Request {
             job,
             key: draw.id.request,

@@ -1,8 +1,8 @@
 //! What scorers said, by what was scored, as it is kept of very many.
 
 use crate::compact::CompactObservation;
+use crate::other_jobs::OtherJobs;
 use crate::scores::ScoreKey;
-use frugal_domain::id::JobId;
 use frugal_domain::request::{RequestKey, ResponseId};
 use frugal_domain::scoring::Observation;
 use std::collections::BTreeMap;
@@ -11,8 +11,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default)]
 pub struct KnownScores {
     said: BTreeMap<CompactKey, Result<CompactObservation, Box<str>>>,
-    /// The other jobs that responses are of; the number of the job's own is 0, and theirs follow from 1.
-    jobs: Vec<JobId>,
+    jobs: OtherJobs,
 }
 
 /// A [`ScoreKey`] in less room.
@@ -55,11 +54,7 @@ impl KnownScores {
 
     /// Keeps what was said, in the place of what was known.
     pub fn insert(&mut self, key: ScoreKey, said: Result<Observation, String>) {
-        if let Some(job) = key.response.job
-            && !self.jobs.contains(&job)
-        {
-            self.jobs.push(job);
-        }
+        self.jobs.learn(key.response.job);
         if let Some(key) = self.compact(&key) {
             let said = said.map(CompactObservation::from);
             self.said.insert(key, said.map_err(String::into_boxed_str));
@@ -76,9 +71,8 @@ impl KnownScores {
     /// All that is known.
     pub fn iter(&self) -> impl Iterator<Item = (ScoreKey, Result<Observation, String>)> {
         self.said.iter().map(|(key, said)| {
-            let job = (key.job as usize).checked_sub(1);
             let response = ResponseId {
-                job: job.and_then(|job| self.jobs.get(job).copied()),
+                job: self.jobs.job(key.job),
                 request: key.request,
                 position: key.position,
             };
@@ -93,12 +87,8 @@ impl KnownScores {
 
     /// None of a job that nothing is known of.
     fn compact(&self, key: &ScoreKey) -> Option<CompactKey> {
-        let job = match key.response.job {
-            None => 0,
-            Some(job) => self.jobs.iter().position(|known| *known == job)? + 1,
-        };
         Some(CompactKey {
-            job: u32::try_from(job).ok()?,
+            job: self.jobs.number(key.response.job)?,
             request: key.response.request,
             position: key.response.position,
             max_tokens: key.max_tokens,

@@ -71,6 +71,7 @@ mod ledger;
 mod majority;
 pub mod metrics;
 mod non_inferiority;
+mod other_jobs;
 mod plan;
 mod pool;
 mod prompt_tokens;

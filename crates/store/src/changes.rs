@@ -95,3 +95,16 @@ pub async fn after(
     .await?;
     rows.into_iter().map(OwnerChange::try_from).collect()
 }
+
+/// The configurations that were put into a job, in the order of the numbers.
+///
+/// # Errors
+/// The database is away.
+pub async fn enqueued(connection: &mut PgConnection, job: JobId) -> Result<Vec<EnqueuedTrial>> {
+    let all = after(connection, job, 0).await?.into_iter();
+    let enqueued = all.filter_map(|change| match change {
+        OwnerChange::Terms(_) => None,
+        OwnerChange::Trial(enqueued) => Some(enqueued),
+    });
+    Ok(enqueued.collect())
+}

@@ -4,9 +4,7 @@
 //! are numbered together, by the lock of the job's row.
 
 use crate::claim::Claim;
-use crate::{
-    Error, Result, events, queue, read_json, to_bigint, to_integer, to_u32, to_u64, write_json,
-};
+use crate::{Error, Result, events, queue, to_bigint, to_integer, to_u32, write_json};
 use chrono::{DateTime, Utc};
 use frugal_domain::configuration::{Configuration, Settings};
 use frugal_domain::event::EventBody;
@@ -71,32 +69,6 @@ pub async fn insert(
         place: None,
         created_at,
     })
-}
-
-/// What was put into a job, in the order of its numbers.
-///
-/// # Errors
-/// The database is away.
-pub async fn list(connection: &mut PgConnection, job: JobId) -> Result<Vec<EnqueuedTrial>> {
-    let rows = sqlx::query!(
-        r#"
-        SELECT number, configuration, place, created_at FROM enqueued_trials
-        WHERE job_id = $1 ORDER BY number
-        "#,
-        job.0
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(EnqueuedTrial {
-                number: to_u32("number of a change", row.number)?,
-                configuration: read_json("configuration", row.configuration)?,
-                place: row.place.map(|place| to_u64("place", place)).transpose()?,
-                created_at: row.created_at,
-            })
-        })
-        .collect()
 }
 
 /// Gives a configuration that was put in its place among the decisions.

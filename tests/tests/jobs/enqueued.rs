@@ -1,10 +1,10 @@
 //! Configurations that are put into jobs while these run.
 
+use crate::steering::{ask, until};
 use crate::takeover::outcomes;
 use crate::{World, job};
 use frugal_simulator::{Script, SimulatorOptions};
-use frugal_tests::client::{ApiClient, StreamedEvent};
-use futures::StreamExt;
+use frugal_tests::client::ApiClient;
 use serde_json::{Value, json};
 
 /// Puts a configuration in, which has no trial.
@@ -31,24 +31,6 @@ async fn trial_of(api: &ApiClient, path: &str, configuration: &Value) -> Value {
     let found: Vec<&Value> = of_owner.filter(same).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     found[0].clone()
-}
-
-/// Asks something of a job, which it takes.
-async fn ask(api: &ApiClient, path: &str, what: &str) {
-    let response = api.post(&format!("{path}/{what}"), &json!({})).await;
-    assert_eq!(response.status(), 202, "{what}");
-}
-
-/// Reads a job's events up to one of this name.
-async fn until(api: &ApiClient, path: &str, name: &str) -> StreamedEvent {
-    let mut stream = api.stream(path, Some(0)).await;
-    loop {
-        let event = stream.next().await.unwrap();
-        assert!(!event.is_terminal(), "the job ends before {name}");
-        if event.name == name {
-            return event;
-        }
-    }
 }
 
 /// A world in which those are right who are asked to take care, and a job that does not come to ask them so.
@@ -95,7 +77,7 @@ async fn what_is_put_in_is_evaluated_and_wins_where_it_is_the_best() {
         gate.arrived(4).await;
         let wanted = json!({"prompt": "careful", "temperature": 0.35, "n": 1});
         let told = put(&api, &path, &wanted).await;
-        let event = until(&api, &path, "trial.enqueued").await;
+        let event = until(&api, &path, 0, "trial.enqueued").await;
         assert_eq!(event.payload["data"]["number"], told["number"]);
         gate.open();
         api.follow(&path, None).await;
@@ -144,7 +126,7 @@ async fn what_is_put_in_keeps_its_place_when_the_worker_is_killed() {
         put(&api, &path, &wanted(0.55)).await;
         ask(&api, &path, "pause").await;
         gate.open();
-        until(&api, &path, "job.paused").await;
+        until(&api, &path, 0, "job.paused").await;
         put(&api, &path, &wanted(0.95)).await;
         let arrived = gate.progress().arrived;
         gate.hold_after(arrived + 8);

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Reads a job's events from one on up to one of this name.
-async fn until(api: &ApiClient, path: &str, after: i64, name: &str) -> StreamedEvent {
+pub(crate) async fn until(api: &ApiClient, path: &str, after: i64, name: &str) -> StreamedEvent {
     let mut stream = api.stream(path, Some(after)).await;
     loop {
         let event = stream.next().await.unwrap();
@@ -20,7 +20,7 @@ async fn until(api: &ApiClient, path: &str, after: i64, name: &str) -> StreamedE
 }
 
 /// Asks something of a job, which it takes.
-async fn ask(api: &ApiClient, path: &str, what: &str) -> Value {
+pub(crate) async fn ask(api: &ApiClient, path: &str, what: &str) -> Value {
     let response = api.post(&format!("{path}/{what}"), &json!({})).await;
     assert_eq!(response.status(), 202, "{what}");
     response.json().await.unwrap()

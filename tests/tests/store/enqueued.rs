@@ -15,7 +15,7 @@ async fn put(connection: &mut PgConnection, id: JobId) -> u32 {
         .await
         .unwrap();
     assert_eq!(
-        enqueued::list(connection, id).await.unwrap().last(),
+        changes::enqueued(connection, id).await.unwrap().last(),
         Some(&stored)
     );
     stored.number
@@ -54,7 +54,7 @@ async fn what_is_put_in_gets_one_place_from_whoever_holds_the_job() {
     assert!(matches!(late, Err(Error::LeaseLost)));
     let second = store.claim(60).await.unwrap();
     enqueued::place(connection, second, 4, 9).await.unwrap();
-    let stored = enqueued::list(connection, id).await.unwrap();
+    let stored = changes::enqueued(connection, id).await.unwrap();
     let places: Vec<_> = stored.iter().map(|one| (one.number, one.place)).collect();
     assert_eq!(places, [(1, Some(7)), (4, Some(9))]);
     // Each was told of when it was put in.

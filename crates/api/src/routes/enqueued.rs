@@ -19,7 +19,7 @@ use frugal_domain::id::JobId;
 use frugal_domain::job::JobKind;
 use frugal_domain::state::JobState;
 use frugal_store::jobs::{self, Job, Remembered};
-use frugal_store::{PgConnection, enqueued, trials};
+use frugal_store::{PgConnection, changes, enqueued, trials};
 use serde_json::Value;
 
 /// The most configurations that are put into one job.
@@ -124,7 +124,7 @@ async fn enqueue(
         settings.map_err(|error| ApiError::internal(&error))
     };
     let settings = settings_of(&configuration)?;
-    let before = enqueued::list(&mut *transaction, job.id).await?;
+    let before = changes::enqueued(&mut *transaction, job.id).await?;
     let mut same = None;
     for earlier in &before {
         if spec.are_one_trial(&settings, &settings_of(&earlier.configuration)?) {
