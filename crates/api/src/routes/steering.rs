@@ -244,7 +244,7 @@ fn may_go_on(job: &jobs::Job) -> Result<StopReason, ApiError> {
     }
     if job.responses_pruned_at.is_some() {
         return no(
-            "the job's responses are gone, which this server keeps for some time only; post it again"
+            "the job's responses are gone, as this server keeps them for some time only or began to delete the job; post it again"
                 .to_owned(),
         );
     }
