@@ -13,8 +13,9 @@ use frugal_tests::sums::{self, JOB};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// A server with one worker over an endpoint of known answers, and a folder with a job.
@@ -62,6 +63,22 @@ impl World {
         let mut all = arguments.to_vec();
         all.extend(["--url", &self.url]);
         self.setting.try_run(&all).await
+    }
+
+    /// Runs a command against the server that reads this from standard input, whatever its end.
+    async fn given(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(program().await)
+            .args(arguments)
+            .args(["--url", &self.url])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        pipe.write_all(input.as_bytes()).await.unwrap();
+        drop(pipe);
+        child.wait_with_output().await.unwrap()
     }
 
     /// What a command prints that succeeds.
@@ -228,6 +245,44 @@ async fn a_job_is_steered_and_its_end_told_by_the_exit_code() {
     let said = String::from_utf8_lossy(&failed.stdout);
     assert_eq!(failed.status.code(), Some(3), "{said}");
     assert!(said.contains("The job failed: "), "{said}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn configurations_are_put_into_a_job_from_a_file_and_from_a_pipe() {
+    let world = World::start().await;
+    let later = JOB.replace("\nname:", "\nnot_before: 2100-01-01T00:00:00Z\nname:");
+    std::fs::write(world.file("later.yaml"), later).unwrap();
+    let id = world.says(&["submit", &world.file("later.yaml")]).await;
+    let id = id.trim_end();
+    let mine = "- {prompt: think, temperature: 0.25, max_tokens: 16, n: 4}\n- {prompt: plain, temperature: 0.5}\n";
+    std::fs::write(world.file("mine.yaml"), mine).unwrap();
+    let mine = world.file("mine.yaml");
+    insta::assert_snapshot!("enqueued", world.says(&["enqueue", "latest", &mine]).await);
+
+    // The second is outside of the space: the first is in, and shown.
+    let piped =
+        r#"[{"prompt": "think", "temperature": 0.75}, {"temperature": 9}, {"temperature": 1}]"#;
+    let output = world.given(&["enqueue", id, "-"], piped).await;
+    assert_eq!(output.status.code(), Some(1));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("0.750"), "{shown}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains("configuration 2 of 3 was not put in, and none after it: 422")
+            && error.contains("/configuration/temperature"),
+        "{error}"
+    );
+    let yaml = "temperature: 1\nprompt: think\n";
+    let output = world.given(&["enqueue", id, "-", "--json"], yaml).await;
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown[0]["number"], 4, "{shown}");
+    for empty in ["", "[]"] {
+        let output = world.given(&["enqueue", id, "-"], empty).await;
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("settings by name"), "{error}");
+    }
     world.end().await;
 }
 

@@ -58,6 +58,12 @@ pub enum JobsCommand {
     Cancel(JobArgs),
     /// Go on with a job that has ended, with a larger budget; nothing is paid for twice
     Continue(ContinueArgs),
+    /// Put configurations of your own into a job that goes on: they are tried next, and may win
+    ///
+    /// The file holds settings by name, such as {"temperature": 0.4, "max_tokens": 64}, or a list of such. What is
+    /// left out is as in the default baseline; of several models one must be named. One that the job has a trial of
+    /// costs nothing and is shown as it stands, so the same file put in once more tells what became of it.
+    Enqueue(EnqueueArgs),
     /// Print everything of a job as JSON lines
     Export(JobArgs),
 }
@@ -144,6 +150,17 @@ pub struct ContinueArgs {
     pub budget: f64,
 }
 
+/// What `frugal enqueue` takes.
+#[derive(Debug, Args)]
+pub struct EnqueueArgs {
+    /// The job
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// The file: .json, or .yaml and .yml; `-` for standard input in either form
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
 /// How answers are printed.
 #[derive(Debug, Args)]
 pub struct FormArgs {
@@ -224,6 +241,7 @@ pub async fn run(command: &JobsCommand, out: &mut impl Write) -> anyhow::Result<
         JobsCommand::Resume(args) => steer(args, "resume", out).await?,
         JobsCommand::Cancel(args) => steer(args, "cancel", out).await?,
         JobsCommand::Continue(args) => go_on(args, out).await?,
+        JobsCommand::Enqueue(args) => enqueue(args, out).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -404,4 +422,32 @@ async fn go_on(args: &ContinueArgs, out: &mut impl Write) -> anyhow::Result<()> 
         .ask(Method::POST, &format!("/jobs/{id}/continue"), Some(&body))
         .await?;
     print(&args.job.form, &job, show::job, out)
+}
+
+/// Puts configurations into a job one after the other, and shows what became of each.
+async fn enqueue(args: &EnqueueArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let configurations = document::configurations(&args.file).await?;
+    let (client, id) = named(&args.job).await?;
+    let path = format!("/jobs/{id}/trials");
+    let count = configurations.len();
+    let mut answers = Vec::new();
+    let mut refused = None;
+    for configuration in configurations {
+        let body = json!({"configuration": configuration});
+        match client.ask(Method::POST, &path, Some(&body)).await {
+            Ok(answer) => answers.push(answer),
+            Err(error) => {
+                let number = answers.len() + 1;
+                refused = Some(error.context(format!(
+                    "configuration {number} of {count} was not put in, and none after it"
+                )));
+                break;
+            }
+        }
+    }
+    // Those before a refused one are in, and worth knowing of.
+    if !answers.is_empty() {
+        print(&args.job.form, &Value::Array(answers), show::enqueued, out)?;
+    }
+    refused.map_or(Ok(()), Err)
 }

@@ -50,7 +50,7 @@ fn every_command_says_what_it_takes() {
     }
     for command in [
         "submit", "estimate", "watch", "jobs", "show", "report", "trials", "pause", "resume",
-        "cancel", "continue", "export",
+        "cancel", "continue", "enqueue", "export",
     ] {
         insta::assert_snapshot!(format!("jobs_{command}"), help(&[command]));
     }

@@ -1,4 +1,4 @@
-//! A job in a file, as the API takes it.
+//! What is posted from files: a job as the API takes it, and configurations to put into one.
 
 use crate::datasets;
 use crate::demo::client::Client;
@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::path::Path;
 
+/// The file that stands for standard input.
+const STANDARD_INPUT: &str = "-";
 /// The field of `data` that names a file of rows. It is this program's own: the API knows datasets alone.
 const FILE: &str = "file";
 /// The field that names a dataset.
@@ -48,6 +50,38 @@ pub async fn read(path: &Path, client: &Client) -> anyhow::Result<Value> {
     Ok(job)
 }
 
+/// Reads one configuration or a list of them, from a file or from standard input.
+///
+/// # Errors
+/// The file cannot be read or is of no known kind, or it holds something else.
+pub async fn configurations(path: &Path) -> anyhow::Result<Vec<Value>> {
+    if path == Path::new(STANDARD_INPUT) {
+        // Whoever types it may take their time, and Ctrl-C is to be heard meanwhile.
+        let read = tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin()));
+        let text = read.await?.context("cannot read standard input")?;
+        // Nothing says which of the two it is; broken JSON is told of as YAML, with its place all the same.
+        let document = serde_json::from_str(&text).or_else(|_| yaml_serde::from_str(&text));
+        let document = document.context("cannot read standard input")?;
+        return listed(document).context("standard input holds no configuration");
+    }
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    listed(parse(path, &text)?)
+        .with_context(|| format!("{} holds no configuration", path.display()))
+}
+
+/// The configurations of a document.
+fn listed(document: Value) -> anyhow::Result<Vec<Value>> {
+    let all = match document {
+        Value::Array(all) => all,
+        one => vec![one],
+    };
+    if all.is_empty() || !all.iter().all(Value::is_object) {
+        bail!("give settings by name, such as {{\"temperature\": 0.4}}, or a list of such");
+    }
+    Ok(all)
+}
+
 /// The document of a file, by its ending.
 fn parse(path: &Path, text: &str) -> anyhow::Result<Value> {
     let ending = path.extension().and_then(|ending| ending.to_str());
@@ -79,6 +113,18 @@ async fn post(file: &Path, client: &Client) -> anyhow::Result<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_configuration_may_stand_alone_or_in_a_list() {
+        let one = json!({"temperature": 0.4});
+        assert_eq!(listed(one.clone()).unwrap(), [one.clone()]);
+        let two = json!([one, {"n": 2}]);
+        assert_eq!(listed(two).unwrap(), [one, json!({"n": 2})]);
+        for wrong in [json!([]), json!(null), json!([{}, 7]), json!("n: 2")] {
+            let error = listed(wrong).unwrap_err().to_string();
+            assert!(error.contains("settings by name"), "{error}");
+        }
+    }
 
     #[test]
     fn jobs_are_read_by_their_endings() {

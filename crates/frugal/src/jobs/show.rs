@@ -3,6 +3,7 @@
 use crate::demo::table::{
     ABSENT, amount, budget_amount, cost, estimate as mean, new_table, setting,
 };
+use comfy_table::Table;
 use frugal_domain::money::{Budget, Spend};
 use frugal_domain::state::{JobState, StopReason, TrialState};
 use frugal_domain::trial::{CostEstimate, Estimate};
@@ -73,6 +74,12 @@ struct Trial {
     utility: Option<Estimate>,
     inference_cost: Option<CostEstimate>,
     valid: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Enqueued {
+    configuration: Map<String, Value>,
+    trial: Option<Trial>,
 }
 
 #[derive(Deserialize)]
@@ -192,39 +199,77 @@ pub fn trials(trials: &Value, less_is_better: bool) -> anyhow::Result<String> {
             names.push(name);
         }
     }
-    let heading = ["trial", "state"].into_iter().chain(names.iter().copied());
-    let mut table = new_table(heading.chain(["utility", "cost per instance", "valid"]));
+    let mut table = trial_table(&names);
     for trial in &trials {
-        let number = match trial.role.as_str() {
-            "baseline" => format!("{} (baseline)", trial.number),
-            _ => trial.number.to_string(),
-        };
-        let mut row = vec![number, trial.state.as_str().to_owned()];
-        row.extend(
-            names
-                .iter()
-                .map(|name| setting(trial.configuration.get(*name))),
-        );
-        row.push(
-            trial
-                .utility
-                .as_ref()
-                .map_or_else(|| ABSENT.to_owned(), mean),
-        );
-        row.push(
-            trial
-                .inference_cost
-                .as_ref()
-                .map_or_else(|| ABSENT.to_owned(), cost),
-        );
-        row.push(match trial.valid {
+        table.add_row(trial_row(trial, &names));
+    }
+    Ok(format!("{table}\n"))
+}
+
+/// Configurations that were put into a job, in their order, with the trials that they have so far.
+pub fn enqueued(answers: &Value) -> anyhow::Result<String> {
+    let all = Vec::<Enqueued>::deserialize(answers)?;
+    let mut names: Vec<&str> = Vec::new();
+    for name in all.iter().flat_map(|one| one.configuration.keys()) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let mut table = trial_table(&names);
+    for one in &all {
+        table.add_row(match &one.trial {
+            Some(trial) => trial_row(trial, &names),
+            None => row(
+                [ABSENT.to_owned(), "to be begun".to_owned()],
+                &one.configuration,
+                &names,
+                [ABSENT; 3].map(str::to_owned),
+            ),
+        });
+    }
+    Ok(format!("{table}\n"))
+}
+
+/// A table of trials that shows these settings.
+fn trial_table(names: &[&str]) -> Table {
+    let heading = ["trial", "state"].into_iter().chain(names.iter().copied());
+    new_table(heading.chain(["utility", "cost per instance", "valid"]))
+}
+
+/// A trial as a row of such a table.
+fn trial_row(trial: &Trial, names: &[&str]) -> Vec<String> {
+    let number = match trial.role.as_str() {
+        "baseline" => format!("{} (baseline)", trial.number),
+        _ => trial.number.to_string(),
+    };
+    let found = [
+        trial
+            .utility
+            .as_ref()
+            .map_or_else(|| ABSENT.to_owned(), mean),
+        trial
+            .inference_cost
+            .as_ref()
+            .map_or_else(|| ABSENT.to_owned(), cost),
+        match trial.valid {
             Some(true) => "yes".to_owned(),
             Some(false) => "no".to_owned(),
             None => ABSENT.to_owned(),
-        });
-        table.add_row(row);
-    }
-    Ok(format!("{table}\n"))
+        },
+    ];
+    let state = trial.state.as_str().to_owned();
+    row([number, state], &trial.configuration, names, found)
+}
+
+/// A row of such a table: what the trial is, its settings and what was found.
+fn row(
+    is: [String; 2],
+    configuration: &Map<String, Value>,
+    names: &[&str],
+    found: [String; 3],
+) -> Vec<String> {
+    let settings = names.iter().map(|name| setting(configuration.get(*name)));
+    is.into_iter().chain(settings).chain(found).collect()
 }
 
 /// What a job may cost.
@@ -259,4 +304,28 @@ fn warn(text: &mut String, warnings: &[Fault]) {
 fn spent(job: &Job) -> String {
     let unit = job.budgets.optimization.unit();
     amount(unit, unit.of(job.spend))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_was_put_in_is_shown_with_the_trial_that_it_has() {
+        let begun = json!({
+            "number": 12,
+            "role": "search",
+            "state": "evaluated",
+            "configuration": {"temperature": 0.25, "n": 4},
+            "utility": {"mean": 0.75, "standard_error": 0.05, "count": 20},
+            "inference_cost": {"unit": "usd", "mean": 0.00012, "standard_error": 0.00001, "count": 20},
+            "valid": true,
+        });
+        let answers = json!([
+            {"number": 1, "configuration": {"temperature": 0.25, "n": 4}, "trial": begun},
+            {"number": 2, "configuration": {"temperature": 0.5, "n": 1}, "trial": null},
+        ]);
+        insta::assert_snapshot!(enqueued(&answers).unwrap());
+    }
 }
