@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_configuration_may_stand_alone_or_in_a_list() {
         let one = json!({"temperature": 0.4});
-        assert_eq!(listed(one.clone()).unwrap(), [one.clone()]);
+        assert_eq!(listed(one.clone()).unwrap(), vec![one.clone()]);
         let two = json!([one, {"n": 2}]);
         assert_eq!(listed(two).unwrap(), [one, json!({"n": 2})]);
         for wrong in [json!([]), json!(null), json!([{}, 7]), json!("n: 2")] {
