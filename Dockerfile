@@ -1,9 +1,11 @@
 # One image for servers and workers; docker-compose.yml says which is which.
 FROM rust:1.95-bookworm AS build
+# Such as `otlp`, which sends traces: docker build --build-arg FEATURES=otlp .
+ARG FEATURES=""
 WORKDIR /frugal
 COPY . .
 ENV SQLX_OFFLINE=true
-RUN cargo build --release --locked --package frugal
+RUN cargo build --release --locked --package frugal --features "$FEATURES"
 
 FROM debian:bookworm-slim
 RUN apt-get update \

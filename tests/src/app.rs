@@ -74,6 +74,7 @@ impl Server {
             guard: limits.guard,
             shutdown: shutdown.clone(),
             grace: Duration::from_secs(5),
+            adopt_span: None,
         });
         let serving = tokio::spawn(frugal_api::serve(listener, state, limits.connections));
         Self {

@@ -81,6 +81,7 @@ impl World {
             guard: frugal_api::Guard::default(),
             shutdown: stop.clone(),
             grace: Duration::from_secs(5),
+            adopt_span: None,
         });
         parts.spawn(async move {
             frugal_api::serve(listener, state, frugal_api::Connections::default()).await;

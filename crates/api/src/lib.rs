@@ -65,4 +65,4 @@ pub use guard::Guard;
 pub use openapi::{openapi, openapi_yaml};
 pub use outside::Outside;
 pub use server::{router, serve};
-pub use state::{AppState, Options};
+pub use state::{AdoptSpan, AppState, Options};

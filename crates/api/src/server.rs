@@ -28,7 +28,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
-use tracing::Span;
+use tracing::{Span, field};
 
 /// How long a browser may go by what it was told of another origin's server.
 const PREFLIGHT_IS_KEPT: Duration = Duration::from_secs(600);
@@ -43,12 +43,19 @@ pub fn router(state: AppState) -> Router {
         operations: Arc::new(Operations::of(&document)),
     };
     let docs = docs::router(document.clone());
+    let adopt_span = state.adopt_span();
     let layers = ServiceBuilder::new()
         .map_request(request_id::without_unfit)
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(
             TraceLayer::new_for_http()
-                .make_span_with(span)
+                .make_span_with(move |request: &Request| {
+                    let span = span(request);
+                    if let Some(adopt) = adopt_span {
+                        adopt(request.headers(), &span);
+                    }
+                    span
+                })
                 .on_response(log_response)
                 // Faults of the inside are logged where they are found, once.
                 .on_failure(()),
@@ -183,11 +190,13 @@ fn span(request: &Request) -> Span {
         "request",
         method = %request.method(),
         path = path.map(MatchedPath::as_str),
-        id
+        id,
+        status = field::Empty
     )
 }
 
-fn log_response<B>(response: &Response<B>, latency: Duration, _: &Span) {
+fn log_response<B>(response: &Response<B>, latency: Duration, span: &Span) {
+    span.record("status", response.status().as_u16());
     tracing::debug!(
         status = response.status().as_u16(),
         latency_ms = latency.as_millis(),

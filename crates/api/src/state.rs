@@ -9,6 +9,7 @@ use crate::known_keys::KnownKeys;
 use crate::limiter::{Limiter, Streams};
 use crate::outside::Outside;
 use crate::traffic::Traffic;
+use axum::http::HeaderMap;
 use frugal_domain::endpoint::Catalog;
 use frugal_intake::dataset::Limits;
 use frugal_store::PgPool;
@@ -17,6 +18,10 @@ use sqlx::{Postgres, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+/// Puts the span of a request below the one of its client that the headers name.
+pub type AdoptSpan = fn(&HeaderMap, &Span);
 
 /// What the API is started with.
 #[derive(Debug, Clone)]
@@ -37,6 +42,8 @@ pub struct Options {
     pub shutdown: CancellationToken,
     /// How long requests under way may then take to end.
     pub grace: Duration,
+    /// Puts requests into the traces of their clients; absent where nobody exports any.
+    pub adopt_span: Option<AdoptSpan>,
 }
 
 impl Options {
@@ -152,6 +159,11 @@ impl AppState {
     /// How long requests under way may take to end once the server stops.
     pub(crate) fn grace(&self) -> Duration {
         self.0.options.grace
+    }
+
+    /// Puts requests into the traces of their clients.
+    pub(crate) fn adopt_span(&self) -> Option<AdoptSpan> {
+        self.0.options.adopt_span
     }
 
     /// Hints that a job has something new.

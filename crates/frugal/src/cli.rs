@@ -148,6 +148,15 @@ impl Command {
             | Self::Man(_) => None,
         }
     }
+
+    /// Whether it serves the API or drives jobs, of which there may be traces.
+    #[must_use]
+    pub const fn makes_traces(&self) -> bool {
+        matches!(
+            self,
+            Self::Serve(_) | Self::Worker(_) | Self::Tune(_) | Self::Demo(_)
+        )
+    }
 }
 
 /// What `frugal completions` takes.

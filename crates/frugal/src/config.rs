@@ -17,6 +17,7 @@
 //! | `price_file` | `FRUGAL_PRICE_FILE` | - | none |
 //! | `log` | `FRUGAL_LOG` | `--log` | `info` |
 //! | `log_format` | `FRUGAL_LOG_FORMAT` | `--log-format` | `auto` |
+//! | `otlp_endpoint` | `FRUGAL_OTLP_ENDPOINT`, else `OTEL_EXPORTER_OTLP_ENDPOINT` | - | none |
 //! | `[api]` | - | - | [`ApiConfig::default`] |
 //! | `[endpoints.NAME]` | - | - | none |
 //! | `[queue]` | - | - | [`QueueConfig::default`] |
@@ -29,6 +30,7 @@
 mod api;
 mod flags;
 mod number;
+mod otlp;
 mod prices;
 mod queue;
 mod retention;
@@ -36,6 +38,7 @@ mod sandbox;
 
 pub use api::{ApiConfig, TlsFiles};
 pub use flags::{DatabaseFlags, DemoFlags, FileFlags, Flags, ServeFlags, WorkerFlags};
+pub use otlp::OtlpEndpoint;
 pub use prices::PriceListError;
 pub use queue::QueueConfig;
 pub use retention::{RetentionConfig, kept};
@@ -95,6 +98,8 @@ pub struct Config {
     pub log: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Where traces go; none means that there are none.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
     /// The endpoints and the hooks that jobs may name.
     pub endpoints: Catalog,
     /// How jobs are shared among workers, and how patient these are.
@@ -191,6 +196,7 @@ struct FileKeys {
     price_file: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
+    otlp_endpoint: Option<String>,
     #[serde(default)]
     api: ApiKeys,
     #[serde(default)]
@@ -398,6 +404,13 @@ impl Config {
             "log_format",
             keys.log_format,
         );
+        let otlp_endpoint = given(
+            None,
+            "FRUGAL_OTLP_ENDPOINT",
+            "otlp_endpoint",
+            keys.otlp_endpoint,
+        )
+        .or_else(|| given(None, otlp::STANDARD, "", None));
 
         let endpoints = Catalog {
             endpoints: keys.endpoints,
@@ -465,6 +478,7 @@ impl Config {
             log_format: log_format
                 .as_ref()
                 .map_or(Ok(LogFormat::Auto), parse_log_format)?,
+            otlp_endpoint: otlp_endpoint.map(otlp_at).transpose()?,
             endpoints,
             queue,
             sandbox,
@@ -580,6 +594,10 @@ fn filter(given: &Given) -> Result<String, ConfigError> {
     telemetry::filter(&given.text)
         .map(|_filter| given.text.clone())
         .map_err(|error| given.refuse(error.to_string()))
+}
+
+fn otlp_at(given: Given) -> Result<OtlpEndpoint, ConfigError> {
+    OtlpEndpoint::parse(&given.origin, &given.text).map_err(|problem| given.refuse(problem))
 }
 
 fn parse_log_format(given: &Given) -> Result<LogFormat, ConfigError> {

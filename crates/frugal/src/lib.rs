@@ -24,5 +24,6 @@ pub mod server;
 pub mod signals;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod tune;
 pub mod welcome;

@@ -7,6 +7,7 @@ use frugal::commands;
 use frugal::config::{Config, Flags};
 use frugal::signals;
 use frugal::telemetry;
+use frugal::traces::Traces;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -44,8 +45,18 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(_) | Command::Tune(_) if config.log == "info" => "warn",
         _ => &config.log,
     };
-    telemetry::initialise(config.log_format, log)?;
     let runtime = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
+    let collector = config.otlp_endpoint.as_ref();
+    let collector = collector.filter(|_| cli.command.makes_traces());
+    let traces = collector.map(|endpoint| Traces::start(endpoint, runtime.handle()));
+    let traces = traces.transpose()?.flatten();
+    telemetry::initialise(config.log_format, log, traces.as_ref())?;
+    if let (Some(endpoint), None) = (collector, &traces) {
+        tracing::warn!(
+            "{} is set, and this build of frugal exports no traces; one that is built with `--features otlp` does",
+            endpoint.origin
+        );
+    }
     let ended = runtime.block_on(async {
         let shutdown = signals::shutdown(config.queue.grace)?;
         match cli.command {
@@ -72,6 +83,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }?;
         Ok(ExitCode::SUCCESS)
     });
+    // The spans that are left go out from the runtime.
+    if let Some(traces) = traces {
+        traces.end();
+    }
     // All that is worth waiting for has ended. What a thread still reckons on, nobody will hear of.
     runtime.shutdown_timeout(LAST_WAIT);
     ended

@@ -3,6 +3,7 @@
 use crate::config::{Config, QueueConfig, RetentionConfig};
 use crate::retention;
 use crate::tls;
+use crate::traces;
 use anyhow::{Context, bail};
 use frugal_api::{Connections, DatasetLimits, Guard, Outside};
 use frugal_domain::endpoint::Catalog;
@@ -87,6 +88,7 @@ impl Server {
             guard: self.guard,
             shutdown: shutdown.clone(),
             grace: self.terms.grace,
+            adopt_span: traces::ADOPT,
         });
         let mut parts = JoinSet::new();
         if self.workers > 0 {

@@ -5,11 +5,13 @@
 use std::io::IsTerminal;
 
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::traces::Traces;
 
 /// What is always quieter than the rest; the operator's own directives come after and win.
 const QUIET: [&str; 6] = [
@@ -77,26 +79,39 @@ pub fn is_for_people(format: LogFormat) -> bool {
     }
 }
 
-/// Sets up logging for the whole process; to be called once, first of all.
+/// Sets up logging for the whole process, and traces where there are any; to be called once, first of all.
 ///
 /// # Errors
 /// If the filter cannot be parsed or logging is set up already.
-pub fn initialise(format: LogFormat, directives: &str) -> Result<(), TelemetryError> {
+pub fn initialise(
+    format: LogFormat,
+    directives: &str,
+    traces: Option<&Traces>,
+) -> Result<(), TelemetryError> {
     let json = !is_for_people(format);
-    let registry = tracing_subscriber::registry().with(filter(directives)?);
+    let filter = filter(directives)?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_span_events(FmtSpan::NONE);
-    if json {
-        let lines = lines
+    let lines = if json {
+        lines
             .json()
             .flatten_event(true)
             .with_current_span(true)
-            .with_span_list(false);
-        registry.with(lines).try_init()?;
+            .with_span_list(false)
+            .boxed()
     } else {
         let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        registry.with(lines.with_ansi(colour)).try_init()?;
+        lines.with_ansi(colour).boxed()
+    };
+    let registry = tracing_subscriber::registry();
+    match traces {
+        None => registry.with(lines).with(filter).try_init()?,
+        // What is exported does not depend on what is logged.
+        Some(traces) => {
+            let lines = lines.with_filter(filter).boxed();
+            registry.with(vec![lines, traces.layer()]).try_init()?;
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::guard::{Permission, SendGuard, Unguarded};
 use crate::key::Secrets;
 use crate::redact;
 use crate::request::{Completion, CompletionRequest, Diagnostics};
+use crate::span;
 use chrono::{DateTime, Utc};
 use frugal_domain::backoff::Backoff;
 use frugal_domain::endpoint::{Endpoint, Model};
@@ -25,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout_at};
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, info, warn};
 
 /// The client of one endpoint. Clones share connections, the limit on requests in flight, and
 /// the jitter's generator.
@@ -189,7 +190,13 @@ impl Client {
             course.attempts.made += 1;
             let start = tokio::time::Instant::now();
             let chosen = self.choose(&request.model, course.tried, start);
-            let (mut outcome, status) = self.attempt(&chosen, request, &call, deadline).await;
+            let deployment = &chosen.deployment.name;
+            let number = course.attempts.made;
+            let span = span::of_attempt(&self.inner.name, deployment, request, &call, number);
+            let attempt = self.attempt(&chosen, request, &call, deadline);
+            let (mut outcome, status) = attempt.instrument(span.clone()).await;
+            span::note_end(&span, &outcome, status);
+            drop(span);
             let place = chosen.place;
             course.tried = Some(place);
             let next = self.hear(&chosen, &request.model, &outcome, status);

@@ -30,6 +30,7 @@ mod guard;
 mod key;
 mod redact;
 mod request;
+mod span;
 mod transport;
 mod usage;
 

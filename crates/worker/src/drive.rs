@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Span;
 
 /// How long a slot rests after a job that a failing database broke off, so that it does not
 /// turn in circles.
@@ -59,6 +60,9 @@ pub(crate) async fn drive(
         Err(panic) => end_failed(options, claim, DriveError::Panicked(message(&*panic))).await,
     };
     shared.watch.tell_soon();
+    if let Ok(state) = &ended {
+        Span::current().record("state", state.as_str());
+    }
     match ended {
         Ok(JobState::Paused) => tracing::info!("the job is paused"),
         Ok(state) => tracing::info!(%state, "the job has ended"),

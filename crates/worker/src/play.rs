@@ -12,7 +12,7 @@ use crate::send::{self, Sent};
 use crate::steer::News;
 use chrono::Utc;
 use frugal_domain::id::TrialNumber;
-use frugal_domain::request::RequestKey;
+use frugal_domain::request::{Purpose, RequestKey};
 use frugal_domain::state::JobState;
 use frugal_evaluation::OfferedResponse;
 use frugal_store::changes::OwnerChange;
@@ -24,6 +24,7 @@ use futures::stream::FuturesUnordered;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 /// How long the counts of a job may stand still while answers come in.
 const TELL_AFTER: Duration = Duration::from_secs(2);
@@ -175,15 +176,23 @@ impl<'a> Play<'a> {
             match step {
                 None => return Ok(()),
                 Some(Step::Send(request)) => self.send(request),
-                Some(Step::Score(batch)) => self.working.push(Box::pin(async move {
+                Some(Step::Score(batch)) => {
                     let of = batch.of;
-                    let scores = score::score(context, batch).await?;
-                    Ok(Done::Scored(of, scores))
-                })),
-                Some(Step::LookUp(wanted)) => self.working.push(Box::pin(async move {
-                    let found = look_up::look_up(context, &wanted).await?;
-                    Ok(Done::LookedUp(wanted.trial, found))
-                })),
+                    let scoring = async move {
+                        let scores = score::score(context, batch).await?;
+                        Ok(Done::Scored(of, scores))
+                    };
+                    let span = step_span("score", Some(of.trial), Some(of.purpose));
+                    self.working.push(Box::pin(scoring.instrument(span)));
+                }
+                Some(Step::LookUp(wanted)) => {
+                    let span = step_span("look_up", Some(wanted.trial), None);
+                    let looking = async move {
+                        let found = look_up::look_up(context, &wanted).await?;
+                        Ok(Done::LookedUp(wanted.trial, found))
+                    };
+                    self.working.push(Box::pin(looking.instrument(span)));
+                }
                 Some(Step::Record(record)) => {
                     self.told = Some(record.summary.clone());
                     self.records.push_back(record);
@@ -194,9 +203,11 @@ impl<'a> Play<'a> {
     }
 
     fn send(&mut self, request: RequestToSend) {
-        self.in_flight.insert(request.key);
-        self.sending
-            .push(Box::pin(send::send(self.context, request)));
+        let key = request.key;
+        self.in_flight.insert(key);
+        let span = step_span("send", Some(key.trial), Some(key.purpose));
+        let sending = send::send(self.context, request).instrument(span);
+        self.sending.push(Box::pin(sending));
     }
 
     fn sent(&mut self, sent: Sent) -> Result<(), DriveError> {
@@ -218,10 +229,12 @@ impl<'a> Play<'a> {
             && let Some(record) = self.records.pop_front()
         {
             let context = self.context;
-            self.recording = Some(Box::pin(async move {
+            let storing = async move {
                 record::store(context, &record).await?;
                 Ok(record)
-            }));
+            };
+            let storing = storing.instrument(step_span("record", None, None));
+            self.recording = Some(Box::pin(storing));
         }
     }
 
@@ -283,6 +296,16 @@ impl<'a> Play<'a> {
             _ = tokio::time::timeout_at(until, all) => {}
         }
     }
+}
+
+/// The span of a step, for traces: lines of the log have that of the job.
+fn step_span(kind: &'static str, trial: Option<TrialNumber>, purpose: Option<Purpose>) -> Span {
+    tracing::trace_span!(
+        "step",
+        kind,
+        trial = trial.map(|trial| trial.0),
+        purpose = purpose.map(Purpose::as_str)
+    )
 }
 
 /// Waits for a record to be stored; for ever where none is.

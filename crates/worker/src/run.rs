@@ -137,7 +137,12 @@ async fn fill_slots(
         match look_out.look(&options, &shared.leases).await {
             Ok(Found::Job(claimed)) => {
                 let claim = claimed.claim;
-                let span = tracing::info_span!("job", id = %claim.job, attempt = claim.attempt);
+                let span = tracing::info_span!(
+                    "job",
+                    id = %claim.job,
+                    attempt = claim.attempt,
+                    state = tracing::field::Empty
+                );
                 let (options, shared) = (Arc::clone(&options), Arc::clone(&shared));
                 let shutdown = shutdown.clone();
                 let driving = async move {

@@ -38,6 +38,7 @@ fn everything_has_a_default() {
     assert_eq!(config.price_file, None);
     assert_eq!(config.log, "info");
     assert_eq!(config.log_format, LogFormat::Auto);
+    assert_eq!(config.otlp_endpoint, None);
     assert_eq!(config.endpoints, Catalog::default());
     assert_eq!(config.queue, QueueConfig::default());
     assert_eq!(config.sandbox, SandboxConfig::default());
@@ -403,4 +404,28 @@ fn a_price_file_is_read_and_held_to_the_catalogue() {
         refusal("price_file = ''", &[], &Flags::default()),
         "frugal.toml: price_file: a file is needed; leave it out where there is none"
     );
+}
+
+#[test]
+fn traces_go_where_the_nearest_setting_says() {
+    let named = |text: &str, variables: &[(&str, &str)]| {
+        let config = resolve(text, variables, &Flags::default()).unwrap();
+        let endpoint = config.otlp_endpoint.unwrap();
+        (endpoint.url, endpoint.is_standard)
+    };
+    let in_file = "otlp_endpoint = 'http://file:4318'";
+    let own = ("FRUGAL_OTLP_ENDPOINT", "https://own/otlp");
+    let standard = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://standard:4318");
+    assert_eq!(named("", &[standard]), (standard.1.to_owned(), true));
+    let file = ("http://file:4318".to_owned(), false);
+    assert_eq!(named(in_file, &[standard]), file);
+    assert_eq!(named(in_file, &[standard, own]), (own.1.to_owned(), false));
+    let refused = |url: &str| {
+        let text = format!("otlp_endpoint = '{url}'");
+        refusal(&text, &[], &Flags::default())
+    };
+    insta::assert_snapshot!(refused("collector:4318"), @"frugal.toml: otlp_endpoint: the address of a collector is needed, such as http://127.0.0.1:4318");
+    insta::assert_snapshot!(refused("https://me:secret@collector"), @"frugal.toml: otlp_endpoint: leave the user and the password out; OTEL_EXPORTER_OTLP_HEADERS can hold what lets a client in, such as authorization=Bearer%20…");
+    insta::assert_snapshot!(refused("http://collector:4318/v1/traces"), @"frugal.toml: otlp_endpoint: leave /v1/traces out; it is added");
+    insta::assert_snapshot!(refused("http://collector:4318?key=1"), @"frugal.toml: otlp_endpoint: leave out what begins with ? or #; a collector's address has neither");
 }
