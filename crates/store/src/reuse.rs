@@ -156,12 +156,16 @@ pub async fn adopt(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let number = to_integer("trial number", trial.0)?;
+    // Under a lock, which waits for another worker that is taking the job (see `requests::send_group`).
     let marked = sqlx::query!(
         r#"
+        WITH held AS (
+            SELECT id FROM jobs WHERE id = $1 AND attempt = $2 AND lease_expires_at IS NOT NULL
+            FOR KEY SHARE
+        )
         UPDATE trials SET adopted_at = $4
-        FROM jobs
-        WHERE jobs.id = $1 AND jobs.attempt = $2 AND jobs.lease_expires_at IS NOT NULL
-          AND trials.job_id = jobs.id AND trials.number = $3
+        FROM held
+        WHERE trials.job_id = held.id AND trials.number = $3
         "#,
         claim.job.0,
         claim.attempt,

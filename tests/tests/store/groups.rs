@@ -8,7 +8,6 @@ use frugal_store::queue::{self, Claim};
 use frugal_store::requests::{self, Failure, FailureKind, NewRequest, Sending, Settled, Settling};
 use frugal_store::{Error, connect_for_groups};
 use std::sync::Arc;
-use std::time::Duration;
 
 fn next(request: NewRequest) -> NewRequest {
     NewRequest {
@@ -126,26 +125,6 @@ async fn a_group_with_a_job_that_is_lost_stores_all_others() {
     store.end().await;
 }
 
-/// Waits until a statement waits for a row that another transaction has locked.
-async fn until_one_waits(store: &Store) {
-    let asking = async {
-        loop {
-            let waiting: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM pg_stat_activity
-                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
-            )
-            .fetch_one(&store.pool)
-            .await
-            .unwrap();
-            if waiting > 0 {
-                break;
-            }
-        }
-    };
-    let waits = tokio::time::timeout(Duration::from_secs(60), asking).await;
-    assert!(waits.is_ok(), "nothing waits");
-}
-
 #[tokio::test]
 async fn what_is_about_to_be_sent_while_another_takes_the_job_is_not_stored() {
     let store = Store::new().await;
@@ -165,7 +144,7 @@ async fn what_is_about_to_be_sent_while_another_takes_the_job_is_not_stored() {
         }];
         requests::send_group(&mut connection, &group).await.unwrap()
     });
-    until_one_waits(&store).await;
+    store.until_one_waits().await;
     taking_over.commit().await.unwrap();
     assert_eq!(sending.await.unwrap(), [false]);
     let in_flight: i64 =

@@ -34,6 +34,7 @@ use frugal_tests::postgres::TestDatabase;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A worker that takes whatever there is.
@@ -102,6 +103,26 @@ impl Store {
             .unwrap();
         transaction.commit().await.unwrap();
         claimed
+    }
+
+    /// Waits until a statement waits for a row that another transaction has locked.
+    async fn until_one_waits(&self) {
+        let asking = async {
+            loop {
+                let waiting: i64 = sqlx::query_scalar(
+                    "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'",
+                )
+                .fetch_one(&self.pool)
+                .await
+                .unwrap();
+                if waiting > 0 {
+                    break;
+                }
+            }
+        };
+        let waits = tokio::time::timeout(Duration::from_secs(60), asking).await;
+        assert!(waits.is_ok(), "nothing waits");
     }
 
     /// Ends a job without a report.

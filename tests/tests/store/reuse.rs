@@ -1,11 +1,12 @@
 //! Responses that other jobs take over: whole requests, and by which name they are found again.
 
-use crate::{Store, answer, send, settle};
+use crate::{Store, answer, claimant, send, settle};
 use chrono::Utc;
 use frugal_domain::id::TrialNumber;
 use frugal_domain::request::{RequestKey, ResponseId};
 use frugal_domain::state::{JobState, StopReason};
-use frugal_store::queue::Claim;
+use frugal_store::Error;
+use frugal_store::queue::{self, Claim};
 use frugal_store::requests::{NewRequest, ReuseKey};
 use frugal_store::responses;
 use frugal_store::reuse::{self, Adopted};
@@ -137,5 +138,25 @@ async fn texts_are_found_by_what_names_a_response() {
     assert_eq!(texts, [(asked[0], "own"), (asked[2], "b")]);
     assert_eq!(adopted[1].id(), asked[2]);
     drop(connection);
+    store.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_taken_over_while_another_takes_the_job() {
+    let store = Store::new().await;
+    store.create_job().await;
+    let claim = store.claim(0).await.unwrap();
+    store.begin_trial(claim).await;
+    let mut taking_over = store.pool.begin().await.unwrap();
+    let taken = queue::claim(&mut taking_over, &claimant(60), Utc::now()).await;
+    assert_eq!(taken.unwrap().unwrap().claim.attempt, 2);
+    // It begins before the other is committed, and sees the lease as it was.
+    let mut connection = store.pool.acquire().await.unwrap();
+    let adopting = tokio::spawn(async move {
+        reuse::adopt(&mut connection, claim, TrialNumber(0), &[], Utc::now()).await
+    });
+    store.until_one_waits().await;
+    taking_over.commit().await.unwrap();
+    assert!(matches!(adopting.await.unwrap(), Err(Error::LeaseLost)));
     store.end().await;
 }
