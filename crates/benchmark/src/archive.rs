@@ -27,6 +27,11 @@ struct Bought {
 }
 
 impl Archive {
+    /// How many requests there are.
+    pub fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Keeps the answer to a request about a row of the endpoint.
     pub fn keep(&mut self, request: &RequestToSend, row: usize, answered: Answered) {
         let sampling = request.settings.sampling.clone();

@@ -73,6 +73,10 @@ enum Measured {
         /// The sampling settings that are free; `few` and `many` are laid over the worlds.
         #[arg(long, value_enum, default_value_t = worlds::FreeSettings::Temperature)]
         settings: worlds::FreeSettings,
+        /// How many requests a job may have under way, all of them answered after the same time; without it
+        /// they follow one another.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        requests_in_flight: Option<u32>,
         /// A folder of other worlds.
         #[arg(long, env = "FRUGAL_WORLDS_DIR")]
         worlds: Option<PathBuf>,
@@ -182,6 +186,7 @@ fn main() -> anyhow::Result<()> {
             factors,
             ways,
             settings,
+            requests_in_flight,
             worlds,
         } => worlds::print(
             &mut out,
@@ -191,6 +196,7 @@ fn main() -> anyhow::Result<()> {
                 factors,
                 ways,
                 settings,
+                requests_in_flight,
                 folder: worlds,
             },
         ),

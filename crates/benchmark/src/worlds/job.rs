@@ -60,6 +60,8 @@ pub struct Outcome {
     pub spent: f64,
     /// Trials begun.
     pub trials: u32,
+    /// How many requests were under way, on the average over the job's time.
+    pub in_flight: f64,
     /// The most that what was drawn could have come to.
     pub within_reach: WithinReach,
 }
@@ -78,13 +80,28 @@ pub struct WithinReach {
 }
 
 /// Runs a job whose optimization budget is a multiple of the inference budget over all rows, with
-/// the changes that a way to search makes to its document.
+/// the changes that a way to search makes to its document: as many requests at once as it says, one after
+/// the other where it says nothing.
 ///
 /// # Errors
 /// The job makes no sense.
-pub fn run(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<Outcome> {
-    let spec = spec(world, factor, seed, way)?;
-    let found = run::over_all_rows(&spec, world)?;
+pub fn run(
+    world: &World,
+    factor: f64,
+    seed: u64,
+    way: &Way,
+    requests_in_flight: Option<u32>,
+) -> anyhow::Result<Outcome> {
+    let mut spec = spec(world, factor, seed, way)?;
+    let (found, in_flight) = match requests_in_flight {
+        None => (run::over_all_rows(&spec, world)?, 1.0),
+        Some(most) => {
+            spec.search.requests_in_flight = most;
+            let (found, calls) = run::side_by_side(&spec, world)?;
+            let in_flight = found.bought.requests() as f64 / calls as f64;
+            (found, in_flight)
+        }
+    };
     let unit = spec.optimization_budget.unit();
     let spent = unit.of(found.report.spend) as f64 / spec.optimization_budget.amount() as f64;
     let trials = found.report.trials.trials();
@@ -92,6 +109,7 @@ pub fn run(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<O
         return Ok(Outcome {
             spent,
             trials,
+            in_flight,
             ..Outcome::default()
         });
     };
@@ -116,6 +134,7 @@ pub fn run(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<O
         winner: Winner::of(world, Some(&winner.settings)),
         spent,
         trials,
+        in_flight,
         within_reach,
     })
 }

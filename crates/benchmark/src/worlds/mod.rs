@@ -44,6 +44,8 @@ pub struct Measure {
     pub ways: Vec<String>,
     /// The sampling settings that are free.
     pub settings: FreeSettings,
+    /// How many requests a job may have under way; one after the other where this is not said.
+    pub requests_in_flight: Option<u32>,
     /// The folder of the worlds; those that come with the benchmark where there is none.
     pub folder: Option<PathBuf>,
 }
@@ -83,6 +85,7 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
             "no winner",
             "spent",
             "trials",
+            "in flight",
         ]);
         let mut losses = table::new([
             "budget ×",
@@ -92,13 +95,27 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
             "not chosen",
             "extent",
         ]);
-        let mut medians = table::new(["world", "best", "way", "median", "lower quartile", "cost"]);
+        let mut medians = table::new([
+            "world",
+            "best",
+            "way",
+            "median",
+            "lower quartile",
+            "cost",
+            "in flight",
+        ]);
         for way in &ways {
             let jobs = worlds.len() as u64 * measure.seeds;
             let outcomes = parallel::each(jobs, |index| {
                 let which = usize::try_from(index / measure.seeds)?;
                 let seed = measure.first_seed + index % measure.seeds;
-                job::run(&worlds[which].0, *factor, seed, way)
+                job::run(
+                    &worlds[which].0,
+                    *factor,
+                    seed,
+                    way,
+                    measure.requests_in_flight,
+                )
             })?;
             let by_world: Vec<&[Outcome]> =
                 outcomes.chunks(usize::try_from(measure.seeds)?).collect();
@@ -125,6 +142,7 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
                     format!("{:.3}", shares.median),
                     format!("{:.3}", shares.low),
                     format!("{:.2}", costs.median),
+                    format!("{:.1}", mean_in_flight(outcomes)),
                 ]);
             }
             let mean = |of: &dyn Fn(&Quartiles) -> f64| {
@@ -163,6 +181,7 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
                 format!("{}", count(&|one| !one.winner.won)),
                 format!("{:.2}", average(&|one| one.spent)),
                 format!("{:.0}", average(&|one| f64::from(one.trials))),
+                format!("{:.1}", average(&|one| one.in_flight)),
             ]);
         }
         writeln!(out, "{medians}\n{table}\n{losses}")?;
@@ -177,6 +196,10 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
         measure.first_seed
     )?;
     Ok(())
+}
+
+fn mean_in_flight(outcomes: &[Outcome]) -> f64 {
+    outcomes.iter().map(|one| one.in_flight).sum::<f64>() / outcomes.len() as f64
 }
 
 /// Where a job lost what its winner misses, as shares of the best.

@@ -156,7 +156,7 @@ fn the_grid_finds_what_is_written_down_as_the_best() {
 #[test]
 fn a_job_keeps_its_budget_and_is_told_apart_by_its_seed() {
     let (world, best) = world("g108");
-    let once = |seed| job::run(&world, 2.0, seed, &ways()[0]).unwrap();
+    let once = |seed| job::run(&world, 2.0, seed, &ways()[0], None).unwrap();
     let (one, again, other) = (once(1), once(1), once(2));
     assert_eq!(one, again);
     assert_ne!(one, other);
@@ -245,7 +245,7 @@ fn of_many_settings_proposals_beat_random_arms_and_the_simple_rule() {
     let world = world("g108").0.with(FreeSettings::Many, OVERLAY_SEED);
     let utility = |name: &str| {
         let one = |seed| {
-            job::run(&world, 10.0, seed, &way(name))
+            job::run(&world, 10.0, seed, &way(name), None)
                 .unwrap()
                 .winner
                 .utility
@@ -267,6 +267,6 @@ fn of_many_settings_proposals_beat_random_arms_and_the_simple_rule() {
 #[test]
 fn of_the_temperature_alone_nothing_is_proposed() {
     let (world, _) = world("g108");
-    let found = |name: &str| job::run(&world, 5.0, 3, &way(name)).unwrap();
+    let found = |name: &str| job::run(&world, 5.0, 3, &way(name), None).unwrap();
     assert_eq!(found("profiled"), found("profiled, simple rule"));
 }
