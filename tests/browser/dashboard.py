@@ -1,4 +1,4 @@
-"""The dashboard in Chromium: what somebody sees and does there.
+"""The dashboard in Chromium, what somebody sees and does there, and the page that describes the API.
 
 Takes the path of the `frugal` program and, to have every view as a picture, a folder; `.ci/browser` runs it.
 """
@@ -158,9 +158,10 @@ class Dashboard(unittest.TestCase):
         self.assertEqual(self.ended(job), "succeeded")
         expect(page.locator(".top .state")).to_have_text("succeeded")
 
-    def serious(self, page):
-        """What keeps people from using a page."""
-        found = [one for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
+    def serious(self, page, within=None):
+        """What keeps people from using a page, or some places of it."""
+        context = within and {"include": within}
+        found = [one for one in Axe().run(page, context=context).response["violations"] if one["impact"] in SERIOUS]
         return [(one["id"], one["nodes"][0]["html"]) for one in found]
 
     def picture(self, page, name, scheme, size):
@@ -174,6 +175,49 @@ class Dashboard(unittest.TestCase):
     def test_what_is_not_there_is_said_in_words(self):
         page = self.page("jobs/01900000-0000-7000-8000-000000000000")
         expect(page.get_by_role("alert")).to_contain_text("01900000-0000-7000-8000-000000000000")
+
+    def test_the_description_of_the_api_has_every_operation_and_needs_nobody_else(self):
+        openapi = (pathlib.Path(__file__).parents[2] / "openapi.yaml").read_text()
+        operations = set(re.findall(r"^ +operationId: (\S+)$", openapi, re.MULTILINE))
+        schemas = set(re.findall(r"^ +\$ref: '?#/components/schemas/(\w+)'?$", openapi, re.MULTILINE))
+        self.assertGreater(len(operations), 50)
+        for scheme in ("light", "dark"):
+            for size, (width, height) in SIZES.items():
+                context = self.browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
+                self.addCleanup(context.close)
+                page, asked, said = context.new_page(), [], []
+                page.on("request", lambda request: asked.append(request.url))
+                page.on("pageerror", lambda error: said.append(str(error)))
+                page.on("console", lambda line: said.append(line.text))
+                with self.subTest(scheme=scheme, size=size):
+                    page.goto(f"{self.server.url}/docs", wait_until="networkidle")
+                    self.assertIn(f"{self.server.url}/docs/style.css", asked)
+                    elsewhere = [url for url in asked if not url.startswith(f"{self.server.url}/")]
+                    self.assertEqual(elsewhere, [])
+                    self.assertEqual(said, [])
+                    described = page.locator("main section").evaluate_all("all => all.map(one => one.id)")
+                    self.assertEqual(len(described), len(set(described)), "every place has a name of its own")
+                    self.assertEqual((operations | schemas) - set(described), set())
+                    requests = page.locator("main section > .request")
+                    self.assertEqual(requests.count(), len(operations))
+                    # Two places stand for all: a look at the whole page takes half a minute.
+                    self.assertEqual(self.serious(page, [["nav"], ["#create_job"], ["#JobPost"]]), [])
+                    # Where the contents are beside the page it has the least room just after they came there.
+                    for across in (width, 1025) if size == "wide" else (width,):
+                        page.set_viewport_size({"width": across, "height": height})
+                        self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth - innerWidth"), 0, across)
+
+                    # From the contents to an operation, and from there to what it takes.
+                    page.get_by_role("navigation").get_by_role("link", name="Post a job", exact=True).click()
+                    posting = page.locator("section#create_job")
+                    expect(posting).to_be_in_viewport()
+                    expect(posting.locator(".request")).to_have_text("POST /jobs needs the scope write")
+                    posting.get_by_role("link", name="JobPost", exact=True).first.click()
+                    expect(page.locator("section#JobPost > h2")).to_be_in_viewport()
+                    if PICTURES is not None:
+                        page.screenshot(path=PICTURES / f"docs-{scheme}-{size}-schema.png")
+                        page.goto(f"{self.server.url}/docs#create_job")
+                        page.screenshot(path=PICTURES / f"docs-{scheme}-{size}.png")
 
     def test_every_view_is_reached_by_keyboard_and_open_to_all(self):
         one, other = self.post("one"), self.post("other")
