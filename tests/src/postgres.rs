@@ -11,8 +11,8 @@
 use std::sync::{Arc, Weak};
 
 use frugal::embedded_postgres::{EmbeddedPostgres, Options};
-use sqlx::Postgres;
 use sqlx::migrate::MigrateDatabase;
+use sqlx::{PgConnection, Postgres};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -108,9 +108,37 @@ fn with_database(url: &str, name: &str) -> String {
     format!("{server}/{name}{parameters}")
 }
 
+/// The tables of a database that have a text in any of their rows.
+///
+/// # Panics
+/// If the database is away.
+pub async fn tables_with(connection: &mut PgConnection, text: &str) -> Vec<String> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT quote_ident(table_name) FROM information_schema.tables
+         WHERE table_schema = 'public' AND table_type = 'BASE TABLE' ORDER BY 1",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .expect("the tables can be listed");
+    let mut found = Vec::new();
+    for table in tables {
+        let query =
+            format!("SELECT EXISTS (SELECT FROM {table} one WHERE strpos(one::text, $1) > 0)");
+        let has: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .bind(text)
+            .fetch_one(&mut *connection)
+            .await
+            .expect("the table can be read");
+        if has {
+            found.push(table);
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
-    use sqlx::{Connection, PgConnection};
+    use sqlx::Connection;
 
     use super::*;
 

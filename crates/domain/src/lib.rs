@@ -27,6 +27,7 @@ pub mod prompt;
 pub mod rank;
 pub mod request;
 pub mod scoring;
+pub mod secret;
 pub mod seed;
 pub mod space;
 pub mod spend;

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::access::Access;
 use frugal_domain::delivery::DeliveryState;
 use frugal_domain::id::JobId;
+use frugal_domain::secret::Secret;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -62,7 +63,11 @@ impl TryFrom<WebhookRow> for Webhook {
 ///
 /// # Errors
 /// The database is away or refuses.
-pub async fn create(connection: &mut PgConnection, webhook: &Webhook, secret: &str) -> Result<()> {
+pub async fn create(
+    connection: &mut PgConnection,
+    webhook: &Webhook,
+    secret: &Secret,
+) -> Result<()> {
     if !any(&mut *connection).await? {
         let settled = positions::settled(&mut *connection).await?;
         sqlx::query!(
@@ -80,7 +85,7 @@ pub async fn create(connection: &mut PgConnection, webhook: &Webhook, secret: &s
         webhook.id,
         webhook.owner,
         webhook.url,
-        secret,
+        secret.reveal(),
         &webhook.types,
         write_json("labels", &webhook.labels)?,
         webhook.created_at
@@ -277,7 +282,7 @@ pub struct Due {
     /// Where it is posted to.
     pub url: String,
     /// What it is signed with.
-    pub secret: String,
+    pub secret: Secret,
     /// What is posted.
     pub body: String,
     /// The how-manieth attempt this is.
@@ -321,7 +326,7 @@ pub async fn take(
             webhook: row.webhook_id,
             position: row.position,
             url: row.url,
-            secret: row.secret,
+            secret: row.secret.into(),
             body: row.body,
             attempt: to_u32("attempts", row.attempts)?,
         })

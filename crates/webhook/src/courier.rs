@@ -4,6 +4,7 @@ use crate::error::HookError;
 use crate::posting::{self, Fault, refused};
 use crate::reach::{Reach, Resolver};
 use crate::signer::Signer;
+use frugal_domain::secret::Secret;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub struct Message<'a> {
     /// Where it is posted to.
     pub url: &'a str,
     /// What it is signed with.
-    pub secret: &'a str,
+    pub secret: &'a Secret,
     /// The same for each attempt at it.
     pub id: &'a str,
     /// A JSON text.
@@ -85,8 +86,8 @@ impl Courier {
         // What was allowed when the webhook was made may not be any more.
         let url = self.reach.check(message.url);
         let url = url.map_err(|problem| not_sent(format!("its URL {problem}")))?;
-        let signer =
-            Signer::new(message.secret).map_err(|error| not_sent(format!("its secret {error}")))?;
+        let signer = Signer::new(message.secret.reveal())
+            .map_err(|error| not_sent(format!("its secret {error}")))?;
         let body = message.body.as_bytes();
         let posted = posting::post(&self.http, url.as_str(), &signer, message.id, body);
         let (mut answer, now) = posted.await?;

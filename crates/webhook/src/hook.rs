@@ -115,7 +115,7 @@ impl Hook {
         let (mut answer, now) = posted.await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let mut read = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| broken(&error))? {
+        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
             if read.len() + chunk.len() > MOST_BYTES {
                 let reason = format!("its answer is larger than {} MiB", MOST_BYTES >> 20);
                 return Err(Fault::passing(reason));

@@ -57,7 +57,7 @@ pub(crate) async fn post(
         .header("webhook-timestamp", timestamp.to_string())
         .header("webhook-signature", signature)
         .body(body.to_vec());
-    let answer = request.send().await.map_err(|error| broken(&error))?;
+    let answer = request.send().await.map_err(broken)?;
     Ok((answer, now))
 }
 
@@ -83,12 +83,14 @@ impl Fault {
 }
 
 /// The connection broke, or none came about.
-pub(crate) fn broken(error: &reqwest::Error) -> Fault {
+pub(crate) fn broken(error: reqwest::Error) -> Fault {
+    // It may hold what lets somebody in, and what is said here comes to others than who wrote it.
+    let error = error.without_url();
     if error.is_timeout() {
         return Fault::passing("it does not answer in time");
     }
-    // The innermost says most, and none of them has the URL in it.
-    let mut cause: &dyn Error = error;
+    // The innermost says most.
+    let mut cause: &dyn Error = &error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }

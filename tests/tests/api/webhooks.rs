@@ -11,6 +11,7 @@ use frugal_domain::event::EventBody;
 use frugal_domain::money::Spend;
 use frugal_tests::app::{Limits, Server, TestApp};
 use frugal_tests::client::ApiClient;
+use frugal_tests::postgres::tables_with;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -172,6 +173,40 @@ async fn ends_are_told_always_and_others_where_they_are_asked_for() {
     );
     assert_eq!(log[0]["id"], told[1].0);
     assert_eq!(settled(&app.api, &plain, 2, &["delivered"]).await.len(), 2);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn what_messages_are_signed_with_is_told_once_and_stands_in_one_place() {
+    let app = TestApp::with_limits(catalog(), limits()).await;
+    let receiver = Receiver::start(|_| StatusCode::INTERNAL_SERVER_ERROR).await;
+    let path = register(&app.api, &receiver, json!({})).await;
+    let job = app.api.submit(&job()).await;
+    let running = claim(&app).await;
+    finish(&app, running, &success(None)).await;
+    settled(&app.api, &path, 1, &["pending"]).await;
+    let (_, coded) = SECRET.split_once('_').unwrap();
+    for answered in [
+        "/webhooks",
+        &path,
+        &format!("{path}/deliveries"),
+        "/audit",
+        "/events?after=0",
+        &job,
+        &format!("{job}/events"),
+        &format!("{job}/export"),
+        "/metrics",
+    ] {
+        let answer = app.api.get(answered).await;
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(
+            status.is_success() && !text.contains(coded),
+            "{answered}: {text}"
+        );
+    }
+    let tables = tables_with(&mut app.pool.acquire().await.unwrap(), coded).await;
+    assert_eq!(tables, ["webhooks"]);
     app.end().await;
 }
 

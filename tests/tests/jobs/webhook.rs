@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use frugal_simulator::{Script, SimulatorOptions};
 use frugal_tests::client::ApiClient;
+use frugal_tests::postgres::tables_with;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
@@ -19,6 +20,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// What is secret of it.
+const CODED: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const NOWHERE: [&str; 0] = [];
 
 const SUBJECTS: [&str; 6] = ["ferries", "tides", "owls", "bridges", "maps", "bells"];
 
@@ -192,6 +197,12 @@ async fn answers_are_tuned_by_what_a_hook_says_of_them() {
     let items = grader.items().len();
     assert!(none > 0, "{scores} scores");
     assert_eq!(i64::try_from(items).unwrap(), scores + none);
+    // What messages are signed with is known to the process alone.
+    let mut database = PgConnection::connect(world.database.url()).await.unwrap();
+    assert_eq!(tables_with(&mut database, CODED).await, NOWHERE);
+    let export = api.get(&format!("{path}/export")).await;
+    let export = export.text().await.unwrap();
+    assert!(export.contains("\"end\"") && !export.contains(CODED));
     assert!(server.stop().await);
     world.end().await;
 }

@@ -19,6 +19,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use frugal_domain::event::EVENT_NAMES;
+use frugal_domain::secret::Secret;
 use frugal_store::webhooks as stored;
 use frugal_webhook::Signer;
 use serde::Deserialize;
@@ -79,7 +80,7 @@ pub(super) async fn create_webhook(
     check(&state, &post).map_err(invalid)?;
     let secret = match post.secret {
         Some(secret) => secret,
-        None => keys::webhook_secret()?,
+        None => keys::webhook_secret()?.into(),
     };
     let webhook = stored::Webhook {
         id: Uuid::now_v7(),
@@ -122,7 +123,7 @@ fn check(state: &AppState, post: &WebhookPost) -> Result<(), String> {
     if texts.into_iter().any(|text| text.contains('\0')) {
         return Err("`labels` has a NUL character, which no label has".to_owned());
     }
-    let Some(secret) = &post.secret else {
+    let Some(secret) = post.secret.as_ref().map(Secret::reveal) else {
         return Ok(());
     };
     let is_one = !secret.contains(char::is_whitespace) && secret.len() <= LONGEST_SECRET;

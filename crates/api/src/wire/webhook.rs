@@ -2,6 +2,7 @@
 
 use super::names::DeliveryState;
 use chrono::{DateTime, Utc};
+use frugal_domain::secret::Secret;
 use frugal_store::webhooks;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,8 +30,8 @@ pub struct WebhookPost {
     #[schema(example = json!({"team": "search"}))]
     pub labels: BTreeMap<String, String>,
     /// What messages are signed with: `whsec_` and 24 to 64 bytes in base64. One is made where there is none.
-    #[schema(min_length = 38, max_length = 100)]
-    pub secret: Option<String>,
+    #[schema(value_type = Option<String>, min_length = 38, max_length = 100)]
+    pub secret: Option<Secret>,
 }
 
 /// An address that the events of an owner's jobs are posted to.
@@ -67,8 +68,8 @@ pub struct NewWebhook {
     #[serde(flatten)]
     pub about: Webhook,
     /// What messages to it are signed with, as Standard Webhooks has it. It is not shown again.
-    #[schema(example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
-    pub secret: String,
+    #[schema(value_type = String, example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
+    pub secret: Secret,
 }
 
 /// An event on its way to a webhook.
