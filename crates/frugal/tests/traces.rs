@@ -385,7 +385,7 @@ async fn traces_without_a_collector_cost_a_warning() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let server = Server::start(&url).await;
-    server.run_job().await;
+    let id = server.run_job().await;
     let lines = server.stop().await;
     let warnings: Vec<_> = lines
         .iter()
@@ -393,6 +393,11 @@ async fn traces_without_a_collector_cost_a_warning() {
         .collect();
     assert_eq!(warnings.len(), 1, "{lines:#?}");
     assert!(warnings[0].contains(&url) && warnings[0].contains("\"WARN\""));
+    // The log is as without traces: its lines have the span of the job, whatever else there is for the collector.
+    let ended = lines.iter().find(|line| line.contains("the job has ended"));
+    let ended: Value = serde_json::from_str(ended.unwrap()).unwrap();
+    assert_eq!(ended["span"]["name"], "job", "{ended}");
+    assert_eq!(ended["span"]["id"], id.as_str(), "{ended}");
     assert!(!lines.concat().contains(COLLECTOR_KEY), "{lines:#?}");
 }
 
