@@ -1,6 +1,6 @@
 //! Whole jobs in memory against recorded answers of real models: no database, no network, no clock,
 //! thousands of jobs a minute. It measures what pruning is worth and whether what reports say can
-//! be trusted. [`throughput`] alone runs the real programs, and [`math`] a Python package.
+//! be trusted. [`throughput`] and [`worlds::served`] alone run the real programs, and [`math`] a Python package.
 //!
 //! Start with [`run`] (a job from its baseline to its held-out rows) and [`endpoint`] (what answers
 //! it); [`pruning`] and [`certainty`] are what is measured.
@@ -15,10 +15,12 @@ mod coverage;
 mod data_set;
 mod endpoint;
 mod experiment;
+mod http;
 mod jhu;
 mod math;
 mod memory;
 mod parallel;
+mod processes;
 mod pruning;
 mod recorded;
 mod run;
@@ -77,6 +79,31 @@ enum Measured {
         /// they follow one another.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         requests_in_flight: Option<u32>,
+        /// A folder of other worlds.
+        #[arg(long, env = "FRUGAL_WORLDS_DIR")]
+        worlds: Option<PathBuf>,
+    },
+    /// The same worlds behind an endpoint over HTTP, jobs posted to the real program: what winners are worth,
+    /// and how many requests are under way; on Linux.
+    Served {
+        /// The program `frugal`; by default the one beside this one.
+        #[arg(long)]
+        frugal: Option<PathBuf>,
+        /// Jobs on each world.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 11)]
+        first_seed: u64,
+        /// Optimization budgets, as multiples of the inference budget over all rows.
+        #[arg(long, value_delimiter = ',', default_value = "2,5,25")]
+        factors: Vec<f64>,
+        /// Milliseconds that each answer takes.
+        #[arg(long, default_value_t = 200)]
+        latency: u64,
+        /// How many requests a job may have under way.
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+        requests_in_flight: u32,
         /// A folder of other worlds.
         #[arg(long, env = "FRUGAL_WORLDS_DIR")]
         worlds: Option<PathBuf>,
@@ -196,6 +223,26 @@ fn main() -> anyhow::Result<()> {
                 factors,
                 ways,
                 settings,
+                requests_in_flight,
+                folder: worlds,
+            },
+        ),
+        Measured::Served {
+            frugal,
+            seeds,
+            first_seed,
+            factors,
+            latency,
+            requests_in_flight,
+            worlds,
+        } => worlds::served::print(
+            &mut out,
+            &worlds::served::Measure {
+                frugal,
+                seeds,
+                first_seed,
+                factors,
+                latency,
                 requests_in_flight,
                 folder: worlds,
             },

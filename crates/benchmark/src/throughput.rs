@@ -5,13 +5,10 @@
 //! call is one request of one response. PostgreSQL is the one that `frugal serve` starts by itself, which
 //! flushes to disk at each commit.
 
-mod http;
-mod processes;
-
-use crate::table;
+use crate::processes::{self, ProcessorTime, Serving, Simulating};
+use crate::{http, table};
 use anyhow::{Context, ensure};
 use frugal_simulator::Recordings;
-use processes::{ProcessorTime, Serving, Simulating};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -64,11 +61,7 @@ struct Seen {
 /// # Errors
 /// A program does not start or does not do as it should, or the output cannot be written.
 pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
-    let beside = || Ok::<_, std::io::Error>(std::env::current_exe()?.with_file_name("frugal"));
-    let program = match &measure.frugal {
-        Some(program) => program.clone(),
-        None => beside()?,
-    };
+    let program = processes::frugal(measure.frugal.as_deref())?;
     let mut table = table::new([
         "latency",
         "calls/s",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The name by which jobs know the endpoint.
-const ENDPOINT: &str = "world";
+pub const ENDPOINT: &str = "world";
 
 /// A limit on trials that no job reaches: budgets are to end them.
 const TRIALS: u32 = 10_000;
@@ -144,6 +144,14 @@ pub fn run(
 /// # Errors
 /// It has faults.
 pub fn spec(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<JobSpec> {
+    let body = document(world, factor, seed, way);
+    let (spec, _) = frugal_intake::job(&body, &catalog(world), seed)
+        .map_err(|faults| anyhow::anyhow!("the job has faults: {faults:?}"))?;
+    Ok(spec)
+}
+
+/// The job as it is posted.
+pub fn document(world: &World, factor: f64, seed: u64, way: &Way) -> Value {
     let rows = crate::endpoint::Endpoint::rows(world);
     let models: Vec<Value> = world
         .models
@@ -187,9 +195,7 @@ pub fn spec(world: &World, factor: f64, seed: u64, way: &Way) -> anyhow::Result<
         merge(&mut body["search_space"], &settings);
     }
     merge(&mut body, &way.changes);
-    let (spec, _) = frugal_intake::job(&body, &catalog(world), seed)
-        .map_err(|faults| anyhow::anyhow!("the job has faults: {faults:?}"))?;
-    Ok(spec)
+    body
 }
 
 /// A row as it is posted, by its number: what the prompt says of it, and what a right answer is.
@@ -198,7 +204,7 @@ pub fn row(number: usize) -> Value {
 }
 
 /// Puts members of one document into another.
-fn merge(into: &mut Value, changes: &Value) {
+pub fn merge(into: &mut Value, changes: &Value) {
     match (into, changes) {
         (Value::Object(into), Value::Object(changes)) => {
             for (name, change) in changes {

@@ -6,6 +6,7 @@ mod generator;
 pub mod job;
 pub mod optimum;
 mod overlay;
+pub mod served;
 pub mod space;
 pub mod way;
 mod world;
@@ -55,8 +56,7 @@ pub struct Measure {
 /// # Errors
 /// A world cannot be read, or a job makes no sense.
 pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
-    let folder = measure.folder.as_deref().unwrap_or(Path::new(BUNDLED));
-    let worlds = load(folder, measure.settings)?;
+    let worlds = load(measure.folder.as_deref(), measure.settings)?;
     let known = ways();
     let ways: Vec<_> = if measure.ways.is_empty() {
         known
@@ -247,12 +247,13 @@ fn pooled(of_worlds: &[Spread]) -> String {
 /// # Errors
 /// They cannot be read.
 pub fn bundled() -> anyhow::Result<Vec<(World, f64)>> {
-    load(Path::new(BUNDLED), FreeSettings::Temperature)
+    load(None, FreeSettings::Temperature)
 }
 
-/// The worlds of a folder with settings laid over them, each with the best utility that its budget
-/// allows.
-fn load(folder: &Path, settings: FreeSettings) -> anyhow::Result<Vec<(World, f64)>> {
+/// The worlds of a folder, or those that come with the benchmark, with settings laid over them: each with the
+/// best utility that its budget allows.
+fn load(folder: Option<&Path>, settings: FreeSettings) -> anyhow::Result<Vec<(World, f64)>> {
+    let folder = folder.unwrap_or(Path::new(BUNDLED));
     let at = || format!("the worlds in {}", folder.display());
     let best = folder.join("best.json");
     let written = settings == FreeSettings::Temperature && best.exists();

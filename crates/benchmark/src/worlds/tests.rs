@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 fn world(name: &str) -> (World, f64) {
-    let worlds = load(Path::new(BUNDLED), FreeSettings::Temperature).unwrap();
+    let worlds = load(None, FreeSettings::Temperature).unwrap();
     worlds
         .into_iter()
         .find(|(world, _)| world.name == name)

@@ -275,7 +275,8 @@ impl World {
         }
     }
 
-    fn tokens_of_prompt(&self, template: usize, row: usize) -> u64 {
+    /// Tokens of a prompt for a row.
+    pub fn tokens_of_prompt(&self, template: usize, row: usize) -> u64 {
         self.prompt_tokens[row] + self.templates[template].tokens
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -16,6 +16,17 @@ const MS_PER_TICK: f64 = 10.0;
 
 /// How long a program may take until it says that it serves; making a cluster is part of it.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The program `frugal`: the one that is given, or the one beside this one.
+///
+/// # Errors
+/// It is not known where this one is.
+pub fn frugal(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    Ok(match given {
+        Some(program) => program.to_owned(),
+        None => std::env::current_exe()?.with_file_name("frugal"),
+    })
+}
 
 /// A child process that is asked to stop when dropped, and waited for.
 struct Running(Child);
@@ -32,12 +43,12 @@ impl Drop for Running {
 }
 
 /// A running `frugal simulate`.
-pub(super) struct Simulating {
+pub struct Simulating {
     running: Running,
     /// What endpoints are configured with.
-    pub(super) base_url: String,
+    pub base_url: String,
     /// Host and port.
-    pub(super) address: String,
+    pub address: String,
 }
 
 impl Simulating {
@@ -45,7 +56,7 @@ impl Simulating {
     ///
     /// # Errors
     /// It does not start.
-    pub(super) fn start(program: &Path, latency: u64) -> anyhow::Result<Self> {
+    pub fn start(program: &Path, latency: u64) -> anyhow::Result<Self> {
         let latency = latency.to_string();
         let mut command = Command::new(program);
         command
@@ -76,12 +87,12 @@ impl Simulating {
 }
 
 /// A running `frugal serve` with a PostgreSQL of its own.
-pub(super) struct Serving {
+pub struct Serving {
     // Its files go after it.
     running: Running,
     directory: TempDir,
     /// Host and port.
-    pub(super) address: String,
+    pub address: String,
     postmaster: u32,
 }
 
@@ -90,7 +101,7 @@ impl Serving {
     ///
     /// # Errors
     /// It does not start.
-    pub(super) fn start(program: &Path, endpoints: &str, jobs: u32) -> anyhow::Result<Self> {
+    pub fn start(program: &Path, endpoints: &str, jobs: u32) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         // The server's account, which is another than root, has to come by.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
@@ -149,17 +160,17 @@ impl Serving {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(super) fn log(&self) -> anyhow::Result<String> {
+    pub fn log(&self) -> anyhow::Result<String> {
         Ok(fs::read_to_string(self.directory.path().join("log"))?)
     }
 }
 
 /// Milliseconds of processor time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ProcessorTime {
-    pub(super) frugal: f64,
-    pub(super) postgres: f64,
-    pub(super) simulator: f64,
+pub struct ProcessorTime {
+    pub frugal: f64,
+    pub postgres: f64,
+    pub simulator: f64,
 }
 
 impl ProcessorTime {
@@ -167,7 +178,7 @@ impl ProcessorTime {
     ///
     /// # Errors
     /// This is no Linux, or a process is gone.
-    pub(super) fn read(simulating: &Simulating, serving: &Serving) -> anyhow::Result<Self> {
+    pub fn read(simulating: &Simulating, serving: &Serving) -> anyhow::Result<Self> {
         let own = |id: u32| Ok::<_, anyhow::Error>(Status::read(id)?.own);
         let server = Status::read(serving.postmaster)?;
         let mut postgres = server.own + server.ended_children;
@@ -191,7 +202,7 @@ impl ProcessorTime {
     }
 
     /// What was used between an earlier moment and this one.
-    pub(super) fn since(self, before: Self) -> Self {
+    pub fn since(self, before: Self) -> Self {
         Self {
             frugal: self.frugal - before.frugal,
             postgres: self.postgres - before.postgres,

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// There is no answer, or it is none of success.
-pub(super) fn get(address: &str, path: &str) -> anyhow::Result<Value> {
+pub fn get(address: &str, path: &str) -> anyhow::Result<Value> {
     call(address, "GET", path, "")
 }
 
@@ -21,7 +21,7 @@ pub(super) fn get(address: &str, path: &str) -> anyhow::Result<Value> {
 ///
 /// # Errors
 /// There is no answer, or it is none of success.
-pub(super) fn post(address: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+pub fn post(address: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
     call(address, "POST", path, &body.to_string())
 }
 
