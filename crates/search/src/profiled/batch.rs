@@ -8,7 +8,8 @@
 use super::arm::Arm;
 use super::assessment::Assessment;
 use super::constants::{
-    COST_FLOOR, FEW_ROWS, LEAST_BATCH, LEAST_GAIN, MOST_AGAIN, NOTHING, REQUESTS_PER_N, RESERVE,
+    COST_FLOOR, FEW_ROWS, LEAST_BATCH, LEAST_GAIN, LEAST_LEFT, MOST_AGAIN, NOTHING, REQUESTS_PER_N,
+    RESERVE,
 };
 use super::problem::Problem;
 use super::profile::Profile;
@@ -81,6 +82,9 @@ impl Situation<'_> {
             return self.in_air.is_empty().then(|| self.look_for_affordable())?;
         };
         let missing = self.missing(leader);
+        if missing.is_empty() && is_spent(self.left, self.problem) {
+            return None;
+        }
         let top = &self.assessment.profiles[leader];
         let reserve = missing.len() as f64 * self.spent(leader, top, 1) * RESERVE;
         let mut best: Option<Candidate> = None;
@@ -381,6 +385,11 @@ impl Situation<'_> {
         let expected = self.assessment.profiles[arm].cost.spent_response * of_one;
         cost + (worst - expected).max(0.0) <= self.left
     }
+}
+
+/// Whether so little of the budget is left that only the leader is still finished with it.
+pub(super) fn is_spent(left: f64, problem: &Problem) -> bool {
+    left < problem.optimization_budget * LEAST_LEFT
 }
 
 /// By how much the best of two is expected to rise once a normal difference with this deviation is

@@ -118,7 +118,13 @@ pub(super) const COST_FLOOR: f64 = 1.0 / 400.0;
 pub(super) const LEAST_GAIN: f64 = 5e-4;
 /// The gain of utility below which nothing is bought any more.
 pub(super) const NOTHING: f64 = 1e-7;
+/// The share of the budget below which nothing more is bought once the leader was asked for on every row: worst
+/// cases that have to be set aside let less and less of it be under way at once, and it brings next to nothing.
+pub(super) const LEAST_LEFT: f64 = 0.05;
 /// What is kept back to finish the leader, over its estimate.
 pub(super) const RESERVE: f64 = 1.1;
 /// The most money in the air, as a share of the optimization budget.
 pub(super) const MOST_IN_AIR: f64 = 0.1;
+/// Requests of the batches in the air for each that may be under way: those beyond it wait, so that there are some
+/// to send while the rest of the oldest batch is awaited.
+pub(super) const LINED_UP: f64 = 1.5;
