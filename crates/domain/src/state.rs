@@ -68,7 +68,7 @@ impl JobState {
 names! {
     /// Why a job's search ended.
     pub enum StopReason: "stop reason" {
-        /// No further request fits into the optimization budget.
+        /// No further request fits into the optimization budget, or what is left of it would bring next to nothing.
         BudgetExhausted = "budget_exhausted",
         /// The limit on trials is reached.
         TrialLimit = "trial_limit",

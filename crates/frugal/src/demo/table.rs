@@ -284,7 +284,7 @@ pub fn links(api_url: &str, job: &str) -> String {
 fn ending(outcome: &Outcome) -> String {
     match outcome.report.stop_reason {
         StopReason::BudgetExhausted => format!(
-            "The search ended because no further request was sure to fit into {}.",
+            "The search ended because its budget of {} was spent, or too little of it left to bring anything.",
             budget_amount(outcome.job.budgets.optimization)
         ),
         StopReason::Converged => {

@@ -122,7 +122,7 @@ fn what_the_search_took() {
     └────────────────────────────────────────────┴───────────────────┘
     pruned: given up as over the allowed inference cost, or as clearly worse than the best
     full evaluation: of the same configurations, on every instance
-    The search ended because no further request was sure to fit into $0.06.
+    The search ended because its budget of $0.06 was spent, or too little of it left to bring anything.
     ");
 }
 
