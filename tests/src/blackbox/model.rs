@@ -227,14 +227,30 @@ impl Possible {
     /// and no state explain what was answered.
     pub(super) fn after(&self, asked: &[(Op, Answer)]) -> Option<Self> {
         let mut reached = BTreeSet::new();
-        self.orders(asked, &mut (0..asked.len()).collect(), &mut reached);
+        let deleting = asked.iter().filter(|(op, answer)| {
+            *op == Op::Delete && matches!(answer, Answer::Unknown | Answer::Known(204, _))
+        });
+        let deletions = match self.may(|job| job.life != Life::Deleted) {
+            true => deleting.count(),
+            false => 0,
+        };
+        let mut left = (0..asked.len()).collect();
+        self.orders(asked, deletions, &mut left, &mut reached);
         (!reached.is_empty()).then_some(Self(reached))
     }
 
-    fn orders(&self, asked: &[(Op, Answer)], left: &mut Vec<usize>, reached: &mut BTreeSet<Job>) {
-        let is_deleting = asked.iter().any(|(op, answer)| {
-            *op == Op::Delete && matches!(answer, Answer::Unknown | Answer::Known(204, _))
-        });
+    /// The same after those that are `left`, among them so many deletions: a job goes part by part, so who
+    /// deletes it while another does may find the rest of it gone, and has deleted it too.
+    fn orders(
+        &self,
+        asked: &[(Op, Answer)],
+        deletions: usize,
+        left: &mut Vec<usize>,
+        reached: &mut BTreeSet<Job>,
+    ) {
+        let is_deleting = deletions > 0;
+        let has_shared =
+            |job: &Job, op: &Op| deletions > 1 && *op == Op::Delete && job.life == Life::Deleted;
         let reachable = Self::from_all(self.0.iter().cloned(), is_deleting);
         if left.is_empty() {
             reached.extend(reachable.0);
@@ -246,11 +262,15 @@ impl Possible {
                 let before = &reachable.0;
                 let after = before.iter().filter_map(|job| explains(job, op, answer));
                 let mut after: BTreeSet<_> = after.collect();
+                if *answer == Answer::Known(204, None) {
+                    let shared = before.iter().filter(|job| has_shared(job, op));
+                    after.extend(shared.cloned());
+                }
                 if *answer == Answer::Unknown {
                     after.extend(before.iter().cloned());
                 }
                 if !after.is_empty() {
-                    Self(after).orders(asked, left, reached);
+                    Self(after).orders(asked, deletions, left, reached);
                 }
             }
             left.insert(position, chosen);
@@ -330,7 +350,9 @@ mod tests {
             (Op::Delete, Answer::Known(204, None)),
             (Op::Delete, Answer::Known(204, None)),
         ];
-        assert!(ended.after(&both).is_none());
+        let deleted = ended.after(&both).expect("each deleted a part of it");
+        assert!(!deleted.may(|job| job.life != Life::Deleted));
+        assert!(deleted.after(&both).is_none(), "it was gone before");
     }
 
     #[test]
