@@ -125,6 +125,3 @@ pub(super) const LEAST_LEFT: f64 = 0.05;
 pub(super) const RESERVE: f64 = 1.1;
 /// The most money in the air, as a share of the optimization budget.
 pub(super) const MOST_IN_AIR: f64 = 0.1;
-/// Requests of the batches in the air for each that may be under way: those beyond it wait, so that there are some
-/// to send while the rest of the oldest batch is awaited.
-pub(super) const LINED_UP: f64 = 1.5;

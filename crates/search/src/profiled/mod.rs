@@ -58,8 +58,8 @@ use arm::{Arm, Row};
 use assessment::{Assessment, Evidence};
 use batch::{Chosen, InAir, Situation};
 use constants::{
-    FEW_ROWS, FIRST_TEMPERATURE, HOTTEST, LINED_UP, MOST_IN_AIR, NEXT_TEMPERATURES, OUTWARD_STEP,
-    PROMISING, REFINE_RESPONSES, TEMPERATURE_APART, TEMPERATURE_STEP,
+    FEW_ROWS, FIRST_TEMPERATURE, HOTTEST, MOST_IN_AIR, NEXT_TEMPERATURES, OUTWARD_STEP, PROMISING,
+    REFINE_RESPONSES, TEMPERATURE_APART, TEMPERATURE_STEP,
 };
 use frugal_domain::configuration::{Configuration, Extent};
 use frugal_domain::job::JobSpec;
@@ -232,9 +232,8 @@ impl Profiled {
         let air: f64 = self.in_air.iter().map(|batch| batch.cost).sum();
         let requests: usize = self.in_air.iter().map(|batch| batch.rows.len()).sum();
         let most = self.problem.optimization_budget * MOST_IN_AIR;
-        let lined_up = self.requests_in_flight as f64 * LINED_UP;
-        let room =
-            self.in_air.is_empty() || (requests as f64) < lined_up && air < most && !self.exhausted;
+        let room = self.in_air.is_empty()
+            || requests < self.requests_in_flight && air < most && !self.exhausted;
         let chosen = if !room || self.exhausted {
             None
         } else {
