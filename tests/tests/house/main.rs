@@ -103,8 +103,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("landlock", &["sandbox"]),
     ("libc", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
-    // HTTP is served by the API; the simulator is a program of its own.
-    ("axum", &["api", "simulator"]),
+    // HTTP is served by the API; the simulator and the worlds of the benchmark are endpoints to call.
+    ("axum", &["api", "benchmark", "simulator"]),
     // Endpoints are called by `llm`, hooks by `webhook`; the program's demonstration is a client of Frugal's
     // own API.
     ("reqwest", &["llm", "webhook", "frugal"]),
