@@ -7,6 +7,8 @@
 //! Start with [`config::Config`] (all that an operator can set), then
 //! [`embedded_postgres::EmbeddedPostgres`] (what runs where no database is named).
 
+#[cfg(test)]
+mod captured;
 pub mod check;
 pub mod cli;
 pub mod commands;

@@ -118,30 +118,9 @@ pub fn initialise(
 
 #[cfg(test)]
 mod tests {
-    use tracing::{debug, info, warn};
-    use tracing_subscriber::fmt::MakeWriter;
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl<'a> MakeWriter<'a> for Lines {
-        type Writer = Self;
-        fn make_writer(&'a self) -> Self {
-            self.clone()
-        }
-    }
+    use crate::captured::Lines;
+    use tracing::{debug, info, warn};
 
     fn logged(directives: &str) -> String {
         let lines = Lines::default();
@@ -157,8 +136,7 @@ mod tests {
             info!(target: "sqlx::query", "sqlx-info");
             warn!(target: "sqlx::query", "sqlx-warn");
         });
-        let bytes = lines.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        lines.text()
     }
 
     #[test]

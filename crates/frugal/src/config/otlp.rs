@@ -19,6 +19,12 @@ pub struct OtlpEndpoint {
 }
 
 impl OtlpEndpoint {
+    /// Where it takes traces.
+    #[must_use]
+    pub fn traces_url(&self) -> String {
+        format!("{}{PATH}", self.url.trim_end_matches('/'))
+    }
+
     /// Reads an address; what is wrong with it otherwise.
     pub(super) fn parse(origin: &str, text: &str) -> Result<Self, String> {
         let url = Url::parse(text).ok();

@@ -67,7 +67,7 @@ impl Traces {
                 runtime: runtime.clone(),
             })
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(format!("{}/v1/traces", endpoint.url.trim_end_matches('/')))
+            .with_endpoint(endpoint.traces_url())
             .with_timeout(TIMEOUT)
             .build()
             .context("the exporter of traces does not start")?;
@@ -222,6 +222,7 @@ impl HttpClient for Collector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::captured::Lines;
     use axum::http::HeaderMap;
     use opentelemetry::trace::{SpanKind, Status};
     use opentelemetry_sdk::error::OTelSdkError;
@@ -347,12 +348,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_collector_that_is_away_is_told_of_once() {
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let writer = Arc::clone(&log);
+        let log = Lines::default();
         let lines = tracing_subscriber::fmt()
             .with_ansi(false)
             .without_time()
-            .with_writer(move || Lines(Arc::clone(&writer)))
+            .with_writer(log.clone())
             .finish();
         let _logged = tracing::subscriber::set_default(lines);
         let kept = Kept::default();
@@ -361,22 +361,9 @@ mod tests {
             kept.fails.store(fails, Ordering::Relaxed);
             assert_eq!(exporter.export(Vec::new()).await.is_err(), fails);
         }
-        let said = String::from_utf8(log.lock().unwrap().clone()).unwrap();
-        insta::assert_snapshot!(said, @r#"
+        insta::assert_snapshot!(log.text(), @r#"
         WARN frugal::traces::export: spans do not reach their collector; they are dropped until it takes them again endpoint="http://collector" error=Operation failed: away
         INFO frugal::traces::export: spans reach their collector again endpoint="http://collector"
         "#);
-    }
-
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
     }
 }
