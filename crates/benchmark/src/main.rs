@@ -85,29 +85,7 @@ enum Measured {
     },
     /// The same worlds behind an endpoint over HTTP, jobs posted to the real program: what winners are worth,
     /// and how many requests are under way; on Linux.
-    Served {
-        /// The program `frugal`; by default the one beside this one.
-        #[arg(long)]
-        frugal: Option<PathBuf>,
-        /// Jobs on each world.
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-        seeds: u64,
-        /// The first seed.
-        #[arg(long, default_value_t = 11)]
-        first_seed: u64,
-        /// Optimization budgets, as multiples of the inference budget over all rows.
-        #[arg(long, value_delimiter = ',', default_value = "2,5,25")]
-        factors: Vec<f64>,
-        /// Milliseconds that each answer takes.
-        #[arg(long, default_value_t = 200)]
-        latency: u64,
-        /// How many requests a job may have under way.
-        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
-        requests_in_flight: u32,
-        /// A folder of other worlds.
-        #[arg(long, env = "FRUGAL_WORLDS_DIR")]
-        worlds: Option<PathBuf>,
-    },
+    Served(worlds::served::Measure),
     /// Whether significant improvements are ones, and intervals cover the truth.
     Certainty {
         /// Jobs of each kind.
@@ -227,26 +205,7 @@ fn main() -> anyhow::Result<()> {
                 folder: worlds,
             },
         ),
-        Measured::Served {
-            frugal,
-            seeds,
-            first_seed,
-            factors,
-            latency,
-            requests_in_flight,
-            worlds,
-        } => worlds::served::print(
-            &mut out,
-            &worlds::served::Measure {
-                frugal,
-                seeds,
-                first_seed,
-                factors,
-                latency,
-                requests_in_flight,
-                folder: worlds,
-            },
-        ),
+        Measured::Served(measure) => worlds::served::print(&mut out, &measure),
         Measured::Experiment {
             name,
             seeds,

@@ -4,15 +4,14 @@
 use crate::endpoint::Endpoint;
 use crate::worlds::World;
 use crate::worlds::job::Winner;
-use crate::worlds::space::{MAX_TOKENS, RESPONSES, TEMPERATURES};
-use frugal_domain::configuration::{Extent, Sampling, Settings};
+use crate::worlds::space::{MAX_TOKENS, RESPONSES, TEMPERATURES, sampling};
+use frugal_domain::configuration::{Extent, Settings};
 use frugal_domain::money::{Spend, Usage};
 use frugal_domain::seed::mix;
 use frugal_evaluation::expected_success;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
 
 /// Rows that every configuration is seen on first.
 pub const FIRST: usize = 4;
@@ -235,14 +234,12 @@ fn drawn(world: &World, generator: &mut ChaCha8Rng) -> Candidate {
     let max_tokens = tokens as u32;
     Candidate {
         settings: Settings {
-            sampling: Sampling {
-                model: generator.random_range(0..world.models.len()),
-                prompt: generator.random_range(0..world.templates.len()),
-                temperature: Some(generator.random_range(TEMPERATURES[0]..=TEMPERATURES[1])),
-                top_p: None,
-                stop: Vec::new(),
-                extra: BTreeMap::new(),
-            },
+            sampling: sampling(
+                generator.random_range(0..world.models.len()),
+                generator.random_range(0..world.templates.len()),
+                Some(generator.random_range(TEMPERATURES[0]..=TEMPERATURES[1])),
+                None,
+            ),
             extent: Extent {
                 max_tokens,
                 n: generator.random_range(RESPONSES[0]..=RESPONSES[1]),

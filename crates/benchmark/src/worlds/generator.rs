@@ -306,18 +306,11 @@ mod tests {
 
     #[test]
     fn hotter_answers_are_longer_where_they_are_to_be() {
-        use frugal_domain::configuration::Sampling;
+        use crate::worlds::space;
         let world = Recipe::drawn(2, 10).world().unwrap();
         let world = world.with_length_by_temperature(1.0);
         let cost = |temperature| {
-            let sampling = Sampling {
-                model: 0,
-                prompt: 0,
-                temperature: Some(temperature),
-                top_p: None,
-                stop: Vec::new(),
-                extra: std::collections::BTreeMap::new(),
-            };
+            let sampling = space::sampling(0, 0, Some(temperature), None);
             world.row_values(&sampling, 100_000).cost(1.0)
         };
         assert!(cost(0.9) > cost(0.1));

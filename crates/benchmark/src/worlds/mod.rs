@@ -142,22 +142,12 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
                     format!("{:.3}", shares.median),
                     format!("{:.3}", shares.low),
                     format!("{:.2}", costs.median),
-                    format!("{:.1}", mean_in_flight(outcomes)),
+                    format!("{:.1}", mean(outcomes, |one| one.in_flight)),
                 ]);
             }
-            let mean = |of: &dyn Fn(&Quartiles) -> f64| {
-                of_worlds.iter().map(of).sum::<f64>() / of_worlds.len() as f64
-            };
-            let worst = of_worlds.iter().map(|one| one.median);
             let count =
                 |of: &dyn Fn(&Outcome) -> bool| outcomes.iter().filter(|one| of(one)).count();
-            let average = |of: &dyn Fn(&Outcome) -> f64| {
-                outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64
-            };
-            let lost = |of: &dyn Fn(&Lost) -> f64| {
-                let sum: f64 = lost.iter().map(of).sum();
-                format!("{:.3}", sum / lost.len() as f64)
-            };
+            let lost = |of: &dyn Fn(&Lost) -> f64| format!("{:.3}", mean(&lost, of));
             losses.add_row([
                 format!("{factor}"),
                 way.name.to_owned(),
@@ -170,18 +160,18 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
                 format!("{factor}"),
                 way.name.to_owned(),
                 pooled(&means),
-                format!("{:.3}", mean(&|one| one.median)),
-                format!("{:.3}", mean(&|one| one.low)),
-                format!("{:.3}", worst.fold(f64::INFINITY, f64::min)),
+                format!("{:.3}", mean(&of_worlds, |one| one.median)),
+                format!("{:.3}", mean(&of_worlds, |one| one.low)),
+                format!("{:.3}", worst_median(&of_worlds)),
                 format!(
                     "{} of {}",
                     count(&|one| one.winner.is_over_budget()),
                     outcomes.len()
                 ),
                 format!("{}", count(&|one| !one.winner.won)),
-                format!("{:.2}", average(&|one| one.spent)),
-                format!("{:.0}", average(&|one| f64::from(one.trials))),
-                format!("{:.1}", average(&|one| one.in_flight)),
+                format!("{:.2}", mean(&outcomes, |one| one.spent)),
+                format!("{:.0}", mean(&outcomes, |one| f64::from(one.trials))),
+                format!("{:.1}", mean(&outcomes, |one| one.in_flight)),
             ]);
         }
         writeln!(out, "{medians}\n{table}\n{losses}")?;
@@ -198,8 +188,14 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn mean_in_flight(outcomes: &[Outcome]) -> f64 {
-    outcomes.iter().map(|one| one.in_flight).sum::<f64>() / outcomes.len() as f64
+/// The mean of a number that each of some things has.
+fn mean<T>(of: &[T], number: impl Fn(&T) -> f64) -> f64 {
+    of.iter().map(number).sum::<f64>() / of.len() as f64
+}
+
+fn worst_median(of_worlds: &[Quartiles]) -> f64 {
+    let medians = of_worlds.iter().map(|one| one.median);
+    medians.fold(f64::INFINITY, f64::min)
 }
 
 /// Where a job lost what its winner misses, as shares of the best.

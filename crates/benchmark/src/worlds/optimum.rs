@@ -1,11 +1,10 @@
 //! The best utility that a world's inference budget allows, looked for with the truth at hand.
 
 use super::overlay::Overlay;
-use super::space::{MAX_TOKENS, RESPONSES};
+use super::space::{MAX_TOKENS, RESPONSES, sampling};
 use super::world::World;
 use frugal_domain::configuration::Sampling;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// Temperatures and limits of tokens that the best is looked for among.
 const TEMPERATURES: [f64; 13] = [
@@ -29,14 +28,7 @@ pub fn best(world: &World) -> f64 {
         for prompt in 0..world.templates.len() {
             let mut point = Point {
                 utility: 0.0,
-                sampling: Sampling {
-                    model,
-                    prompt,
-                    temperature: Some(1.0),
-                    top_p: None,
-                    stop: Vec::new(),
-                    extra: BTreeMap::new(),
-                },
+                sampling: sampling(model, prompt, Some(1.0), None),
             };
             point.move_along(world, &temperatures());
             point.climb(world, &axes, FIRST_ROUNDS);

@@ -3,9 +3,10 @@
 //! followed one another.
 
 use super::job::{self, Winner};
+use super::space::sampling;
 use super::way::{Way, ways};
 use super::world::World;
-use super::{FreeSettings, load};
+use super::{FreeSettings, load, mean, pooled, worst_median};
 use crate::endpoint::Endpoint;
 use crate::processes::{self, Serving};
 use crate::table::{self, Quartiles};
@@ -15,12 +16,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use frugal_domain::configuration::{Extent, Sampling, Settings};
+use clap::Args;
+use frugal_domain::configuration::{Extent, Settings};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -31,22 +32,29 @@ use tokio::runtime::Runtime;
 const WAIT: u64 = 20;
 
 /// What is measured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Args)]
 pub struct Measure {
-    /// The program; by default the one beside this one.
+    /// The program `frugal`; by default the one beside this one.
+    #[arg(long)]
     pub frugal: Option<PathBuf>,
     /// Jobs on each world.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
     /// The first seed.
+    #[arg(long, default_value_t = 11)]
     pub first_seed: u64,
     /// Optimization budgets, as multiples of the inference budget over all rows.
+    #[arg(long, value_delimiter = ',', default_value = "2,5,25")]
     pub factors: Vec<f64>,
-    /// How long each answer takes, in milliseconds.
+    /// Milliseconds that each answer takes.
+    #[arg(long, default_value_t = 200)]
     pub latency: u64,
     /// How many requests a job may have under way.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_in_flight: u32,
-    /// The folder of the worlds; those that come with the benchmark where there is none.
-    pub folder: Option<PathBuf>,
+    /// A folder of other worlds.
+    #[arg(long, env = "FRUGAL_WORLDS_DIR")]
+    pub worlds: Option<PathBuf>,
 }
 
 /// Runs the jobs, one after the other, and prints what they came to.
@@ -54,7 +62,7 @@ pub struct Measure {
 /// # Errors
 /// A world cannot be read, a program does not start, or a job does not end with a report.
 pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
-    let worlds = load(measure.folder.as_deref(), FreeSettings::Temperature)?;
+    let worlds = load(measure.worlds.as_deref(), FreeSettings::Temperature)?;
     let program = processes::frugal(measure.frugal.as_deref())?;
     let known = ways();
     let way = known.first().context("no way to search")?;
@@ -69,38 +77,40 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
         "in flight",
         "lowest",
     ]);
+    let all: Vec<Vec<Seen>> = worlds
+        .iter()
+        .map(|(world, _)| seen(world, measure, &program, way))
+        .collect::<anyhow::Result<_>>()?;
     for factor in &measure.factors {
-        let mut of_worlds = Vec::new();
-        let mut all: Vec<Seen> = Vec::new();
-        for (world, best) in &worlds {
-            let seen = seen(world, *factor, measure, &program, way)?;
-            of_worlds.push(seen.iter().map(|one| one.winner.utility / best).collect());
-            all.extend(seen);
-        }
-        let shares: Vec<f64> = of_worlds.iter().flatten().copied().collect();
-        let medians: Vec<f64> = of_worlds
-            .into_iter()
-            .filter_map(|shares: Vec<f64>| Some(Quartiles::of(shares)?.median))
-            .collect();
-        let mean = |of: &dyn Fn(&Seen) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+        let of_factor = |seen: &Vec<Seen>| {
+            let of_it = seen.iter().filter(|one| one.factor == *factor);
+            of_it.copied().collect()
+        };
+        let by_world: Vec<Vec<Seen>> = all.iter().map(of_factor).collect();
+        let shares = |(seen, (_, best)): (&Vec<Seen>, &(World, f64))| {
+            seen.iter()
+                .map(|one| one.winner.utility / best)
+                .collect::<Vec<f64>>()
+        };
+        let shares: Vec<Vec<f64>> = by_world.iter().zip(&worlds).map(shares).collect();
+        let means: Vec<Spread> = shares.iter().map(|one| Spread::of(one)).collect();
+        let of_worlds: Vec<Quartiles> = shares.into_iter().filter_map(Quartiles::of).collect();
+        let all = by_world.concat();
         let count = |of: &dyn Fn(&Seen) -> bool| all.iter().filter(|one| of(one)).count();
         let lowest = all.iter().map(|one| one.in_flight(measure.latency));
         table.add_row([
             format!("{factor}"),
-            Spread::of(&shares).show(3),
-            format!("{:.3}", medians.iter().sum::<f64>() / medians.len() as f64),
-            format!(
-                "{:.3}",
-                medians.iter().copied().fold(f64::INFINITY, f64::min)
-            ),
+            pooled(&means),
+            format!("{:.3}", mean(&of_worlds, |one| one.median)),
+            format!("{:.3}", worst_median(&of_worlds)),
             format!(
                 "{} of {}",
                 count(&|one| one.winner.is_over_budget()),
                 all.len()
             ),
             count(&|one| !one.winner.won).to_string(),
-            format!("{:.1}", mean(&|one| one.took.as_secs_f64())),
-            format!("{:.1}", mean(&|one| one.in_flight(measure.latency))),
+            format!("{:.1}", mean(&all, |one| one.took.as_secs_f64())),
+            format!("{:.1}", mean(&all, |one| one.in_flight(measure.latency))),
             format!("{:.1}", lowest.fold(f64::INFINITY, f64::min)),
         ]);
     }
@@ -119,7 +129,9 @@ pub fn print(out: &mut impl Write, measure: &Measure) -> anyhow::Result<()> {
 }
 
 /// What was seen of a job.
+#[derive(Debug, Clone, Copy)]
 struct Seen {
+    factor: f64,
     winner: Winner,
     took: Duration,
     requests: u64,
@@ -134,17 +146,11 @@ impl Seen {
     }
 }
 
-/// Runs the jobs of a world.
-fn seen(
-    world: &World,
-    factor: f64,
-    measure: &Measure,
-    program: &std::path::Path,
-    way: &Way,
-) -> anyhow::Result<Vec<Seen>> {
+/// Runs the jobs of a world, by programs that serve them all.
+fn seen(world: &World, measure: &Measure, program: &Path, way: &Way) -> anyhow::Result<Vec<Seen>> {
     let answering = Answering::start(world.clone(), measure.latency)?;
     let serving = Serving::start(program, &endpoints(world, &answering.address), 1)?;
-    let run = |seed| {
+    let run = |(factor, seed)| {
         let mut body = job::document(world, factor, seed, way);
         job::merge(
             &mut body,
@@ -171,12 +177,16 @@ fn seen(
         );
         let report = http::get(&serving.address, &format!("/jobs/{id}/report"))?;
         Ok(Seen {
+            factor,
             winner: Winner::of(world, settings(world, &report["winner"])?.as_ref()),
             took,
             requests: answering.requests() - before,
         })
     };
-    (measure.first_seed..measure.first_seed + measure.seeds)
+    let seeds = || measure.first_seed..measure.first_seed + measure.seeds;
+    let factors = measure.factors.iter();
+    factors
+        .flat_map(|factor| seeds().map(|seed| (*factor, seed)))
         .map(run)
         .collect()
 }
@@ -225,14 +235,12 @@ fn settings(world: &World, winner: &Value) -> anyhow::Result<Option<Settings>> {
     let prompts = (0..world.templates.len()).map(|prompt| world.prompt_name(prompt));
     let models = world.models.iter().map(|model| model.name.clone());
     Ok(Some(Settings {
-        sampling: Sampling {
-            model: named("model", &mut models.into_iter())?,
-            prompt: named("prompt", &mut prompts.into_iter())?,
-            temperature: configuration["temperature"].as_f64(),
-            top_p: configuration["top_p"].as_f64(),
-            stop: Vec::new(),
-            extra: BTreeMap::new(),
-        },
+        sampling: sampling(
+            named("model", &mut models.into_iter())?,
+            named("prompt", &mut prompts.into_iter())?,
+            configuration["temperature"].as_f64(),
+            configuration["top_p"].as_f64(),
+        ),
         extent: Extent {
             max_tokens: whole("max_tokens")?,
             n: whole("n")?,
@@ -331,16 +339,14 @@ fn answer(world: &World, asked: &Asked, number: u64) -> anyhow::Result<Value> {
     let row: usize = row.context("a prompt without a row")?.parse()?;
     ensure!(row < world.rows(), "a row that there is not");
     let settings = Settings {
-        sampling: Sampling {
-            model: model.context("no such model")?,
-            prompt: prompts
+        sampling: sampling(
+            model.context("no such model")?,
+            prompts
                 .max_by_key(|prompt| world.templates[*prompt].prefix.len())
                 .context("no such prompt")?,
-            temperature: asked.temperature,
-            top_p: asked.top_p,
-            stop: Vec::new(),
-            extra: BTreeMap::new(),
-        },
+            asked.temperature,
+            asked.top_p,
+        ),
         extent: Extent {
             max_tokens: asked.max_tokens,
             n: asked.n,
@@ -413,14 +419,7 @@ mod tests {
             .iter()
             .filter(|choice| choice["text"].as_str().unwrap().ends_with("#### 1"));
         let settings = Settings {
-            sampling: Sampling {
-                model: 0,
-                prompt: 0,
-                temperature: Some(0.8),
-                top_p: None,
-                stop: Vec::new(),
-                extra: BTreeMap::new(),
-            },
+            sampling: sampling(0, 0, Some(0.8), None),
             extent: Extent {
                 max_tokens: 1000,
                 n: 40,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::endpoint::Endpoint;
-use frugal_domain::configuration::{Extent, Sampling, Settings};
+use frugal_domain::configuration::{Extent, Settings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -25,14 +25,7 @@ fn settings(
     (max_tokens, n): (u32, u32),
 ) -> Settings {
     Settings {
-        sampling: Sampling {
-            model,
-            prompt,
-            temperature: Some(temperature),
-            top_p,
-            stop: Vec::new(),
-            extra: BTreeMap::new(),
-        },
+        sampling: space::sampling(model, prompt, Some(temperature), top_p),
         extent: Extent { max_tokens, n },
     }
 }
