@@ -225,6 +225,10 @@ impl Lost {
 /// The mean over the worlds, with the standard error that stems from the seeds.
 fn pooled(of_worlds: &[Spread]) -> String {
     let count = of_worlds.len() as f64;
+    // One seed tells nothing of how much others differ from it.
+    if of_worlds.iter().any(|one| one.count < 2) {
+        return format!("{:.3}", mean(of_worlds, |one| one.mean));
+    }
     let pooled = Spread {
         mean: of_worlds.iter().map(|one| one.mean).sum::<f64>() / count,
         error: of_worlds
