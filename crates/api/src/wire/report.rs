@@ -85,7 +85,7 @@ pub struct Report {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct CorpusReport {
     /// On the instances that the search saw. In a profiled search they are those of the responses as they
-    /// were drawn, under the largest `max_tokens`.
+    /// were drawn, under limits at least as large as the winner's `max_tokens`.
     pub tuning: CorpusComparison,
     /// On those that it did not see.
     pub holdout: Option<CorpusComparison>,

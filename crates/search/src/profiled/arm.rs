@@ -133,11 +133,15 @@ pub(super) struct Arm {
     pub(super) closed: bool,
     /// Money spent on it.
     pub(super) spent: f64,
+    /// The limit of tokens that it is drawn under and the largest that is chosen from: the largest that it may
+    /// have, until right answers are known to be much shorter.
+    pub(super) limit: u32,
 }
 
 impl Arm {
     pub(super) fn new(place: ArmPlace, rows: usize) -> Self {
         Self {
+            limit: place.max_tokens.largest(),
             place,
             rows: vec![None; rows],
             failed: vec![false; rows],
@@ -182,9 +186,23 @@ impl Arm {
         rows.filter_map(|(place, row)| Some((place, row.as_ref()?)))
     }
 
-    /// The largest limit of tokens, under which it is drawn.
+    /// The limit of tokens that it is drawn under.
     pub(super) fn cap(&self) -> f64 {
-        f64::from(self.place.max_tokens.largest())
+        f64::from(self.limit)
+    }
+
+    /// The same where it was lowered, and else none: an endpoint's own count of tokens may be above the largest.
+    pub(super) fn lowered(&self) -> f64 {
+        if self.limit < self.place.max_tokens.largest() {
+            self.cap()
+        } else {
+            f64::INFINITY
+        }
+    }
+
+    /// The scores of a row's responses, added up.
+    pub(super) fn right_of(&self, row: &Row) -> f64 {
+        row.right_within(self.lowered())
     }
 
     /// Whether two arms differ in nothing but how hot they sample.

@@ -369,7 +369,7 @@ impl Situation<'_> {
 
     /// What so many responses for one row cost.
     fn spent(&self, arm: usize, profile: &Profile, responses: usize) -> f64 {
-        // A batch is drawn under the largest limit, whichever the profile has.
+        // A batch is drawn under one limit, whichever the profile has.
         let most = self.problem.models[self.arms[arm].place.model].most_per_request;
         profile.cost.spent(responses as f64, most)
     }
@@ -380,7 +380,7 @@ impl Situation<'_> {
         let model = self.problem.models[place.model];
         let count = requests(responses as f64, model.most_per_request);
         let of_one = (responses as f64 / count).ceil();
-        let longest = f64::from(place.max_tokens.largest());
+        let longest = self.arms[arm].cap();
         let worst = model.spending.output * of_one * longest;
         let expected = self.assessment.profiles[arm].cost.spent_response * of_one;
         cost + (worst - expected).max(0.0) <= self.left

@@ -75,6 +75,15 @@ pub(super) const CONVERGED: f64 = 0.02;
 
 /// Tokens of a response before any was seen.
 pub(super) const PRIOR_LENGTH: f64 = 150.0;
+/// Right answers, and rows of them, from which on nothing much longer than the longest is drawn any more.
+pub(super) const MANY_RIGHT_ANSWERS: f64 = 12.0;
+pub(super) const FEW_RIGHT_ROWS: usize = 4;
+/// How many times as long something must be for that, and what is added to that over the number of right answers:
+/// of few, the longest is no bound on the next.
+pub(super) const ABOVE_RIGHT: f64 = 1.25;
+pub(super) const ABOVE_FEW_RIGHT: f64 = 9.0;
+/// A limit of tokens is lowered to this share of it or less.
+pub(super) const LEAST_LOWERED: f64 = 0.8;
 /// Tokens per byte of a prompt before any was counted.
 pub(super) const PRIOR_TOKENS_PER_BYTE: f64 = 0.3;
 /// The error of the log of a prompt's price while a model's own count is unknown.

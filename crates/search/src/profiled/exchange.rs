@@ -40,6 +40,8 @@ pub struct Batch {
     pub rows: Vec<usize>,
     /// Responses for each row.
     pub responses: u32,
+    /// The limit of tokens that they are drawn under.
+    pub max_tokens: u32,
     /// Limits of tokens, in rising order, at which responses that score are scored too, to see how
     /// much of them is [enough](DrawnResponse::enough).
     pub limits: Vec<u32>,

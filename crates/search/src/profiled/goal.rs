@@ -74,6 +74,13 @@ impl Goal {
         self.metrics().any(is_of_answers)
     }
 
+    /// Whether answers that are too long to be right may as well be cut: so it is unless it counts how many are, how
+    /// long all of them are or how long they take.
+    pub(super) fn lets_answers_be_cut(&self) -> bool {
+        let may = |metric| is_of_answers(metric) || metric == Metric::InferenceCost;
+        self.is_about_answers() && self.metrics().all(may)
+    }
+
     /// What answers must be as good as, where the cheapest of these are sought.
     pub(super) const fn standard(&self) -> Option<&Standard> {
         self.standard.as_ref()

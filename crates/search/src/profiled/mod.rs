@@ -24,6 +24,7 @@ mod chance_table;
 mod chances;
 mod conclusion;
 mod constants;
+mod drawing;
 mod enqueued;
 mod exchange;
 mod goal;
@@ -370,10 +371,11 @@ impl Profiled {
                 .map(|place| self.problem.order[*place])
                 .collect(),
             responses: u32::try_from(chosen.responses).unwrap_or(u32::MAX),
+            max_tokens: self.arms[chosen.arm].limit,
         }
     }
 
-    /// The limits of tokens below the largest at which an arm's responses are scored too; none where
+    /// The limits of tokens below that of drawing at which an arm's responses are scored too; none where
     /// limits make no difference or every score costs money, or where so many right answers of its model and prompt have to be
     /// whole that the others will.
     fn shorter_limits(&self, arm: usize) -> Vec<u32> {
@@ -393,7 +395,7 @@ impl Profiled {
         }
         let allowed = &place.max_tokens;
         let mut limits = Vec::new();
-        let mut limit = f64::from(allowed.largest()) / SHORTER;
+        let mut limit = self.arms[arm].cap() / SHORTER;
         while let Some(shorter) = allowed.at_most(limit) {
             limits.push(shorter);
             limit = f64::from(shorter) / SHORTER;
@@ -576,6 +578,10 @@ impl Profiled {
     }
 
     fn assess_with(&mut self, all_awake: bool) {
+        if self.goal.lets_answers_be_cut() {
+            let reference = self.goal.standard().and_then(Standard::arm);
+            drawing::lower_limits(&mut self.arms, reference);
+        }
         let asleep = match &self.assessment {
             Some(before) if !all_awake => before.hopeless.clone(),
             _ => Vec::new(),

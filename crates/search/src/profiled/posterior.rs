@@ -5,7 +5,7 @@
 //! Newton steps, each a Gaussian regression with the working responses and weights of a logistic
 //! one. Rows are independent given μ, so a step takes one small system per row and one of the arms.
 
-use super::arm::Arm;
+use super::arm::{Arm, Row};
 use super::constants::{
     CONVERGED, ITERATIONS, MOST_REGRESSED, MOST_WRONG, SAMPLES, WARM_ITERATIONS,
 };
@@ -26,17 +26,18 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn of(arms: &[Arm]) -> Self {
-        let count = |of: &dyn Fn(&super::arm::Row) -> f64| -> Vec<Vec<f64>> {
+        let count = |of: &dyn Fn(&Arm, &Row) -> f64| -> Vec<Vec<f64>> {
             arms.iter()
                 .map(|arm| {
                     let rows = arm.rows.iter();
-                    rows.map(|row| row.as_ref().map_or(0.0, of)).collect()
+                    rows.map(|row| row.as_ref().map_or(0.0, |row| of(arm, row)))
+                        .collect()
                 })
                 .collect()
         };
         Self {
-            right: count(&|row| row.scores.iter().sum()),
-            all: count(&|row| row.responses() as f64),
+            right: count(&Arm::right_of),
+            all: count(&|_, row| row.responses() as f64),
         }
     }
 }

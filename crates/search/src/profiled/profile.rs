@@ -126,7 +126,7 @@ impl Known<'_> {
                 best = Some(profile);
             }
         }
-        // Whatever the extent, responses are drawn under the largest limit.
+        // Whatever the extent, responses are drawn under one limit.
         if let Some(best) = &mut best {
             let drawing = self
                 .tokens
@@ -138,7 +138,7 @@ impl Known<'_> {
             Profile {
                 standing: Standing::TooDear,
                 extent: Extent {
-                    max_tokens: place.max_tokens.largest(),
+                    max_tokens: self.arms[arm].limit,
                     n: place.n.smallest(),
                 },
                 kept: 0.0,
@@ -412,9 +412,9 @@ impl Known<'_> {
         metrics.collect()
     }
 
-    /// The chance that each row is out of reach of an arm at its largest limit.
+    /// The chance that each row is out of reach of an arm at the limit that it is drawn under.
     pub(super) fn unreachable(&self, arm: usize) -> Vec<f64> {
-        let max_tokens = self.arms[arm].place.max_tokens.largest();
+        let max_tokens = self.arms[arm].limit;
         self.chances(
             arm,
             Limit {
@@ -430,7 +430,7 @@ impl Known<'_> {
         let data = &self.arms[arm];
         let allowed = &data.place.max_tokens;
         let largest = Limit {
-            max_tokens: allowed.largest(),
+            max_tokens: data.limit,
             kept: 0.0,
         };
         if !self.goal.is_about_answers() {

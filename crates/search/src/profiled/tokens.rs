@@ -328,7 +328,7 @@ fn guess_lengths(problem: &Problem, arms: &[Arm]) -> Vec<Vec<Vec<f64>>> {
                 continue;
             }
             let weight = 1.0 / (MEAN_VARIANCE + ONE_VARIANCE / data.responses() as f64);
-            let log = mean(&data.tokens).max(1.0).ln() - level;
+            let log = data.mean_tokens(arm.lowered()).max(1.0).ln() - level;
             observed.push((places(arm.place.model, arm.place.prompt), log, weight));
         }
         let precision: f64 = 1.0 / (ROW * ROW) + observed.iter().map(|(_, _, w)| w).sum::<f64>();

@@ -6,6 +6,7 @@
 )]
 
 mod arms;
+mod drawing;
 mod enqueued;
 
 use frugal_domain::job::JobSpec;

@@ -215,7 +215,10 @@ impl Tuning {
         };
         let number = trial.number;
         let mut settings = trial.settings.as_ref().clone();
-        settings.extent.n = batch.responses;
+        settings.extent = Extent {
+            max_tokens: batch.max_tokens,
+            n: batch.responses,
+        };
         let plan = self.job.trial_plan(number, Purpose::Search, &settings);
         let most = plan.most_per_request.unwrap_or(u32::MAX).max(1);
         let requests = batch.responses.div_ceil(most) as usize * batch.rows.len();
@@ -263,7 +266,7 @@ impl Tuning {
                 source,
             })
         };
-        // Drawn under the largest limit; shown at the extent that is expected to be the best.
+        // Each batch says how it is drawn; shown at the extent that is expected to be the best.
         let drawing = settings_of(&at(Extent {
             max_tokens: place.max_tokens.largest(),
             n: place.n.smallest(),
