@@ -28,7 +28,7 @@ const FAR: f64 = 8.0;
 /// The variance that stands in for a rival where an arm has none.
 const LONELY_GAP: f64 = 0.3;
 /// The share of the budget that must be left for small gains to be bought side by side.
-const PLENTY: f64 = 0.2;
+const PLENTY: f64 = 0.1;
 /// Half of the leader's n is enough to know its tail by.
 const TAIL: f64 = 0.5;
 
@@ -108,35 +108,42 @@ impl Situation<'_> {
         if best.as_ref().is_some_and(|best| best.gain >= LEAST_GAIN) {
             return best.map(|best| best.chosen);
         }
-        // Little is to be gained: the leader is finished first, then its tail is looked at, each once
-        // all that is in the air has been seen; then small gains are bought.
-        let responses = self.arms[leader].fewest_to_repeat().max(1);
-        let tail = TAIL * f64::from(top.extent.n);
-        let has_tail = (responses as f64) < tail && responses < MOST_AGAIN;
+        // Little is to be gained: the leader is finished first, once all that is in the air has been seen; then its
+        // tail is looked at, beside small gains.
         if !self.in_air.is_empty() {
             // Near its end the budget may not hold all of their worst cases at once.
             let plenty = self.left >= self.problem.optimization_budget * PLENTY;
-            let settled = missing.is_empty() && !has_tail && plenty;
-            return best.filter(|_| settled).map(|best| best.chosen);
-        }
-        if !missing.is_empty()
+            if !missing.is_empty() || !plenty {
+                return None;
+            }
+        } else if !missing.is_empty()
             && let Some(chosen) = self.affordable(leader, missing, 1)
         {
             return Some(chosen);
         }
-        if has_tail {
-            let rows = self.with_at_most(leader, responses);
-            let cost = rows.len() as f64 * self.spent(leader, top, responses);
-            if !rows.is_empty() && cost <= self.left && self.sendable(leader, responses, cost) {
-                return Some(Chosen {
-                    arm: leader,
-                    rows,
-                    responses,
-                    cost,
-                });
-            }
+        self.tail(leader).or_else(|| best.map(|best| best.chosen))
+    }
+
+    /// As many responses of the leader again, until half of its n is known, unless something of it is in the air.
+    fn tail(&self, leader: usize) -> Option<Chosen> {
+        let top = &self.assessment.profiles[leader];
+        let responses = self.arms[leader].fewest_to_repeat().max(1);
+        let half = TAIL * f64::from(top.extent.n);
+        if responses as f64 >= half
+            || responses >= MOST_AGAIN
+            || self.in_air.iter().any(|batch| batch.arm == leader)
+        {
+            return None;
         }
-        best.map(|best| best.chosen)
+        let rows = self.with_at_most(leader, responses);
+        let cost = rows.len() as f64 * self.spent(leader, top, responses);
+        let can_be_paid = cost <= self.left && self.sendable(leader, responses, cost);
+        (!rows.is_empty() && can_be_paid).then_some(Chosen {
+            arm: leader,
+            rows,
+            responses,
+            cost,
+        })
     }
 
     /// A first look at an arm, as far as it can be paid: as many rows as it takes to tell something of it.

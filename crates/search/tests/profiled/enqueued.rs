@@ -60,16 +60,9 @@ fn what_the_owner_puts_in_and_is_bad_costs_a_look() {
     let job = spec(&[]);
     let run = with(&job, 3, 1.45, (0.0, 0.9));
     let arm = arm_at(&run, 1.45).unwrap();
-    let drawn = |arm: usize| {
-        let batches = run.batches.iter().filter(|batch| batch.arm == arm);
-        let responses = batches.map(|batch| batch.rows.len() * batch.responses as usize);
-        responses.sum::<usize>()
-    };
-    let (of_owner, of_winner) = (drawn(arm), drawn(winner(&run)));
-    assert!(
-        of_owner >= 4 && 2 * of_owner < of_winner,
-        "{of_owner}, {of_winner}"
-    );
+    let looks = run.batches.iter().filter(|batch| batch.arm == arm);
+    assert_eq!(looks.count(), 1);
+    assert_ne!(winner(&run), arm);
 }
 
 #[test]
