@@ -12,6 +12,7 @@ mod checks;
 pub mod client;
 pub mod contract;
 pub mod drain;
+pub mod load;
 pub mod pages;
 pub mod postgres;
 pub mod processes;

@@ -346,6 +346,8 @@ impl Server<'_> {
             "log_timezone=UTC",
             // Short queries on small tables: compiling them costs more than it gains.
             "jit=off",
+            // A process has up to 20 and some more, and several may work beside the one that started the server.
+            "max_connections=300",
         ];
         let careless = [
             "fsync=off",
