@@ -33,6 +33,8 @@ pub struct Plan {
     pub jobs: u32,
     /// How long each answer of the endpoint takes.
     pub latency: Duration,
+    /// The most requests that may be in flight at the endpoint, of all workers together.
+    pub requests_in_flight: u32,
 }
 
 /// What a number of workers came to.
@@ -74,6 +76,11 @@ pub async fn run(plan: &Plan, workers: u32) -> Drained {
     let simulator = simulator.expect("the simulator starts");
     let mut setting = Setting::local(database.url(), &simulator.base_url());
     setting.lease_seconds = 30;
+    let limit = format!(
+        "[endpoints.local.limits]\nrequests_in_flight = {}\n",
+        plan.requests_in_flight
+    );
+    setting.endpoints.push_str(&limit);
     setting.program.clone_from(&plan.program);
     let (mut server, url) = setting.serve(0).await;
     server.read_on();

@@ -90,6 +90,8 @@ struct Held {
     model: String,
     limits: ScopeLimits,
     in_flight: u32,
+    /// The most that were at once since the last exchange, and between the last two.
+    at_once: [u32; 2],
     slots: Option<u32>,
     slots_until: Millis,
     requests: Option<u64>,
@@ -151,6 +153,7 @@ impl Held {
             model: model.to_owned(),
             limits,
             in_flight: 0,
+            at_once: [0; 2],
             slots: None,
             slots_until: 0,
             requests: None,
@@ -268,6 +271,7 @@ impl Held {
     fn take(&mut self, now: Millis, tokens: u64) {
         let tokens = self.limits.charge(tokens);
         self.in_flight += 1;
+        self.at_once[0] = self.at_once[0].max(self.in_flight);
         self.requests = self.requests.map(|requests| requests.saturating_sub(1));
         self.tokens = self.tokens.map(|held| held.saturating_sub(tokens));
         self.used.requests += 1;
@@ -614,6 +618,7 @@ impl Desk {
         let still_good = now < held.tickets_until;
         Report {
             in_flight: held.in_flight,
+            at_once: held.at_once[0].max(held.at_once[1]),
             waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
             jobs: u32::try_from(jobs.len()).unwrap_or(u32::MAX).max(1),
             wanted,
@@ -664,6 +669,7 @@ impl Desk {
             held.is_shared = grant.is_shared;
             held.more_at = grant.more_in.map(|span| now + span);
             held.is_known = !report.is_over();
+            held.at_once = [held.in_flight, held.at_once[0]];
             held.used_before = held.used;
             held.used = Amounts::default();
             // Later than the database's moment, or what all wait for would be a little early.

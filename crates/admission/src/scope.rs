@@ -42,8 +42,10 @@ struct Lease {
     in_flight: u32,
     tickets: Amounts,
     tickets_until: Millis,
-    /// Requests in flight and those that wait.
+    /// Requests in flight and those that wait, or as many as were in flight at once of late.
     wants_slots: u32,
+    /// Whether the latter are more: it has slots to spare just now.
+    is_between_waves: bool,
     /// Tickets for those that wait.
     wants: Amounts,
     /// Tokens of the request that is to be sent first.
@@ -67,6 +69,9 @@ pub struct Amounts {
 pub struct Report {
     /// Its requests in flight.
     pub in_flight: u32,
+    /// The most that were in flight at once of late. Requests come in waves: between two of them it has few, and
+    /// would have to wait for what it gave away.
+    pub at_once: u32,
     /// Its requests that wait, as far as nothing but slots and tickets keeps them.
     pub waiting: u32,
     /// Jobs that these belong to.
@@ -288,12 +293,14 @@ impl Scope {
             served: now,
             ..Lease::default()
         };
+        let needed = report.in_flight.saturating_add(report.waiting);
         let lease = self.leases.entry(worker.to_owned()).or_insert(fresh);
         *lease = Lease {
             expires: now + LEASE,
             in_flight: report.in_flight,
             tickets: report.held,
-            wants_slots: report.in_flight.saturating_add(report.waiting),
+            wants_slots: needed.max(report.at_once),
+            is_between_waves: needed < report.at_once,
             wants: report.wanted,
             head_tokens: report.head_tokens,
             jobs: report.jobs,
@@ -372,7 +379,9 @@ impl Scope {
     /// Slots of a worker. Where there are more than all want, it gets some of the others in
     /// addition, so that it need not ask as soon as there is one request more.
     fn slots(&self, worker: &str, most: u32) -> u32 {
-        let turns = self.by_turns();
+        let mut turns = self.by_turns();
+        // What does not divide is for those that have use for it now.
+        turns.sort_by_key(|(_, lease)| lease.is_between_waves);
         let claims: Vec<_> = turns
             .iter()
             .map(|(_, lease)| Claim {

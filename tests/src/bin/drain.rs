@@ -21,6 +21,9 @@ struct Arguments {
     /// How long each answer of the endpoint takes, in milliseconds.
     #[arg(long, default_value_t = 100)]
     latency: u64,
+    /// The most requests that may be in flight at the endpoint, of all workers together. A job here has 8 at once.
+    #[arg(long, default_value_t = 512)]
+    requests_in_flight: u32,
 }
 
 #[tokio::main]
@@ -30,13 +33,15 @@ async fn main() {
         workers,
         jobs,
         latency,
+        requests_in_flight,
     } = Arguments::parse();
     let plan = Plan {
         program: frugal,
         jobs: jobs.max(1),
         latency: Duration::from_millis(latency),
+        requests_in_flight: requests_in_flight.max(1),
     };
-    println!("answers take {latency} ms");
+    println!("answers take {latency} ms; {requests_in_flight} requests may be in flight");
     println!("workers  jobs/s  of one worker's  calls/s  jobs");
     let mut alone = None;
     for workers in workers {

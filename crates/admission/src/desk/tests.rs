@@ -439,3 +439,26 @@ fn waits_are_counted_by_what_they_are_for() {
     assert_eq!(desk.take_waits(9_000), [("m".to_owned(), expected)]);
     assert_eq!(desk.take_waits(9_000), []);
 }
+
+#[test]
+fn what_was_in_flight_at_once_is_told_until_the_exchange_after_the_next() {
+    let (mut desk, place) = desk(8);
+    for _ in 0..6 {
+        ask(&mut desk, job(1), place);
+    }
+    exchange(&mut desk, 0, 4);
+    for granted in desk.grant(0) {
+        desk.ended(&granted.admitted);
+    }
+    let mut told = Vec::new();
+    for now in 1..4 {
+        let reports = desk.begin_exchange(now);
+        told.push(reports[0].2.at_once);
+        let grants: Vec<_> = reports
+            .into_iter()
+            .map(|(model, _, report)| (model, report, Grant::default()))
+            .collect();
+        desk.end_exchange(now, now, &grants);
+    }
+    assert_eq!(told, [4, 4, 0]);
+}

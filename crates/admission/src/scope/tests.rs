@@ -62,6 +62,50 @@ fn slots_are_divided_by_jobs_and_given_back_as_requests_end() {
     assert_eq!(scope.exchange(5, "b", &LIMITS, &second).slots, Some(3));
 }
 
+/// A worker that has ended all of a wave of so many.
+fn between_waves(at_once: u32) -> Report {
+    Report {
+        at_once,
+        expected: Amounts {
+            requests: at_once.into(),
+            tokens: 0,
+        },
+        ..wants(0, 0, 0)
+    }
+}
+
+#[test]
+fn between_two_waves_of_requests_a_worker_keeps_its_share_of_slots() {
+    let mut scope = Scope::default();
+    scope.exchange(0, "a", &LIMITS, &wants(0, 8, 1));
+    scope.exchange(1, "b", &LIMITS, &wants(0, 8, 1));
+    scope.exchange(2, "a", &LIMITS, &wants(4, 4, 1));
+    let b = scope.exchange(3, "b", &LIMITS, &wants(0, 8, 1));
+    assert_eq!(b.slots, Some(4));
+    let a = scope.exchange(4, "a", &LIMITS, &between_waves(4));
+    assert_eq!(a.slots, Some(4));
+    let b = scope.exchange(5, "b", &LIMITS, &wants(4, 4, 1));
+    assert_eq!(b.slots, Some(4));
+    // No waves any more.
+    scope.exchange(6, "a", &LIMITS, &between_waves(0));
+    let b = scope.exchange(7, "b", &LIMITS, &wants(4, 4, 1));
+    assert_eq!(b.slots, Some(8));
+}
+
+#[test]
+fn a_slot_that_does_not_divide_is_for_those_that_have_use_for_it() {
+    let limits = ScopeLimits {
+        in_flight: Some(1),
+        ..ScopeLimits::default()
+    };
+    let mut scope = Scope::default();
+    scope.exchange(0, "a", &limits, &between_waves(1));
+    let b = scope.exchange(1, "b", &limits, &wants(0, 3, 1));
+    scope.exchange(2, "a", &limits, &between_waves(1));
+    let b_again = scope.exchange(3, "b", &limits, &used(wants(0, 3, 1), &b));
+    assert_eq!((b.slots, b_again.slots), (Some(0), Some(1)));
+}
+
 #[test]
 fn one_slot_goes_round_the_workers() {
     let limits = ScopeLimits {
