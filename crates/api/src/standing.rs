@@ -38,7 +38,10 @@ pub(crate) async fn load(
 ) -> Result<Standing> {
     let recent = match job.state.is_terminal() {
         true => Vec::new(),
-        false => events::latest(connection, job.id, job.last_seq - FAR_BACK, TELLING).await?,
+        false => {
+            let after = job.last_seq - FAR_BACK;
+            events::latest(connection, job.id, after, TELLING, now - MEASURED).await?
+        }
     };
     Ok(of(job, &recent, now))
 }

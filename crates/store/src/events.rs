@@ -116,7 +116,8 @@ pub async fn after(
     rows.into_iter().map(|row| row.read(job)).collect()
 }
 
-/// The events of some types that a job has after a number, in order.
+/// The events of some types that a job has after a number and since it was last taken up, in order. Of its progress
+/// only what a pace is read from: the first, the last up to a moment, and the last.
 ///
 /// # Errors
 /// The database is away.
@@ -125,17 +126,33 @@ pub async fn latest(
     job: JobId,
     after: i64,
     types: &[&str],
+    moment: DateTime<Utc>,
 ) -> Result<Vec<Event>> {
     let types: Vec<String> = types.iter().map(ToString::to_string).collect();
+    // A running job tells of its progress some times a second: to read all of that takes longer than all else.
     let rows = sqlx::query_as!(
         EventRow,
         r#"
+        WITH told AS MATERIALIZED (
+            SELECT seq, type, created_at FROM events WHERE job_id = $1 AND seq > $2 AND type = ANY($3)
+        ), taken_up AS (
+            SELECT coalesce(max(seq), 0) AS seq FROM told WHERE type = 'job.running'
+        ), progress AS (
+            SELECT min(told.seq) AS first, max(told.seq) FILTER (WHERE created_at <= $4) AS earlier,
+                   max(told.seq) AS last
+            FROM told, taken_up WHERE type = 'job.progress' AND told.seq > taken_up.seq
+        ), kept AS (
+            SELECT told.seq FROM told, taken_up, progress
+            WHERE told.seq >= taken_up.seq
+              AND (type <> 'job.progress' OR told.seq IN (first, earlier, last))
+        )
         SELECT seq, type, data, created_at FROM events
-        WHERE job_id = $1 AND seq > $2 AND type = ANY($3) ORDER BY seq
+        WHERE job_id = $1 AND seq IN (SELECT seq FROM kept) ORDER BY seq
         "#,
         job.0,
         after,
-        &types
+        &types,
+        moment
     )
     .fetch_all(connection)
     .await?;

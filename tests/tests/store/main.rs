@@ -16,6 +16,7 @@ mod reuse;
 mod schema;
 mod scores;
 mod steering;
+mod telling;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use frugal_domain::endpoint::Catalog;
