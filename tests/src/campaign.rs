@@ -13,15 +13,15 @@ mod jobs;
 
 use crate::checks::{self, Exported, Witness};
 use crate::client::ApiClient;
+use crate::postgres;
 use crate::processes::{Frugal, Setting};
-use frugal::embedded_postgres::{EmbeddedPostgres, Options};
+use frugal::embedded_postgres::EmbeddedPostgres;
 use frugal_simulator::{Latency, Simulator, SimulatorOptions, parse_faults};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use std::fmt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
@@ -135,10 +135,7 @@ struct Driven {
 /// Where programs do not start, or jobs do not end.
 pub async fn run(plan: Plan) -> Outcome {
     let begun = Instant::now();
-    let directory = tempfile::tempdir().expect("a directory for the database");
-    // PostgreSQL's account, which is another than root, has to come by.
-    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))
-        .expect("the directory can be opened");
+    let directory = postgres::directory();
     let mut campaign = Campaign::begin(plan, directory.path()).await;
     campaign.strike_all().await;
     campaign.end_all().await;
@@ -414,11 +411,7 @@ impl<'d> Campaign<'d> {
 async fn start_database(directory: &Path) -> EmbeddedPostgres {
     let mut tries = 0;
     loop {
-        let options = Options {
-            binaries: std::env::var_os("FRUGAL_POSTGRES_BIN").map(Into::into),
-            ..Options::kept(directory)
-        };
-        match EmbeddedPostgres::start(options).await {
+        match EmbeddedPostgres::start(postgres::kept(directory)).await {
             Ok(database) => return database,
             Err(error) => {
                 tries += 1;

@@ -5,13 +5,11 @@
     reason = "a world that does not start fails here, as it would at an assertion"
 )]
 
+use crate::bench::Bench;
 use crate::client::ApiClient;
-use crate::processes::Setting;
-use frugal::embedded_postgres::{EmbeddedPostgres, Options};
-use frugal_simulator::{Latency, Recordings, SimulatorOptions};
+use frugal_simulator::Recordings;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -55,33 +53,14 @@ pub struct Drained {
 /// # Panics
 /// Where programs do not start, or jobs do not end.
 pub async fn run(plan: &Plan, workers: u32) -> Drained {
-    let directory = tempfile::tempdir().expect("a directory for the database");
-    // PostgreSQL's account, which is another than root, has to come by.
-    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))
-        .expect("the directory can be opened");
-    let options = Options {
-        binaries: std::env::var_os("FRUGAL_POSTGRES_BIN").map(Into::into),
-        ..Options::kept(directory.path().join("data"))
-    };
-    let database = EmbeddedPostgres::start(options).await;
-    let database = database.expect("PostgreSQL starts");
-    let options = SimulatorOptions {
-        latency: Latency {
-            base: plan.latency,
-            per_token: Duration::ZERO,
-        },
-        ..SimulatorOptions::default()
-    };
-    let simulator = frugal_simulator::serve(options).await;
-    let simulator = simulator.expect("the simulator starts");
-    let mut setting = Setting::local(database.url(), &simulator.base_url());
+    let mut bench = Bench::start(plan.program.as_deref(), plan.latency).await;
+    let setting = &mut bench.setting;
     setting.lease_seconds = 30;
     let limit = format!(
         "[endpoints.local.limits]\nrequests_in_flight = {}\n",
         plan.requests_in_flight
     );
     setting.endpoints.push_str(&limit);
-    setting.program.clone_from(&plan.program);
     let (mut server, url) = setting.serve(0).await;
     server.read_on();
     let api = ApiClient::new(&url);
@@ -95,14 +74,14 @@ pub async fn run(plan: &Plan, workers: u32) -> Drained {
         worker.read_on();
         processes.push(worker);
     }
-    let connection = PgConnection::connect(database.url()).await;
+    let connection = PgConnection::connect(&bench.setting.database_url).await;
     let mut connection = connection.expect("the database is there");
     ended(&mut connection, warm_up).await;
-    let (begun, asked) = (Instant::now(), simulator.gate().progress().answered);
+    let (begun, asked) = (Instant::now(), bench.simulator.gate().progress().answered);
     let before = count(&mut connection).await;
     let after = ended(&mut connection, warm_up + measured).await;
     let took = begun.elapsed().as_secs_f64();
-    let calls = simulator.gate().progress().answered - asked;
+    let calls = bench.simulator.gate().progress().answered - asked;
     let jobs = after - before;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let calls = calls as f64;
@@ -110,10 +89,8 @@ pub async fn run(plan: &Plan, workers: u32) -> Drained {
         assert!(worker.stop().await, "a worker stops when it is asked to");
     }
     assert!(server.stop().await, "the server stops when it is asked to");
-    let stopped = simulator.shutdown().await;
-    stopped.expect("the simulator has not broken down");
     connection.close().await.expect("the database is there");
-    database.stop().await;
+    bench.end().await;
     Drained {
         workers,
         jobs,

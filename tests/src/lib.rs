@@ -5,6 +5,7 @@
 //! `tests/tests/`.
 
 pub mod app;
+pub mod bench;
 pub mod blackbox;
 pub mod breakpoints;
 pub mod campaign;
@@ -20,4 +21,5 @@ pub mod soak;
 pub mod steady;
 pub mod streams;
 pub mod sums;
+pub mod times;
 pub mod wire;

@@ -4,15 +4,13 @@
     reason = "a world that does not start fails here, as it would at an assertion"
 )]
 
+use crate::bench::Bench;
 use crate::client::ApiClient;
-use crate::processes::Setting;
-use frugal::embedded_postgres::{EmbeddedPostgres, Options};
-use frugal_simulator::{Latency, Recordings, SimulatorOptions};
+use crate::times::Times;
+use frugal_simulator::Recordings;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use std::fmt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -21,6 +19,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 const POSTS: usize = 10;
 /// Times that each list is asked for.
 const LISTS: usize = 200;
+/// How long each answer of the endpoint takes.
+const LATENCY: Duration = Duration::from_millis(200);
 /// Jobs of a page.
 const PAGE: usize = 100;
 
@@ -41,41 +41,6 @@ pub struct Plan {
     pub ended: i32,
 }
 
-/// How long answers took, in milliseconds, sorted.
-#[derive(Debug, Clone)]
-pub struct Times(Vec<f64>);
-
-impl Times {
-    fn of(times: Vec<Duration>) -> Self {
-        let mut milliseconds: Vec<f64> =
-            times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
-        milliseconds.sort_by(f64::total_cmp);
-        Self(milliseconds)
-    }
-
-    /// The time that so many of a hundred are within.
-    fn percentile(&self, percent: usize) -> f64 {
-        let last = self.0.len().saturating_sub(1);
-        self.0
-            .get(last * percent / 100)
-            .copied()
-            .unwrap_or(f64::NAN)
-    }
-}
-
-impl fmt::Display for Times {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms of {}",
-            self.percentile(50),
-            self.percentile(99),
-            self.percentile(100),
-            self.0.len()
-        )
-    }
-}
-
 /// What was measured.
 #[derive(Debug, Clone)]
 pub struct Measured {
@@ -94,27 +59,8 @@ pub struct Measured {
 /// # Panics
 /// Where programs do not start, or an answer is another than asked for.
 pub async fn measure(plan: &Plan) -> Measured {
-    let directory = tempfile::tempdir().expect("a directory for the database");
-    // PostgreSQL's account, which is another than root, has to come by.
-    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))
-        .expect("the directory can be opened");
-    let options = Options {
-        binaries: std::env::var_os("FRUGAL_POSTGRES_BIN").map(Into::into),
-        ..Options::kept(directory.path().join("data"))
-    };
-    let database = EmbeddedPostgres::start(options).await;
-    let database = database.expect("PostgreSQL starts");
-    let options = SimulatorOptions {
-        latency: Latency {
-            base: Duration::from_millis(200),
-            per_token: Duration::ZERO,
-        },
-        ..SimulatorOptions::default()
-    };
-    let simulator = frugal_simulator::serve(options).await;
-    let simulator = simulator.expect("the simulator starts");
-    let mut setting = Setting::local(database.url(), &simulator.base_url());
-    setting.program.clone_from(&plan.program);
+    let bench = Bench::start(plan.program.as_deref(), LATENCY).await;
+    let setting = &bench.setting;
     let (mut server, url) = setting.serve(0).await;
     server.read_on();
     let api = ApiClient::new(&url);
@@ -142,7 +88,7 @@ pub async fn measure(plan: &Plan) -> Measured {
         posts.push(begun.elapsed());
         assert_eq!(response.status(), StatusCode::CREATED);
     }
-    store_ended(database.url(), plan.ended).await;
+    store_ended(&setting.database_url, plan.ended).await;
     let mut lists = Vec::new();
     for query in [
         "",
@@ -160,16 +106,14 @@ pub async fn measure(plan: &Plan) -> Measured {
             let jobs = page["data"].as_array().map_or(0, Vec::len);
             assert_eq!(jobs, PAGE, "{path}");
         }
-        lists.push((path, Times::of(times)));
+        lists.push((path, Times::of(&times)));
     }
     assert!(server.stop().await, "the server stops when it is asked to");
-    let stopped = simulator.shutdown().await;
-    stopped.expect("the simulator has not broken down");
-    database.stop().await;
+    bench.end().await;
     Measured {
-        polls: Times::of(polls),
+        polls: Times::of(&polls),
         polls_per_second,
-        posts: Times::of(posts),
+        posts: Times::of(&posts),
         lists,
     }
 }

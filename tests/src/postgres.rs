@@ -8,11 +8,15 @@
     reason = "a test that cannot have its database fails here, as it would at an assertion"
 )]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use frugal::embedded_postgres::{EmbeddedPostgres, Options};
 use sqlx::migrate::MigrateDatabase;
 use sqlx::{PgConnection, Postgres};
+use tempfile::TempDir;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -75,17 +79,39 @@ impl TestDatabase {
     }
 }
 
+/// A folder for the data of a server: its account, which is another than root, has to come by.
+///
+/// # Panics
+/// If there can be none.
+#[must_use]
+pub fn directory() -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory for the database");
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755))
+        .expect("the directory can be opened");
+    directory
+}
+
+/// A server whose data outlive it in a folder.
+#[must_use]
+pub fn kept(data: &Path) -> Options {
+    by_environment(Options::kept(data))
+}
+
+/// With the programs that the environment names, if it does.
+fn by_environment(options: Options) -> Options {
+    Options {
+        binaries: std::env::var_os("FRUGAL_POSTGRES_BIN").map(Into::into),
+        ..options
+    }
+}
+
 async fn own_server() -> Arc<EmbeddedPostgres> {
     // Held while the server starts: the others wait for it instead of starting more.
     let mut own = OWN_SERVER.lock().await;
     if let Some(server) = own.upgrade() {
         return server;
     }
-    let options = Options {
-        binaries: std::env::var_os("FRUGAL_POSTGRES_BIN").map(Into::into),
-        ..Options::ephemeral()
-    };
-    let server = EmbeddedPostgres::start(options)
+    let server = EmbeddedPostgres::start(by_environment(Options::ephemeral()))
         .await
         .expect("PostgreSQL starts for the tests");
     let server = Arc::new(server);

@@ -10,6 +10,7 @@
 use crate::client::ApiClient;
 use crate::postgres::TestDatabase;
 use crate::processes::Setting;
+use crate::times::Times;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
 use frugal_domain::id::JobId;
@@ -40,28 +41,12 @@ pub struct Plan {
 /// What was measured.
 #[derive(Debug, Clone)]
 pub struct Measured {
-    /// Times from commit to client, in milliseconds, sorted.
-    pub delays_ms: Vec<f64>,
+    /// Times from commit to client.
+    pub delays: Times,
     /// Events that should have arrived, over all clients.
     pub expected: usize,
     /// Resident memory of the server with its followers beyond that without, in KiB for each.
     pub kib_each: f64,
-}
-
-impl Measured {
-    /// The delay that so many of a hundred are within.
-    #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an index below the number of delays"
-    )]
-    pub fn percentile(&self, percent: f64) -> f64 {
-        let last = self.delays_ms.len().saturating_sub(1) as f64;
-        let index = (last * percent / 100.0).round() as usize;
-        self.delays_ms.get(index).copied().unwrap_or(f64::NAN)
-    }
 }
 
 /// When events were committed, by job and number.
@@ -107,18 +92,17 @@ pub async fn measure(plan: Plan) -> Measured {
     let pool = frugal_store::connect(database.url(), 4).expect("the URL is one");
     write(&pool, &paths, plan, &commits).await;
     let expected = plan.subscribers * plan.events;
-    let mut delays_ms = Vec::with_capacity(expected);
+    let mut delays = Vec::with_capacity(expected);
     let last = tokio::time::Instant::now() + Duration::from_secs(60);
     let mut kib_each = f64::NAN;
-    while delays_ms.len() < expected {
+    while delays.len() < expected {
         let Ok(Some((job, seq, at))) = tokio::time::timeout_at(last, arrived.recv()).await else {
             break;
         };
         let commits = commits.lock().unwrap_or_else(PoisonError::into_inner);
         // The first event of each job was there before.
         if let Some(committed) = commits.get(&(job, seq)) {
-            let delay = at.saturating_duration_since(*committed);
-            delays_ms.push(delay.as_secs_f64() * 1e3);
+            delays.push(at.saturating_duration_since(*committed));
         }
         if kib_each.is_nan() {
             #[expect(clippy::cast_precision_loss, reason = "kilobytes and clients are few")]
@@ -127,7 +111,6 @@ pub async fn measure(plan: Plan) -> Measured {
             kib_each = each;
         }
     }
-    delays_ms.sort_by(f64::total_cmp);
     for client in clients {
         client.abort();
     }
@@ -135,7 +118,7 @@ pub async fn measure(plan: Plan) -> Measured {
     server.stop().await;
     database.drop().await;
     Measured {
-        delays_ms,
+        delays: Times::of(&delays),
         expected,
         kib_each,
     }

@@ -5,11 +5,10 @@ use crate::takeover::outcomes;
 use frugal::embedded_postgres::{EmbeddedPostgres, Options};
 use frugal_simulator::{Simulator, SimulatorOptions};
 use frugal_tests::client::ApiClient;
+use frugal_tests::postgres;
 use frugal_tests::processes::Setting;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Requests that the jobs here have in flight at once.
@@ -26,17 +25,14 @@ struct World {
 /// Its data outlive it. Nothing is flushed, which only a crash of the machine would show.
 fn options(directory: &TempDir) -> Options {
     Options {
-        binaries: std::env::var_os("FRUGAL_POSTGRES_BIN").map(Into::into),
         durable: false,
-        ..Options::kept(directory.path().join("data"))
+        ..postgres::kept(&directory.path().join("data"))
     }
 }
 
 impl World {
     async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        // The account of PostgreSQL has to come by, which is another than root.
-        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        let directory = postgres::directory();
         let postgres = EmbeddedPostgres::start(options(&directory)).await.unwrap();
         let simulator = frugal_simulator::serve(SimulatorOptions::default())
             .await

@@ -83,6 +83,13 @@ impl Row {
         self.tokens.len()
     }
 
+    /// How long its right answers have to be.
+    pub(super) fn right_lengths(&self) -> impl Iterator<Item = f64> {
+        let both = self.enough.iter().zip(&self.scores);
+        both.filter(|(_, score)| **score > 0.0)
+            .map(|(enough, _)| *enough)
+    }
+
     /// The scores of responses within a limit, added up.
     pub(super) fn right_within(&self, cap: f64) -> f64 {
         let both = self.enough.iter().zip(&self.scores);

@@ -15,11 +15,15 @@ use std::collections::BTreeSet;
 /// Lowers the limits of arms whose right answers, and those of arms that differ in nothing but how hot they
 /// sample, are much shorter. What the reference is taken at stays within its limit.
 pub(super) fn lower_limits(arms: &mut [Arm], reference: Option<(usize, Extent)>) {
+    let right: Vec<RightAnswers> = arms.iter().map(RightAnswers::of).collect();
     for arm in 0..arms.len() {
-        let Some((longest, answers)) = longest_right(arms, arm) else {
+        let alike = arms.iter().zip(&right);
+        let alike = alike.filter(|(other, _)| other.same_but_heat(&arms[arm]));
+        let all = RightAnswers::together(alike.map(|(_, right)| right));
+        if all.count < MANY_RIGHT_ANSWERS || all.rows.len() < FEW_RIGHT_ROWS {
             continue;
-        };
-        let mut least = longest * (ABOVE_RIGHT + ABOVE_FEW_RIGHT / answers);
+        }
+        let mut least = all.longest * (ABOVE_RIGHT + ABOVE_FEW_RIGHT / all.count);
         if let Some((of_reference, extent)) = reference
             && arms[of_reference].same_but_heat(&arms[arm])
         {
@@ -32,23 +36,38 @@ pub(super) fn lower_limits(arms: &mut [Arm], reference: Option<(usize, Extent)>)
     }
 }
 
-/// The tokens of the longest right answer of an arm and of those that differ in nothing but how hot they
-/// sample, and how many right answers there are; none while there are too few to tell.
-fn longest_right(arms: &[Arm], arm: usize) -> Option<(f64, f64)> {
-    let (mut longest, mut answers) = (0.0, 0.0);
-    let mut rows = BTreeSet::new();
-    for other in arms.iter().filter(|other| other.same_but_heat(&arms[arm])) {
-        for (place, row) in other.data() {
-            for (enough, score) in row.enough.iter().zip(&row.scores) {
-                if *score > 0.0 {
-                    longest = enough.max(longest);
-                    answers += 1.0;
-                    rows.insert(place);
-                }
+/// What is known of right answers.
+#[derive(Debug, Default)]
+struct RightAnswers {
+    count: f64,
+    /// Tokens of the longest.
+    longest: f64,
+    /// The rows that they are to.
+    rows: BTreeSet<usize>,
+}
+
+impl RightAnswers {
+    fn of(arm: &Arm) -> Self {
+        let mut found = Self::default();
+        for (place, row) in arm.data() {
+            for length in row.right_lengths() {
+                found.count += 1.0;
+                found.longest = found.longest.max(length);
+                found.rows.insert(place);
             }
         }
+        found
     }
-    (answers >= MANY_RIGHT_ANSWERS && rows.len() >= FEW_RIGHT_ROWS).then_some((longest, answers))
+
+    fn together<'a>(several: impl Iterator<Item = &'a Self>) -> Self {
+        let mut found = Self::default();
+        for one in several {
+            found.count += one.count;
+            found.longest = found.longest.max(one.longest);
+            found.rows.extend(&one.rows);
+        }
+        found
+    }
 }
 
 #[cfg(test)]
@@ -93,8 +112,9 @@ mod tests {
         let mut arms = [arm(0, 0.8, 6), arm(0, 0.3, 6), arm(1, 0.8, 6)];
         draw(&mut arms[0], 200.0);
         lower_limits(&mut arms, None);
+        // Of twelve right answers of 200 tokens twice as much is room enough.
         assert_eq!(limits(&arms), [400, 400, 1000]);
-        // Twelve right answers of 200 tokens: twice as long is room enough. What was wrong stays so, and what is longer than the limit counts as long as it.
+        // What was wrong stays so, and what is longer than the limit counts as long as it.
         let row = arms[0].rows[0].clone().unwrap();
         assert_eq!(arms[0].right_of(&row), 2.0);
         assert_eq!(row.mean_tokens(arms[0].lowered()), 800.0 / 3.0);

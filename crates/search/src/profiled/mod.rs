@@ -451,7 +451,7 @@ impl Profiled {
         self.arms[arm].seen > 0
     }
 
-    /// The limit of tokens that responses at a point of the space are drawn under.
+    /// The limit of tokens that responses at a point of the space are drawn under at first.
     #[must_use]
     pub fn drawing_limit(&self, configuration: &Configuration) -> Option<u32> {
         Some(self.space.place(configuration)?.max_tokens.largest())

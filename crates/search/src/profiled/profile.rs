@@ -429,7 +429,7 @@ impl Known<'_> {
     fn limits(&self, arm: usize) -> Vec<Limit> {
         let data = &self.arms[arm];
         let allowed = &data.place.max_tokens;
-        let largest = Limit {
+        let drawn = Limit {
             max_tokens: data.limit,
             kept: 0.0,
         };
@@ -460,10 +460,10 @@ impl Known<'_> {
             .last()
             .filter(|_| right.sorted.len() >= FEW_RIGHT)
         else {
-            return vec![largest];
+            return vec![drawn];
         };
         let top = allowed.at_least((longest * ABOVE_LONGEST + 1.0).min(data.cap()));
-        let mut limits = vec![largest];
+        let mut limits = vec![drawn];
         let mut add = |max_tokens: u32| {
             if limits.iter().all(|limit| limit.max_tokens != max_tokens) {
                 let kept = right.kept(f64::from(max_tokens)).ln();
@@ -497,11 +497,9 @@ impl RightLengths {
         let mut lengths: Vec<f64> = Vec::new();
         let mut rows = BTreeSet::new();
         for (row, data) in arms.iter().flat_map(|arm| arm.data()) {
-            for (enough, score) in data.enough.iter().zip(&data.scores) {
-                if *score > 0.0 {
-                    lengths.push(enough.max(1.0));
-                    rows.insert(row);
-                }
+            for length in data.right_lengths() {
+                lengths.push(length.max(1.0));
+                rows.insert(row);
             }
         }
         lengths.sort_unstable_by(f64::total_cmp);
