@@ -17,7 +17,7 @@
 //! | `price_file` | `FRUGAL_PRICE_FILE` | - | none |
 //! | `log` | `FRUGAL_LOG` | `--log` | `info` |
 //! | `log_format` | `FRUGAL_LOG_FORMAT` | `--log-format` | `auto` |
-//! | `otlp_endpoint` | `FRUGAL_OTLP_ENDPOINT`, else `OTEL_EXPORTER_OTLP_ENDPOINT` | - | none |
+//! | `otlp_endpoint` | `FRUGAL_OTLP_ENDPOINT`, else `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, else `OTEL_EXPORTER_OTLP_ENDPOINT` | - | none |
 //! | `[api]` | - | - | [`ApiConfig::default`] |
 //! | `[endpoints.NAME]` | - | - | none |
 //! | `[queue]` | - | - | [`QueueConfig::default`] |
@@ -410,6 +410,7 @@ impl Config {
             "otlp_endpoint",
             keys.otlp_endpoint,
         )
+        .or_else(|| given(None, otlp::STANDARD_OF_TRACES, "", None))
         .or_else(|| given(None, otlp::STANDARD, "", None));
 
         let endpoints = Catalog {

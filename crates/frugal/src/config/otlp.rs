@@ -2,29 +2,25 @@
 
 use reqwest::Url;
 
-/// The standard's variable for it, which all programs of a machine may have.
+/// The standard's variable for the address of a collector, which all programs of a machine may have.
 pub const STANDARD: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// The standard's variable for where traces alone go, which goes before it: no path comes after what it says.
+pub const STANDARD_OF_TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 /// Where a collector takes traces, below its address.
 const PATH: &str = "/v1/traces";
 
 /// A collector that takes traces by OTLP over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtlpEndpoint {
-    /// Its address, such as `http://127.0.0.1:4318`; `/v1/traces` comes after it.
+    /// Where it takes traces, such as `http://127.0.0.1:4318/v1/traces`.
     pub url: String,
     /// The variable, or the key and its file, that names it.
     pub origin: String,
-    /// Whether that is the variable of the standard, which may be meant for others alone.
+    /// Whether that is a variable of the standard, which may be meant for others alone.
     pub is_standard: bool,
 }
 
 impl OtlpEndpoint {
-    /// Where it takes traces.
-    #[must_use]
-    pub fn traces_url(&self) -> String {
-        format!("{}{PATH}", self.url.trim_end_matches('/'))
-    }
-
     /// Reads an address; what is wrong with it otherwise.
     pub(super) fn parse(origin: &str, text: &str) -> Result<Self, String> {
         let url = Url::parse(text).ok();
@@ -47,13 +43,17 @@ impl OtlpEndpoint {
                 "leave out what begins with ? or #; a collector's address has neither".to_owned(),
             );
         }
-        if url.path().trim_end_matches('/').ends_with(PATH) {
+        let is_of_traces = origin == STANDARD_OF_TRACES;
+        if !is_of_traces && url.path().trim_end_matches('/').ends_with(PATH) {
             return Err(format!("leave {PATH} out; it is added"));
         }
         Ok(Self {
-            url: text.to_owned(),
+            url: match is_of_traces {
+                true => text.to_owned(),
+                false => format!("{}{PATH}", text.trim_end_matches('/')),
+            },
             origin: origin.to_owned(),
-            is_standard: origin == STANDARD,
+            is_standard: is_of_traces || origin == STANDARD,
         })
     }
 }

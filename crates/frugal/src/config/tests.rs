@@ -416,10 +416,15 @@ fn traces_go_where_the_nearest_setting_says() {
     let in_file = "otlp_endpoint = 'http://file:4318'";
     let own = ("FRUGAL_OTLP_ENDPOINT", "https://own/otlp");
     let standard = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://standard:4318");
-    assert_eq!(named("", &[standard]), (standard.1.to_owned(), true));
-    let file = ("http://file:4318".to_owned(), false);
-    assert_eq!(named(in_file, &[standard]), file);
-    assert_eq!(named(in_file, &[standard, own]), (own.1.to_owned(), false));
+    let of_traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:4318/");
+    let below = "http://standard:4318/v1/traces".to_owned();
+    assert_eq!(named("", &[standard]), (below, true));
+    let as_it_is = (of_traces.1.to_owned(), true);
+    assert_eq!(named("", &[standard, of_traces]), as_it_is);
+    let file = ("http://file:4318/v1/traces".to_owned(), false);
+    assert_eq!(named(in_file, &[standard, of_traces]), file);
+    let own_below = "https://own/otlp/v1/traces".to_owned();
+    assert_eq!(named(in_file, &[standard, own]), (own_below, false));
     let refused = |url: &str| {
         let text = format!("otlp_endpoint = '{url}'");
         refusal(&text, &[], &Flags::default())

@@ -17,7 +17,7 @@ pub const ADOPT: Option<AdoptSpan> = None;
 pub enum Traces {}
 
 impl Traces {
-    /// Refuses what was meant for this program. The standard's variable may be there for others alone, so with it
+    /// Refuses what was meant for this program. The standard's variables may be there for others alone, so with these
     /// there is nothing, which is worth a warning.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ mod tests {
     async fn what_names_a_collector_is_refused_unless_it_may_be_for_others() {
         let runtime = Handle::current();
         let mut endpoint = OtlpEndpoint {
-            url: "http://127.0.0.1:4318".to_owned(),
+            url: "http://127.0.0.1:4318/v1/traces".to_owned(),
             origin: "frugal.toml: otlp_endpoint".to_owned(),
             is_standard: false,
         };

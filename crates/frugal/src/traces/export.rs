@@ -67,7 +67,7 @@ impl Traces {
                 runtime: runtime.clone(),
             })
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(endpoint.traces_url())
+            .with_endpoint(endpoint.url.clone())
             .with_timeout(TIMEOUT)
             .build()
             .context("the exporter of traces does not start")?;
