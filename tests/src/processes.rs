@@ -286,3 +286,16 @@ pub async fn program() -> PathBuf {
     }
     program
 }
+
+/// Resident memory of a process, in KiB.
+///
+/// # Panics
+/// It has ended.
+#[must_use]
+pub fn resident_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+    let status = status.expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let size = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    size.expect("Linux tells its memory")
+}

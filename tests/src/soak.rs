@@ -8,6 +8,7 @@
 
 use crate::blackbox::{self, Outcome, Pace, World};
 use crate::checks;
+use crate::processes::resident_kib;
 use sqlx::{Connection, PgConnection};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -132,7 +133,7 @@ pub async fn run(plan: Plan) -> Soaked {
 }
 
 async fn look(world: &World, connection: &mut PgConnection, at: Duration) -> Sample {
-    let [server, worker] = world.elders().map(resident);
+    let [server, worker] = world.elders().map(resident_kib);
     let query = "SELECT (SELECT count(*) FROM pg_stat_activity
                          WHERE datname = current_database() AND pid <> pg_backend_pid()),
                         pg_database_size(current_database()) / 1024,
@@ -151,15 +152,6 @@ async fn look(world: &World, connection: &mut PgConnection, at: Duration) -> Sam
         database,
         jobs,
     }
-}
-
-/// The resident memory of a process in KiB, as Linux tells it.
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
-    let status = status.expect("the process lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let size = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    size.expect("Linux tells its memory")
 }
 
 /// What is looked at, with its name and by how much it may differ besides a tenth.

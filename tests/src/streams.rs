@@ -2,14 +2,13 @@
 //! costs in memory.
 #![expect(
     clippy::expect_used,
-    clippy::panic,
     clippy::missing_panics_doc,
     reason = "a measurement whose parts do not start ends here, as it would at an assertion"
 )]
 
 use crate::client::ApiClient;
 use crate::postgres::TestDatabase;
-use crate::processes::Setting;
+use crate::processes::{Setting, resident_kib};
 use crate::times::Times;
 use chrono::Utc;
 use frugal_domain::event::EventBody;
@@ -94,7 +93,6 @@ pub async fn measure(plan: Plan) -> Measured {
     let expected = plan.subscribers * plan.events;
     let mut delays = Vec::with_capacity(expected);
     let last = tokio::time::Instant::now() + Duration::from_secs(60);
-    let mut kib_each = f64::NAN;
     while delays.len() < expected {
         let Ok(Some((job, seq, at))) = tokio::time::timeout_at(last, arrived.recv()).await else {
             break;
@@ -104,13 +102,11 @@ pub async fn measure(plan: Plan) -> Measured {
         if let Some(committed) = commits.get(&(job, seq)) {
             delays.push(at.saturating_duration_since(*committed));
         }
-        if kib_each.is_nan() {
-            #[expect(clippy::cast_precision_loss, reason = "kilobytes and clients are few")]
-            let each =
-                resident_kib(process).saturating_sub(before) as f64 / plan.subscribers as f64;
-            kib_each = each;
-        }
     }
+    // With all of them there, and what their coming took given back.
+    let after = resident_kib(process);
+    #[expect(clippy::cast_precision_loss, reason = "kilobytes and clients are few")]
+    let kib_each = after.saturating_sub(before) as f64 / plan.subscribers as f64;
     for client in clients {
         client.abort();
     }
@@ -191,19 +187,6 @@ async fn until(done: impl Fn() -> bool) {
         assert!(Instant::now() < last, "clients are not served");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// Resident memory of a process, in KiB.
-#[must_use]
-pub fn resident_kib(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
-    let status = status.expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    let Some(number) = number else {
-        panic!("the process has no memory: {status}");
-    };
-    number
 }
 
 /// A job that waits for ever: nothing drives it.

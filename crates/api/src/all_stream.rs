@@ -69,7 +69,8 @@ impl Follower {
                     self.is_late = false;
                     self.take(frames, through)
                 }
-                Next::Behind if self.is_late => self.read_table().await,
+                // Apart, as a stream lasts for much longer than this, and would hold the room that it takes.
+                Next::Behind if self.is_late => Box::pin(self.read_table()).await,
                 Next::Behind => self.bid_farewell("the client is too slow"),
                 Next::End => return None,
                 Next::Nothing => {

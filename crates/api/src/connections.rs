@@ -143,20 +143,42 @@ async fn connection(
     let stream = Box::pin(stream);
     let ended = match &connections.tls {
         None => requests(stream, peer, app, &connections, &shutdown).await,
+        // Apart: a connection without needs no room for it.
         Some(tls) => {
-            let greeting = TlsAcceptor::from(tls.clone()).accept(stream);
-            match tokio::time::timeout(connections.head_timeout, greeting).await {
-                Ok(Ok(stream)) => requests(stream, peer, app, &connections, &shutdown).await,
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, %peer, "no TLS came about");
-                    return;
-                }
-                Err(_) => return,
-            }
+            let tls = TlsAcceptor::from(tls.clone());
+            Box::pin(requests_over_tls(
+                stream,
+                tls,
+                peer,
+                app,
+                &connections,
+                &shutdown,
+            ))
+            .await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, %peer, "a connection broke off");
+    }
+}
+
+/// Serves the requests of a connection over TLS.
+async fn requests_over_tls(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    tls: TlsAcceptor,
+    peer: SocketAddr,
+    app: Router,
+    connections: &Connections,
+    shutdown: &CancellationToken,
+) -> hyper::Result<()> {
+    let greeting = tls.accept(stream);
+    match tokio::time::timeout(connections.head_timeout, greeting).await {
+        Ok(Ok(stream)) => requests(stream, peer, app, connections, shutdown).await,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %peer, "no TLS came about");
+            Ok(())
+        }
+        Err(_) => Ok(()),
     }
 }
 
@@ -195,4 +217,18 @@ fn watch(stream: &TcpStream, silence: Duration) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(silence))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_held_for_a_connection() {
+        fn size_of_answer<A, B, C, D, E, Answer>(_: fn(A, B, C, D, E) -> Answer) -> usize {
+            size_of::<Answer>()
+        }
+        let held = size_of_answer(connection);
+        assert!(held <= 2_048, "{held} bytes");
+    }
 }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobSpec;
 use frugal_store::jobs::Job;
+use futures::Stream;
 use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ struct Follower {
     feed: Arc<Feed>,
     news: watch::Receiver<()>,
     /// What the first events are written with, as long as they are read from the table.
-    spec: Option<JobSpec>,
+    spec: Option<Box<JobSpec>>,
     /// The last event that was looked at.
     after: i64,
     /// The last event that the client has.
@@ -53,7 +54,7 @@ pub(crate) fn snapshot(shown: &impl Serialize, id: i64) -> serde_json::Result<By
 pub(crate) fn stream(state: AppState, job: Job, has: i64, first: Option<Bytes>) -> Response {
     let (id, last) = (job.id, job.last_seq);
     // Who has all that there is needs no table, and so no specification of its own.
-    let spec = (has < last).then(|| job.spec.clone());
+    let spec = (has < last).then(|| Box::new(job.spec.clone()));
     let feed = state.feeds().follow(job);
     let follower = Follower {
         news: feed.news(),
@@ -67,11 +68,15 @@ pub(crate) fn stream(state: AppState, job: Job, has: i64, first: Option<Bytes>) 
         first,
         ended: false,
     };
-    let frames = futures::stream::unfold(follower, |mut follower| async move {
+    answer(Body::from_stream(frames(follower)))
+}
+
+/// What a follower is sent, and all that is held for it between two events.
+fn frames(follower: Follower) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    futures::stream::unfold(follower, |mut follower| async move {
         let frames = follower.next().await?;
-        Some((Ok::<_, Infallible>(frames), follower))
-    });
-    answer(Body::from_stream(frames))
+        Some((Ok(frames), follower))
+    })
 }
 
 /// Frames, with what a stream of them says of itself.
@@ -125,7 +130,8 @@ impl Follower {
         while !self.ended {
             let frames = match self.feed.after(self.after) {
                 Next::Frames(frames, last) => self.unseen(frames, last),
-                Next::Behind if self.spec.is_some() => self.read_table().await,
+                // Apart, as a stream lasts for much longer than this, and would hold the room that it takes.
+                Next::Behind if self.spec.is_some() => Box::pin(self.read_table()).await,
                 Next::Behind => self.bid_farewell("the client is too slow"),
                 Next::End => return None,
                 Next::Nothing => {
@@ -191,5 +197,19 @@ impl Follower {
     fn bid_farewell(&mut self, why: &str) -> Option<Bytes> {
         self.ended = true;
         Some(farewell(why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_held_for_a_follower_that_waits() {
+        fn size_of_answer<Of, Answer>(_: fn(Of) -> Answer) -> usize {
+            size_of::<Answer>()
+        }
+        let held = size_of_answer(frames);
+        assert!(held <= 1_024, "{held} bytes");
     }
 }
