@@ -104,20 +104,21 @@ impl Draws {
         };
         let goes_on = self.requests.last() == Some(&request);
         if !goes_on {
-            self.requests.push(request);
+            push(&mut self.requests, request);
         }
         let last = self.draws.last().filter(|_| goes_on);
         if last.is_none_or(|last| last.position.checked_add(1) != Some(draw.id.position)) {
             let run = (job, draw.id.request, draw.id.position);
             self.runs.insert(run, self.draws.len());
         }
-        self.draws.push(Draw {
+        let draw = Draw {
             request: number(self.requests.len() - 1),
             position: draw.id.position,
             tokens: draw.tokens,
             ended: draw.ended,
             observed: None,
-        });
+        };
+        push(&mut self.draws, draw);
         true
     }
 
@@ -162,6 +163,15 @@ impl Draws {
             Some(max_tokens) => _ = self.cut.insert((place, max_tokens), observed.into()),
         }
     }
+}
+
+/// Adds one at the end, with room for an eighth more where there is none: doubled, as a vector does by itself,
+/// half of the room would be empty at worst.
+fn push<T>(into: &mut Vec<T>, one: T) {
+    if into.len() == into.capacity() {
+        into.reserve_exact(into.len() / 8 + 4);
+    }
+    into.push(one);
 }
 
 /// A number of things that fit into memory, of which there are far fewer than a `u32` counts.

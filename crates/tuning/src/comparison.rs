@@ -95,7 +95,7 @@ pub(crate) fn compare(
         })
         .collect();
     for metric in metrics {
-        let values = |standing: &Standing| standing.values(spec, *metric).cloned();
+        let values = |standing: &Standing| standing.by_row(spec, *metric);
         let Some(of_reference) = values(reference.1) else {
             continue;
         };

@@ -118,7 +118,7 @@ fn evaluated(
         _ => None,
     };
     let interval = |metric: Metric| {
-        let values: Vec<f64> = standing.values(spec, metric)?.values().copied().collect();
+        let values = standing.values(spec, metric)?;
         Some(IntervalEstimate {
             estimate: statistics::estimate(&values)?,
             interval: statistics::mean_interval(metric, &values)?,

@@ -50,6 +50,7 @@ mod requests;
 mod run_key;
 mod search;
 mod seed;
+mod seen_rows;
 mod side_by_side;
 mod step;
 mod summary;

@@ -18,6 +18,7 @@ use crate::job::Job;
 use crate::outcome::{self, Utilities};
 use crate::profiled::Arrived;
 use crate::run_key::RunKey;
+use crate::seen_rows::SeenRows;
 use crate::tally::Tally;
 use frugal_domain::configuration::Settings;
 use frugal_domain::id::TrialNumber;
@@ -25,7 +26,7 @@ use frugal_domain::job::{EvaluationSpec, JobSpec, Reuse, Split};
 use frugal_domain::metric::Metric;
 use frugal_domain::trial::{CostEstimate, Coverage, Estimate, Evaluation, TrialOutcome};
 use frugal_evaluation::{
-    Corpus, DEFAULT_MISSING_SHARE, Ending, EvaluatedInstance, TrialRun, metrics, statistics,
+    Corpus, DEFAULT_MISSING_SHARE, Ending, EvaluatedInstance, TrialRun, statistics,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -93,7 +94,7 @@ impl SideBySide {
                 trial: number,
                 source,
             })?;
-            Ok(Standing::new(number, settings))
+            Ok(Standing::new(number, settings, job.rows(Split::Tuning)))
         });
         let standings: Vec<Standing> = standings.collect::<Result<_, TuningError>>()?;
         let order = spec.row_order(job.rows(Split::Tuning));
@@ -239,7 +240,7 @@ pub(crate) struct Standing {
     pub(crate) number: TrialNumber,
     pub(crate) settings: Arc<Settings>,
     /// Every metric on each row that it was seen on.
-    values: BTreeMap<Metric, Utilities>,
+    seen: SeenRows,
     /// What the rows add to the metrics of all of them together.
     pub(crate) corpus: Option<Corpus>,
     /// Some response gives an answer.
@@ -264,11 +265,11 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    fn new(number: TrialNumber, settings: Settings) -> Self {
+    fn new(number: TrialNumber, settings: Settings, rows: usize) -> Self {
         Self {
             number,
             settings: Arc::new(settings),
-            values: BTreeMap::new(),
+            seen: SeenRows::new(rows),
             corpus: None,
             has_votes: false,
             fewest_responses: u32::MAX,
@@ -305,15 +306,12 @@ impl Standing {
 
     fn take_rows(&mut self, spec: &JobSpec, found: &[EvaluatedInstance]) {
         let unit = spec.cost_unit();
-        for metric in Metric::ALL {
-            let of_metric = self.values.entry(*metric).or_default();
-            of_metric.extend(metrics::values(*metric, found, unit));
-        }
         match (&mut self.corpus, outcome::corpus_of(found)) {
             (Some(corpus), Some(further)) => corpus.extend(further),
             (corpus, further) => *corpus = corpus.take().or(further),
         }
         for row in found {
+            self.seen.take(row, unit);
             let count = u32::try_from(row.responses.len()).unwrap_or(u32::MAX);
             self.fewest_responses = self.fewest_responses.min(count);
             self.cost += u128::from(unit.of(row.inference_cost));
@@ -353,24 +351,32 @@ impl Standing {
 
     /// Rows that it was seen on.
     pub(crate) fn instances(&self) -> usize {
-        self.values.values().next().map_or(0, Utilities::len)
+        self.seen.count()
     }
 
     /// The same, which.
     pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
-        let rows = self.values.values().next();
-        rows.into_iter().flat_map(|rows| rows.keys().copied())
+        self.seen.rows()
     }
 
-    /// A metric on each row; nothing of one that does not tell anything here.
-    pub(crate) fn values(&self, spec: &JobSpec, metric: Metric) -> Option<&Utilities> {
+    /// A metric on each row, in their order; nothing of one that does not tell anything here.
+    pub(crate) fn values(&self, spec: &JobSpec, metric: Metric) -> Option<Vec<f64>> {
+        self.tells(spec, metric).then(|| self.seen.values(metric))
+    }
+
+    /// The same, by row.
+    pub(crate) fn by_row(&self, spec: &JobSpec, metric: Metric) -> Option<Utilities> {
+        self.tells(spec, metric).then(|| self.seen.by_row(metric))
+    }
+
+    /// Whether a metric tells anything here.
+    fn tells(&self, spec: &JobSpec, metric: Metric) -> bool {
         let tells = match metric {
             Metric::Majority => self.has_votes || spec.asks_for(metric),
             Metric::BestOfN => spec.selector.is_some(),
             _ => true,
         };
-        let values = self.values.get(&metric)?;
-        Some(values).filter(|values| tells && !values.is_empty())
+        tells && self.seen.count() > 0
     }
 
     /// Whether its mean cost is within the inference budget, to the last digit; where there is one.
@@ -381,11 +387,7 @@ impl Standing {
 
     /// What it comes to so far; nothing where it was seen on no row.
     pub(crate) fn evaluation(&self, spec: &JobSpec, rows: usize) -> Option<Evaluation> {
-        let estimate = |metric: Metric| {
-            let values = self.values(spec, metric)?;
-            let values: Vec<f64> = values.values().copied().collect();
-            statistics::estimate(&values)
-        };
+        let estimate = |metric: Metric| statistics::estimate(&self.values(spec, metric)?);
         let named = Metric::ALL.iter().filter_map(|metric| {
             let name = metric.as_str().to_owned();
             Some((name, estimate(*metric)?))
@@ -409,10 +411,9 @@ impl Standing {
                 responses: self.fewest_responses,
                 complete: self.instances() + self.unanswered.len() >= rows,
             }),
-            utility_interval: self.values(spec, spec.objective.metric).and_then(|values| {
-                let values: Vec<f64> = values.values().copied().collect();
-                statistics::mean_interval(spec.objective.metric, &values)
-            }),
+            utility_interval: self
+                .values(spec, spec.objective.metric)
+                .and_then(|values| statistics::mean_interval(spec.objective.metric, &values)),
         })
     }
 

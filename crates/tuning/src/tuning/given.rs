@@ -177,12 +177,12 @@ impl Tuning {
         for standing in &side.standings {
             let before = self.past.trials.get_mut(&standing.number);
             let stored = before.and_then(|before| before.end.take()).is_some();
-            let utilities = standing.values(&spec, spec.objective.metric);
+            let utilities = standing.by_row(&spec, spec.objective.metric);
             let ended = EndedTrial {
                 number: standing.number,
                 settings: standing.settings.clone(),
                 outcome: standing.outcome(&spec, rows),
-                utilities: utilities.cloned().unwrap_or_default(),
+                utilities: utilities.unwrap_or_default(),
                 qualities: Utilities::new(),
                 quality_difference: None,
                 corpus: None,
