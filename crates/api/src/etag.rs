@@ -2,7 +2,7 @@
 
 use crate::errors::{ApiError, Code};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use frugal_store::jobs::Job;
+use frugal_store::jobs::Mark;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 /// request to cancel a running job, and a worker that gives a job back, which change the state; and a change
 /// of a running job's terms, which is counted at once and told of by its worker. What goes in time of one
 /// that has ended leaves its marks.
-pub(crate) fn of(job: &Job) -> String {
+pub(crate) fn of(job: impl Into<Mark>) -> String {
+    let job = job.into();
     let (seq, state) = (job.last_seq, job.state.as_str());
     let gone = match (job.events_pruned_through, job.responses_pruned_at) {
         (0, None) => String::new(),

@@ -6,7 +6,7 @@ use crate::wire::path_of;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobKind;
 use frugal_store::PgConnection;
-use frugal_store::jobs::{self, Job};
+use frugal_store::jobs::{self, Job, Mark};
 
 /// What a job of a kind is called.
 pub(crate) const fn what(kind: JobKind) -> &'static str {
@@ -36,6 +36,18 @@ pub(crate) async fn job(
     of_kind(kind, id, jobs::find(connection, id).await?)
 }
 
+/// What the picture of a job of a kind can be told by.
+///
+/// # Errors
+/// There is none; where there is one of another kind, the answer says where.
+pub(crate) async fn mark(
+    connection: &mut PgConnection,
+    kind: JobKind,
+    id: JobId,
+) -> Result<Mark, ApiError> {
+    of_kind(kind, id, jobs::mark(connection, id).await?)
+}
+
 /// A job of a kind, whose row stays as it is until the transaction ends.
 ///
 /// # Errors
@@ -48,11 +60,14 @@ pub(crate) async fn locked(
     of_kind(kind, id, jobs::lock(transaction, id).await?)
 }
 
-fn of_kind(kind: JobKind, id: JobId, found: Option<Job>) -> Result<Job, ApiError> {
+fn of_kind<T>(kind: JobKind, id: JobId, found: Option<T>) -> Result<T, ApiError>
+where
+    for<'a> &'a T: Into<Mark>,
+{
     let Some(job) = found else {
         return Err(none(kind, id));
     };
-    let found = job.spec.kind();
+    let found = Into::<Mark>::into(&job).kind;
     if found == kind {
         return Ok(job);
     }

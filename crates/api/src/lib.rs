@@ -40,6 +40,7 @@ mod openapi;
 mod operations;
 mod outside;
 mod pagination;
+mod pictures;
 mod reading;
 mod reading_back;
 mod report_page;

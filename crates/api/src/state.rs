@@ -8,6 +8,7 @@ use crate::guard::Guard;
 use crate::known_keys::KnownKeys;
 use crate::limiter::{Limiter, Streams};
 use crate::outside::Outside;
+use crate::pictures::Pictures;
 use crate::traffic::Traffic;
 use axum::http::HeaderMap;
 use frugal_domain::endpoint::Catalog;
@@ -68,6 +69,7 @@ struct Inner {
     feeds: Feeds,
     all_events: AllEvents,
     known_keys: KnownKeys,
+    pictures: Pictures,
     limiter: Limiter,
     streams: Streams,
     traffic: Traffic,
@@ -94,6 +96,7 @@ impl AppState {
             feeds,
             all_events,
             known_keys: KnownKeys::default(),
+            pictures: Pictures::default(),
             limiter: Limiter::new(guard.requests_per_minute),
             streams: Streams::new(guard.streams_per_owner),
             traffic: Traffic::default(),
@@ -134,6 +137,11 @@ impl AppState {
     /// Keys that were looked up a moment ago.
     pub(crate) fn known_keys(&self) -> &KnownKeys {
         &self.0.known_keys
+    }
+
+    /// Pictures of jobs that were drawn a moment ago.
+    pub(crate) fn pictures(&self) -> &Pictures {
+        &self.0.pictures
     }
 
     /// How often who may ask.

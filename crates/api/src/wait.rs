@@ -7,26 +7,26 @@ use crate::found;
 use crate::state::AppState;
 use frugal_domain::id::JobId;
 use frugal_domain::job::JobKind;
-use frugal_store::jobs::Job;
+use frugal_store::jobs::Mark;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The job once it differs from what the client has (or from what it is now, where the client
-/// does not say), or as it is when the time is over, it has ended, or the server stops.
+/// What a job can be told by, once it differs from what the client has (or from what it is now, where the
+/// client does not say), or as it is when the time is over, it has ended, or the server stops.
 pub(crate) async fn for_change(
     state: &AppState,
     kind: JobKind,
     id: JobId,
     seen: Option<&Seen>,
     patience: Duration,
-) -> Result<Job, ApiError> {
+) -> Result<Mark, ApiError> {
     let deadline = Instant::now() + patience;
     // Subscribed before the first look: a change between the two is told.
     let mut subscription = state.changes().subscribe(id);
     let mut job = look(state, kind, id).await?;
-    let first = etag::of(&job);
+    let first = etag::of(job);
     loop {
-        let tag = etag::of(&job);
+        let tag = etag::of(job);
         let changed = seen.map_or(tag != first, |seen| !seen.holds(&tag));
         if changed || job.state.is_terminal() || Instant::now() >= deadline {
             return Ok(job);
@@ -41,7 +41,7 @@ pub(crate) async fn for_change(
     }
 }
 
-async fn look(state: &AppState, kind: JobKind, id: JobId) -> Result<Job, ApiError> {
+async fn look(state: &AppState, kind: JobKind, id: JobId) -> Result<Mark, ApiError> {
     let mut connection = state.connection().await?;
-    found::job(&mut connection, kind, id).await
+    found::mark(&mut connection, kind, id).await
 }

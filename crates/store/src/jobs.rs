@@ -10,7 +10,7 @@ use frugal_domain::access::Access;
 use frugal_domain::event::EventBody;
 use frugal_domain::fault::Fault;
 use frugal_domain::id::{JobId, TrialNumber};
-use frugal_domain::job::{Data, JobSpec, Priority};
+use frugal_domain::job::{Data, JobKind, JobSpec, Priority};
 use frugal_domain::spend::SpendByCategory;
 use frugal_domain::state::{JobState, StopReason};
 use frugal_domain::trial::Progress;
@@ -78,6 +78,42 @@ impl Job {
         let until = self.paused_at.unwrap_or(now);
         let used = until - started_at - TimeDelta::milliseconds(self.paused_ms);
         used.to_std().unwrap_or_default()
+    }
+}
+
+/// What tells one picture of a job from another, read without the rest of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// What the job is for.
+    pub kind: JobKind,
+    /// As in [`Job`].
+    pub state: JobState,
+    /// As in [`Job`].
+    pub last_seq: i64,
+    /// As in [`Job`].
+    pub changes: u32,
+    /// As in [`Job`].
+    pub events_pruned_through: i64,
+    /// As in [`Job`].
+    pub responses_pruned_at: Option<DateTime<Utc>>,
+}
+
+impl From<&Self> for Mark {
+    fn from(mark: &Self) -> Self {
+        *mark
+    }
+}
+
+impl From<&Job> for Mark {
+    fn from(job: &Job) -> Self {
+        Self {
+            kind: job.spec.kind(),
+            state: job.state,
+            last_seq: job.last_seq,
+            changes: job.changes,
+            events_pruned_through: job.events_pruned_through,
+            responses_pruned_at: job.responses_pruned_at,
+        }
     }
 }
 
@@ -223,6 +259,31 @@ pub async fn find(connection: &mut PgConnection, id: JobId) -> Result<Option<Job
     .fetch_optional(connection)
     .await?;
     row.map(Job::try_from).transpose()
+}
+
+/// What the picture of a job can be told by.
+///
+/// # Errors
+/// The database is away.
+pub async fn mark(connection: &mut PgConnection, id: JobId) -> Result<Option<Mark>> {
+    let row = sqlx::query!(
+        "SELECT kind, state, last_seq, changes, events_pruned_through, responses_pruned_at
+         FROM jobs WHERE id = $1",
+        id.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    let mark = row.map(|row| {
+        Ok(Mark {
+            kind: read_name("kind of job", &row.kind)?,
+            state: read_name("job state", &row.state)?,
+            last_seq: row.last_seq,
+            changes: to_u32("changes", row.changes)?,
+            events_pruned_through: row.events_pruned_through,
+            responses_pruned_at: row.responses_pruned_at,
+        })
+    });
+    mark.transpose()
 }
 
 /// Whether there is a job with this id that is reached. To whom a job belongs never changes.

@@ -143,6 +143,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// How long a connection may take to be had.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long after its last use a connection is taken to be there without asking it.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// The schema's migrations, embedded in the program.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
@@ -156,6 +158,16 @@ pub fn connect(url: &str, max_connections: u32) -> Result<PgPool> {
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(CONNECT_TIMEOUT)
+        // One that was of use a moment ago most likely is, and each question to it is a round trip.
+        .test_before_acquire(false)
+        .before_acquire(|connection, known| {
+            Box::pin(async move {
+                if known.idle_for >= TRUSTED_FOR {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(|connection, _| Box::pin(async move { bound_locks(connection).await }))
         .connect_lazy_with(options.application_name("frugal")))
 }

@@ -25,7 +25,7 @@ struct Arguments {
     #[arg(long, default_value_t = 10_000)]
     rows: usize,
     /// Jobs that have ended, among which the lists look.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(i32).range(250..))]
     ended: i32,
 }
 

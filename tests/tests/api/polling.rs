@@ -4,6 +4,7 @@ use crate::{append, body, claim, finish, header, job, start, success};
 use frugal_domain::event::EventBody;
 use frugal_domain::money::Spend;
 use frugal_tests::app::TestApp;
+use futures::future::join_all;
 use reqwest::{Method, Response};
 use serde_json::Value;
 
@@ -116,5 +117,31 @@ async fn an_ended_job_is_not_waited_for() {
     let wait = format!("{path}?wait=60");
     assert_eq!(poll(&app, &wait, &seen).await.status(), 304);
     assert_eq!(app.api.json(&wait).await["state"], "succeeded");
+    app.end().await;
+}
+
+/// One picture is drawn for all who poll at the same time, and never for longer than it is true.
+#[tokio::test]
+async fn however_many_poll_each_sees_what_was_there_when_it_asked() {
+    let app = start().await;
+    let path = app.api.submit(&job()).await;
+    let claim = claim(&app).await;
+    let mut last = app.api.json(&path).await;
+    for _ in 0..5 {
+        append(&app, &path, &[news()]).await;
+        let asked = (0..4).map(|_| app.api.json(&path));
+        for job in join_all(asked).await {
+            assert_eq!(job["state"], "running");
+            let seq = last["last_seq"].as_i64().map(|seq| seq + 1);
+            assert_eq!(job["last_seq"].as_i64(), seq);
+        }
+        last = app.api.json(&path).await;
+    }
+    finish(&app, claim, &success(None)).await;
+    for _ in 0..2 {
+        assert_eq!(app.api.json(&path).await["state"], "succeeded");
+    }
+    app.api.send(app.api.request(Method::DELETE, &path)).await;
+    assert_eq!(app.api.get(&path).await.status(), 404);
     app.end().await;
 }

@@ -168,12 +168,7 @@ pub(super) async fn get_evaluation(
     headers: HeaderMap,
     Parameters(parameters): Parameters<GetJob>,
 ) -> Result<Response, ApiError> {
-    let waited = jobs::waited(&state, JobKind::Evaluation, id, &headers, &parameters).await?;
-    if waited.is_unchanged {
-        return Ok(waited.answer(Evaluation::new));
-    }
-    let shown = picture(&state, &waited.job).await?;
-    Ok(waited.answer(|_| shown))
+    jobs::polled(&state, JobKind::Evaluation, id, &headers, &parameters).await
 }
 
 /// Cancel an evaluation

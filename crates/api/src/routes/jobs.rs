@@ -10,6 +10,7 @@ use crate::change::Change;
 use crate::errors::{ApiError, Code};
 use crate::extract::{JobPath, JsonBody, Parameters};
 use crate::idempotency::{self, Key};
+use crate::pictures::Picture;
 use crate::responses::{Problems, codes};
 use crate::state::AppState;
 use crate::wire::{FieldError, Job, JobPost, path_of};
@@ -29,7 +30,7 @@ use frugal_store::jobs::{self, Cancel, Remembered};
 use frugal_store::retention::{self, Deletion};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -264,44 +265,18 @@ pub(super) async fn get_job(
     headers: HeaderMap,
     Parameters(parameters): Parameters<GetJob>,
 ) -> Result<Response, ApiError> {
-    let waited = waited(&state, JobKind::Tuning, id, &headers, &parameters).await?;
-    if waited.is_unchanged {
-        return Ok(waited.answer(|job| Job::new(job, None)));
-    }
-    let shown = picture(&state, waited.job.clone()).await?;
-    Ok(waited.answer(|_| shown))
+    polled(&state, JobKind::Tuning, id, &headers, &parameters).await
 }
 
-/// A job that was waited for.
-pub(super) struct Waited {
-    pub(super) job: jobs::Job,
-    tag: String,
-    /// It is as the client knows it.
-    pub(super) is_unchanged: bool,
-}
-
-impl Waited {
-    /// The answer, with what the job is to clients where it is not as they know it.
-    pub(super) fn answer<T: Serialize>(self, wire: impl FnOnce(jobs::Job) -> T) -> Response {
-        let mut response = match self.is_unchanged {
-            true => StatusCode::NOT_MODIFIED.into_response(),
-            false => Json(wire(self.job)).into_response(),
-        };
-        response
-            .headers_mut()
-            .insert(header::ETAG, etag::header(&self.tag));
-        response
-    }
-}
-
-/// A job of a kind, once it has changed or it was waited for long enough.
-pub(super) async fn waited(
+/// The answer about a job of a kind, once it has changed or it was waited for long enough: nothing where it is
+/// as the client knows it, else its picture, which is drawn where nobody was given it a moment ago.
+pub(super) async fn polled(
     state: &AppState,
     kind: JobKind,
     id: JobId,
     headers: &HeaderMap,
     parameters: &GetJob,
-) -> Result<Waited, ApiError> {
+) -> Result<Response, ApiError> {
     let seen = etag::Seen::read(headers)?;
     let seconds = parameters.wait.unwrap_or(0);
     if seconds > MAX_WAIT_SECONDS {
@@ -309,13 +284,36 @@ pub(super) async fn waited(
         return Err(ApiError::new(Code::InvalidParameter, detail));
     }
     let patience = Duration::from_secs(seconds);
-    let job = wait::for_change(state, kind, id, seen.as_ref(), patience).await?;
-    let tag = etag::of(&job);
-    Ok(Waited {
-        is_unchanged: seen.is_some_and(|seen| seen.holds(&tag)),
-        job,
-        tag,
-    })
+    let mark = wait::for_change(state, kind, id, seen.as_ref(), patience).await?;
+    let tag = etag::of(mark);
+    let (tag, mut response) = if seen.is_some_and(|seen| seen.holds(&tag)) {
+        (tag, StatusCode::NOT_MODIFIED.into_response())
+    } else {
+        let picture = match state.pictures().find(id, &tag, Instant::now()) {
+            Some(picture) => picture,
+            None => drawn(state, kind, id).await?,
+        };
+        let json = HeaderValue::from_static("application/json");
+        let response = ([(header::CONTENT_TYPE, json)], picture.body).into_response();
+        (picture.tag, response)
+    };
+    response
+        .headers_mut()
+        .insert(header::ETAG, etag::header(&tag));
+    Ok(response)
+}
+
+/// A job as it is now, for this client and those of the next moment.
+async fn drawn(state: &AppState, kind: JobKind, id: JobId) -> Result<Picture, ApiError> {
+    let mut connection = state.connection().await?;
+    let job = found::job(&mut connection, kind, id).await?;
+    let picture = Picture {
+        // It may have gone on since it was waited for.
+        tag: etag::of(&job),
+        body: shown::json(&mut connection, &job).await?.into(),
+    };
+    state.pictures().keep(id, picture.clone(), Instant::now());
+    Ok(picture)
 }
 
 /// A job as one picture.

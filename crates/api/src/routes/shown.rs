@@ -4,6 +4,7 @@ use crate::errors::ApiError;
 use crate::standing;
 use crate::wire::{Evaluation, FieldError, Job};
 use chrono::Utc;
+use frugal_domain::job::JobKind;
 use frugal_store::{PgConnection, jobs, trials};
 
 /// A job with its best trial, how it stands, and what was probably a mistake in it.
@@ -31,4 +32,16 @@ pub(super) async fn evaluation(
         standing: Some(standing::load(connection, job, Utc::now()).await?),
         ..Evaluation::new(job.clone())
     })
+}
+
+/// A job of either kind as its readers get it.
+pub(super) async fn json(
+    connection: &mut PgConnection,
+    shown: &jobs::Job,
+) -> Result<Vec<u8>, ApiError> {
+    let json = match shown.spec.kind() {
+        JobKind::Tuning => serde_json::to_vec(&job(connection, shown).await?),
+        JobKind::Evaluation => serde_json::to_vec(&evaluation(connection, shown).await?),
+    };
+    json.map_err(|error| ApiError::internal(&error))
 }
