@@ -148,7 +148,8 @@ impl TryFrom<Row> for JobSummary {
     }
 }
 
-/// The one statement of both orders, which differ in where a page begins and in how it is sorted.
+/// The one statement of both orders, which differ in where a page begins and in how it is sorted. What is read of
+/// the specifications is read of the page's jobs alone.
 macro_rules! summaries {
     ($after:tt, $order:tt, $connection:expr, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
@@ -161,15 +162,18 @@ macro_rules! summaries {
                    jobs.spec -> 'inference_budget' AS inference_budget,
                    jobs.spec -> 'optimization_budget' AS optimization_budget,
                    jobs.best_trial, trials.outcome AS "outcome?"
-            FROM jobs
+            FROM (
+                SELECT * FROM jobs
+                WHERE kind = $1 AND (cardinality($3::text[]) = 0 OR state = ANY($3))
+                  AND ($4::text IS NULL OR strpos(lower(name), lower($4)) > 0)
+                  AND labels @> $5
+                  AND ($6::timestamptz IS NULL OR created_at >= $6)
+                  AND ($7::timestamptz IS NULL OR created_at < $7)
+                  AND ($9 OR owner = $10)
+                  AND ($2::uuid IS NULL OR id "# + $after + " $2) ORDER BY id " + $order + r#" LIMIT $8
+            ) AS jobs
             LEFT JOIN trials ON trials.job_id = jobs.id AND trials.number = jobs.best_trial
-            WHERE jobs.kind = $1 AND (cardinality($3::text[]) = 0 OR jobs.state = ANY($3))
-              AND ($4::text IS NULL OR strpos(lower(jobs.name), lower($4)) > 0)
-              AND jobs.labels @> $5
-              AND ($6::timestamptz IS NULL OR jobs.created_at >= $6)
-              AND ($7::timestamptz IS NULL OR jobs.created_at < $7)
-              AND ($9 OR jobs.owner = $10)
-              AND ($2::uuid IS NULL OR jobs.id "# + $after + " $2) ORDER BY jobs.id " + $order + " LIMIT $8",
+            ORDER BY jobs.id "# + $order,
             $($argument),+
         )
         .fetch_all($connection)
