@@ -7,6 +7,7 @@
 
 use chrono::Utc;
 use frugal_store::PgPool;
+use frugal_store::events;
 use frugal_store::queue::{self, Claimant};
 use sqlx::Postgres;
 use sqlx::migrate::MigrateDatabase;
@@ -167,15 +168,17 @@ async fn claim_many(url: &str, name: &str, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Claims one job as a worker does, and says how long it took with the commit.
+/// Claims one job as a worker does, and says how long it took with the commit; then it tells those who follow.
 async fn claim(pool: &PgPool, worker: &str) -> Result<Duration> {
     let begun = Instant::now();
     let mut transaction = pool.begin().await?;
     let claimant = Claimant::new(worker, LEASE_SECONDS);
     let claimed = queue::claim(&mut transaction, &claimant, Utc::now()).await?;
     transaction.commit().await?;
-    claimed.ok_or("no job was left to claim")?;
-    Ok(begun.elapsed())
+    let took = begun.elapsed();
+    let claimed = claimed.ok_or("no job was left to claim")?;
+    events::tell(&mut *pool.acquire().await?, claimed.claim.job).await?;
+    Ok(took)
 }
 
 /// Stores jobs in a state, newer than those that are there, of a size as jobs have.

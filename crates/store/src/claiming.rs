@@ -103,6 +103,9 @@ struct Taken {
 ///
 /// Where owners are held to a limit, such claims go one after the other until their transactions end.
 ///
+/// Those who follow the job are to be told of it by [`events::tell`] after the transaction, so that claims are
+/// committed beside one another.
+///
 /// # Errors
 /// The database is away.
 pub async fn claim(
@@ -125,7 +128,7 @@ pub async fn claim(
 
 /// Claims a job that another version has decided steps of and no worker of that version has taken up
 /// again for so long. From now on it is decided by this version; which one it was before is kept, and
-/// told by [`Claimed::decided_before`] and of every later claim.
+/// told by [`Claimed::decided_before`] and of every later claim. Those who follow it are told as with [`claim`].
 ///
 /// # Errors
 /// The database is away.
@@ -211,7 +214,7 @@ async fn begin(connection: &mut PgConnection, taken: Taken, now: DateTime<Utc>) 
     let running = EventBody::JobRunning {
         attempt: claim.attempt,
     };
-    events::append(connection, claim.job, &[running], now).await?;
+    events::append_untold(connection, claim.job, &[running], now).await?;
     let decided_before = taken.decided_before;
     Ok(Claimed {
         claim,

@@ -16,13 +16,25 @@ pub(crate) const POSITION_BITS: i32 = 40;
 /// The notification channel that carries the id of a job with new events.
 pub const CHANNEL: &str = "frugal_events";
 
-/// Appends events in order and returns the last one's number. The job's row is locked until the
-/// transaction ends, so numbers have no gaps and appear in order. So is what says above which position these
-/// events are drawn among those of all jobs ([`crate::positions`]).
+/// Appends events in order, tells those who follow the job, and returns the last one's number. The job's row
+/// is locked until the transaction ends, so numbers have no gaps and appear in order. So is what says above which
+/// position these events are drawn among those of all jobs ([`crate::positions`]).
 ///
 /// # Errors
 /// The database is away.
 pub async fn append(
+    connection: &mut PgConnection,
+    job: JobId,
+    bodies: &[EventBody],
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let last = append_untold(connection, job, bodies, now).await?;
+    tell(connection, job).await?;
+    Ok(last)
+}
+
+/// The same without a word to those who follow the job, who are to be [told](tell) after the transaction.
+pub(crate) async fn append_untold(
     connection: &mut PgConnection,
     job: JobId,
     bodies: &[EventBody],
@@ -65,12 +77,16 @@ pub async fn append(
     )
     .execute(&mut *connection)
     .await?;
-    tell(connection, job).await?;
     Ok(last)
 }
 
-/// Tells those who follow a job that there is something to see.
-pub(crate) async fn tell(connection: &mut PgConnection, job: JobId) -> Result<()> {
+/// Tells those who follow a job that there is something to see, once the transaction is committed. It is a hint:
+/// they also look by themselves. PostgreSQL commits one transaction at a time of those that tell anything, so many
+/// that commit at once had better tell it afterwards.
+///
+/// # Errors
+/// The database is away.
+pub async fn tell(connection: &mut PgConnection, job: JobId) -> Result<()> {
     sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, job.to_string())
         .execute(connection)
         .await?;

@@ -9,9 +9,10 @@ use crate::shared::Shared;
 use crate::sightings::Watch;
 use crate::writes::Writes;
 use chrono::Utc;
+use frugal_domain::id::JobId;
 use frugal_store::listen::{Listener, Notice};
 use frugal_store::queue::{self, Claimant, Claimed};
-use frugal_store::{Error, PgPool};
+use frugal_store::{Error, PgPool, events};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast};
@@ -219,6 +220,17 @@ impl LookOut {
             }
         };
         transaction.commit().await?;
+        if let Found::Job(claimed) = &found {
+            tell(&options.pool, claimed.claim.job).await;
+        }
         Ok(found)
+    }
+}
+
+/// Tells those who follow a job that it is driven. Where that fails they see it by themselves, a little later.
+async fn tell(pool: &PgPool, job: JobId) {
+    let told = async { events::tell(&mut *pool.acquire().await?, job).await };
+    if let Err(error) = told.await {
+        tracing::debug!(%job, %error, "nobody is told that the job runs");
     }
 }

@@ -119,6 +119,9 @@ async fn claim(app: &TestApp) -> Claim {
         .unwrap()
         .unwrap();
     transaction.commit().await.unwrap();
+    let mut connection = app.pool.acquire().await.unwrap();
+    let told = event_log::tell(&mut connection, claimed.claim.job).await;
+    told.unwrap();
     claimed.claim
 }
 
