@@ -67,7 +67,8 @@ where
     let Some(job) = found else {
         return Err(none(kind, id));
     };
-    let found = Into::<Mark>::into(&job).kind;
+    let mark: Mark = (&job).into();
+    let found = mark.kind;
     if found == kind {
         return Ok(job);
     }

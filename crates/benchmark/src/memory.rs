@@ -6,6 +6,7 @@
 //! the job has ended, and by at most on the way. What a worker reads from the database on the way to a job's
 //! past is not in it.
 
+use crate::run;
 use crate::table;
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
@@ -173,7 +174,7 @@ fn driven(kind: Kind, responses: usize, file: &Path) -> anyhow::Result<Seen> {
         written: Ok(()),
         seen: Seen::default(),
     };
-    let ending = drive(&mut tuning, &mut endpoint)?;
+    let (ending, _) = run::drive_side_by_side(&mut tuning, &mut endpoint)?;
     endpoint.seen.kept = resident("VmRSS")?.saturating_sub(before);
     endpoint.seen.most = resident("VmHWM")?.saturating_sub(before);
     ensure!(

@@ -148,14 +148,17 @@ const fn job_over<'a>(rows: &'a [usize], spec: &'a JobSpec, endpoint: &'a dyn En
 }
 
 /// As [`drive`], but requests end a call's time after they were sent. Also how many such times it took.
-fn drive_side_by_side(
+///
+/// # Errors
+/// The job cannot go on.
+pub fn drive_side_by_side(
     tuning: &mut Tuning,
-    memory: &mut Memory<'_>,
+    answers: &mut (impl Answers + ?Sized),
 ) -> Result<(JobEnding, u64), TuningError> {
     let mut now = 0;
     let mut under_way: VecDeque<(u64, RequestToSend)> = VecDeque::new();
     loop {
-        match advance(tuning, memory)? {
+        match advance(tuning, answers)? {
             Pause::Send(request) => under_way.push_back((now + 1, request)),
             Pause::Finish => return Ok((tuning.ending(), now)),
             Pause::Wait => {
@@ -163,7 +166,7 @@ fn drive_side_by_side(
                     return Ok((tuning.ending(), now));
                 };
                 now = due;
-                let end = memory.send(&request);
+                let end = answers.send(&request);
                 tuning.request_ended(request.key, end)?;
             }
         }
