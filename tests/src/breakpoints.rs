@@ -453,7 +453,12 @@ impl Lane {
         };
         let struck = tokio::select! {
             () = strikes => true,
-            _ = tokio::time::timeout(ENOUGH, self.api.follow(&path, None)) => stage.wire.faults() > 0,
+            _ = tokio::time::timeout(ENOUGH, self.api.follow(&path, None)) => {
+                // A job that ends with the commit that is struck at may be heard of before the blow.
+                let came = (seen_before + 1..=seen()).contains(&place.nth);
+                came && place.moment.is_some()
+                    && tokio::time::timeout(ENOUGH, stage.wire.struck()).await.is_ok()
+            }
         };
         if struck && place.way.kills() {
             worker.kill().await;
