@@ -34,10 +34,7 @@ impl Bench {
         let database = EmbeddedPostgres::start(options).await;
         let database = database.expect("PostgreSQL starts");
         let options = SimulatorOptions {
-            latency: Latency {
-                base: latency,
-                per_token: Duration::ZERO,
-            },
+            latency: Latency::constant(latency),
             ..SimulatorOptions::default()
         };
         let simulator = frugal_simulator::serve(options).await;

@@ -173,10 +173,7 @@ impl<'d> Campaign<'d> {
         );
         let options = SimulatorOptions {
             seed: plan.seed,
-            latency: Latency {
-                base: LATENCY,
-                per_token: Duration::ZERO,
-            },
+            latency: Latency::constant(LATENCY),
             faults: parse_faults(&faults).expect("the faults are known"),
             ..SimulatorOptions::default()
         };

@@ -27,10 +27,7 @@ impl Home {
     async fn new(latency: Duration) -> Self {
         let simulator = frugal_simulator::serve(SimulatorOptions {
             script: Some(sums::script()),
-            latency: Latency {
-                base: latency,
-                ..Latency::default()
-            },
+            latency: Latency::constant(latency),
             ..SimulatorOptions::default()
         });
         let simulator = simulator.await.unwrap();

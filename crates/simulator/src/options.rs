@@ -63,6 +63,15 @@ pub struct Latency {
 }
 
 impl Latency {
+    /// The same for every answer, however long.
+    #[must_use]
+    pub const fn constant(base: Duration) -> Self {
+        Self {
+            base,
+            per_token: Duration::ZERO,
+        }
+    }
+
     pub(crate) fn of(&self, longest: u32) -> Duration {
         self.base
             .saturating_add(self.per_token.saturating_mul(longest))

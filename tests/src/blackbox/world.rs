@@ -44,10 +44,7 @@ impl World {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let database = TestDatabase::create().await;
         let options = SimulatorOptions {
-            latency: Latency {
-                base: LATENCY,
-                per_token: Duration::ZERO,
-            },
+            latency: Latency::constant(LATENCY),
             ..SimulatorOptions::default()
         };
         let simulator = frugal_simulator::serve(options).await;

@@ -144,10 +144,7 @@ async fn a_configuration_that_violates_a_constraint_never_wins() {
 #[tokio::test]
 async fn every_metric_is_measured_on_every_instance() {
     let world = World::with(SimulatorOptions {
-        latency: Latency {
-            base: Duration::from_millis(20),
-            per_token: Duration::ZERO,
-        },
+        latency: Latency::constant(Duration::from_millis(20)),
         ..SimulatorOptions::default()
     })
     .await;
@@ -321,10 +318,7 @@ const fn real(count: u64) -> f64 {
 #[tokio::test]
 async fn a_job_whose_constraint_nothing_keeps_has_no_best() {
     let world = World::with(SimulatorOptions {
-        latency: Latency {
-            base: Duration::from_millis(20),
-            per_token: Duration::ZERO,
-        },
+        latency: Latency::constant(Duration::from_millis(20)),
         ..SimulatorOptions::default()
     })
     .await;
