@@ -33,7 +33,8 @@ pub(crate) async fn job(
     kind: JobKind,
     id: JobId,
 ) -> Result<Job, ApiError> {
-    of_kind(kind, id, jobs::find(connection, id).await?)
+    let found = jobs::find(connection, id).await?;
+    of_kind(kind, id, found, |job| job.spec.kind())
 }
 
 /// What the picture of a job of a kind can be told by.
@@ -45,7 +46,8 @@ pub(crate) async fn mark(
     kind: JobKind,
     id: JobId,
 ) -> Result<Mark, ApiError> {
-    of_kind(kind, id, jobs::mark(connection, id).await?)
+    let found = jobs::mark(connection, id).await?;
+    of_kind(kind, id, found, |mark| mark.kind)
 }
 
 /// A job of a kind, whose row stays as it is until the transaction ends.
@@ -57,18 +59,20 @@ pub(crate) async fn locked(
     kind: JobKind,
     id: JobId,
 ) -> Result<Job, ApiError> {
-    of_kind(kind, id, jobs::lock(transaction, id).await?)
+    let found = jobs::lock(transaction, id).await?;
+    of_kind(kind, id, found, |job| job.spec.kind())
 }
 
-fn of_kind<T>(kind: JobKind, id: JobId, found: Option<T>) -> Result<T, ApiError>
-where
-    for<'a> &'a T: Into<Mark>,
-{
+fn of_kind<T>(
+    kind: JobKind,
+    id: JobId,
+    found: Option<T>,
+    kind_of: impl Fn(&T) -> JobKind,
+) -> Result<T, ApiError> {
     let Some(job) = found else {
         return Err(none(kind, id));
     };
-    let mark: Mark = (&job).into();
-    let found = mark.kind;
+    let found = kind_of(&job);
     if found == kind {
         return Ok(job);
     }

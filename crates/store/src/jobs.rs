@@ -98,12 +98,6 @@ pub struct Mark {
     pub responses_pruned_at: Option<DateTime<Utc>>,
 }
 
-impl From<&Self> for Mark {
-    fn from(mark: &Self) -> Self {
-        *mark
-    }
-}
-
 impl From<&Job> for Mark {
     fn from(job: &Job) -> Self {
         Self {
