@@ -340,10 +340,7 @@ struct Stage {
 impl Stage {
     async fn open(database: &TestDatabase) -> Self {
         let options = SimulatorOptions {
-            latency: Latency {
-                base: LATENCY,
-                per_token: Duration::ZERO,
-            },
+            latency: Latency::constant(LATENCY),
             ..SimulatorOptions::default()
         };
         let simulator = frugal_simulator::serve(options).await;
@@ -444,6 +441,7 @@ impl Lane {
             Some(moment) => stage.wire.seen().get(moment).copied().unwrap_or(0),
         };
         let seen_before = seen();
+        let came = || (seen_before + 1..=seen()).contains(&place.nth);
         let path = self.submit(&quiet.body).await;
         let strikes = async {
             match place.moment {
@@ -455,8 +453,7 @@ impl Lane {
             () = strikes => true,
             _ = tokio::time::timeout(ENOUGH, self.api.follow(&path, None)) => {
                 // A job that ends with the commit that is struck at may be heard of before the blow.
-                let came = (seen_before + 1..=seen()).contains(&place.nth);
-                came && place.moment.is_some()
+                place.moment.is_some() && came()
                     && tokio::time::timeout(ENOUGH, stage.wire.struck()).await.is_ok()
             }
         };
@@ -468,7 +465,7 @@ impl Lane {
         let ended = tokio::time::timeout(ENOUGH, self.api.follow(&path, None)).await;
         let mut tried = Tried {
             struck,
-            came: (seen_before + 1..=seen()).contains(&place.nth),
+            came: came(),
             ..Tried::default()
         };
         if ended.is_err() {
