@@ -103,7 +103,7 @@ pub async fn measure(plan: Plan) -> Measured {
             delays.push(at.saturating_duration_since(*committed));
         }
     }
-    // With all of them there, and what their coming took given back.
+    // While all of them follow, and have had their events.
     let after = resident_kib(process);
     #[expect(clippy::cast_precision_loss, reason = "kilobytes and clients are few")]
     let kib_each = after.saturating_sub(before) as f64 / plan.subscribers as f64;
